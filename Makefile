@@ -1,0 +1,71 @@
+# Everything runs from .venv, made from requirements.lock. Needed on the machine: make, Python 3.11+,
+# and a C compiler where a wheel is missing. `make` alone lists the targets.
+
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+CODE := $(wildcard streams sinks api deploy tests bench docs)
+TESTS := $(wildcard tests/unit tests/contract tests/integration tests/e2e)
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help install up demo down test check format bench lock clean
+
+help: ## List these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo "  Options of a command go into ARGS: make up ARGS='--api-port 9000 --verbose'"
+
+install: $(STAMP) ## Make .venv from requirements.lock (the other targets do it when needed)
+	@echo "$(VENV) is ready: make up, make demo, make test"
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed, $(PYTHON) is older: make install PYTHON=python3.12" >&2; exit 1; }
+	@test -x $(BIN)/python || { echo "Making $(VENV)"; $(PYTHON) -m venv $(VENV); }
+	@awk '/^uv==/ {on=1} on {if (!/^(uv==| )/) exit; print}' requirements.lock > $(VENV)/uv.lock
+	@echo "Installing from requirements.lock"
+	@if $(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r $(VENV)/uv.lock; then \
+	  VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install -q --require-hashes -r requirements.lock; \
+	else \
+	  $(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock; \
+	fi
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+up: $(STAMP) ## Start broker, Redis, ClickHouse, worker and API; Ctrl-C stops them all
+	@$(BIN)/vca up $(ARGS)
+
+demo: $(STAMP) ## The same, with thirty days of sample traffic, then live traffic
+	@$(BIN)/vca up --demo $(ARGS)
+
+test: $(STAMP) ## Run the tests, fast ones first
+	@$(BIN)/python -m pytest $(TESTS) $(ARGS)
+
+check: $(STAMP) ## Lint, formatting, types, import rules
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/mypy $(CODE)
+	$(BIN)/lint-imports --no-logo
+
+format: $(STAMP) ## Format the code, and fix what ruff can fix
+	$(BIN)/ruff check --fix $(CODE)
+	$(BIN)/ruff format $(CODE)
+
+bench: $(STAMP) ## Run the benchmarks
+	@$(BIN)/python -m bench $(ARGS)
+
+lock: $(STAMP) ## Resolve pyproject.toml anew into requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --extra embedded --group dev --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
+	  --upgrade --quiet --output-file requirements.lock
+
+down: $(STAMP) ## Stop what `make up` or `make demo` started
+	@$(BIN)/vca down
+
+clean: ## Stop it, and remove .venv, caches and all data of `make up`
+	@if [ -x $(BIN)/vca ] && [ -d .run ]; then $(BIN)/vca down; fi
+	rm -rf $(VENV) .run build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

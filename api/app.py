@@ -1,0 +1,90 @@
+"""The read API: composition root. `uvicorn api.app:create_app --factory` serves it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+
+from fastapi import Depends, FastAPI
+from pydantic.alias_generators import to_camel
+from starlette.responses import RedirectResponse
+
+from api import errors, openapi
+from api.auth import requires
+from api.deps import Clock, Stores
+from api.desk import utc_now
+from api.limits import RateLimitHeaders
+from api.reporting import Reporter, Reporting
+from api.revisit import Revisit
+from api.routes import exports, health, live, system, users, videos
+from api.settings import Settings
+from api.telemetry import Telemetry, configure_logging
+from streams.domain.access import Scope
+
+
+def _version() -> str:
+    try:
+        return version("videocloud-analytics")
+    except PackageNotFoundError:
+        return "0.0.0"
+
+
+def create_app(settings: Settings | None = None, *, clock: Clock = utc_now) -> FastAPI:
+    """Return the application.
+
+    Settings are read from the environment when none are given. `clock` returns aware UTC. Stores are
+    connected at the first question, so the application starts, and says so, while they are down.
+    """
+    settings = settings or Settings()
+    configure_logging(settings.log_level)
+
+    reporter: Reporter | None = None
+    if settings.self_reporting and settings.kafka_bootstrap_servers:
+        reporter = Reporter(settings.kafka_bootstrap_servers, settings.topic_systems)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        stores = Stores(settings)
+        app.state.stores = stores
+        async with AsyncExitStack() as running:
+            await running.enter_async_context(stores.open())
+            if reporter is not None:
+                await running.enter_async_context(reporter.open())
+            yield
+
+    app = FastAPI(
+        title="VideoCloud Analytics",
+        summary="Real-time analytics for a video platform.",
+        description=openapi.DESCRIPTION,
+        version=_version(),
+        lifespan=lifespan,
+        redoc_url=None,
+        generate_unique_id_function=lambda route: to_camel(route.name),
+    )
+    app.state.settings = settings
+    app.state.clock = clock
+    app.state.reporter = reporter
+    app.add_middleware(Revisit)
+    app.add_middleware(RateLimitHeaders)
+    app.add_middleware(Telemetry)
+    app.add_middleware(Reporting)
+    errors.install(app)
+    for part, scope in (
+        (videos, Scope.READ),
+        (users, Scope.READ),
+        (live, Scope.READ),
+        (exports, Scope.EXPORT),
+        (system, Scope.SYSTEM),
+    ):
+        app.include_router(part.router, dependencies=[Depends(requires(scope))])
+    app.include_router(exports.downloads)
+    app.include_router(health.router)
+    app.add_api_route("/", _documentation, include_in_schema=False)
+    app.openapi = partial(openapi.document, app)  # type: ignore[method-assign]
+    return app
+
+
+async def _documentation() -> RedirectResponse:
+    return RedirectResponse("/docs")

@@ -1,0 +1,76 @@
+"""Who answers questions about users: ClickHouse, as it keeps who was active when."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Collection
+from dataclasses import dataclass, replace
+from typing import Final
+
+from api import user_answers
+from api.answers import Data, envelope
+from api.parameters import Question
+from streams.domain.audience import UserReader, active_stretches
+from streams.domain.errors import InvalidPeriodError
+from streams.domain.windows import Window, cover
+
+STORE: Final = "clickhouse"
+
+
+@dataclass(frozen=True, slots=True)
+class AudienceDesk:
+    """Answers questions about users.
+
+    Every method raises `RequestError` when the question is at fault, and `StoreUnavailableError` when the
+    store cannot answer.
+    """
+
+    reader: UserReader
+
+    async def users(self, question: Question, groups: Collection[str]) -> Data:
+        """Answer `GET /analytics/users`."""
+        window = await self._window(question)
+        if not question.compare:
+            window = replace(window, previous=None)
+        _check_edges(window, question, groups)
+        answers: dict[str, Awaitable[Data]] = {}
+        if "activity" in groups:
+            answers["activity"] = self._activity(window)
+        if "growth" in groups:
+            answers["growth"] = self._growth(window, question.compare)
+        if "retention" in groups:
+            answers["retention"] = self._retention(window)
+        given = await asyncio.gather(*answers.values())
+        return envelope(dict(zip(answers, given, strict=True)), window, STORE)
+
+    async def engagement(self, question: Question) -> Data:
+        """Answer `GET /analytics/users/engagement`."""
+        window = await self._window(question)
+        return envelope(user_answers.engagement(await self.reader.engagement(window)), window, STORE)
+
+    async def _window(self, question: Question) -> Window:
+        return question.window(await self.reader.first() if question.needs_first else None)
+
+    async def _activity(self, window: Window) -> Data:
+        return user_answers.activity(await self.reader.activity(window))
+
+    async def _growth(self, window: Window, compare: bool) -> Data:
+        return user_answers.growth(await self.reader.growth(window), compare=compare)
+
+    async def _retention(self, window: Window) -> Data:
+        return user_answers.retention(await self.reader.retention(window), window)
+
+
+def _check_edges(window: Window, question: Question, groups: Collection[str]) -> None:
+    """Refuse edges within a quarter of an hour where the single events that they need are gone."""
+    stretches = list(active_stretches(window).values()) if "activity" in groups else []
+    if "growth" in groups and window.previous:
+        stretches.append(window.previous)
+    for stretch in stretches:
+        if any(edge.start < question.raw_since for edge in cover([stretch])[1]):
+            raise InvalidPeriodError(
+                "start and end must be full quarters of an hour: this window is compared with days whose "
+                "single events are no longer kept.",
+                parameter="end",
+                since=question.raw_since.isoformat(),
+            )

@@ -1,0 +1,45 @@
+"""Who may ask, what, and how often."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated
+
+from fastapi import Depends, Request
+from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
+
+from api.deps import Now, StoresDep
+from api.errors import ForbiddenError, RateLimitedError, UnauthorizedError
+from streams.domain.access import Scope
+
+_bearer = HTTPBearer(auto_error=False, description="The API key as a bearer token.")
+_header = APIKeyHeader(name="X-API-Key", auto_error=False, description="The API key in a header of its own.")
+
+
+def requires(scope: Scope) -> Callable[..., Awaitable[None]]:
+    """Return the dependency that lets requests pass whose key has a scope, and has not asked too often.
+
+    It raises `UnauthorizedError` without a valid key, `ForbiddenError` without the scope, `RateLimitedError`
+    over the limit, and `StoreUnavailableError` for a key that cannot be looked up just now. Every request
+    passes, and none is limited, when the API is open.
+    """
+
+    async def authorized(
+        request: Request,
+        stores: StoresDep,
+        now: Now,
+        bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+        header: Annotated[str | None, Depends(_header)],
+    ) -> None:
+        if stores.keyring.open:
+            return
+        key = await stores.keyring.find(bearer.credentials if bearer else header or "", now)
+        if key is None:
+            raise UnauthorizedError
+        if scope not in key.scopes:
+            raise ForbiddenError(f"This key does not have the scope {scope}: ask with one that has it.")
+        passed, request.state.allowance = await stores.limit.take(key.id)
+        if not passed:
+            raise RateLimitedError
+
+    return authorized

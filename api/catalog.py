@@ -1,0 +1,116 @@
+"""The catalog with a memory: what the live answers need of ClickHouse, also while it is down."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final, Generic, TypeVar
+
+from streams.domain.errors import StoreUnavailableError
+from streams.domain.readings import Catalog, CatalogEntry
+
+#: What was read less than this many seconds ago is not read again.
+FRESH_SECONDS: Final = 5.0
+#: A catalog that failed is left alone for this many seconds.
+REST_SECONDS: Final = 2.0
+_MOST: Final = 10_000
+
+Key = TypeVar("Key", bound=Hashable)
+Value = TypeVar("Value")
+
+
+@dataclass(slots=True)
+class _Memory(Generic[Key, Value]):
+    """The newest answers, each with the time it was given."""
+
+    kept: OrderedDict[Key, tuple[float, Value]] = field(default_factory=OrderedDict)
+
+    def put(self, key: Key, value: Value, now: float) -> None:
+        self.kept[key] = (now, value)
+        self.kept.move_to_end(key)
+        while len(self.kept) > _MOST:
+            self.kept.popitem(last=False)
+
+    def get(self, key: Key, oldest: float) -> tuple[bool, Value | None]:
+        at, value = self.kept.get(key, (float("-inf"), None))
+        return at >= oldest, value
+
+
+class RememberingCatalog:
+    """`Catalog` that asks another one, not more often than needed, and remembers what it said.
+
+    While the other one fails, the last answer stands in, however old; without one the failure is passed on.
+    A video that is not known is asked for every time.
+    """
+
+    def __init__(self, catalog: Catalog, clock: Callable[[], float] = time.monotonic) -> None:
+        """Stand before `catalog`; `clock` gives seconds."""
+        self._catalog = catalog
+        self._clock = clock
+        self._resting_until = float("-inf")
+        self._entries: _Memory[str, CatalogEntry] = _Memory()
+        self._titles: _Memory[str, str | None] = _Memory()
+        self._live: _Memory[str, Collection[str]] = _Memory()
+
+    async def _ask(self, question: Callable[[], Awaitable[Any]]) -> Any:
+        if self._clock() < self._resting_until:
+            raise StoreUnavailableError("catalog", "failed a moment ago")
+        try:
+            return await question()
+        except StoreUnavailableError:
+            self._resting_until = self._clock() + REST_SECONDS
+            raise
+
+    async def entry(self, video_id: str) -> CatalogEntry:
+        """See `Catalog.entry`."""
+        fresh, kept = self._entries.get(video_id, self._clock() - FRESH_SECONDS)
+        if fresh and kept is not None:
+            return kept
+        try:
+            entry: CatalogEntry = await self._ask(lambda: self._catalog.entry(video_id))
+        except StoreUnavailableError:
+            if kept is None:
+                raise
+            return kept
+        if entry.known:
+            self._entries.put(video_id, entry, self._clock())
+        return entry
+
+    async def titles(self, video_ids: Collection[str]) -> Mapping[str, str]:
+        """See `Catalog.titles`."""
+        oldest = self._clock() - FRESH_SECONDS
+        kept = {video: self._titles.get(video, oldest) for video in video_ids}
+        stale = [video for video, (fresh, _) in kept.items() if not fresh]
+        if stale:
+            try:
+                found: Mapping[str, str] = await self._ask(lambda: self._catalog.titles(stale))
+            except StoreUnavailableError:
+                if not any(title for _, title in kept.values()):
+                    raise
+            else:
+                for video in stale:
+                    self._titles.put(video, found.get(video), self._clock())
+                    kept[video] = (True, found.get(video))
+        return {video: title for video, (_, title) in kept.items() if title is not None}
+
+    async def live(self) -> Collection[str]:
+        """See `Catalog.live`."""
+        fresh, kept = self._live.get("", self._clock() - FRESH_SECONDS)
+        if fresh and kept is not None:
+            return kept
+        try:
+            live: Collection[str] = await self._ask(self._catalog.live)
+        except StoreUnavailableError:
+            if kept is None:
+                raise
+            return kept
+        self._live.put("", live, self._clock())
+        return live
+
+    async def first(self) -> datetime | None:
+        """See `Catalog.first`."""
+        first: datetime | None = await self._ask(self._catalog.first)
+        return first

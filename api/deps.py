@@ -1,0 +1,136 @@
+"""What routes are given: the desk, the clock and the settings of the application they run in.
+
+With `api.app` the only place that names a concrete reader.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime
+from hashlib import blake2b
+from typing import Annotated, Any, Final
+
+import orjson
+from fastapi import Depends, Request
+from starlette.responses import Response
+
+from api.catalog import RememberingCatalog
+from api.desk import LIVE, STORE, Desk
+from api.exports.desk import ExportDesk
+from api.keys import Keyring
+from api.limits import RateLimit
+from api.live_desk import LiveDesk
+from api.live_feed import Feeds
+from api.settings import Settings
+from api.shutdown import at_signal
+from sinks.clickhouse.live_reader import ClickHouseLiveReader
+from sinks.clickhouse.reader import ClickHouseReader
+from sinks.redis import keys
+from sinks.redis.client import connect
+from sinks.redis.key_store import RedisKeyStore
+from sinks.redis.live_reader import RedisLiveReader
+from sinks.redis.reader import RedisReader
+
+Clock = Callable[[], datetime]
+#: Where `meta` says when it was asked; it comes after everything that others wrote.
+_AS_OF: Final = b'"asOf":"'
+
+
+class Stores:
+    """The stores of one application: connected at the first question, closed with it."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Connect nothing yet, so that the API starts while a store is down."""
+        patience = settings.store_patience
+        self.clickhouse = ClickHouseReader(
+            settings.clickhouse_url,
+            patience=patience,
+            longest=settings.query_seconds,
+            connections=settings.clickhouse_connections,
+        )
+        self._redis = connect(
+            settings.redis_url,
+            connect_timeout=patience,
+            read_timeout=patience,
+            connections=settings.redis_connections,
+        )
+        remembered = RememberingCatalog(self.clickhouse)
+        self.redis = RedisReader(self._redis, remembered, patience=patience)
+        self.desk = Desk(self.redis, self.clickhouse, self.clickhouse, remembered)
+        self.live = LiveDesk(RedisLiveReader(self.redis), ClickHouseLiveReader(self.clickhouse), remembered)
+        self.feeds = Feeds(settings.live_streams)
+        self.keyring = Keyring(
+            RedisKeyStore(self._redis, patience=patience),
+            settings.api_key.get_secret_value() if settings.api_key else None,
+            required=settings.require_key,
+        )
+        self.limit = RateLimit(settings.redis_url, settings.rate_limit, prefix=keys.LIMITS, patience=patience)
+        self.exports = ExportDesk(settings, self._redis)
+        self.probes = {STORE: self.clickhouse.ready, LIVE: self.redis.ready}
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        """Close all connections at the end."""
+        try:
+            with at_signal(self.feeds.end):
+                async with self.exports.open():
+                    yield
+        finally:
+            self.feeds.end()
+            await self.keyring.close()
+            await self.limit.close()
+            await self.clickhouse.close()
+            await self._redis.aclose()
+
+
+def _stores(request: Request) -> Stores:
+    stores: Stores = request.app.state.stores
+    return stores
+
+
+def _desk(request: Request) -> Desk:
+    return _stores(request).desk
+
+
+def _exports(request: Request) -> ExportDesk:
+    return _stores(request).exports
+
+
+def _settings(request: Request) -> Settings:
+    settings: Settings = request.app.state.settings
+    return settings
+
+
+def _clock(request: Request) -> Clock:
+    clock: Clock = request.app.state.clock
+    return clock
+
+
+def _now(request: Request) -> datetime:
+    return _clock(request)()
+
+
+StoresDep = Annotated[Stores, Depends(_stores)]
+DeskDep = Annotated[Desk, Depends(_desk)]
+ExportsDep = Annotated[ExportDesk, Depends(_exports)]
+SettingsDep = Annotated[Settings, Depends(_settings)]
+ClockDep = Annotated[Clock, Depends(_clock)]
+Now = Annotated[datetime, Depends(_now)]
+
+
+def json(content: Any) -> Response:
+    """Return an answer as a response, encoded once and not validated again.
+
+    Its tag is of everything but `asOf`, so an answer that did not change has the tag that it had.
+    """
+    encoded = orjson.dumps(content)
+    before, as_of, after = encoded.rpartition(_AS_OF)
+    tag = blake2b(before + as_of + after.partition(b'"')[2], digest_size=12).hexdigest()
+    headers = {
+        "ETag": f'W/"{tag}"',
+        # Kept by the caller alone, and asked for anew each time.
+        "Cache-Control": "private, no-cache",
+        "Vary": "Authorization, X-API-Key",
+    }
+    return Response(encoded, media_type="application/json", headers=headers)

@@ -1,0 +1,140 @@
+"""Who answers what: the live counters for the last hour, ClickHouse for everything else.
+
+Each stands in for the other where it can: ClickHouse answers the last hour while Redis is down or its
+window is not whole; Redis answers it while ClickHouse is down, with what is remembered of the catalog.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+import structlog
+
+from api import answers
+from api.answers import Data
+from api.parameters import Question
+from streams.domain import metrics
+from streams.domain.errors import StoreUnavailableError, UnknownVideoError
+from streams.domain.readings import Catalog, CatalogEntry, SummaryReading, VideoReader, VideoReading
+from streams.domain.timeline import Timeline, group_by_of, timeline
+from streams.domain.windows import Window
+
+_log = structlog.get_logger(__name__)
+
+LIVE, STORE = "redis", "clickhouse"
+_NOBODY_ELSE: Final = "no catalog, and nothing of this video in the last hour"
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Answers questions about videos.
+
+    `live` reads the last hour and asks `remembered`; `store` reads everything and stands beside `catalog`.
+    Every method raises `RequestError` when the question is at fault, `StoreUnavailableError` when no
+    store can answer.
+    """
+
+    live: VideoReader
+    store: VideoReader
+    catalog: Catalog
+    remembered: Catalog
+
+    async def video(
+        self, video_id: str, question: Question, groups: Collection[str], group_by: str | None
+    ) -> Data:
+        """Answer `GET /analytics/videos/{id}`."""
+        entry: CatalogEntry | None = None
+        if question.needs_first:
+            entry = await self.catalog.entry(video_id)
+        window = question.window(entry.first if entry else None)
+        points = timeline(window, group_by_of(group_by, window))
+        measures = metrics.measures_of(metrics.VIDEO, groups)
+        if question.live:
+            try:
+                answer = await self._live_video(video_id, window, points, measures, question.compare)
+            except StoreUnavailableError as error:
+                _log.info("ClickHouse answers the last hour", reason=str(error))
+            else:
+                return _video_answer(video_id, *answer, window, points, groups, question.compare, LIVE)
+        known, reading = await asyncio.gather(
+            _known(entry) if entry else self.catalog.entry(video_id),
+            self.store.video(video_id, window, points, measures, question.compare),
+        )
+        return _video_answer(video_id, known, reading, window, points, groups, question.compare, STORE)
+
+    async def _live_video(
+        self, video_id: str, window: Window, points: Timeline, measures: Collection[str], compare: bool
+    ) -> tuple[CatalogEntry | None, VideoReading]:
+        """Read the last hour from Redis; the entry is None when the catalog cannot be asked."""
+        entry, reading = await asyncio.gather(
+            self.remembered.entry(video_id),
+            self.live.video(video_id, window, points, measures, compare),
+            return_exceptions=True,
+        )
+        if isinstance(reading, BaseException):
+            raise reading
+        if isinstance(entry, StoreUnavailableError):
+            if reading.empty:
+                raise StoreUnavailableError(LIVE, _NOBODY_ELSE) from entry
+            return None, reading
+        if isinstance(entry, BaseException):
+            raise entry
+        if not entry.known and not reading.empty:
+            # Its first events are in Redis and on their way to ClickHouse.
+            entry = CatalogEntry(first=window.start)
+        return entry, reading
+
+    async def summary(self, question: Question) -> Data:
+        """Answer `GET /analytics/videos/summary`."""
+        window = question.window(await self.catalog.first() if question.needs_first else None)
+        if question.live:
+            try:
+                reading = await self.live.summary(window, question.compare)
+            except StoreUnavailableError as error:
+                _log.info("ClickHouse answers the last hour", reason=str(error))
+            else:
+                return await self._summary_answer(reading, self.remembered, window, question, LIVE)
+        reading = await self.store.summary(window, question.compare)
+        return await self._summary_answer(reading, self.catalog, window, question, STORE)
+
+    async def _summary_answer(
+        self, reading: SummaryReading, catalog: Catalog, window: Window, question: Question, source: str
+    ) -> Data:
+        try:
+            titles = await catalog.titles([ranked.id for ranked in reading.top])
+        except StoreUnavailableError:
+            if source == STORE:
+                raise
+            titles = {}
+        return answers.envelope(answers.summary(reading, titles, compare=question.compare), window, source)
+
+
+async def _known(entry: CatalogEntry) -> CatalogEntry:
+    return entry
+
+
+def _video_answer(
+    video_id: str,
+    entry: CatalogEntry | None,
+    reading: VideoReading,
+    window: Window,
+    points: Timeline,
+    groups: Collection[str],
+    compare: bool,
+    source: str,
+) -> Data:
+    """Make the answer; raise `UnknownVideoError` when nobody ever heard of the video."""
+    if entry is not None and not entry.known:
+        raise UnknownVideoError(video_id)
+    live = entry.live if entry is not None else None
+    data = answers.video(reading, window, points, groups, compare=compare, live=live)
+    return answers.envelope(data, window, source)
+
+
+def utc_now() -> datetime:
+    """Return the current time: the only clock of the API's answers."""
+    return datetime.now(UTC)

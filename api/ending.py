@@ -1,0 +1,27 @@
+"""Ending background tasks for certain."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+import structlog
+
+_log = structlog.get_logger(__name__)
+
+_PATIENCE_SECONDS: Final = 3.0
+_TRIES: Final = 3
+
+
+async def end(task: asyncio.Task[Any]) -> None:
+    """Cancel a task and wait until it is over, for about ten seconds at the most.
+
+    A client library may swallow a cancellation that comes together with its answer, so one may not be
+    enough. What the task raised is not raised again.
+    """
+    for _ in range(_TRIES):
+        task.cancel()
+        await asyncio.wait({task}, timeout=_PATIENCE_SECONDS)
+        if task.done():
+            return
+    _log.error("a background task does not end", task=task.get_name())

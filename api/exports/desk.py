@@ -1,0 +1,108 @@
+"""Who takes orders for exports, tells how they stand, and hands out their files."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from api.ending import end
+from api.exports import links
+from api.exports.faults import (
+    ExpiredExportError,
+    FailedExportError,
+    UnfinishedExportError,
+    UnknownExportError,
+)
+from api.exports.jobs import Job, Jobs, Status, new_id
+from api.exports.orders import Order
+from api.exports.runner import Runner
+from api.exports.source import Source
+from api.settings import Settings
+from streams.domain.windows import rfc3339
+
+_ID: Final = re.compile(r"exp_[0-9a-f]{24}", re.ASCII)
+_GONE: Final = "The file is not on this server any more. Ask for a new export."
+
+
+class ExportDesk:
+    """The exports of one application. Methods raise `StoreUnavailableError` while Redis cannot be used."""
+
+    def __init__(self, settings: Settings, redis: Any) -> None:
+        """Take the settings and a Redis client that answers bytes; nothing is started yet."""
+        self._jobs = Jobs(redis)
+        self._source = Source(settings.clickhouse_url)
+        self._lifetime = timedelta(hours=settings.export_hours)
+        self._runner = Runner(
+            self._jobs, self._source, Path(settings.export_dir), self._lifetime.total_seconds()
+        )
+        self._secret = settings.export_secret.get_secret_value() if settings.export_secret else ""
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        """Make files in the background; at the end the one under way is given back to the queue."""
+        working = asyncio.create_task(self._runner.run())
+        try:
+            yield
+        finally:
+            await end(working)
+            await self._source.close()
+
+    async def order(self, order: Order, now: datetime, base: str) -> dict[str, Any]:
+        """Queue an order and return what is said of it; `base` is the address that links begin with."""
+        created = now.replace(microsecond=0)
+        job = Job(new_id(), order.written(), order.format, Status.QUEUED, created, created + self._lifetime)
+        await self._jobs.add(job)
+        self._runner.wake()
+        return await self._told(job, base)
+
+    async def status(self, export_id: str, now: datetime, base: str) -> dict[str, Any]:
+        """Return how an export stands."""
+        return await self._told(await self._find(export_id, now), base)
+
+    async def file(self, export_id: str, token: str, now: datetime) -> tuple[Path, str]:
+        """Return the path of an export's file and its format.
+
+        Raises an error of `faults` for a link that is not right, and for a file that is not there.
+        """
+        links.check(await self._signing(), export_id, token, now)
+        job = await self._find(export_id, now)
+        if job.status is Status.FAILED:
+            raise FailedExportError(export_id, job.reason)
+        if job.status is not Status.COMPLETED:
+            raise UnfinishedExportError(export_id, job.status.value)
+        path = self._runner.path(job)
+        if not path.exists():
+            raise FailedExportError(export_id, _GONE)
+        return path, job.extension
+
+    async def _find(self, export_id: str, now: datetime) -> Job:
+        job = await self._jobs.find(export_id) if _ID.fullmatch(export_id) else None
+        if job is None:
+            raise UnknownExportError
+        if now >= job.expires:
+            raise ExpiredExportError(export_id)
+        return job
+
+    async def _told(self, job: Job, base: str) -> dict[str, Any]:
+        token = links.token(await self._signing(), job.id, job.expires)
+        told: dict[str, Any] = {
+            "exportId": job.id,
+            "status": job.status.value,
+            "downloadUrl": f"{base}/analytics/export/{job.id}/download?token={token}",
+            "expiresAt": rfc3339(job.expires),
+            "rows": job.rows,
+            "bytes": job.bytes,
+        }
+        if job.status is Status.FAILED:
+            told["error"] = {"code": "ANALYTICS_EXPORT_FAILED", "message": job.reason}
+        return told
+
+    async def _signing(self) -> str:
+        if not self._secret:
+            self._secret = await self._jobs.secret()
+        return self._secret

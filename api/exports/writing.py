@@ -1,0 +1,209 @@
+"""From ClickHouse to a file, piece by piece: nothing of an export is ever held in memory.
+
+ClickHouse encodes CSV, JSON lines and Parquet by itself. A JSON array is made of JSON lines, and a
+spreadsheet is written row by row by xlsxwriter, which keeps one row in memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from importlib import import_module
+from pathlib import Path
+from shutil import rmtree
+from typing import Any, Final, Protocol
+
+import orjson
+
+from api.exports.orders import CSV, JSON, NDJSON, PARQUET, XLSX
+
+#: What ClickHouse is asked for, by format of the export.
+ENCODINGS: Final = {
+    CSV: "CSVWithNames",
+    JSON: "JSONEachRow",
+    NDJSON: "JSONEachRow",
+    PARQUET: "Parquet",
+    XLSX: "JSONCompactEachRowWithNames",
+}
+SETTINGS: Final = {"output_format_json_quote_64bit_integers": 0, "date_time_output_format": "iso"}
+#: Rows of a sheet, its heading among them: no spreadsheet program takes more.
+MOST_SHEET_ROWS: Final = 1_048_576
+_PIECE: Final = 1 << 18
+
+
+class Sink(Protocol):
+    """A file that is being written; its methods block."""
+
+    rows: int | None
+
+    def write(self, piece: bytes) -> None:
+        """Add a piece of what ClickHouse sends, cut anywhere."""
+
+    def close(self) -> None:
+        """Finish the file."""
+
+    def abandon(self) -> None:
+        """Let go of it; what is written is of no use. May be called again."""
+
+
+async def write(pieces: AsyncIterator[bytes], sink: Sink) -> None:
+    """Write a stream into a file, in threads, so that the API goes on answering."""
+    waiting = bytearray()
+    try:
+        async for piece in pieces:
+            waiting += piece
+            if len(waiting) >= _PIECE:
+                await asyncio.to_thread(sink.write, bytes(waiting))
+                waiting.clear()
+        await asyncio.to_thread(sink.write, bytes(waiting))
+        await asyncio.to_thread(sink.close)
+    except BaseException:
+        sink.abandon()
+        raise
+
+
+def sink_of(form: str, path: Path) -> Sink:
+    """Open a new file for a format."""
+    if form == XLSX:
+        return _Workbook(path)
+    kinds: dict[str, type[_File]] = {CSV: _Csv, JSON: _Array, NDJSON: _Lines, PARQUET: _File}
+    return kinds[form](path)
+
+
+class _File:
+    """Bytes as they come; how many rows they hold is not known."""
+
+    rows: int | None = None
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("wb")
+
+    def write(self, piece: bytes) -> None:
+        self._file.write(piece)
+
+    def close(self) -> None:
+        self._file.close()
+
+    def abandon(self) -> None:
+        self._file.close()
+
+
+class _Lines(_File):
+    """One JSON object a line."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.rows: int = 0
+
+    def write(self, piece: bytes) -> None:
+        self.rows += piece.count(b"\n")
+        super().write(piece)
+
+
+class _Csv(_File):
+    """A heading and rows; a text may hold line ends, between quotation marks."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.rows: int = 0
+        self._quoted = False
+        self._heading = True
+
+    def write(self, piece: bytes) -> None:
+        for number, text in enumerate(piece.split(b'"')):
+            if number:
+                self._quoted = not self._quoted
+            if not self._quoted:
+                self.rows += text.count(b"\n")
+        if self._heading and self.rows:
+            self._heading = False
+            self.rows -= 1
+        super().write(piece)
+
+
+class _Array(_Lines):
+    """One JSON array of objects, one a line."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._file.write(b"[")
+        self._open = False
+
+    def write(self, piece: bytes) -> None:
+        # A line end within a text is written as \n, so every one that is there ends a row. The comma waits
+        # for the next row, because none may follow the last.
+        self.rows += piece.count(b"\n")
+        if not piece:
+            return
+        ended = piece.endswith(b"\n")
+        body = piece[:-1] if ended else piece
+        self._file.write((b",\n" if self._open else b"") + body.replace(b"\n", b",\n"))
+        self._open = ended
+
+    def close(self) -> None:
+        self._file.write(b"]\n")
+        super().close()
+
+
+class _Workbook:
+    """A spreadsheet; what does not fit into one sheet goes on in the next."""
+
+    def __init__(self, path: Path) -> None:
+        # An extra: `orders.format_of` has seen that it is there.
+        xlsxwriter = import_module("xlsxwriter")
+
+        self.rows: int | None = 0
+        # xlsxwriter keeps the rows of each sheet in a file of its own until the end.
+        self._folder = path.with_name(f"{path.name}.sheets")
+        self._folder.mkdir(exist_ok=True)
+        self._book: Any = xlsxwriter.Workbook(
+            str(path),
+            {
+                "constant_memory": True,
+                "strings_to_formulas": False,
+                "strings_to_urls": False,
+                "tmpdir": str(self._folder),
+                "use_zip64": True,
+            },
+        )
+        self._names: list[Any] = []
+        self._rest = b""
+        self._sheet: Any = None
+        self._next = 0
+
+    def write(self, piece: bytes) -> None:
+        *lines, self._rest = (self._rest + piece).split(b"\n")
+        for line in lines:
+            row = orjson.loads(line)
+            if not self._names:
+                self._names = row
+                self._begin()
+                continue
+            if self._next >= MOST_SHEET_ROWS:
+                self._begin()
+            self._add(row)
+            assert self.rows is not None
+            self.rows += 1
+
+    def _begin(self) -> None:
+        self._sheet, self._next = self._book.add_worksheet(), 0
+        self._add(self._names)
+
+    def _add(self, row: list[Any]) -> None:
+        for place, value in enumerate(row):
+            if isinstance(value, str):
+                self._sheet.write_string(self._next, place, value)
+            elif value is not None:
+                self._sheet.write_number(self._next, place, value)
+        self._next += 1
+
+    def close(self) -> None:
+        if not self._names:
+            self._book.add_worksheet()
+        self._book.close()
+        rmtree(self._folder, ignore_errors=True)
+
+    def abandon(self) -> None:
+        # Without its folder the book is never written; closing it would write what there is.
+        rmtree(self._folder, ignore_errors=True)
+        self._book.fileclosed = True

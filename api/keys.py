@@ -1,0 +1,122 @@
+"""The keys that the API knows, with a memory: a lookup does not cost every request a round trip."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from datetime import UTC, datetime
+from secrets import compare_digest
+from typing import Final
+
+import structlog
+
+from streams.domain.access import ALL_SCOPES, Key, KeyStore, digest_of, is_secret
+from streams.domain.errors import StoreUnavailableError
+
+_log = structlog.get_logger(__name__)
+
+#: What was looked up less than this many seconds ago is not looked up again: how long a revoked key lives on.
+FRESH_SECONDS: Final = 5.0
+#: A store that failed is left alone for this many seconds.
+REST_SECONDS: Final = 2.0
+#: That a key is used is written down this often, in seconds.
+USED_SECONDS: Final = 60.0
+_MOST: Final = 10_000
+#: The key of the environment has all scopes, and is no secret's hash.
+ENVIRONMENT: Final = Key("environment", "API_KEY", ALL_SCOPES, datetime(1970, 1, 1, tzinfo=UTC))
+
+
+class Keyring:
+    """Tells whose key a secret is.
+
+    Only digests are compared with what is kept, so the time it takes says nothing of a key; the key of the
+    environment is compared in constant time. While the store fails, keys that were seen before go on.
+    """
+
+    def __init__(
+        self,
+        store: KeyStore,
+        environment: str | None = None,
+        *,
+        required: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Stand before a store; `environment` is the key that is always valid, `clock` gives seconds.
+
+        Without `environment` the API is open, unless a key is `required`.
+        """
+        self._store = store
+        self._environment = environment
+        self._clock = clock
+        self._known: OrderedDict[str, tuple[float, Key]] = OrderedDict()
+        self._unknown: OrderedDict[str, float] = OrderedDict()
+        self._used: dict[str, float] = {}
+        self._resting_until = float("-inf")
+        self._writing: set[asyncio.Task[None]] = set()
+        self.open = environment is None and not required
+
+    async def find(self, secret: str, now: datetime) -> Key | None:
+        """Return the key of a secret, None when there is none.
+
+        Raises `StoreUnavailableError` when nobody can tell just now.
+        """
+        if self._environment is not None and compare_digest(secret.encode(), self._environment.encode()):
+            return ENVIRONMENT
+        if not is_secret(secret):
+            return None
+        digest = digest_of(secret)
+        at, key = self._known.get(digest, (float("-inf"), None))
+        oldest = self._clock() - FRESH_SECONDS
+        if at < oldest and self._unknown.get(digest, float("-inf")) >= oldest:
+            return None
+        if at < oldest:
+            try:
+                key = await self._ask(digest)
+            except StoreUnavailableError:
+                if key is None:
+                    raise
+        if key is not None:
+            self._note_use(digest, now)
+        return key
+
+    async def _ask(self, digest: str) -> Key | None:
+        if self._clock() < self._resting_until:
+            raise StoreUnavailableError("keys", "failed a moment ago")
+        try:
+            key = await self._store.find(digest)
+        except StoreUnavailableError:
+            self._resting_until = self._clock() + REST_SECONDS
+            raise
+        if key is None:
+            self._known.pop(digest, None)
+            self._unknown[digest] = self._clock()
+            self._unknown.move_to_end(digest)
+        else:
+            self._unknown.pop(digest, None)
+            self._known[digest] = (self._clock(), key)
+            self._known.move_to_end(digest)
+        for memory in (self._known, self._unknown):
+            while len(memory) > _MOST:
+                memory.popitem(last=False)
+        return key
+
+    def _note_use(self, digest: str, now: datetime) -> None:
+        """Write down that a key is used, beside the request and not for each."""
+        if self._clock() < max(self._used.get(digest, float("-inf")) + USED_SECONDS, self._resting_until):
+            return
+        self._used[digest] = self._clock()
+        task = asyncio.create_task(self._write_use(digest, now))
+        self._writing.add(task)
+        task.add_done_callback(self._writing.discard)
+
+    async def _write_use(self, digest: str, now: datetime) -> None:
+        try:
+            await self._store.use(digest, now)
+        except StoreUnavailableError as error:
+            _log.info("the use of a key was not written down", reason=str(error))
+
+    async def close(self) -> None:
+        """Wait for what is being written."""
+        await asyncio.gather(*self._writing)

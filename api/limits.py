@@ -1,0 +1,145 @@
+"""How often a key may ask: counted in Redis, so that all processes share one count."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+import structlog
+from limits import RateLimitItem, parse
+from limits.aio.storage import Storage
+from limits.aio.strategies import SlidingWindowCounterRateLimiter
+from limits.errors import StorageError
+from limits.storage import storage_from_string
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_log = structlog.get_logger(__name__)
+
+NONE: Final = "none"
+#: A store that failed is left alone for this many seconds: no request waits for it meanwhile.
+REST_SECONDS: Final = 2.0
+#: That nothing is limited is said this often, in seconds.
+SAID_SECONDS: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What a key may still ask: `reset` is in how many seconds it may ask more than `remaining`."""
+
+    limit: int
+    remaining: int
+    reset: int
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Return the headers that tell of it."""
+        return {
+            "RateLimit-Limit": str(self.limit),
+            "RateLimit-Remaining": str(self.remaining),
+            "RateLimit-Reset": str(self.reset),
+        }
+
+
+def limit_of(text: str) -> RateLimitItem | None:
+    """Read `600/minute`, or `none`; raise ValueError for anything else."""
+    return None if text.strip().lower() == NONE else parse(text)
+
+
+def _storage(url: str, patience: float, prefix: str) -> Storage:
+    parts = urlsplit(url)
+    query = dict(parse_qsl(parts.query))
+    clustered = query.pop("cluster", "").lower() in {"1", "true", "yes"}
+    scheme = f"async+{parts.scheme}" + ("+cluster" if clustered else "")
+    address = urlunsplit(parts._replace(scheme=scheme, query=urlencode(query)))
+    # By itself the client tries a command again and again, seconds long.
+    options: Any = {"retry": Retry(NoBackoff(), 1)}
+    storage = storage_from_string(
+        address,
+        implementation="redispy",
+        wrap_exceptions=True,
+        key_prefix=prefix,
+        socket_connect_timeout=patience,
+        socket_timeout=patience,
+        max_connections=50,
+        **options,
+    )
+    assert isinstance(storage, Storage)
+    return storage
+
+
+class RateLimit:
+    """Counts requests in a window that slides, by key. While Redis is down, nothing is limited."""
+
+    def __init__(
+        self,
+        url: str,
+        limit: str,
+        *,
+        prefix: str,
+        patience: float = 1.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Connect nothing yet. `limit` is like `600/minute`, or `none`; `clock` gives seconds."""
+        self._item = limit_of(limit)
+        self._patience = patience
+        self._clock = clock
+        self._storage = _storage(url, patience, prefix)
+        self._limiter = SlidingWindowCounterRateLimiter(self._storage)
+        self._resting_until = self._silent_until = float("-inf")
+
+    async def take(self, key_id: str) -> tuple[bool, Allowance | None]:
+        """Count a request: whether it may pass, and what is left; None when nothing is limited."""
+        if self._item is None or self._clock() < self._resting_until:
+            return True, None
+        try:
+            async with asyncio.timeout(self._patience):
+                passed = await self._limiter.hit(self._item, key_id)
+                stats = await self._limiter.get_window_stats(self._item, key_id)
+        except (StorageError, OSError, TimeoutError) as error:
+            self._failed(error)
+            return True, None
+        reset = max(1, math.ceil(stats.reset_time - time.time()))
+        return passed, Allowance(self._item.amount, stats.remaining if passed else 0, reset)
+
+    def _failed(self, error: Exception) -> None:
+        now = self._clock()
+        self._resting_until = now + REST_SECONDS
+        if now >= self._silent_until:
+            self._silent_until = now + SAID_SECONDS
+            _log.warning("requests are not limited: Redis does not answer", reason=str(error))
+
+    async def close(self) -> None:
+        """Close the connections."""
+        with suppress(Exception):
+            await self._storage.bridge.get_connection().aclose()  # type: ignore[attr-defined]
+
+
+class RateLimitHeaders:
+    """ASGI middleware: tells every caller with a key what is left, whatever the answer is."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Wrap an application that puts an `Allowance` into `request.state.allowance`."""
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+
+        async def sending(message: Message) -> None:
+            allowance = scope.get("state", {}).get("allowance")
+            if message["type"] == "http.response.start" and allowance is not None:
+                headers = MutableHeaders(scope=message)
+                headers.update(allowance.headers)
+                if message["status"] == 429:
+                    headers["Retry-After"] = str(allowance.reset)
+            await send(message)
+
+        await self._app(scope, receive, sending if scope["type"] == "http" else send)

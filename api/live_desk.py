@@ -1,0 +1,115 @@
+"""Who answers what is going on now: the live counters, or ClickHouse while they cannot be read."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+import structlog
+
+from api.answers import Data, envelope
+from api.desk import LIVE, STORE
+from streams.domain import metrics
+from streams.domain.errors import StoreUnavailableError, UnknownVideoError
+from streams.domain.live import LiveReader, LiveReading, last_hour, ranked
+from streams.domain.measures import Total
+from streams.domain.metrics import rounded, value
+from streams.domain.readings import Catalog, CatalogEntry
+from streams.domain.windows import Window, rfc3339
+
+_log = structlog.get_logger(__name__)
+_LIKES: Final = Total(("likes",))
+
+
+@dataclass(frozen=True, slots=True)
+class LiveDesk:
+    """Answers what is going on.
+
+    `live` reads the counters, `store` stands in for it, `catalog` remembers what it said. Every method raises
+    `StoreUnavailableError` when no store can answer.
+    """
+
+    live: LiveReader
+    store: LiveReader
+    catalog: Catalog
+
+    async def everything(self, now: datetime) -> Data:
+        """Answer `GET /analytics/live`."""
+        window = last_hour(now)
+        reading, source = await _read(
+            lambda: self.live.everything(window), lambda: self.store.everything(window)
+        )
+        trending = ranked(reading.surges, window)
+        try:
+            titles = await self.catalog.titles([surge.id for surge, _ in trending])
+        except StoreUnavailableError:
+            titles = {}
+        data = _now(reading, window) | {
+            "trending": [
+                {
+                    "id": surge.id,
+                    "title": titles.get(surge.id),
+                    "views": surge.recent,
+                    "viewsBefore": surge.before,
+                    "trend": rounded(trend),
+                }
+                for surge, trend in trending
+            ]
+        }
+        return envelope(data, window, source)
+
+    async def video(self, video_id: str, now: datetime) -> Data:
+        """Answer `GET /analytics/videos/{id}/live`; raise `UnknownVideoError` when nobody heard of it."""
+        window = last_hour(now)
+        (reading, source), entry = await asyncio.gather(
+            _read(
+                lambda: self.live.video(video_id, window),
+                lambda: self.store.video(video_id, window),
+            ),
+            self._entry(video_id),
+        )
+        if entry is None and reading.empty:
+            raise StoreUnavailableError(source, "no catalog, and nothing of this video in the last hour")
+        if entry is not None and not entry.known and reading.empty:
+            raise UnknownVideoError(video_id)
+        title = entry.title if entry is not None else None
+        return envelope({"id": video_id, "title": title} | _now(reading, window), window, source)
+
+    async def _entry(self, video_id: str) -> CatalogEntry | None:
+        """Return what is known of a video; None when nobody can be asked."""
+        try:
+            return await self.catalog.entry(video_id)
+        except StoreUnavailableError:
+            return None
+
+
+async def _read(
+    live: Callable[[], Awaitable[LiveReading]], store: Callable[[], Awaitable[LiveReading]]
+) -> tuple[LiveReading, str]:
+    try:
+        return await live(), LIVE
+    except StoreUnavailableError as error:
+        _log.info("ClickHouse answers what is live", reason=str(error))
+        return await store(), STORE
+
+
+def _now(reading: LiveReading, window: Window) -> Data:
+    """Answer who is watching, and the hour by the minute: sixty points, the last one still running."""
+    first = int(window.start.timestamp()) // 60
+    last = int(window.end.timestamp()) // 60
+    return {
+        "period": {"start": rfc3339(window.start), "end": rfc3339(window.end)},
+        "concurrentViewers": reading.watching,
+        "timeline": [
+            {
+                "minute": rfc3339(datetime.fromtimestamp(minute * 60, UTC)),
+                "views": value(metrics.VIEWS, reading.minutes.get(minute, {})),
+                "watchTime": value(metrics.WATCH_TIME, reading.minutes.get(minute, {})),
+                "likes": value(_LIKES, reading.minutes.get(minute, {})),
+            }
+            for minute in range(first, last)
+        ],
+    }

@@ -1,0 +1,153 @@
+"""Streams of answers: every question is asked once a second, however many clients listen to it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+import structlog
+
+from api.errors import MESSAGES, TooManyStreamsError, code_of
+from streams.domain.errors import RequestError, StoreUnavailableError
+
+_log = structlog.get_logger(__name__)
+
+#: Seconds between two answers of a stream.
+INTERVAL: Final = 1.0
+Ask = Callable[[], Awaitable[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """One event of a stream: `live` with an answer, or `error` with the body of an error."""
+
+    event: str
+    data: str
+
+
+def _error(error: Exception, message: str) -> Update:
+    content = {"success": False, "error": {"code": code_of(error), "message": message, "details": {}}}
+    return Update("error", orjson.dumps(content).decode())
+
+
+class _Poll:
+    """Asks one question again and again, and holds the newest answer."""
+
+    def __init__(self, ask: Ask, interval: float) -> None:
+        self._ask = ask
+        self._interval = interval
+        self._number = 0
+        self._changed = asyncio.Event()
+        self._over = False
+        self.listeners = 0
+        self.latest: Update | None = None
+        self._task = asyncio.create_task(self._run())
+
+    async def _run(self) -> None:
+        try:
+            while True:
+                await asyncio.sleep(self._interval)
+                self._put(await self._next())
+        except RequestError as error:
+            # The video is gone: that will not change.
+            self._put(_error(error, str(error)))
+        except Exception:
+            _log.exception("a stream ended")
+        finally:
+            self._finish()
+
+    def end(self) -> None:
+        """Ask no more; whoever listens gets to the end."""
+        self._task.cancel()
+        self._finish()
+
+    @property
+    def over(self) -> bool:
+        """Say whether nothing more will come."""
+        return self._over
+
+    def _finish(self) -> None:
+        self._over = True
+        self._changed.set()
+
+    async def _next(self) -> Update:
+        try:
+            return await answered(self._ask)
+        except StoreUnavailableError as error:
+            return _error(error, MESSAGES[503])
+
+    def _put(self, update: Update) -> None:
+        self.latest = update
+        self._number += 1
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+    async def updates(self, first: Update) -> AsyncIterator[Update]:
+        """Yield `first`, then each newest answer; one who is slow misses those in between."""
+        seen = self._number
+        yield first
+        while True:
+            while self._number == seen:
+                if self._over:
+                    return
+                await self._changed.wait()
+            seen = self._number
+            assert self.latest is not None
+            yield self.latest
+
+
+async def answered(ask: Ask) -> Update:
+    """Ask, and return the answer as an event."""
+    return Update("live", orjson.dumps(await ask()).decode())
+
+
+class Feeds:
+    """The streams of one process: `most` at once, and one poll for each question."""
+
+    def __init__(self, most: int, interval: float = INTERVAL) -> None:
+        """Ask nothing yet. `interval` is in seconds."""
+        self._most = most
+        self._interval = interval
+        self._polls: dict[Hashable, _Poll] = {}
+        self.streams = 0
+
+    @property
+    def polls(self) -> int:
+        """Return how many questions are asked just now."""
+        return len(self._polls)
+
+    @asynccontextmanager
+    async def listen(self, question: Hashable, ask: Ask) -> AsyncIterator[AsyncIterator[Update]]:
+        """Lend the answers to a question for as long as the context lasts.
+
+        The first one is there on entry: what is wrong with the question is raised here. Raises
+        `TooManyStreamsError` when as many listen as may.
+        """
+        if self.streams >= self._most:
+            raise TooManyStreamsError(f"This server sends {self._most} streams at once, and all are taken.")
+        self.streams += 1
+        try:
+            first = await answered(ask)
+            poll = self._polls.get(question)
+            if poll is None or poll.over:
+                poll = self._polls[question] = _Poll(ask, self._interval)
+            poll.listeners += 1
+            try:
+                yield poll.updates(first)
+            finally:
+                poll.listeners -= 1
+                if not poll.listeners:
+                    poll.end()
+                    if self._polls.get(question) is poll:
+                        del self._polls[question]
+        finally:
+            self.streams -= 1
+
+    def end(self) -> None:
+        """End all streams."""
+        for poll in self._polls.values():
+            poll.end()

@@ -1,0 +1,39 @@
+"""Who answers questions about the platform itself: ClickHouse, by the minute."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from api import system_answers
+from api.answers import Data, envelope
+from api.parameters import Question
+from streams.domain.operations import SystemReader
+from streams.domain.windows import Window
+
+STORE: Final = "clickhouse"
+
+
+@dataclass(frozen=True, slots=True)
+class OperationsDesk:
+    """Answers questions about the platform.
+
+    Every method raises `RequestError` when the question is at fault, and `StoreUnavailableError` when the
+    store cannot answer.
+    """
+
+    reader: SystemReader
+
+    async def health(self, question: Question) -> Data:
+        """Answer `GET /analytics/system/health`."""
+        window = await self._window(question)
+        return envelope(system_answers.health(await self.reader.health(window)), window, STORE)
+
+    async def performance(self, question: Question) -> Data:
+        """Answer `GET /analytics/system/performance`."""
+        window = await self._window(question)
+        data = system_answers.performance(await self.reader.performance(window), window)
+        return envelope(data, window, STORE)
+
+    async def _window(self, question: Question) -> Window:
+        return question.window(await self.reader.first() if question.needs_first else None)

@@ -1,0 +1,168 @@
+"""Query parameters: what may be asked, and the question that is asked.
+
+Every parameter is declared as a plain string, so that the errors are ours: `details` names the
+parameter and what it allows. A parameter that nobody knows is refused, because a typo that is
+silently ignored gives a wrong number.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Annotated, Final
+from zoneinfo import ZoneInfo
+
+from fastapi import Query, Request
+
+from streams.domain.errors import InvalidParameterError, InvalidPeriodError
+from streams.domain.timeline import GroupBy
+from streams.domain.windows import ALL, PERIODS, Window, cover, custom, instant_of, named, zone_of
+
+PREVIOUS, NONE = "previous", "none"
+
+PeriodText = Annotated[
+    str | None,
+    Query(
+        description="`1h` and `24h` are rolling; `1d`, `7d`, `30d` are calendar days of the time zone, today "
+        "included; `all` is everything. Not together with `start` and `end`.",
+        json_schema_extra={"enum": list(PERIODS)},
+    ),
+]
+StartText = Annotated[
+    str | None,
+    Query(
+        description="Begin of a window of your own, RFC 3339, inclusive. Needs `end`.",
+        json_schema_extra={"format": "date-time"},
+    ),
+]
+EndText = Annotated[
+    str | None,
+    Query(
+        description="End of a window of your own, RFC 3339, exclusive. Needs `start`.",
+        json_schema_extra={"format": "date-time"},
+    ),
+]
+ZoneText = Annotated[
+    str,
+    Query(
+        description="IANA time zone of days, weeks and hours.",
+        openapi_examples={"india": {"value": "Asia/Kolkata"}},
+    ),
+]
+GroupByText = Annotated[
+    str | None,
+    Query(
+        alias="groupBy",
+        description="Width of a point of the timelines; without it `hour` for windows up to 48 hours, else "
+        "`day`.",
+        json_schema_extra={"enum": [each.value for each in GroupBy]},
+    ),
+]
+CompareText = Annotated[
+    str,
+    Query(
+        description="`previous` compares with the stretch before; `none` leaves `previous`, `change` and "
+        "`trends` out.",
+        json_schema_extra={"enum": [PREVIOUS, NONE]},
+    ),
+]
+MetricsText = Annotated[
+    list[str] | None,
+    Query(description="Groups to answer, separated by commas or repeated; all without it."),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A window that is asked for, before it is known when the data begins."""
+
+    period: str | None
+    start: datetime | None
+    end: datetime | None
+    zone: ZoneInfo
+    compare: bool
+    now: datetime
+    raw_since: datetime
+
+    @property
+    def needs_first(self) -> bool:
+        """Say whether the window depends on when the data begins."""
+        return self.period == ALL
+
+    @property
+    def live(self) -> bool:
+        """Say whether the live counters can answer."""
+        return self.period == "1h"
+
+    def window(self, first: datetime | None = None) -> Window:
+        """Return the window; raise InvalidPeriodError when it cannot be answered exactly."""
+        if self.start is None or self.end is None:
+            return named(self.period or "", zone=self.zone, now=self.now, first=first)
+        window = custom(self.start, self.end, zone=self.zone, now=self.now)
+        stretches = [window.whole]
+        if self.compare and window.before is not None:
+            stretches += [window.elapsed, window.before]
+        if any(ragged.start < self.raw_since for each in stretches for ragged in cover([each])[1]):
+            raise InvalidPeriodError(
+                "start and end must be full quarters of an hour where single events are no longer kept.",
+                parameter="start",
+                since=self.raw_since.isoformat(),
+            )
+        return window
+
+
+def only(request: Request, known: Collection[str], repeatable: Collection[str] = ()) -> None:
+    """Raise InvalidParameterError for a parameter that is not known, or given twice."""
+    for name, count in Counter(name for name, _ in request.query_params.multi_items()).items():
+        if name not in known:
+            raise InvalidParameterError(
+                f"There is no parameter {name[:64]!r} here; there are {', '.join(sorted(known))}.",
+                parameter=name[:64],
+                allowed=sorted(known),
+            )
+        if count > 1 and name not in repeatable:
+            raise InvalidParameterError(f"{name} must be given once.", parameter=name)
+
+
+WINDOW_PARAMETERS: Final = frozenset({"period", "start", "end", "timezone", "compare"})
+
+
+def question(
+    *,
+    period: str | None,
+    default: str,
+    start: str | None,
+    end: str | None,
+    zone: str,
+    compare: str,
+    now: datetime,
+    raw_retention_days: int,
+) -> Question:
+    """Read what is asked for; raise InvalidPeriodError when it is nothing.
+
+    `default` is the period when neither one nor a window of one's own is given.
+    """
+    if compare not in (PREVIOUS, NONE):
+        raise InvalidPeriodError(
+            f"compare must be {PREVIOUS} or {NONE}.", parameter="compare", allowed=[PREVIOUS, NONE]
+        )
+    if (start is None) != (end is None):
+        missing = "start" if start is None else "end"
+        raise InvalidPeriodError(f"start and end go together; {missing} is missing.", parameter=missing)
+    if start is not None and period is not None:
+        raise InvalidPeriodError("Ask for a period, or for start and end, not for both.", parameter="period")
+    if period is not None and period not in PERIODS:
+        raise InvalidPeriodError(
+            f"period must be one of {', '.join(PERIODS)}.", parameter="period", allowed=list(PERIODS)
+        )
+    return Question(
+        period=None if start is not None else period or default,
+        start=None if start is None else instant_of(start, "start"),
+        end=None if end is None else instant_of(end, "end"),
+        zone=zone_of(zone),
+        compare=compare == PREVIOUS,
+        now=now,
+        raw_since=now - timedelta(days=raw_retention_days),
+    )

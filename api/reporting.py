@@ -1,0 +1,167 @@
+"""The API reports its own requests: `api.request` events to Kafka, as every service does.
+
+Nothing of it is in the way of an answer. What is to be reported waits in a bounded buffer; a task in the
+background sends it. While Kafka is away the buffer fills up, and what does not fit is dropped and counted
+in `vca_api_reports_dropped_total`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Final
+from uuid import uuid4
+
+import orjson
+import structlog
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+from prometheus_client import Counter
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.ending import end
+
+_log = structlog.get_logger(__name__)
+
+SERVICE: Final = "analytics-api"
+#: Requests that wait at most: a minute of a busy process, a few megabytes.
+MOST_WAITING: Final = 10_000
+#: Asked by machines every few seconds: they would drown what people ask.
+_QUIET: Final = {"/healthz", "/readyz", "/metrics"}
+_METHODS: Final = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+_PAUSE_SECONDS: Final = 0.5
+_BATCH: Final = 500
+_RETRY_SECONDS: Final = (1.0, 30.0)
+_CLOSE_SECONDS: Final = 2.0
+
+DROPPED = Counter("vca_api_reports_dropped", "Requests that could not be reported to Kafka.")
+
+
+class Reporter:
+    """Sends what is reported to one topic, in the background of `open`."""
+
+    def __init__(self, bootstrap: str, topic: str) -> None:
+        """Connect nothing yet: Kafka may be away, now and later."""
+        self._bootstrap = bootstrap
+        self._topic = topic
+        self._waiting: deque[bytes] = deque()
+
+    def report(self, endpoint: str, method: str, status: int, seconds: float, at: float) -> None:
+        """Report a request that ended at `at` (epoch seconds); it never waits and never fails."""
+        if len(self._waiting) >= MOST_WAITING:
+            DROPPED.inc()
+            return
+        event = {
+            "eventId": uuid4().hex,
+            "type": "api.request",
+            "occurredAt": int(at * 1000),
+            "service": SERVICE,
+            "endpoint": endpoint,
+            "method": method,
+            "status": status,
+            "durationMs": round(seconds * 1000, 3),
+        }
+        self._waiting.append(orjson.dumps(event))
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        """Send in the background; at the end, what waits is sent if that takes a moment only."""
+        sending = asyncio.create_task(self._run())
+        try:
+            yield
+        finally:
+            await end(sending)
+
+    async def _run(self) -> None:
+        # What aiokafka says again and again is said here once.
+        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+        pause, longest = _RETRY_SECONDS
+        away = False
+        task = asyncio.current_task()
+        # A client library may swallow a cancellation, or turn it into an error of its own.
+        while task is None or not task.cancelling():
+            try:
+                await self._connected(away)
+            except (KafkaError, OSError, TimeoutError) as error:
+                if not away:
+                    reason = str(error) or type(error).__name__
+                    _log.warning("requests cannot be reported to Kafka; trying again", reason=reason)
+                away = True
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, longest)
+
+    async def _connected(self, away: bool) -> None:
+        """Send for as long as Kafka takes it."""
+        producer = AIOKafkaProducer(
+            bootstrap_servers=self._bootstrap, acks=1, client_id=SERVICE, request_timeout_ms=10_000
+        )
+        try:
+            await producer.start()
+            if away:
+                _log.info("requests are reported to Kafka again")
+            while True:
+                await asyncio.sleep(_PAUSE_SECONDS)
+                await self._flush(producer)
+        except asyncio.CancelledError:
+            with suppress(KafkaError, OSError, TimeoutError):
+                await asyncio.wait_for(self._flush(producer), _CLOSE_SECONDS)
+            raise
+        finally:
+            with suppress(KafkaError, OSError, TimeoutError):
+                await asyncio.wait_for(producer.stop(), _CLOSE_SECONDS)
+
+    async def _flush(self, producer: Any) -> None:
+        """Send all that waits; a batch that is refused is dropped, as it may have arrived."""
+        while self._waiting:
+            batch = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
+            sent = 0
+            try:
+                pending = [await producer.send(self._topic, each, key=SERVICE.encode()) for each in batch]
+                for each in pending:
+                    await each
+                    sent += 1
+            finally:
+                DROPPED.inc(len(batch) - sent)
+
+
+class Reporting:
+    """ASGI middleware: reports every request to the application's `state.reporter`.
+
+    The endpoint is the route's template, so that ids do not make endpoints. A stream of events counts as
+    answered when it begins.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Wrap an application."""
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http" or scope["path"] in _QUIET:
+            await self._app(scope, receive, send)
+            return
+        began = time.perf_counter()
+        status, answered = 500, 0.0
+
+        async def sending(message: Message) -> None:
+            nonlocal status, answered
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                if Headers(raw=message["headers"]).get("content-type", "").startswith("text/event-stream"):
+                    answered = time.perf_counter()
+            await send(message)
+
+        try:
+            await self._app(scope, receive, sending)
+        finally:
+            reporter: Reporter | None = scope["app"].state.reporter
+            if reporter is not None:
+                route = getattr(scope.get("route"), "path", "unmatched")
+                method = scope["method"] if scope["method"] in _METHODS else "other"
+                seconds = (answered or time.perf_counter()) - began
+                reporter.report(route, method, status, seconds, time.time())

@@ -1,0 +1,85 @@
+"""Answers that did not change are not sent again, and long ones are sent small."""
+
+from __future__ import annotations
+
+import gzip
+from typing import Final
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+#: Below, the headers outweigh what is saved.
+SMALLEST: Final = 1024
+#: Beyond level 5, JSON gets hardly smaller, and much slower.
+_LEVEL: Final = 5
+
+
+class Revisit:
+    """ASGI middleware for JSON that comes in one piece; everything else passes as it is.
+
+    An answer whose `ETag` the caller names in `If-None-Match` becomes a 304 without a body. One of
+    `SMALLEST` bytes or more is compressed for callers who take gzip. Tags are weak, as the same tag stands
+    for both forms (RFC 9110, 8.8.1).
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Wrap an application."""
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        asked = Headers(scope=scope)
+        start: Message | None = None
+
+        async def sending(message: Message) -> None:
+            nonlocal start
+            if message["type"] == "http.response.start" and _is_json(message):
+                start = message
+                return
+            if start is not None and message["type"] == "http.response.body":
+                held, start = start, None
+                if not message.get("more_body", False):
+                    message = _revisited(asked, held, message)
+                await send(held)
+            await send(message)
+
+        await self._app(scope, receive, sending)
+
+
+def _is_json(start: Message) -> bool:
+    return Headers(scope=start).get("content-type", "").startswith("application/json")
+
+
+def _revisited(asked: Headers, start: Message, body: Message) -> Message:
+    """Change the headers in `start` for the body that is returned."""
+    headers = MutableHeaders(scope=start)
+    headers.add_vary_header("Accept-Encoding")
+    tag = headers.get("etag")
+    if tag is not None and start["status"] == 200 and _names(asked.get("if-none-match", ""), tag):
+        start["status"] = 304
+        for name in ("content-length", "content-type"):
+            del headers[name]
+        return {**body, "body": b""}
+    content = body.get("body", b"")
+    if len(content) >= SMALLEST and _takes_gzip(asked.get("accept-encoding", "")):
+        content = gzip.compress(content, _LEVEL, mtime=0)
+        headers["Content-Encoding"] = "gzip"
+        headers["Content-Length"] = str(len(content))
+    return {**body, "body": content}
+
+
+def _names(given: str, tag: str) -> bool:
+    """Say whether an If-None-Match names a tag; weak and strong compare alike (RFC 9110, 13.1.2)."""
+    named = {each.strip().removeprefix("W/") for each in given.split(",")}
+    return "*" in named or tag.removeprefix("W/") in named
+
+
+def _takes_gzip(accepted: str) -> bool:
+    for each in accepted.lower().split(","):
+        coding, _, quality = each.partition(";")
+        if coding.strip() == "gzip":
+            return quality.replace(" ", "") not in {"q=0", "q=0.0", "q=0.00", "q=0.000"}
+    return False

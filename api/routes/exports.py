@@ -1,0 +1,149 @@
+"""`/analytics/export`: files for spreadsheets and data teams, made in the background."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Protocol
+
+from fastapi import APIRouter, Body, Path, Query, Request
+from starlette.responses import FileResponse, Response
+
+from api import parameters, schemas_exports
+from api.deps import ExportsDep, Now, SettingsDep, StoresDep, json
+from api.desks import AudienceDep, OperationsDep
+from api.errors import ForbiddenError
+from api.exports.columns import SYSTEM, USER, VIDEO, metrics_of
+from api.exports.orders import FORMATS, Order, format_of, kind_of
+from api.openapi import errors
+from streams.domain.access import Scope
+
+
+class Beginning(Protocol):
+    """Knows when the data of a type begins."""
+
+    async def first(self) -> datetime | None:
+        """Return the instant of the first data; None when there is none."""
+
+
+router = APIRouter(prefix="/analytics/export", tags=["exports"])
+#: Opened by the signature of the link, not by a key.
+downloads = APIRouter(prefix="/analytics/export", tags=["exports"])
+Id = Annotated[str, Path(description="The `exportId` that was answered.", max_length=128)]
+_ANSWER = {"content": {"application/json": {"example": schemas_exports.EXPORT_EXAMPLE}}}
+
+
+@router.post(
+    "",
+    status_code=202,
+    summary="Ask for an export",
+    response_model=schemas_exports.ExportResponse,
+    responses={202: _ANSWER, **errors(400, 503)},
+)
+async def create_export(
+    request: Request,
+    body: Annotated[
+        schemas_exports.ExportRequest,
+        Body(openapi_examples={"reference": {"value": schemas_exports.REQUEST_EXAMPLE}}),
+    ],
+    exports: ExportsDep,
+    stores: StoresDep,
+    audience: AudienceDep,
+    operations: OperationsDep,
+    now: Now,
+    settings: SettingsDep,
+) -> Response:
+    """Queue an export of videos, users or the platform itself.
+
+    `video` has a row for each video and day with anything in it, cut exactly at the edges of the window.
+    `user` has a row for each day, `system` one for each quarter of an hour: all that the window touches and
+    that have begun, as a whole. Ratios come with what they are made of, so that rows can be added up.
+
+    Ask `GET /analytics/export/{id}` until its status is `completed`, then open `downloadUrl`. The window is
+    that of the moment of asking. An export of type `system` needs a key with the scope system as well.
+    """
+    parameters.only(request, ())
+    kind = kind_of(body.type)
+    if kind == SYSTEM:
+        await _may_see_systems(request, stores, now)
+    question = parameters.question(
+        period=body.period if "period" in body.model_fields_set else None,
+        default="30d",
+        start=body.start,
+        end=body.end,
+        zone=body.timezone,
+        compare=parameters.NONE,
+        now=now,
+        raw_retention_days=settings.raw_retention_days,
+    )
+    metrics, form = metrics_of(kind, body.metrics), format_of(body.format)
+
+    begins: dict[str, Beginning] = {
+        VIDEO: stores.desk.catalog,
+        USER: audience.reader,
+        SYSTEM: operations.reader,
+    }
+    window = question.window(await begins[kind].first() if question.needs_first else None)
+    told = await exports.order(Order(kind, metrics, form, window), now, _base(request, settings.public_url))
+    answer = json({"success": True, "data": told})
+    answer.status_code = 202
+    answer.headers["Location"] = f"/analytics/export/{told['exportId']}"
+    return answer
+
+
+async def _may_see_systems(request: Request, stores: StoresDep, now: Now) -> None:
+    """Raise ForbiddenError for a key that opens exports only: it would see through them what it may not."""
+    if stores.keyring.open:
+        return
+    scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
+    given = bearer.strip() if scheme.lower() == "bearer" else request.headers.get("x-api-key", "")
+    key = await stores.keyring.find(given, now)
+    if key is None or Scope.SYSTEM not in key.scopes:
+        raise ForbiddenError(
+            f"This key does not have the scope {Scope.SYSTEM}, which exports of this type need as well."
+        )
+
+
+def _base(request: Request, public: str | None) -> str:
+    return (public or str(request.base_url)).rstrip("/")
+
+
+@router.get(
+    "/{id}",
+    summary="How an export stands",
+    response_model=schemas_exports.ExportResponse,
+    responses={200: _ANSWER, **errors(400, 404, 410, 503)},
+)
+async def get_export(
+    id: Id, request: Request, exports: ExportsDep, now: Now, settings: SettingsDep
+) -> Response:
+    """Status, rows and bytes so far, and the link to the file."""
+    parameters.only(request, ())
+    told = await exports.status(id, now, _base(request, settings.public_url))
+    return json({"success": True, "data": told})
+
+
+@downloads.get(
+    "/{id}/download",
+    summary="The file of an export",
+    response_class=FileResponse,
+    responses={
+        200: {"content": {media: {} for media in FORMATS.values()}, "description": "The file."},
+        **errors(400, 404, 409, 410, 500, 503),
+    },
+)
+async def download_export(
+    id: Id,
+    request: Request,
+    exports: ExportsDep,
+    now: Now,
+    token: Annotated[str, Query(description="The signature in `downloadUrl`.", max_length=512)] = "",
+) -> Response:
+    """Opened by the token of `downloadUrl`, without a key. 409 with `Retry-After` until the file is there."""
+    parameters.only(request, {"token"})
+    path, form = await exports.file(id, token, now)
+    return FileResponse(
+        path,
+        media_type=FORMATS[form],
+        filename=f"{id}.{form}",
+        headers={"Cache-Control": "private, no-store", "X-Content-Type-Options": "nosniff"},
+    )

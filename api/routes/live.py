@@ -1,0 +1,117 @@
+"""What is going on now, asked once or streamed as server-sent events.
+
+`/analytics/live` and `/analytics/videos/{id}/live`; a stream tells the same every second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Path, Request
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+from starlette.responses import Response
+
+from api import parameters, schemas_live
+from api.deps import ClockDep, Now, StoresDep, json
+from api.live_feed import Update
+from api.openapi import errors
+from streams.domain.errors import UnknownVideoError
+
+router = APIRouter(prefix="/analytics", tags=["live"])
+
+#: As the event contract has it.
+_LONGEST_ID = 128
+
+VideoId = Annotated[str, Path(alias="id", description="The id of the video, as its events have it.")]
+_ALL_TAKEN = {
+    503: {"ANALYTICS_TOO_MANY_STREAMS": "This server sends 200 streams at once, and all are taken."},
+}
+_STREAM: dict[str, Any] = {
+    "description": "Events `live` with the answer, every second; `error` with an error while there is none.",
+    "content": {"text/event-stream": {"schema": {"type": "string"}}},
+}
+
+
+def _known_length(video_id: VideoId) -> str:
+    """Return the id; no video has a longer one than its events may have."""
+    if len(video_id) > _LONGEST_ID:
+        raise UnknownVideoError(video_id[:_LONGEST_ID])
+    return video_id
+
+
+CheckedId = Annotated[str, Depends(_known_length)]
+
+
+async def _everything(
+    request: Request, stores: StoresDep, clock: ClockDep
+) -> AsyncIterator[AsyncIterator[Update]]:
+    parameters.only(request, ())
+    async with stores.feeds.listen("", lambda: stores.live.everything(clock())) as updates:
+        yield updates
+
+
+async def _video(
+    request: Request, stores: StoresDep, clock: ClockDep, video_id: CheckedId
+) -> AsyncIterator[AsyncIterator[Update]]:
+    parameters.only(request, ())
+    async with stores.feeds.listen(video_id, lambda: stores.live.video(video_id, clock())) as updates:
+        yield updates
+
+
+@router.get(
+    "/live",
+    summary="What is going on",
+    response_model=schemas_live.LiveResponse,
+    responses={
+        200: {"content": {"application/json": {"example": schemas_live.LIVE_EXAMPLE}}},
+        **errors(400, 503),
+    },
+)
+async def get_live(request: Request, stores: StoresDep, now: Now) -> Response:
+    """Concurrent viewers, the last 60 minutes by the minute, and what is trending."""
+    parameters.only(request, ())
+    return json(await stores.live.everything(now))
+
+
+@router.get(
+    "/live/stream",
+    summary="What is going on, every second",
+    response_class=EventSourceResponse,
+    responses={200: _STREAM, **errors(400, 503, more=_ALL_TAKEN)},
+)
+async def stream_live(
+    updates: Annotated[AsyncIterator[Update], Depends(_everything)],
+) -> AsyncIterator[ServerSentEvent]:
+    """The answer of `/analytics/live` as server-sent events, until the client leaves."""
+    async for update in updates:
+        yield ServerSentEvent(raw_data=update.data, event=update.event)
+
+
+@router.get(
+    "/videos/{id}/live",
+    summary="What is going on with one video",
+    response_model=schemas_live.VideoLiveResponse,
+    responses={
+        200: {"content": {"application/json": {"example": schemas_live.VIDEO_LIVE_EXAMPLE}}},
+        **errors(400, 404, 503),
+    },
+)
+async def get_video_live(request: Request, stores: StoresDep, now: Now, video_id: CheckedId) -> Response:
+    """Concurrent viewers of a video, and its last 60 minutes by the minute."""
+    parameters.only(request, ())
+    return json(await stores.live.video(video_id, now))
+
+
+@router.get(
+    "/videos/{id}/live/stream",
+    summary="What is going on with one video, every second",
+    response_class=EventSourceResponse,
+    responses={200: _STREAM, **errors(400, 404, 503, more=_ALL_TAKEN)},
+)
+async def stream_video_live(
+    updates: Annotated[AsyncIterator[Update], Depends(_video)],
+) -> AsyncIterator[ServerSentEvent]:
+    """The answer of `/analytics/videos/{id}/live` as server-sent events, until the client leaves."""
+    async for update in updates:
+        yield ServerSentEvent(raw_data=update.data, event=update.event)

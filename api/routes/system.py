@@ -1,0 +1,82 @@
+"""`/analytics/system`: how the platform itself is, and what it does."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from api import parameters, schemas_system
+from api.deps import Now, SettingsDep, json
+from api.desks import OperationsDep
+from api.openapi import errors
+from api.parameters import EndText, PeriodText, StartText, ZoneText
+
+router = APIRouter(prefix="/analytics/system", tags=["system"])
+
+
+@router.get(
+    "/health",
+    summary="How the platform is",
+    response_model=schemas_system.SystemHealthResponse,
+    responses={
+        200: {"content": {"application/json": {"example": schemas_system.HEALTH_EXAMPLE}}},
+        **errors(400, 503),
+    },
+)
+async def get_health(
+    request: Request,
+    desk: OperationsDep,
+    now: Now,
+    settings: SettingsDep,
+    period: PeriodText = None,
+    start: StartText = None,
+    end: EndText = None,
+    timezone: ZoneText = "UTC",
+) -> Response:
+    """Uptime, response times, errors and what the hosts have left. Without a window, `24h`."""
+    parameters.only(request, parameters.WINDOW_PARAMETERS - {"compare"})
+    question = parameters.question(
+        period=period,
+        default="24h",
+        start=start,
+        end=end,
+        zone=timezone,
+        compare=parameters.NONE,
+        now=now,
+        raw_retention_days=settings.raw_retention_days,
+    )
+    return json(await desk.health(question))
+
+
+@router.get(
+    "/performance",
+    summary="What the platform does",
+    response_model=schemas_system.SystemPerformanceResponse,
+    responses={
+        200: {"content": {"application/json": {"example": schemas_system.PERFORMANCE_EXAMPLE}}},
+        **errors(400, 503),
+    },
+)
+async def get_performance(
+    request: Request,
+    desk: OperationsDep,
+    now: Now,
+    settings: SettingsDep,
+    period: PeriodText = None,
+    start: StartText = None,
+    end: EndText = None,
+    timezone: ZoneText = "UTC",
+) -> Response:
+    """Requests, jobs and storage operations. Without a window, `1h`."""
+    parameters.only(request, parameters.WINDOW_PARAMETERS - {"compare"})
+    question = parameters.question(
+        period=period,
+        default="1h",
+        start=start,
+        end=end,
+        zone=timezone,
+        compare=parameters.NONE,
+        now=now,
+        raw_retention_days=settings.raw_retention_days,
+    )
+    return json(await desk.performance(question))

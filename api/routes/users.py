@@ -1,0 +1,88 @@
+"""`/analytics/users`: who is active, who comes and stays, and how their sessions go."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from api import parameters, schemas_users
+from api.deps import Now, SettingsDep, json
+from api.desks import AudienceDep
+from api.openapi import errors
+from api.parameters import CompareText, EndText, MetricsText, PeriodText, StartText, ZoneText
+from streams.domain.metrics import USERS, groups_of
+
+router = APIRouter(prefix="/analytics/users", tags=["users"])
+
+
+@router.get(
+    "",
+    summary="Users in a window",
+    response_model=schemas_users.UsersResponse,
+    responses={
+        200: {"content": {"application/json": {"example": schemas_users.USERS_EXAMPLE}}},
+        **errors(400, 503),
+    },
+)
+async def get_users(
+    request: Request,
+    desk: AudienceDep,
+    now: Now,
+    settings: SettingsDep,
+    period: PeriodText = None,
+    metrics: MetricsText = None,
+    compare: CompareText = parameters.PREVIOUS,
+    start: StartText = None,
+    end: EndText = None,
+    timezone: ZoneText = "UTC",
+) -> Response:
+    """Activity, growth and retention; every count of users is exact. Without a window, `30d`.
+
+    `compare=none` leaves `churnRate` out.
+    """
+    parameters.only(request, parameters.WINDOW_PARAMETERS | {"metrics"}, {"metrics"})
+    question = parameters.question(
+        period=period,
+        default="30d",
+        start=start,
+        end=end,
+        zone=timezone,
+        compare=compare,
+        now=now,
+        raw_retention_days=settings.raw_retention_days,
+    )
+    return json(await desk.users(question, groups_of(USERS, metrics)))
+
+
+@router.get(
+    "/engagement",
+    summary="How sessions go",
+    response_model=schemas_users.UserEngagementResponse,
+    responses={
+        200: {"content": {"application/json": {"example": schemas_users.ENGAGEMENT_EXAMPLE}}},
+        **errors(400, 503),
+    },
+)
+async def get_engagement(
+    request: Request,
+    desk: AudienceDep,
+    now: Now,
+    settings: SettingsDep,
+    period: PeriodText = None,
+    start: StartText = None,
+    end: EndText = None,
+    timezone: ZoneText = "UTC",
+) -> Response:
+    """Duration, pages and bounces of sessions, by type of user and by hour. Without a window, `7d`."""
+    parameters.only(request, parameters.WINDOW_PARAMETERS - {"compare"})
+    question = parameters.question(
+        period=period,
+        default="7d",
+        start=start,
+        end=end,
+        zone=timezone,
+        compare=parameters.NONE,
+        now=now,
+        raw_retention_days=settings.raw_retention_days,
+    )
+    return json(await desk.engagement(question))

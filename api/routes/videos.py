@@ -1,0 +1,107 @@
+"""`/analytics/videos`: one video, and all of them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Request
+from starlette.responses import Response
+
+from api import parameters, schemas
+from api.deps import DeskDep, Now, SettingsDep, json
+from api.openapi import errors
+from api.parameters import (
+    CompareText,
+    EndText,
+    GroupByText,
+    MetricsText,
+    PeriodText,
+    StartText,
+    ZoneText,
+)
+from streams.domain.errors import UnknownVideoError
+from streams.domain.metrics import VIDEO, groups_of
+
+router = APIRouter(prefix="/analytics/videos", tags=["videos"])
+
+#: As the event contract has it.
+_LONGEST_ID = 128
+
+
+@router.get(
+    "/summary",
+    summary="All videos in a window",
+    response_model=schemas.SummaryResponse,
+    responses={
+        200: {"content": {"application/json": {"example": schemas.SUMMARY_EXAMPLE}}},
+        **errors(400, 503),
+    },
+)
+async def get_summary(
+    request: Request,
+    desk: DeskDep,
+    now: Now,
+    settings: SettingsDep,
+    period: PeriodText = None,
+    start: StartText = None,
+    end: EndText = None,
+    timezone: ZoneText = "UTC",
+    compare: CompareText = parameters.PREVIOUS,
+) -> Response:
+    """Totals, averages, the ten most viewed videos and trends. Without a window, `30d`."""
+    parameters.only(request, parameters.WINDOW_PARAMETERS)
+    question = parameters.question(
+        period=period,
+        default="30d",
+        start=start,
+        end=end,
+        zone=timezone,
+        compare=compare,
+        now=now,
+        raw_retention_days=settings.raw_retention_days,
+    )
+    return json(await desk.summary(question))
+
+
+@router.get(
+    "/{id}",
+    summary="One video in a window",
+    response_model=schemas.VideoResponse,
+    responses={
+        200: {"content": {"application/json": {"example": schemas.VIDEO_EXAMPLE}}},
+        **errors(400, 404, 503),
+    },
+)
+async def get_video(
+    request: Request,
+    desk: DeskDep,
+    now: Now,
+    settings: SettingsDep,
+    video_id: Annotated[str, Path(alias="id", description="The id of the video, as its events have it.")],
+    period: PeriodText = None,
+    metrics: MetricsText = None,
+    groupBy: GroupByText = None,  # noqa: N803
+    compare: CompareText = parameters.PREVIOUS,
+    start: StartText = None,
+    end: EndText = None,
+    timezone: ZoneText = "UTC",
+) -> Response:
+    """Views, engagement and playback quality, in all and by point of time. Without a window, `7d`.
+
+    A video is known when it is in the catalog, or anything ever happened to it; 404 otherwise.
+    """
+    parameters.only(request, parameters.WINDOW_PARAMETERS | {"metrics", "groupBy"}, {"metrics"})
+    question = parameters.question(
+        period=period,
+        default="7d",
+        start=start,
+        end=end,
+        zone=timezone,
+        compare=compare,
+        now=now,
+        raw_retention_days=settings.raw_retention_days,
+    )
+    groups = groups_of(VIDEO, metrics)
+    if len(video_id) > _LONGEST_ID:
+        raise UnknownVideoError(video_id[:_LONGEST_ID])
+    return json(await desk.video(video_id, question, groups, groupBy))

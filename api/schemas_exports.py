@@ -1,0 +1,99 @@
+"""What is sent to and answered by the export endpoints; the example is that of the API reference."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import Field
+
+from api.exports.columns import TYPES
+from api.exports.orders import CSV, FORMATS
+from api.schemas import Model
+from streams.domain.windows import PERIODS
+
+
+class ExportRequest(Model):
+    """What to export."""
+
+    type: str = Field(
+        max_length=64,
+        description="A row is, of `video`, a video and day; of `user`, a day; of `system`, a quarter "
+        "of an hour.",
+        json_schema_extra={"enum": list(TYPES)},
+    )
+    period: str = Field(
+        "30d",
+        max_length=64,
+        description="`1h` and `24h` are rolling; `1d`, `7d`, `30d` are calendar days of the time zone, today "
+        "included; `all` is everything. Not together with `start` and `end`.",
+        json_schema_extra={"enum": list(PERIODS)},
+    )
+    start: str | None = Field(
+        None, max_length=64, description="Begin of a window of your own, RFC 3339, inclusive. Needs `end`."
+    )
+    end: str | None = Field(
+        None, max_length=64, description="End of a window of your own, RFC 3339, exclusive. Needs `start`."
+    )
+    timezone: str = Field("UTC", max_length=64, description="IANA time zone of the days.")
+    metrics: list[str] | None = Field(
+        None,
+        max_length=100,
+        description="Of `video`: views, engagement, performance. Of `user`: activity, growth, retention. Of "
+        "`system`: api, processing, storage, uptime. All without it.",
+    )
+    format: str = Field(
+        CSV,
+        max_length=64,
+        description="Format of the file. In csv and xlsx, texts that a spreadsheet would run as formulas "
+        "begin with an apostrophe.",
+        json_schema_extra={"enum": list(FORMATS)},
+    )
+
+
+class ExportFault(Model):
+    """Why an export failed."""
+
+    code: Literal["ANALYTICS_EXPORT_FAILED"]
+    message: str
+
+
+class Export(Model):
+    """How an export stands."""
+
+    export_id: str
+    status: Literal["queued", "processing", "completed", "failed"]
+    download_url: str = Field(
+        description="Signed: opens the file without a key until `expiresAt`. 409 until it is there."
+    )
+    expires_at: datetime = Field(description="When link and file end.")
+    rows: int | None = Field(description="Rows written so far; null for parquet.")
+    bytes: int = Field(description="Size of the file so far.")
+    error: ExportFault | None = Field(None, description="Only when it failed.")
+
+
+class ExportResponse(Model):
+    """Answer about an export."""
+
+    success: Literal[True]
+    data: Export
+
+
+EXPORT_EXAMPLE: dict[str, Any] = {
+    "success": True,
+    "data": {
+        "exportId": "exp_6a1f0b9c2d3e4f5061728394",
+        "status": "processing",
+        "downloadUrl": "https://analytics.example.com/analytics/export/exp_6a1f0b9c2d3e4f5061728394/download"
+        "?token=WyJleHBf",
+        "expiresAt": "2024-04-01T12:00:00Z",
+        "rows": 120000,
+        "bytes": 9437184,
+    },
+}
+REQUEST_EXAMPLE: dict[str, Any] = {
+    "type": "video",
+    "period": "30d",
+    "metrics": ["views", "engagement"],
+    "format": "csv",
+}

@@ -1,0 +1,73 @@
+"""The API's settings: read from the environment once, at the root, and passed in from there."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from api.limits import limit_of
+
+
+def _limit(text: str) -> str:
+    limit_of(text)
+    return text
+
+
+class Settings(BaseSettings):
+    """Environment variables of the API; every field is documented in docs/configuration.md."""
+
+    model_config = SettingsConfigDict(frozen=True, env_file=None, env_ignore_empty=True, extra="ignore")
+
+    redis_url: str = Field("redis://127.0.0.1:6379/0", description="Redis: the live window.")
+    clickhouse_url: str = Field(
+        "http://127.0.0.1:8123/videocloud", description="ClickHouse over HTTP; the path is the database."
+    )
+    api_key: SecretStr | None = Field(
+        None,
+        description="Key with all scopes, valid beside those of `vca keys`. Without one, the API is open to "
+        "all who reach it, unless REQUIRE_KEY says otherwise.",
+    )
+    require_key: bool = Field(
+        False, description="Refuse requests without a key also when API_KEY is not set: only `vca keys` open."
+    )
+    rate_limit: Annotated[str, AfterValidator(_limit)] = Field(
+        "600/minute",
+        description="Requests that each key may make, as `100/second` or `5000/hour`; `none` for no limit.",
+    )
+    live_streams: int = Field(
+        200, ge=1, description="Live streams (server-sent events) that one process sends at once, at most."
+    )
+    raw_retention_days: int = Field(
+        180, ge=3, description="Days that raw events are kept: how old an edge off the quarter hour may be."
+    )
+    store_patience: float = Field(
+        1.0, gt=0, le=60, description="Seconds that a store may be silent before it counts as down."
+    )
+    query_seconds: float = Field(30.0, gt=0, description="Longest time that one query may take, in seconds.")
+    clickhouse_connections: int = Field(20, ge=1, description="Connections to ClickHouse, at most.")
+    redis_connections: int = Field(50, ge=1, description="Connections to Redis, at most.")
+    export_dir: str = Field(
+        ".run/exports", description="Folder of the files of exports; processes that share the work share it."
+    )
+    export_hours: float = Field(
+        24.0, gt=0, le=720, description="Hours that the file of an export and the link to it are good for."
+    )
+    export_secret: SecretStr | None = Field(
+        None,
+        description="What links to exports are signed with; without one, a secret is made and kept in Redis.",
+    )
+    public_url: str | None = Field(
+        None,
+        description="Address under which callers reach the API, for the links to exports; without one, that "
+        "of the request.",
+    )
+    kafka_bootstrap_servers: str | None = Field(
+        None,
+        description="Kafka brokers, `host:port`, comma-separated, to which the API reports its own requests "
+        "as `api.request` events; without them it reports nothing.",
+    )
+    topic_systems: str = Field("system.events", description="Topic of system events.")
+    self_reporting: bool = Field(True, description="Whether the API reports its own requests to Kafka.")
+    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")

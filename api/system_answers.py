@@ -1,0 +1,144 @@
+"""Readings of the platform itself made into answers: pure, and as the API reference has them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from api.user_answers import ordered, ratio
+from streams.domain.metrics import rounded
+from streams.domain.operations import (
+    FALLIBLE,
+    JOB_NAMES,
+    REQUEST,
+    HealthReading,
+    HostSample,
+    PerformanceReading,
+    Standing,
+    Sums,
+)
+from streams.domain.windows import Window
+
+Data = dict[str, Any]
+_UNITS: Final = ("B", "KB", "MB", "GB", "TB", "PB", "EB")
+_LOADS: Final = 3
+
+
+def size(count: float) -> str:
+    """Write a number of bytes as `4GB` or `3.7GB`; 1 GB is 10^9 bytes."""
+    for unit in _UNITS:
+        # 999.96 of a unit would be written as 1000.0 of it.
+        if abs(count) < 999.95 or unit == _UNITS[-1]:
+            break
+        count /= 1000
+    return f"{count:.1f}".removesuffix(".0") + unit
+
+
+def health(reading: HealthReading) -> Data:
+    """Answer how the platform was. Response times in milliseconds."""
+    requests = reading.kinds.get(REQUEST, Sums())
+    sums = {name: reading.kinds.get(kind, Sums()) for name, kind in FALLIBLE.items()}
+    everything = sum(each.events for each in sums.values())
+    return {
+        "uptime": ratio(reading.minutes_up, reading.minutes),
+        "responseTime": {
+            "average": ratio(requests.duration_ms, requests.events),
+            "p95": rounded(reading.p95_ms),
+            "p99": rounded(reading.p99_ms),
+        },
+        "errors": {
+            "rate": ratio(sum(each.errors for each in sums.values()), everything),
+            "byType": {name: ratio(each.errors, everything) for name, each in sums.items()},
+        },
+        "resources": _resources(reading.hosts),
+    }
+
+
+def _resources(hosts: Sequence[HostSample]) -> Data:
+    """Average over hosts; a host that does not tell how much it has in all is left out of that share."""
+    memory = [(host.memory_used, host.memory_total) for host in hosts if host.memory_total]
+    storage = [(host.storage_used, host.storage_total) for host in hosts if host.storage_total]
+    return {
+        "cpu": {
+            "usage": _mean(hosts, lambda host: host.cpu),
+            "load": [_mean(hosts, _load(place)) for place in range(_LOADS)] if hosts else None,
+        },
+        "memory": _room(memory),
+        "storage": _room(storage),
+    }
+
+
+def _mean(hosts: Sequence[HostSample], value: Callable[[HostSample], float]) -> float | None:
+    return ratio(sum(value(host) for host in hosts), len(hosts))
+
+
+def _load(place: int) -> Callable[[HostSample], float]:
+    return lambda host: host.load[place]
+
+
+def _room(hosts: Sequence[tuple[int, int]]) -> Data:
+    """Return the mean share in use and the mean size that is free, of (used, total) in bytes."""
+    if not hosts:
+        return {"usage": None, "available": None}
+    return {
+        "usage": ratio(sum(used / total for used, total in hosts), len(hosts)),
+        "available": size(sum(max(0, total - used) for used, total in hosts) / len(hosts)),
+    }
+
+
+def performance(reading: PerformanceReading, window: Window) -> Data:
+    """Answer what the platform did. What is a second is over the part of the window that is over."""
+    seconds = max(0.0, (min(window.end, window.as_of) - window.start).total_seconds())
+    requests = reading.requests
+    reads, writes = (reading.operations.get(name, Sums()) for name in ("read", "write"))
+    return {
+        "api": {
+            "requests": {
+                "total": requests.events,
+                "perSecond": ratio(requests.events, seconds),
+                "byEndpoint": ordered({name: sums.events for name, sums in reading.endpoints.items()}),
+            },
+            "responseTime": {
+                "average": ratio(requests.duration_ms, requests.events),
+                "byEndpoint": {
+                    name: ratio(reading.endpoints[name].duration_ms, reading.endpoints[name].events)
+                    for name in ordered({name: sums.events for name, sums in reading.endpoints.items()})
+                },
+            },
+        },
+        "processing": _processing(reading.jobs, reading.standing),
+        "storage": {
+            "operations": {
+                "reads": reads.events,
+                "writes": writes.events,
+                "errors": reads.errors + writes.errors,
+            },
+            "bandwidth": {
+                "in": f"{size(writes.bytes / seconds)}/s" if seconds else None,
+                "out": f"{size(reads.bytes / seconds)}/s" if seconds else None,
+            },
+        },
+    }
+
+
+def _processing(jobs: Mapping[str, Sums], standing: Mapping[str, Standing]) -> Data:
+    """Answer for videos and thumbnails always, and for other types of jobs under their own name."""
+    done = {name: Sums() for name in JOB_NAMES.values()}
+    now = {name: Standing() for name in JOB_NAMES.values()}
+    for kind, sums in sorted(jobs.items()):
+        name = JOB_NAMES.get(kind, kind)
+        done[name] = done.get(name, Sums()) + sums
+    for kind, jobs_now in sorted(standing.items()):
+        name = JOB_NAMES.get(kind, kind)
+        now[name] = now.get(name, Standing()) + jobs_now
+    return {
+        name: {
+            "queued": now.get(name, Standing()).queued,
+            "processing": now.get(name, Standing()).started,
+            "averageTime": ratio(
+                done.get(name, Sums()).duration_ms / 1000,
+                done.get(name, Sums()).events - done.get(name, Sums()).errors,
+            ),
+        }
+        for name in dict.fromkeys([*now, *done])
+    }

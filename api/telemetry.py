@@ -1,0 +1,108 @@
+"""What is seen of requests: an id for each, a line in the log, counters for Prometheus."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+import time
+from typing import Any, Final
+from uuid import uuid4
+
+import structlog
+from prometheus_client import Counter, Histogram
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api import errors
+
+_log = structlog.get_logger(__name__)
+
+_REQUEST_ID: Final = re.compile(r"[\w.:-]{1,64}", re.ASCII)
+#: Nothing that can be asked is longer; servers and proxies have such a limit as well.
+LONGEST_QUERY: Final = 8192
+_QUIET: Final = {"/healthz", "/readyz", "/metrics"}
+
+REQUESTS = Counter("vca_api_requests", "Requests answered.", ["route", "method", "status"])
+SECONDS = Histogram(
+    "vca_api_request_seconds",
+    "Time to answer a request.",
+    ["route"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
+)
+_METHODS: Final = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+
+
+def configure_logging(level: str) -> None:
+    """Write one JSON object a line to stderr, from this level on."""
+    number = logging.getLevelNamesMapping().get(level.upper(), logging.INFO)
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            # Without locals: they hold what callers sent, their keys among it.
+            structlog.processors.ExceptionRenderer(
+                structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+            ),
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+
+
+class Telemetry:
+    """ASGI middleware: the outermost, so that nothing is answered without an id and a count.
+
+    An id that the caller sends in `X-Request-Id` is kept when it is harmless. A fault of ours is logged
+    with its traceback and answered with a plain 500.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Wrap an application."""
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given = Headers(scope=scope).get("x-request-id", "")
+        request_id = given if _REQUEST_ID.fullmatch(given) else uuid4().hex
+        scope.setdefault("state", {})["request_id"] = request_id
+        began = time.perf_counter()
+        seen: dict[str, Any] = {"status": 500, "started": False}
+
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                seen["status"], seen["started"] = message["status"], True
+                MutableHeaders(scope=message)["X-Request-Id"] = request_id
+            await send(message)
+
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            try:
+                if len(scope["query_string"]) > LONGEST_QUERY:
+                    text = f"The query string is over {LONGEST_QUERY} bytes."
+                    refused = errors.response(request_id, 414, errors.FRAMEWORK[414], text)
+                    await refused(scope, receive, sending)
+                else:
+                    await self._app(scope, receive, sending)
+            except Exception:
+                _log.exception("unexpected error", path=scope["path"])
+                if seen["started"]:
+                    raise
+                await errors.unexpected(request_id)(scope, receive, sending)
+            finally:
+                self._count(scope, seen["status"], time.perf_counter() - began)
+
+    def _count(self, scope: Scope, status: int, seconds: float) -> None:
+        route = getattr(scope.get("route"), "path", "unmatched")
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        REQUESTS.labels(route, method, str(status)).inc()
+        SECONDS.labels(route).observe(seconds)
+        if scope["path"] not in _QUIET:
+            _log.info(
+                "request", method=method, path=scope["path"], status=status, ms=round(seconds * 1000, 1)
+            )

@@ -1,0 +1,124 @@
+"""Readings of users made into answers: pure, and the `data` of a response as the API reference has it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from streams.domain.audience import (
+    DAYS_LATER,
+    ActivityReading,
+    Cohort,
+    EngagementReading,
+    GrowthReading,
+    HourReading,
+    SessionSums,
+)
+from streams.domain.metrics import rounded
+from streams.domain.windows import Window, midnight
+
+Data = dict[str, Any]
+#: The source of new users who did not sign up, or did not say where they came from.
+UNKNOWN: Final = "unknown"
+
+
+def ratio(above: float, below: float) -> float | None:
+    """Return `above / below`, rounded as all answers are; None when `below` is 0."""
+    return rounded(above / below) if below else None
+
+
+def ordered(counts: Mapping[str, int]) -> dict[str, int]:
+    """Return the counts that are not 0, most first, then by name."""
+    return dict(sorted(((n, c) for n, c in counts.items() if c), key=lambda item: (-item[1], item[0])))
+
+
+def activity(reading: ActivityReading) -> Data:
+    """Answer who was active and what they did; durations in seconds."""
+    return {
+        "activeUsers": dict(reading.active),
+        "sessions": {
+            "total": reading.sessions,
+            "averageDuration": ratio(reading.durations_ms / 1000, reading.sessions),
+            "byDevice": ordered(reading.devices),
+        },
+        "actions": dict(reading.actions),
+    }
+
+
+def growth(reading: GrowthReading, *, compare: bool) -> Data:
+    """Answer who came and who left; `churnRate` is left out unless the previous window is compared with."""
+    answer: Data = {"newUsers": reading.new, "returningUsers": reading.active - reading.new}
+    if compare:
+        answer["churnRate"] = None if reading.previous is None else ratio(reading.lost or 0, reading.previous)
+    sources = dict(reading.sources)
+    sources[UNKNOWN] = sources.get(UNKNOWN, 0) + reading.new - sum(reading.sources.values())
+    answer["bySource"] = ordered(sources)
+    return answer
+
+
+def retention(cohorts: Sequence[Cohort], window: Window) -> Data:
+    """Answer how many users came back on exactly the N-th day after their first.
+
+    `cohorts` lists those of the window, null where day N is not over yet. The headline pools every cohort,
+    also of days before the window, whose day N lies in the window as a whole and is over.
+    """
+    listed = [cohort for cohort in cohorts if cohort.inside]
+    return {
+        **{f"day{later}": _pooled(cohorts, later, window) for later in DAYS_LATER},
+        "cohorts": [
+            {"date": cohort.day.isoformat()}
+            | {
+                f"day{later}": ratio(cohort.kept[later], cohort.size)
+                if _bounds(cohort, later, window)[1] <= window.as_of
+                else None
+                for later in DAYS_LATER
+            }
+            for cohort in listed
+        ],
+    }
+
+
+def _bounds(cohort: Cohort, later: int, window: Window) -> tuple[datetime, datetime]:
+    """Return where day N of a cohort begins and ends."""
+    day = cohort.day + timedelta(days=later)
+    return midnight(day, window.zone), midnight(day + timedelta(days=1), window.zone)
+
+
+def _pooled(cohorts: Iterable[Cohort], later: int, window: Window) -> float | None:
+    size = kept = 0
+    for cohort in cohorts:
+        start, end = _bounds(cohort, later, window)
+        if window.start <= start and end <= min(window.end, window.as_of):
+            size += cohort.size
+            kept += cohort.kept[later]
+    return ratio(kept, size)
+
+
+def engagement(reading: EngagementReading) -> Data:
+    """Answer how sessions went, in all, by type of user, and by the hour in which they began."""
+    everyone = reading.new + reading.returning
+    return {
+        "engagement": {
+            "averageSessionDuration": ratio(everyone.durations_ms / 1000, everyone.sessions),
+            "pagesPerSession": ratio(everyone.pages, everyone.sessions),
+            "bounceRate": ratio(everyone.bounced, everyone.sessions),
+            "byUserType": {"new": _by_type(reading.new), "returning": _by_type(reading.returning)},
+            "byTimeOfDay": [_by_hour(hour, reading.hours.get(hour, HourReading())) for hour in range(24)],
+        }
+    }
+
+
+def _by_type(sums: SessionSums) -> Data:
+    return {
+        "sessionDuration": ratio(sums.durations_ms / 1000, sums.sessions),
+        "pagesPerSession": ratio(sums.pages, sums.sessions),
+    }
+
+
+def _by_hour(hour: int, reading: HourReading) -> Data:
+    return {
+        "hour": hour,
+        "users": reading.users,
+        "engagement": ratio(reading.engaged, reading.sessions),
+    }

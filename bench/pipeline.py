@@ -1,0 +1,139 @@
+"""Events a second through the whole pipeline, beside a stock Faust agent that only decodes, in one run.
+
+The topic is filled beforehand. Our worker is done when both stores have every event, acknowledged and
+in the ledger; the stock agent when it has decoded its share of the same topic. All servers run on the
+same machine. Ratios within the run are what counts; absolute numbers are this machine's at this minute.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import time
+from dataclasses import dataclass, field
+
+import psutil
+from redis import Redis
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from bench.stack import Stack, cpu_seconds, fill, process, stack
+from sinks.redis import keys
+from streams.topics import cluster_id
+
+_MILLION = 1_000_000
+#: The first seconds go into joining the group; the stock agent's rate is taken over this many events.
+_STOCK_EVENTS = 100_000
+
+
+@dataclass
+class Run:
+    """What one program did."""
+
+    events: int
+    seconds: float
+    cpu: float
+    peak_mb: float
+    servers: dict[str, float] = field(default_factory=dict)
+    #: Resident memory in MB after each million events.
+    memory: dict[int, float] = field(default_factory=dict)
+
+    @property
+    def rate(self) -> float:
+        """Events a second."""
+        return self.events / self.seconds
+
+
+def ours(stack: Stack, topic: str, count: int) -> Run:
+    """Run our worker over the topic until both stores have it all."""
+    redis = Redis.from_url(stack.settings.redis_url, decode_responses=True)
+    cluster = asyncio.run(cluster_id(stack.settings.kafka_bootstrap_servers))
+    ledgers = [keys.ledger(keys.tag(cluster, topic, n)) for n in range(stack.settings.topic_partitions)]
+    with process(stack, ["-m", "deploy.cli", "worker"], "worker.log") as worker, Progress() as progress:
+        task = progress.add_task("pipeline", total=count)
+        began, cpu, servers = 0.0, 0.0, {}
+        run = Run(count, 0.0, 0.0, 0.0)
+        while True:
+            if worker.poll() is not None:
+                raise SystemExit(f"the worker ended: {(stack.folder / 'worker.log').read_text()[-2000:]}")
+            found = [redis.hmget(ledger, "counted", "block_to", "done") for ledger in ledgers]
+            counted = sum(int(c or 0) for c, _, _ in found)
+            stored = sum(int(to or 0) for _, to, done in found if done == "1")
+            if not began and counted:
+                began, cpu, servers = time.monotonic(), cpu_seconds(worker.pid), stack.cpu()
+                run.events = count - counted
+            memory = worker.memory_info().rss / 1e6
+            run.peak_mb = max(run.peak_mb, memory)
+            million = counted // _MILLION
+            if million and million not in run.memory:
+                run.memory[million] = memory
+            progress.update(task, completed=counted)
+            if stored >= count:
+                break
+            time.sleep(0.05)
+        run.seconds = time.monotonic() - began
+        run.cpu = cpu_seconds(worker.pid) - cpu
+        run.servers = {name: used - servers[name] for name, used in stack.cpu().items()}
+    return run
+
+
+def stock(stack: Stack, topic: str, count: int) -> Run:
+    """Run the stock agent over a share of the same topic."""
+    wanted = min(count, _STOCK_EVENTS) // 10_000 * 10_000
+    stack.environment |= {
+        "STOCK_FAUST_TOPIC": topic,
+        "STOCK_FAUST_DATADIR": str(stack.folder / "stock-faust"),
+    }
+    log = stack.folder / "stock.log"
+    with process(stack, ["-m", "bench.stock_faust"], "stock.log") as agent:
+        peak = 0.0
+        while True:
+            lines = [line.split() for line in log.read_text().splitlines() if line[:1].isdigit()]
+            if lines and int(lines[-1][0]) >= wanted:
+                break
+            if agent.poll() is not None:
+                raise SystemExit(f"the stock agent ended: {log.read_text()[-2000:]}")
+            peak = max(peak, psutil.Process(agent.pid).memory_info().rss / 1e6)
+            time.sleep(0.2)
+        (first, seconds0, cpu0), (last, seconds1, cpu1) = lines[0], lines[-1]
+        events = int(last) - int(first)
+        return Run(events, float(seconds1) - float(seconds0), float(cpu1) - float(cpu0), peak)
+
+
+def main() -> None:
+    """Fill, run both, print."""
+    parser = argparse.ArgumentParser(prog="python -m bench.pipeline", description=__doc__)
+    parser.add_argument("--events", type=int, default=_MILLION, help="events in the topic (default 1000000)")
+    parser.add_argument("--no-stock", action="store_true", help="leave the stock Faust agent out")
+    options = parser.parse_args()
+    console = Console()
+    with stack() as running:
+        topic = running.settings.topic_playback
+        bootstrap = running.settings.kafka_bootstrap_servers
+        asyncio.run(fill(bootstrap, topic, options.events, title="filling the topic"))
+        run = ours(running, topic, options.events)
+        other = None if options.no_stock else stock(running, topic, options.events)
+    table = Table(title=f"{options.events:,} events, {psutil.cpu_count()} cores for everything")
+    for column in ("program", "events/s", "CPU µs/event", "CPU s/million", "peak MB"):
+        table.add_column(column, justify="left" if column == "program" else "right")
+    for name, each in (
+        ("pipeline, exactly once into both stores", run),
+        ("stock Faust, decodes only", other),
+    ):
+        if each:
+            micros = each.cpu / each.events * 1e6
+            table.add_row(name, f"{each.rate:,.0f}", f"{micros:.1f}", f"{micros:.1f}", f"{each.peak_mb:.0f}")
+    console.print(table)
+    for name, used in run.servers.items():
+        console.print(f"  {name}: {used / run.events * 1e6:.1f} CPU µs/event")
+    if other:
+        console.print(f"ratio: {run.rate / other.rate:.1f} times stock Faust")
+    if len(run.memory) > 1:
+        first, last = min(run.memory), max(run.memory)
+        growth = run.memory[last] / run.memory[first] - 1
+        console.print(f"memory from million {first} to {last}: {growth:+.1%} ({run.memory})")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,255 @@
+"""The command line: ``vca up`` and one command for each process of the product.
+
+Heavy imports are inside the commands, so that help is quick and a command needs only its own libraries.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+
+from deploy.explain import explain
+from deploy.keys import keys
+from deploy.traffic.command import traffic
+
+_ADDRESSES = ("KAFKA_BOOTSTRAP_SERVERS", "REDIS_URL", "CLICKHOUSE_URL")
+_STOP_TIMEOUT = 60.0
+_API_STOP_TIMEOUT = 5
+_console = Console()
+_errors = Console(stderr=True)
+
+app = typer.Typer(
+    name="vca",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode="rich",
+    help=(
+        "VideoCloud Analytics: real-time analytics for a video platform.\n\n"
+        "[bold]vca up --demo[/] starts everything on this machine with sample traffic. The other commands "
+        "run one part each; they find the servers by KAFKA_BOOTSTRAP_SERVERS, REDIS_URL and CLICKHOUSE_URL."
+    ),
+)
+RunDir = Annotated[Path, typer.Option(help="Folder of data, logs, addresses and the lock.")]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        _console.print(f"vca {version('videocloud-analytics')}", highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", envvar="VCA_DEBUG", help="Show where an error came from.")
+    ] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    if verbose:
+        os.environ["VCA_DEBUG"] = "1"
+
+
+@app.command()
+def up(
+    run_dir: RunDir = Path(".run"),
+    api_port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65535, help="Port of the API.", show_default="8000, else a free one"),
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, max=16, help="Worker processes.")] = 1,
+    demo: Annotated[
+        bool, typer.Option("--demo", help="Send sample traffic: thirty days of history, then live.")
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Show all log lines, not only warnings and errors.")
+    ] = False,
+) -> None:
+    """Start everything on this machine: broker, Redis, ClickHouse, worker, API.
+
+    A server whose address is in the environment (KAFKA_BOOTSTRAP_SERVERS,
+    REDIS_URL, CLICKHOUSE_URL) is used as it is. The others are stand-ins on
+    free ports of 127.0.0.1.
+
+    Ctrl-C stops everything in order. What was counted stays in the run
+    folder. The stand-in broker keeps its records in memory: they end with it.
+
+    The API reports its requests and an agent this host as system events;
+    SELF_REPORTING=false leaves both out.
+
+    While it runs, RUN_DIR/endpoints.env holds all addresses and the API's key.
+    """
+    from deploy.embedded.rundir import AlreadyRunningError, RunDirectory
+    from deploy.embedded.screen import Screen
+    from deploy.embedded.stack import Options
+    from deploy.embedded.supervisor import Supervisor
+
+    os.environ.setdefault("EXPORT_DIR", str(run_dir / "exports"))
+    # The API reads the same variable.
+    reporting = os.environ.get("SELF_REPORTING", "").lower() not in {"0", "false", "no", "off"}
+    external = {name: os.environ[name] for name in _ADDRESSES if os.environ.get(name)}
+    options = Options(external, api_port, workers, demo, verbose, reporting)
+    try:
+        code = Supervisor(options, RunDirectory(run_dir), Screen(_console)).run()
+    except AlreadyRunningError as error:
+        _fail(f"{error}: stop that one with Ctrl-C or `vca down`, or choose another --run-dir")
+    raise typer.Exit(code)
+
+
+@app.command()
+def down(run_dir: RunDir = Path(".run")) -> None:
+    """Stop the `vca up` of a folder, and wait until it has ended."""
+    from deploy.embedded.rundir import RunDirectory
+
+    if not run_dir.exists():
+        _fail(f"nothing runs in {run_dir}: there is no such folder")
+    run = RunDirectory(run_dir)
+    pid = run.holder()
+    if not pid:
+        _console.print(f"nothing runs in {run_dir}", highlight=False)
+        return
+    os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + _STOP_TIMEOUT
+    while run.holder() == pid:
+        if time.monotonic() > deadline:
+            _fail(f"pid {pid} did not end within {_STOP_TIMEOUT:g} s: end it with `kill -9 {pid}`")
+        time.sleep(0.1)
+    _console.print(f"stopped (pid {pid})", highlight=False)
+
+
+@app.command()
+def worker() -> None:
+    """Run a worker: events from Kafka, counted into Redis and ClickHouse.
+
+    Ends in order on SIGTERM and Ctrl-C. Any number of workers may run, up to
+    the number of partitions; the work of one that dies is taken over, with
+    nothing lost and nothing counted twice.
+    """
+    from streams.app import run_worker
+    from streams.settings import Settings
+
+    raise typer.Exit(run_worker(Settings()))
+
+
+@app.command()
+def api(
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
+    processes: Annotated[int, typer.Option(min=1, max=64, help="Processes that answer.")] = 1,
+) -> None:
+    """Run the read API. Its documentation is at /docs.
+
+    Set API_KEY: without it, everyone who reaches the port may read.
+    """
+    import uvicorn
+
+    from api.settings import Settings
+
+    Settings()  # a wrong setting is said here, once, not by each process
+    uvicorn.run(
+        "api.app:create_app",
+        factory=True,
+        host=host,
+        port=port,
+        workers=processes,
+        access_log=False,
+        # A client that takes no more bytes keeps its connection open.
+        timeout_graceful_shutdown=_API_STOP_TIMEOUT,
+    )
+
+
+@app.command()
+def migrate() -> None:
+    """Create or update the tables in ClickHouse. Safe to run again."""
+    from sinks.clickhouse.migrations import migrate as apply
+    from streams.settings import Settings
+
+    settings = Settings()
+    password = settings.analyst_password
+    applied = apply(
+        settings.clickhouse_url,
+        raw_retention_days=settings.raw_retention_days,
+        rollup_retention_days=settings.rollup_retention_days,
+        deduplication_window=settings.deduplication_window,
+        analyst_password=password.get_secret_value() if password else None,
+    )
+    text = f"applied {', '.join(applied)}" if applied else "nothing to do"
+    _console.print(f"ClickHouse tables: {text}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def topics() -> None:
+    """Create the topics that are missing in Kafka. Safe to run again."""
+    # What is wrong is said once, by the error.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    from streams.settings import Settings
+    from streams.topics import create_topics
+
+    made = asyncio.run(create_topics(Settings()))
+    text = f"made {', '.join(made)}" if made else "all there"
+    _console.print(f"Kafka topics: {text}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def agent(
+    every: Annotated[float, typer.Option(min=1, max=3600, help="Seconds between two samples.")] = 10.0,
+    folder: Annotated[
+        Path, typer.Option(exists=True, help="A folder on the disk whose space is reported.")
+    ] = Path("."),
+) -> None:
+    """Report this host, and whether the API is ready, as system events.
+
+    One per host: `vca up` runs it. The API is probed at API_URL; without
+    it, only the host is sampled.
+    """
+    from deploy.host_agent import Options, run
+    from streams.settings import Settings
+
+    settings = Settings()
+    options = Options(
+        settings.kafka_bootstrap_servers,
+        settings.topic_systems,
+        os.environ.get("API_URL") or None,
+        str(folder),
+        every,
+    )
+    asyncio.run(run(options))
+
+
+app.command()(traffic)
+app.add_typer(keys, name="keys")
+
+
+def _fail(text: str) -> NoReturn:
+    """Show an error and end the command with exit code 1."""
+    _errors.print(f"[red]error:[/] {text}", highlight=False, soft_wrap=True)
+    raise typer.Exit(1)
+
+
+def main() -> None:
+    """Run the command of sys.argv; an error ends as one line, with a traceback when VCA_DEBUG is set."""
+    try:
+        app()
+    except Exception as error:
+        if os.environ.get("VCA_DEBUG", "") not in ("", "0"):
+            raise
+        _errors.print(f"[red]error:[/] {explain(error)}", highlight=False, soft_wrap=True)
+        _errors.print("[dim]VCA_DEBUG=1 shows where it came from.[/]", highlight=False)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Stand-in servers for a laptop and for the tests, and the supervisor that runs everything together."""

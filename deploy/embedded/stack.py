@@ -1,0 +1,148 @@
+"""What a stack consists of: which servers stand in, which processes run, and what they are told."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from . import probes, servers
+from .process import Child, module_environment, wait_until
+from .rundir import RunDirectory
+from .servers import Server, StartError
+
+DATABASE = "videocloud"
+_STEP_TIMEOUT = 120.0
+# The stand-in broker waits a whole rebalance timeout at the first join, and one laptop needs few partitions.
+_EMBEDDED_BROKER = {"SESSION_TIMEOUT": "6", "REBALANCE_TIMEOUT": "6", "TOPIC_PARTITIONS": "4"}
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What to run. ``external`` maps environment names, as CLICKHOUSE_URL, to addresses of real servers.
+
+    ``self_reporting`` says whether an agent samples this host.
+    """
+
+    external: Mapping[str, str] = field(default_factory=dict)
+    api_port: int | None = None
+    workers: int = 1
+    demo: bool = False
+    verbose: bool = False
+    self_reporting: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A process of the product.
+
+    ``restart`` says whether it is started again when it ends. ``talks`` says that its whole log belongs on
+    the console, but for lines that hold a text of ``harmless``.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    stop_grace: float
+    stage: int
+    restart: bool = True
+    talks: bool = False
+    harmless: tuple[str, ...] = ()
+
+
+def command_line(*arguments: str) -> tuple[str, ...]:
+    """Return the command that runs ``vca ARGUMENTS`` with this Python."""
+    return (sys.executable, "-m", "deploy.cli", *arguments)
+
+
+def stand_ins(options: Options, run: RunDirectory) -> dict[str, Server]:
+    """Describe the servers to start, by the environment name of their address, in their starting order."""
+    makers: dict[str, Callable[[], Server]] = {
+        "KAFKA_BOOTSTRAP_SERVERS": lambda: servers.broker(run.port("broker")),
+        "REDIS_URL": lambda: servers.redis(run.port("redis"), run.path / "redis"),
+        "CLICKHOUSE_URL": lambda: servers.clickhouse(run.port("clickhouse"), run.path / "clickhouse"),
+    }
+    return {name: make() for name, make in makers.items() if name not in options.external}
+
+
+def check_external(external: Mapping[str, str]) -> None:
+    """Raise StartError for the first given server that does not answer."""
+    checks: dict[str, tuple[str, Callable[[str], bool]]] = {
+        "KAFKA_BOOTSTRAP_SERVERS": ("Kafka broker", probes.port_answers),
+        "REDIS_URL": ("Redis", probes.redis_answers),
+        "CLICKHOUSE_URL": ("ClickHouse", lambda url: probes.http_answers(servers.clickhouse_ping(url))),
+    }
+    for name, address in external.items():
+        what, answers = checks[name]
+        if not answers(address):
+            shown = servers.without_password(address)
+            raise StartError(
+                f"no {what} answers at {name}={shown}: start it, or unset {name} to use the stand-in"
+            )
+
+
+def endpoints(options: Options, run: RunDirectory, started: Mapping[str, Server]) -> dict[str, str]:
+    """Return all addresses and the API's key, by environment name; choose the API's port."""
+    port = options.api_port if options.api_port is not None else run.port("api", 8000)
+    values = dict(options.external) | {name: server.address for name, server in started.items()}
+    if "CLICKHOUSE_URL" in started:
+        values["CLICKHOUSE_URL"] += f"/{DATABASE}"
+    names = ("KAFKA_BOOTSTRAP_SERVERS", "REDIS_URL", "CLICKHOUSE_URL")
+    key = os.environ.get("API_KEY") or run.api_key()
+    return {name: values[name] for name in names} | {"API_URL": f"http://127.0.0.1:{port}", "API_KEY": key}
+
+
+def environment(addresses: Mapping[str, str], started: Mapping[str, Server]) -> dict[str, str]:
+    """Return what the processes get on top of this process's environment, whose own settings win."""
+    defaults = _EMBEDDED_BROKER if "KAFKA_BOOTSTRAP_SERVERS" in started else {}
+    chosen = {name: value for name, value in defaults.items() if name not in os.environ}
+    return {**chosen, **addresses, **module_environment(), "PYTHONUNBUFFERED": "1"}
+
+
+def prepare(given: Mapping[str, str], logs: Path) -> list[str]:
+    """Run migrations and make topics, side by side; return the last line of each.
+
+    Raise StartError, with what it said, when one fails.
+    """
+    steps = [Child(name, command_line(name), logs / f"{name}.log", given) for name in ("migrate", "topics")]
+    deadline = time.monotonic() + _STEP_TIMEOUT
+    try:
+        said = []
+        for step in steps:
+            if not wait_until(deadline, lambda step=step: step.exit_code is not None, None):  # type: ignore[misc]
+                raise StartError(f"`vca {step.name}` did not end within {_STEP_TIMEOUT:g} s: see {step.log}")
+            if step.exit_code != 0:
+                raise StartError(f"`vca {step.name}` failed:\n{step.tail()}")
+            said += step.tail(1).splitlines()
+        return said
+    finally:
+        for step in steps:
+            step.stop(1.0)
+
+
+def services(options: Options, addresses: Mapping[str, str], run: RunDirectory) -> list[Service]:
+    """Describe worker, API, agent and traffic, in their starting order. Later stages are stopped first."""
+    names = ["worker"] if options.workers == 1 else [f"worker-{n}" for n in range(1, options.workers + 1)]
+    found = [Service(name, command_line("worker"), stop_grace=20.0, stage=1) for name in names]
+    port = addresses["API_URL"].rsplit(":", 1)[1]
+    found.append(Service("api", command_line("api", "--port", port), stop_grace=10.0, stage=2))
+    if options.self_reporting:
+        agent = command_line("agent", "--folder", str(run.path))
+        found.append(Service("agent", agent, stop_grace=5.0, stage=3))
+    if options.demo:
+        # How far the history is, but not the rate of the live traffic every few seconds.
+        quiet = ("live: ",)
+        command = _traffic(addresses, run.path)
+        found.append(Service("traffic", command, 10.0, 3, restart=False, talks=True, harmless=quiet))
+    return found
+
+
+def _traffic(addresses: Mapping[str, str], folder: Path) -> tuple[str, ...]:
+    """Return the traffic command. A folder gets its history once: a second one would count on top of it."""
+    marker = folder / "demo-history"
+    known = marker.exists()
+    marker.touch()
+    history = ("--history-days", "0") if known else ()
+    return command_line("traffic", "--bootstrap", addresses["KAFKA_BOOTSTRAP_SERVERS"], *history)

@@ -1,0 +1,42 @@
+"""An error in one line that says what to do, for people who ran a command."""
+
+from __future__ import annotations
+
+import re
+
+from pydantic import ValidationError
+
+_SECRET = re.compile("KEY|SECRET|PASSWORD|TOKEN|URL")
+
+
+def _settings(error: ValidationError) -> str:
+    """Name the environment variable behind each field that a Settings class refused; keep secrets out."""
+    problems = []
+    for problem in error.errors():
+        name = ".".join(map(str, problem["loc"])).upper()
+        shown = "" if _SECRET.search(name) else f" (it is {problem['input']!r})"
+        problems.append(f"{name}: {problem['msg']}{shown}")
+    return "wrong setting in the environment: " + "; ".join(problems)
+
+
+def explain(error: Exception) -> str:
+    """Return one line for an error that ended a command.
+
+    Errors are told apart by the name of their class and module, so that nothing is imported to explain what
+    never ran.
+    """
+    kind, module = type(error).__name__, type(error).__module__.split(".")[0]
+    text = " ".join(str(error).split()) or kind
+    if isinstance(error, ValidationError):
+        return _settings(error)
+    if module == "aiokafka" and kind in ("KafkaConnectionError", "NodeNotReadyError", "KafkaTimeoutError"):
+        return f"no Kafka broker answers ({text}): start one with `vca up`, or set KAFKA_BOOTSTRAP_SERVERS"
+    if module == "redis" and kind in ("ConnectionError", "TimeoutError", "BusyLoadingError"):
+        return f"no Redis answers ({text}): start one with `vca up`, or set REDIS_URL"
+    if module == "clickhouse_connect" and kind == "OperationalError":
+        return f"no ClickHouse answers ({text}): start one with `vca up`, or set CLICKHOUSE_URL"
+    if isinstance(error, ModuleNotFoundError):
+        return f"{text}: install the project with `make install`, or `pip install videocloud-analytics`"
+    if isinstance(error, ConnectionError | TimeoutError):
+        return f"{text}: is the server there? `vca up` starts all that are needed"
+    return text

@@ -1,0 +1,117 @@
+"""A small process beside the servers: how this host is, and whether the API is ready, as system events.
+
+Every ten seconds it sends one `host.sample`, and one `health.probe` when it knows the API's address. What
+Kafka does not take is lost: the next sample comes soon.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+import sys
+import time
+import urllib.error
+import urllib.request
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import uuid4
+
+import orjson
+import psutil
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+SAMPLER, PROBED = "host-agent", "analytics-api"
+_PROBE_SECONDS: Final = 5.0
+_RETRY_SECONDS: Final = 5.0
+_CLOSE_SECONDS: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What to sample and where to send it. `api_url` is None when nothing is probed; seconds are `every`."""
+
+    bootstrap: str
+    topic: str
+    api_url: str | None
+    folder: str
+    every: float
+
+
+def sample(folder: str, now: float) -> dict[str, Any]:
+    """Return a `host.sample`; storage is that of the disk which holds a folder.
+
+    `cpu` is that since the last call, and 0 at the first. `now` is in epoch seconds.
+    """
+    memory, disk = psutil.virtual_memory(), psutil.disk_usage(folder)
+    return _event("host.sample", SAMPLER, now) | {
+        "host": socket.gethostname()[:128] or "localhost",
+        "cpu": min(1.0, psutil.cpu_percent(None) / 100),
+        "load": list(psutil.getloadavg()),
+        "memoryUsedBytes": memory.total - memory.available,
+        "memoryTotalBytes": memory.total,
+        "storageUsedBytes": disk.used,
+        "storageTotalBytes": disk.total,
+    }
+
+
+def probe(api_url: str, now: float) -> dict[str, Any]:
+    """Return a `health.probe` of the API: it is ok when it says that it is ready."""
+    ok = False
+    with (
+        suppress(OSError, urllib.error.URLError),
+        urllib.request.urlopen(f"{api_url.rstrip('/')}/readyz", timeout=_PROBE_SECONDS) as answer,
+    ):
+        ok = answer.status == 200
+    return _event("health.probe", PROBED, now) | {"ok": ok}
+
+
+def _event(kind: str, service: str, now: float) -> dict[str, Any]:
+    return {"eventId": uuid4().hex, "type": kind, "occurredAt": int(now * 1000), "service": service}
+
+
+async def run(options: Options) -> None:
+    """Sample and send until SIGTERM or Ctrl-C; connects again by itself when Kafka was away."""
+    ending = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, ending.set)
+    # What aiokafka says again and again is said here once.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    psutil.cpu_percent(None)
+    said = False
+    while not ending.is_set():
+        producer = AIOKafkaProducer(bootstrap_servers=options.bootstrap, acks=1, client_id=SAMPLER)
+        try:
+            await producer.start()
+            said = False
+            while not await _elapsed(ending, options.every):
+                for event in await asyncio.to_thread(_events, options):
+                    await producer.send_and_wait(
+                        options.topic, orjson.dumps(event), key=event["service"].encode()
+                    )
+        except (KafkaError, OSError, TimeoutError) as error:
+            if not said:
+                reason = error or type(error).__name__
+                sys.stderr.write(f"no Kafka broker at {options.bootstrap}, trying again: {reason}\n")
+            said = True
+            await _elapsed(ending, _RETRY_SECONDS)
+        finally:
+            with suppress(KafkaError, OSError, TimeoutError):
+                await asyncio.wait_for(producer.stop(), _CLOSE_SECONDS)
+
+
+def _events(options: Options) -> list[dict[str, Any]]:
+    events = [sample(options.folder, time.time())]
+    if options.api_url:
+        events.append(probe(options.api_url, time.time()))
+    return events
+
+
+async def _elapsed(ending: asyncio.Event, seconds: float) -> bool:
+    """Wait; return True as soon as it is time to end."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(ending.wait(), seconds)
+    return ending.is_set()

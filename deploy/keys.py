@@ -1,0 +1,126 @@
+"""`vca keys`: API keys made, listed and revoked."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final, TypeVar
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from streams.domain.access import Scope, digest_of, new_key, new_secret
+
+if TYPE_CHECKING:
+    from sinks.redis.key_store import RedisKeyStore
+
+_ENDPOINTS: Final = Path(".run/endpoints.env")
+_DEFAULT_URL: Final = "redis://127.0.0.1:6379/0"
+_LONGEST_NAME: Final = 100
+_console = Console()
+Answer = TypeVar("Answer")
+
+keys = typer.Typer(
+    no_args_is_help=True,
+    help=(
+        "Make, list and revoke the keys of the API. They are kept in Redis, as hashes.\n\n"
+        "Redis is found by REDIS_URL; without it, that of the `vca up` in this folder is used."
+    ),
+)
+
+
+@keys.command()
+def create(
+    name: Annotated[str, typer.Argument(help="Who or what the key is for, for people to tell keys apart.")],
+    scope: Annotated[
+        list[Scope] | None,
+        typer.Option(help="What it opens; may be repeated.", show_default=Scope.READ.value),
+    ] = None,
+) -> None:
+    """Make a key and print it. It is shown this once: only its hash is kept.
+
+    read opens videos, users and live; export opens exports; system opens
+    what is told of the platform itself.
+
+    The API asks for keys when it runs with API_KEY or REQUIRE_KEY=true.
+    """
+    if not name.strip() or len(name) > _LONGEST_NAME:
+        raise typer.BadParameter(f"a name has 1 to {_LONGEST_NAME} characters", param_hint="NAME")
+    secret = new_secret()
+    digest = digest_of(secret)
+    key = new_key(digest, name.strip(), scope or [Scope.READ], datetime.now(UTC))
+    _with_store(lambda store: store.add(digest, key))
+    # The key alone on stdout, so that a script can take it.
+    Console(stderr=True).print(f"key {key.id} for {key.name}: {_scopes(key.scopes)}", highlight=False)
+    _console.print(secret, highlight=False, soft_wrap=True)
+
+
+@keys.command("list")
+def list_keys() -> None:
+    """List all keys, oldest first: what they open, and when they were last used."""
+    found = _with_store(lambda store: store.all())
+    if not found:
+        _console.print("there are no keys: make one with `vca keys create NAME`", highlight=False)
+        return
+    table = Table("id", "name", "scopes", "created", "last used", box=None)
+    for key in found:
+        used = _minute(key.used) if key.used else "never"
+        table.add_row(key.id, key.name, _scopes(key.scopes), _minute(key.created), used)
+    _console.print(table, highlight=False)
+
+
+@keys.command()
+def revoke(
+    key_id: Annotated[
+        str, typer.Argument(metavar="ID", help="The id of the key, as `vca keys list` has it.")
+    ],
+) -> None:
+    """Revoke a key: within five seconds nobody gets in with it any more."""
+    key = _with_store(lambda store: store.remove(key_id))
+    if key is None:
+        Console(stderr=True).print(
+            f"[red]error:[/] there is no key {key_id}: see `vca keys list`", highlight=False
+        )
+        raise typer.Exit(1)
+    _console.print(f"revoked {key.id} ({key.name})", highlight=False)
+
+
+def _scopes(scopes: frozenset[Scope]) -> str:
+    return ", ".join(scope for scope in Scope if scope in scopes)
+
+
+def _minute(instant: datetime) -> str:
+    return f"{instant:%Y-%m-%d %H:%M} UTC"
+
+
+def _redis_url() -> str:
+    if url := os.environ.get("REDIS_URL"):
+        return url
+    if _ENDPOINTS.is_file():
+        for line in _ENDPOINTS.read_text().splitlines():
+            name, _, value = line.partition("=")
+            if name.strip() == "REDIS_URL" and value.strip():
+                return value.strip()
+    return _DEFAULT_URL
+
+
+def _with_store(action: Callable[[RedisKeyStore], Awaitable[Answer]]) -> Answer:
+    """Run one action on the keys in Redis; an unreachable server is a `ConnectionError`."""
+    from sinks.redis.client import connect
+    from sinks.redis.key_store import RedisKeyStore
+    from streams.domain.errors import StoreUnavailableError
+
+    async def run() -> Answer:
+        redis = connect(_redis_url())
+        try:
+            return await action(RedisKeyStore(redis, patience=5.0))
+        except StoreUnavailableError as error:
+            raise ConnectionError("no Redis answers at REDIS_URL") from error
+        finally:
+            await redis.aclose()
+
+    return asyncio.run(run())

@@ -1,0 +1,134 @@
+"""The loop between the pure platform and Kafka: the history at full speed, then live traffic by the clock."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from itertools import islice
+from typing import Final, Protocol
+
+from deploy.traffic import history, live
+from deploy.traffic.display import Display, LiveStatus
+from deploy.traffic.events import HOUR_MS, SECOND_MS, Event
+from deploy.traffic.pace import Pace
+from deploy.traffic.timeline import Timeline
+from deploy.traffic.world import Config, World
+
+_CHUNK: Final = 2_000
+#: Partitions drift no further apart than this much of the history's own time.
+_FLUSH_EVERY_MS: Final = 3 * HOUR_MS
+_TICK_S: Final = 0.1
+_RATE_OVER_S: Final = 10.0
+
+
+class Outlet(Protocol):
+    """Where events go: `deploy.traffic.producer.Producer`, or a list in the tests."""
+
+    async def send(self, events: Iterable[Event]) -> int:
+        """Take events, in order; return how many."""
+
+    async def flush(self) -> None:
+        """Return when everything taken is stored."""
+
+
+@dataclass(slots=True)
+class Summary:
+    """What a run has sent, and in how many seconds."""
+
+    history_events: int = 0
+    history_s: float = 0.0
+    live_events: int = 0
+    live_s: float = 0.0
+
+    def __str__(self) -> str:
+        """Return one line for people."""
+        parts = []
+        if self.history_events:
+            speed = self.history_events / max(0.001, self.history_s)
+            parts.append(f"history {self.history_events:,} events in {self.history_s:.1f} s ({speed:,.0f}/s)")
+        if self.live_s:
+            speed = self.live_events / self.live_s
+            parts.append(f"live {self.live_events:,} events in {self.live_s:.0f} s ({speed:,.1f}/s)")
+        return "sent " + ("; ".join(parts) or "nothing")
+
+
+class Run:
+    """One run: the platform, the outlet, the clock. `clock` tells epoch seconds."""
+
+    def __init__(self, config: Config, outlet: Outlet, display: Display, clock: Callable[[], float]) -> None:
+        """Prepare a run whose history ends now."""
+        self.summary = Summary()
+        self.stopping = asyncio.Event()
+        self._config = config
+        self._outlet = outlet
+        self._display = display
+        self._clock = clock
+        self._timeline = Timeline()
+
+    async def all(self, *, live: bool, duration_s: float | None) -> None:
+        """Send the history, and then live traffic for `duration_s` (None: until `stopping` is set)."""
+        now_ms = self._now()
+        world, start_ms = history.platform(self._config, now_ms)
+        if self._config.history_days:
+            await self._past(world, start_ms, now_ms, live)
+        else:
+            await self._outlet.send(history.catalog(world, now_ms))
+        if live and not self.stopping.is_set():
+            await self._present(world, duration_s)
+
+    async def _past(self, world: World, start_ms: int, now_ms: int, live: bool) -> None:
+        began = self._clock()
+        self._timeline.feed(history.arrivals(world, start_ms, now_ms))
+        reached = start_ms
+        while reached < now_ms and not self.stopping.is_set():
+            reached = min(reached + _FLUSH_EVERY_MS, now_ms)
+            events = self._timeline.until(reached)
+            while chunk := list(islice(events, _CHUNK)):
+                self.summary.history_events += await self._outlet.send(chunk)
+                self._display.history(
+                    (chunk[-1][2] - start_ms) / (now_ms - start_ms), self.summary.history_events, chunk[-1][2]
+                )
+            await self._outlet.flush()
+        if not self.stopping.is_set():
+            if live:  # the clock has gone on meanwhile
+                self.summary.history_events += await self._outlet.send(self._timeline.until(self._now()))
+                await self._outlet.flush()
+            self._display.history(1.0, self.summary.history_events, now_ms)
+        self.summary.history_s = self._clock() - began
+
+    async def _present(self, world: World, duration_s: float | None) -> None:
+        began = self._clock()
+        start_ms = self._now()
+        pace = Pace(start_ms)
+        world.crowd.retain(start_ms)
+        self._timeline.feed(live.arrivals(world, start_ms))
+        lately: deque[tuple[float, int]] = deque([(began, 0)])
+        while not self.stopping.is_set() and (duration_s is None or self._clock() - began < duration_s):
+            await self._pause()
+            step = pace.step(self._now())
+            if step.skipped_ms:
+                self._timeline.clear()
+                self._timeline.feed(live.arrivals(world, step.until_ms))
+                lost_s = step.skipped_ms / SECOND_MS
+                self._display.note(f"{lost_s:.0f} s of live traffic skipped: the clock went on without it")
+            self.summary.live_events += await self._outlet.send(self._timeline.until(step.until_ms))
+            await self._outlet.flush()
+            now = self._clock()
+            self.summary.live_s = now - began
+            lately.append((now, self.summary.live_events))
+            while now - lately[0][0] > _RATE_OVER_S:
+                lately.popleft()
+            rate = (self.summary.live_events - lately[0][1]) / max(_TICK_S, now - lately[0][0])
+            behind = self._now() - step.until_ms
+            self._display.live(LiveStatus(self.summary.live_events, rate, world.playing, behind))
+
+    async def _pause(self) -> None:
+        try:
+            await asyncio.wait_for(self.stopping.wait(), _TICK_S)
+        except TimeoutError:
+            return
+
+    def _now(self) -> int:
+        return int(self._clock() * SECOND_MS)

@@ -1,0 +1,158 @@
+"""Write the documents that are made from code; `--check` only says whether they are up to date.
+
+`python -m docs.generate` after a change of an event, a table, a setting, a metric, a route or a response;
+a test fails until then.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+from typing import Final
+
+from api.app import create_app
+from api.settings import Settings
+from docs import events_page, schema_page
+from streams.domain.asyncapi import asyncapi
+from streams.domain.contract import TOPICS, Topic, json_schema
+from streams.domain.measures import MEASURES, Anchor
+from streams.domain.metrics import METRICS, Metric
+from streams.settings import Settings as WorkerSettings
+
+_HERE: Final = Path(__file__).parent
+
+_INTRODUCTION: Final = """\
+<!-- Made by docs/generate.py from streams/domain/definitions.py: change it there. -->
+
+# Metrics
+
+One definition each. Field names are paths under `data`. Numerators and denominators are stored and
+added up, never ratios, so that any window in any time zone has one right answer. Counts are 0 when
+nothing happened; ratios are null when there is nothing to divide by. Numbers are rounded to six
+decimals.
+
+Where a formula over `video_15m` is given, it can be used as it is in SQL of your own, with a condition
+on `bucket` and grouped by whatever you like:
+
+```sql
+SELECT video_id, {sql} AS completion_rate
+FROM video_15m
+WHERE bucket >= today() - 7
+GROUP BY video_id
+```
+
+Changes compare equally long stretches: a window that is not over yet is compared with as much of the
+one before it as has passed of itself, to the minute for windows up to 48 hours and to the quarter of an
+hour for longer ones.
+"""
+
+_BUCKETS: Final = {
+    Anchor.EVENT: "the event",
+    Anchor.START: "the view's first frame",
+    Anchor.ATTEMPT: "the view's attempt",
+    Anchor.REACTION: "the event",
+}
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def _row(metric: Metric) -> str:
+    formula = f" <br> `{metric.formula.sql}`" if metric.formula else ""
+    definition = _cell(metric.definition + formula)
+    return f"| `{metric.field}` | {definition} | {metric.unit} | `{metric.empty}` |"
+
+
+def metrics() -> str:
+    """Return docs/metrics.md."""
+    completion = next(metric for metric in METRICS if metric.field == "engagement.completionRate")
+    assert completion.formula is not None
+    lines = [_INTRODUCTION.replace("{sql}", completion.formula.sql)]
+    for endpoint, some in groupby(METRICS, key=lambda metric: metric.endpoint):
+        lines += [f"## `GET {endpoint}`", ""]
+        lines += ["| field | definition | unit | when empty |", "|---|---|---|---|", *map(_row, some), ""]
+    lines += ["## Measures", ""]
+    lines += ["The columns of `video_15m`, and in which quarter of an hour each is counted.", ""]
+    lines += ["| column | counts | in the bucket of |", "|---|---|---|"]
+    lines += [
+        f"| `{measure.name}` | {_cell(measure.definition)} | {_BUCKETS[measure.anchor]} |"
+        for measure in MEASURES.values()
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def openapi() -> str:
+    """Return docs/openapi.json. The version is left at that of the document, not of the installation."""
+    app = create_app(Settings(log_level="ERROR"))
+    app.version = "1"
+    return json.dumps(app.openapi(), indent=2, ensure_ascii=False) + "\n"
+
+
+_CONFIGURATION: Final = """\
+<!-- Made by docs/generate.py from the settings classes: change them there. -->
+
+# Configuration
+
+Everything is read from environment variables, once, at the start.
+"""
+
+
+def configuration() -> str:
+    """Return docs/configuration.md."""
+    lines = [_CONFIGURATION]
+    for title, kind in (("Worker", WorkerSettings), ("API", Settings)):
+        lines += [f"## {title}", "", "| variable | default | |", "|---|---|---|"]
+        for name, field in kind.model_fields.items():
+            default = "" if field.default is None else f"`{field.default}`"
+            lines.append(f"| `{name.upper()}` | {default} | {_cell(field.description or '')} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _json(made: object) -> str:
+    return json.dumps(made, indent=2, ensure_ascii=False) + "\n"
+
+
+def _schema(topic: Topic) -> str:
+    return _json(json_schema(topic))
+
+
+#: What is made, by path under docs/.
+DOCUMENTS: Final[dict[str, Callable[[], str]]] = {
+    "asyncapi.json": lambda: _json(asyncapi()),
+    "configuration.md": configuration,
+    "events.md": events_page.page,
+    "schema.md": schema_page.page,
+    "metrics.md": metrics,
+    "openapi.json": openapi,
+    **{f"schemas/{topic.name}.json": partial(_schema, topic) for topic in TOPICS},
+}
+
+
+def main() -> int:
+    """Write the documents, or check them; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m docs.generate", description=__doc__)
+    explanation = "write nothing; fail when a document is out of date"
+    parser.add_argument("--check", action="store_true", help=explanation)
+    check = parser.parse_args().check
+    stale = []
+    for name, make in DOCUMENTS.items():
+        path, text = _HERE / name, make()
+        if not path.exists() or path.read_text("utf-8") != text:
+            stale.append(name)
+            if not check:
+                path.parent.mkdir(exist_ok=True)
+                path.write_text(text, "utf-8")
+    if stale:
+        sys.stderr.write(f"{'out of date' if check else 'written'}: {', '.join(stale)}\n")
+    return 1 if check and stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

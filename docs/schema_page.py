@@ -1,0 +1,136 @@
+"""docs/schema.md: the tables in ClickHouse, read from the migrations that make them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from inspect import signature
+from typing import Final
+
+from sinks.clickhouse.migrator import migrate, migrations
+from sinks.clickhouse.statements import split
+
+_INTRODUCTION: Final = """\
+<!-- Made by docs/generate.py from sinks/clickhouse/migrations/: change it there, in a new file. -->
+
+# Tables
+
+What ClickHouse holds, open to SQL of your own: [queries.md](queries.md) has ten to start from, and
+[metrics.md](metrics.md) the formula of every number that the API answers.
+
+Producers' events land in the raw tables, once each; everything else is a roll-up that a materialized view
+feeds in the same insert, so raw and rolled-up numbers are never out of step ([delivery.md](delivery.md)).
+
+- **Sum the `d_` columns** of `playback_events`, never the totals beside them: a `d_` column is what this
+  event added to its view.
+- **Aggregate when you read** a `SummingMergeTree` or `AggregatingMergeTree`: rows of one key are merged
+  sometime later, so write `sum(views)`, `min(first_seen)`, `groupBitOr(slots)` and group by what you want.
+- **`video_catalog`** keeps the newest version of a video: read it with `FINAL`.
+- **Instants** are UTC. 1970 and 0 and '' mean that there is none.
+"""
+
+_PURPOSES: Final = {
+    "playback_events": "Every accepted playback event, with what it added to its view.",
+    "user_events": "Every accepted user event.",
+    "system_events": "Every accepted system event; fields that a type does not have are 0 or empty.",
+    "video_catalog": "What is known of each video.",
+    "ingested_offsets": "How far each Kafka partition has landed: ClickHouse's own books.",
+    "video_15m": "Counters of each video by quarter of an hour and audience: what the video endpoints read.",
+    "view_starts": "One row per started view, for exact unique viewers.",
+    "activity": "Keeps nothing: the step between the raw tables and everything that counts people.",
+    "session_days": "Sessions by day; a session is the rows of its id.",
+    "users": "When each user was first seen.",
+    "user_days": "On which days, and in which quarters of an hour, each user was active.",
+    "signups": "Sign-ups and their source.",
+    "user_actions_15m": "Uploads, comments, likes and shares of the whole platform by quarter of an hour.",
+    "system_1m": "Requests, jobs, storage operations and probes by minute.",
+    "latency_1m": "Distribution of response times by minute.",
+    "jobs": "Where each job stands.",
+    "host_samples": "Samples of hosts.",
+    "sessions": "A view (in SQL's sense) for questions about visits: one row per session, whole.",
+    "views": "A view (in SQL's sense) for questions about playbacks: one row per view, whole.",
+}
+
+_TABLE: Final = re.compile(
+    r"CREATE TABLE (?P<name>\w+)\s*\((?P<body>.*?)^\)\s*ENGINE = (?P<engine>\w+)(?P<rest>.*)",
+    re.DOTALL | re.MULTILINE,
+)
+_COLUMN: Final = re.compile(r"^ {4}(?!INDEX )(\w+)\s+(.+?)(?:\s+COMMENT '(.*)')?,?$", re.MULTILINE)
+_VIEW: Final = re.compile(r"CREATE VIEW (?P<name>\w+) AS")
+_FEED: Final = re.compile(
+    r"CREATE MATERIALIZED VIEW \w+ TO (?P<to>\w+) AS.*?^\s*FROM (?P<of>\w+)", re.DOTALL | re.MULTILINE
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table as its migration makes it; columns are (name, type, comment)."""
+
+    name: str
+    engine: str
+    order: str
+    kept: str
+    columns: list[tuple[str, str, str]]
+
+
+def statements() -> list[str]:
+    """Return all statements of all migrations, in order."""
+    return [statement for migration in migrations() for statement in split(migration.sql)]
+
+
+def tables() -> list[Table]:
+    """Return the tables of all migrations, in order."""
+    found = []
+    for statement in statements():
+        if match := _TABLE.search(statement):
+            rest = match["rest"]
+            order = re.search(r"ORDER BY (.+)", rest)
+            kept = re.search(r"TTL .+?\{(\w+)_retention_days\}", rest)
+            columns = [
+                (name, kind.strip(), comment) for name, kind, comment in _COLUMN.findall(match["body"])
+            ]
+            found.append(
+                Table(
+                    match["name"],
+                    match["engine"],
+                    order[1].strip() if order else "",
+                    kept[1] if kept else "",
+                    columns,
+                )
+            )
+    return found
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def _section(table: Table, fed_by: list[str]) -> list[str]:
+    facts = [f"`{table.engine}`"]
+    if table.order:
+        facts.append(f"ordered by `{table.order.strip('()')}`")
+    if fed_by:
+        facts.append("fed by " + " and ".join(f"`{name}`" for name in fed_by))
+    days = signature(migrate).parameters.get(f"{table.kept}_retention_days")
+    if table.engine != "Null":
+        facts.append(f"kept {days.default:,} days" if days else "kept for good")
+    lines = [f"## `{table.name}`", "", _PURPOSES[table.name], "", f"{', '.join(facts)}.", ""]
+    lines += ["| column | type | |", "|---|---|---|"]
+    lines += [f"| `{name}` | `{kind}` | {_cell(comment)} |" for name, kind, comment in table.columns]
+    return [*lines, ""]
+
+
+def page() -> str:
+    """Return docs/schema.md. Raises `KeyError` for a table whose purpose nobody wrote down."""
+    made = statements()
+    feeds = [match for statement in made if (match := _FEED.search(statement))]
+    lines = [_INTRODUCTION]
+    for table in tables():
+        lines += _section(
+            table, list(dict.fromkeys(feed["of"] for feed in feeds if feed["to"] == table.name))
+        )
+    for statement in made:
+        if match := _VIEW.search(statement):
+            lines += [f"## `{match['name']}`", "", _PURPOSES[match["name"]], ""]
+            lines += ["```text", statement[match.start() :].strip(), "```", ""]
+    return "\n".join(lines).rstrip() + "\n"

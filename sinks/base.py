@@ -1,0 +1,203 @@
+"""What the pipeline asks of the stores: two sinks, a ledger, and a memory of what was accepted.
+
+Every implementation is held to the contract suites in `tests/contract/`; `sinks.memory` is one of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from streams.domain.aggregate import Live
+from streams.domain.generations import Key
+from streams.domain.rows import Row
+
+
+class Fenced(Exception):
+    """Another worker owns the partition now: what was asked was not done, and must not be retried."""
+
+
+class Unavailable(Exception):
+    """The store cannot answer now; trying again may help."""
+
+
+class Unexpected(Exception):
+    """A store is not where the worker left it: the worker must start again and recover."""
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """A partition of a Kafka cluster."""
+
+    cluster: str
+    topic: str
+    number: int
+
+    def __str__(self) -> str:
+        """Name it as the logs do."""
+        return f"{self.cluster}/{self.topic}/{self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """What became of records: `read` = `stored` + `repeated` + `late` + `rejected`, always."""
+
+    read: int = 0
+    stored: int = 0
+    repeated: int = 0
+    late: int = 0
+    rejected: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """How far each store has a partition. Offsets are the next to take; marks are record fingerprints."""
+
+    epoch: int
+    incarnation: int = 0
+    generation: int = 0
+    #: Live counters hold every record before this offset; None while nothing is known.
+    counted: int | None = None
+    counted_mark: str = ""
+    #: The newest block: records from..to. It is in ClickHouse for certain once `done`.
+    block_from: int | None = None
+    block_to: int | None = None
+    from_mark: str = ""
+    to_mark: str = ""
+    done: bool = True
+    #: Offset after the last row of the last block that was done, which ClickHouse's own books must show.
+    landed: int = 0
+
+    @property
+    def is_new(self) -> bool:
+        """Say whether nothing was ever written under this ledger."""
+        return self.counted is None and self.block_to is None
+
+
+@dataclass(frozen=True, slots=True)
+class LiveBatch:
+    """Increments of one fetched batch: records `start`..`end` of a partition."""
+
+    partition: Partition
+    epoch: int
+    generation: int
+    start: int
+    end: int
+    #: Fingerprint of the last record.
+    mark: str
+    live: Live
+    books: Books
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Encoded rows of one partition, records `start`..`end`, inserted whole or not at all."""
+
+    partition: Partition
+    #: Cluster and incarnation: with topic, partition and bounds the identity of the block.
+    log: str
+    table: str
+    row: type[Row]
+    start: int
+    end: int
+    #: Fingerprint of the last record.
+    mark: str
+    rows: int
+    #: Offset after the last row; `start` when there is none.
+    landed: int
+    #: JSON lines, each an array in the order of the row's fields.
+    chunks: list[bytes] = field(repr=False)
+
+    @property
+    def token(self) -> str:
+        """The identity under which a store takes this block once, however often it is sent."""
+        return f"{self.log}/{self.partition.topic}/{self.partition.number}/{self.start}-{self.end}"
+
+
+class BlockSink(Protocol):
+    """The large and seldom sink: roll-ups and raw events."""
+
+    async def start(self) -> None:
+        """Connect. Raises what the store's client raises when it cannot be reached."""
+
+    async def write(self, block: Block) -> None:
+        """Insert a block. On return it is durable; sent again under the same token it counts once.
+
+        Raises `Unavailable` when trying again may help; the outcome is then in doubt, and the same
+        block (same bytes, same token) must be sent until it succeeds. Anything else is a fault that
+        trying again does not mend.
+        """
+
+    async def close(self) -> None:
+        """Let go of connections."""
+
+
+class LiveSink(Protocol):
+    """The small and often sink: counters of the last hour, moved together with their ledger."""
+
+    async def start(self) -> None:
+        """Connect."""
+
+    async def write(self, batch: LiveBatch) -> None:
+        """Add the increments and move `counted` from `start` to `end`, in one step.
+
+        A batch whose `end` is already counted is left alone, so a call whose answer was lost may be
+        repeated. Raises `Fenced`, `Unavailable`, or `Unexpected` when `counted` is neither.
+        """
+
+    async def rebuild(self, partition: Partition, epoch: int, generation: int, live: Live) -> None:
+        """Add increments to a generation that nobody reads yet. May be called many times."""
+
+    async def close(self) -> None:
+        """Let go of connections."""
+
+
+class LedgerStore(Protocol):
+    """Keeps the ledgers. Every change is fenced by the epoch that `claim` returned."""
+
+    async def claim(self, partition: Partition) -> Ledger:
+        """Raise the epoch, so that every earlier owner is fenced, and return the ledger as it stands."""
+
+    async def begin(self, block: Block, epoch: int, from_mark: str) -> None:
+        """Write down that this block is about to be inserted. Raises `Fenced`, `Unavailable`."""
+
+    async def finish(self, block: Block, epoch: int) -> None:
+        """Write down that the block is in. Raises `Fenced`, `Unavailable`."""
+
+    async def restart(self, partition: Partition, ledger: Ledger) -> None:
+        """Replace the ledger by this one: a new incarnation, or a window rebuilt. Raises `Fenced`."""
+
+
+class Archive(Protocol):
+    """What the raw tables remember, for recovery."""
+
+    async def next_offset(self, log: str, topic: str, partition: int) -> int | None:
+        """Return the offset after the last stored row of a log's partition; None when it has none."""
+
+    async def newest_received(self) -> float:
+        """Return the newest record time stored at all (epoch s); 0 when there is none."""
+
+    async def ahead(self, table: str, since: float, limit: int) -> list[float]:
+        """Return up to `limit` distinct `ahead_at` of a raw table after `since`, newest first."""
+
+    async def history(
+        self,
+        table: str,
+        row: type[Row],
+        key_columns: tuple[str, str],
+        keys: Collection[Key],
+        log: str,
+        topic: str,
+        partition: int,
+        before: int,
+    ) -> list[Any]:
+        """Return the stored rows of the keys in the order they were accepted.
+
+        Of the named log's partition only those before the offset `before`; of other logs all.
+        """
+
+    def recent(
+        self, table: str, row: type[Row], log: str, topic: str, partition: int, before: int, since: float
+    ) -> AsyncIterator[list[Any]]:
+        """Iterate over lists of the partition's rows before an offset that touch times from `since` on."""

@@ -1,0 +1,46 @@
+"""The read-only user for ad hoc SQL: it may read the analytics database, within limits."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import structlog
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import DatabaseError
+
+_log = structlog.get_logger(__name__)
+
+USER: Final = "analyst"
+#: ACCESS_DENIED, ACCESS_STORAGE_READONLY, SUPPORT_IS_DISABLED, NOT_IMPLEMENTED, and no storage for users.
+_NO_USERS: Final = frozenset({48, 344, 495, 497, 514})
+
+_STATEMENTS: Final = (
+    "CREATE SETTINGS PROFILE IF NOT EXISTS analyst SETTINGS readonly = 2 CONST,"
+    " max_execution_time = 60 MAX 300, max_memory_usage = 4000000000 MAX 4000000000,"
+    " max_result_rows = 1000000 MAX 10000000",
+    "CREATE QUOTA IF NOT EXISTS analyst KEYED BY user_name FOR INTERVAL 1 hour MAX queries = 3600,"
+    " execution_time = 1800 TO analyst",
+    "ALTER USER analyst SETTINGS PROFILE 'analyst'",
+)
+
+
+def admit(client: Client, database: str, password: str) -> bool:
+    """Create the user `analyst`, or give it this password, and let it read `database`.
+
+    Returns False, and says so in the log, where the server keeps no users that SQL can change (the
+    embedded engine, or a server without `access_management`): ad hoc SQL then uses the server's own users.
+    """
+    secret = password.replace("\\", "\\\\").replace("'", "\\'")
+    identified = f"IDENTIFIED WITH sha256_password BY '{secret}'"
+    try:
+        client.command(f"CREATE USER IF NOT EXISTS {USER} {identified}")
+        client.command(f"ALTER USER {USER} {identified}")
+        for statement in _STATEMENTS:
+            client.command(statement)
+        client.command(f"GRANT SELECT ON {database}.* TO {USER}")
+    except DatabaseError as error:
+        if error.code not in _NO_USERS:
+            raise
+        _log.warning("no read-only user: this server keeps no users that SQL can change", code=error.code)
+        return False
+    return True

@@ -1,0 +1,148 @@
+"""What the raw tables remember: the worker's questions on recovery and when it meets an old key."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from itertools import islice
+from typing import Any, Final
+
+import msgspec
+from clickhouse_connect.driver.asyncclient import AsyncClient
+
+from sinks.clickhouse.client import available
+from streams.domain.generations import Key
+from streams.domain.rows import CatalogRow, Row, columns
+
+#: Keys asked for at once: bound parameters travel in the request, which servers keep under a megabyte.
+_KEYS_AT_ONCE: Final = 500
+_ROWS_AT_ONCE: Final = 50_000
+
+_INSTANTS: Final = {"occurred_at", "received_at", "ahead_at", "attempted_at", "started_at", "published_at"}
+
+
+def _select(row: type[Row]) -> str:
+    """Return the select list that gives a row's fields back as they were sent."""
+    return ", ".join(
+        f"toUnixTimestamp64Milli({name}) / 1000" if name in _INSTANTS else name for name in columns(row)
+    )
+
+
+class ClickHouseArchive:
+    """`Archive` on ClickHouse. Table and column names come from the folders, never from input."""
+
+    def __init__(self, client: AsyncClient) -> None:
+        """Use a client bound to the analytics database."""
+        self._client = client
+
+    async def next_offset(self, log: str, topic: str, partition: int) -> int | None:
+        """Return the offset after the last stored row; None when there is none."""
+        with available():
+            result = await self._client.query(
+                "SELECT max(next_offset) FROM ingested_offsets"
+                " WHERE log = {log:String} AND topic = {topic:String} AND partition = {partition:UInt32}"
+                " HAVING count() > 0",
+                parameters={"log": log, "topic": topic, "partition": partition},
+            )
+        return int(result.result_rows[0][0]) if result.result_rows else None
+
+    async def newest_received(self) -> float:
+        """Return the newest record time stored at all (epoch s); 0 when there is none."""
+        with available():
+            result = await self._client.query(
+                "SELECT toUnixTimestamp64Milli(max(last_received)) / 1000 FROM ingested_offsets"
+            )
+        return float(result.result_rows[0][0]) if result.result_rows else 0.0
+
+    async def ahead(self, table: str, since: float, limit: int) -> list[float]:
+        """Return what clocks ahead of their records said, later than `since`, newest first."""
+        with available():
+            result = await self._client.query(
+                f"SELECT DISTINCT toUnixTimestamp64Milli(ahead_at) / 1000 AS at FROM {table}"
+                " WHERE ahead_at > fromUnixTimestamp64Milli({since:Int64}, 'UTC')"
+                " ORDER BY at DESC LIMIT {limit:UInt32}",
+                parameters={"since": int(since * 1000), "limit": limit},
+            )
+        return [float(at) for (at,) in result.result_rows]
+
+    async def history(
+        self,
+        table: str,
+        row: type[Row],
+        key_columns: tuple[str, str],
+        keys: Collection[Key],
+        log: str,
+        topic: str,
+        partition: int,
+        before: int,
+    ) -> list[Any]:
+        """Return the stored rows of the keys in the order they were accepted."""
+        rows: list[Any] = []
+        here = "log = {log:String} AND topic = {topic:String} AND partition = {partition:UInt32}"
+        query = (
+            f"SELECT {_select(row)} FROM {table}"
+            f" WHERE ({', '.join(key_columns)}) IN {{keys:Array(Tuple(String, String))}}"
+            f" AND NOT ({here} AND offset >= {{before:UInt64}})"
+            # Other logs came before this one; rows of one view never lie in two of its partitions.
+            f" ORDER BY {here}, received_at, offset"
+        )
+        for some in _chunks(keys, _KEYS_AT_ONCE):
+            rows += await self._rows(
+                row, query, log=log, topic=topic, partition=partition, before=before, keys=some
+            )
+        return rows
+
+    async def recent(
+        self, table: str, row: type[Row], log: str, topic: str, partition: int, before: int, since: float
+    ) -> AsyncIterator[list[Any]]:
+        """Iterate over lists of the partition's rows before an offset that occurred from `since` on."""
+        query = (
+            f"SELECT {_select(row)} FROM {table}"
+            " WHERE log = {log:String} AND topic = {topic:String} AND partition = {partition:UInt32}"
+            " AND offset >= {after:UInt64} AND offset < {before:UInt64}"
+            " AND occurred_at >= fromUnixTimestamp64Milli({since:Int64}, 'UTC')"
+            f" ORDER BY offset LIMIT {_ROWS_AT_ONCE}"
+        )
+        after = 0
+        while True:
+            rows = await self._rows(
+                row,
+                query,
+                log=log,
+                topic=topic,
+                partition=partition,
+                after=after,
+                before=before,
+                since=int(since * 1000),
+            )
+            if rows:
+                yield rows
+            if len(rows) < _ROWS_AT_ONCE:
+                return
+            after = rows[-1].offset + 1
+
+    async def catalog(self, since: float) -> list[CatalogRow]:
+        """Return every catalog version received from `since` (epoch s) on, oldest first."""
+        return await self._rows(
+            CatalogRow,
+            f"SELECT {_select(CatalogRow)} FROM video_catalog"
+            " WHERE received_at >= fromUnixTimestamp64Milli({since:Int64}, 'UTC')"
+            " ORDER BY received_at, offset",
+            since=int(since * 1000),
+        )
+
+    async def _rows(self, row: type[Row], query: str, **parameters: Any) -> list[Any]:
+        with available():
+            answer = await self._client.raw_query(
+                query,
+                parameters=parameters,
+                # 64-bit numbers as numbers: the row types are integers.
+                settings={"output_format_json_quote_64bit_integers": 0},
+                fmt="JSONCompactEachRow",
+            )
+        return msgspec.json.Decoder(row).decode_lines(answer)
+
+
+def _chunks(keys: Collection[Key], size: int) -> Iterable[Sequence[Key]]:
+    iterator = iter(keys)
+    while some := list(islice(iterator, size)):
+        yield some

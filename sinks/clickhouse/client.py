@@ -1,0 +1,102 @@
+"""Connections to ClickHouse over HTTP, and which of its failures may pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import aiohttp
+import clickhouse_connect
+from clickhouse_connect.driver.asyncclient import AsyncClient
+from clickhouse_connect.driver.exceptions import Error, OperationalError
+
+from sinks.base import Unavailable
+
+#: Where tables live when the address names no database.
+DEFAULT_DATABASE: Final = "videocloud"
+
+#: Server errors after which the same statement may work later (ErrorCodes.cpp). An unknown table or
+#: database is one of them: the migrations of a new installation may not have run yet.
+_PASSING: Final = frozenset(
+    {
+        60,  # UNKNOWN_TABLE
+        81,  # UNKNOWN_DATABASE
+        159,  # TIMEOUT_EXCEEDED
+        173,  # CANNOT_ALLOCATE_MEMORY
+        202,  # TOO_MANY_SIMULTANEOUS_QUERIES
+        209,  # SOCKET_TIMEOUT
+        210,  # NETWORK_ERROR
+        225,  # NO_ZOOKEEPER
+        236,  # ABORTED
+        241,  # MEMORY_LIMIT_EXCEEDED
+        242,  # TABLE_IS_READ_ONLY
+        243,  # NOT_ENOUGH_SPACE
+        252,  # TOO_MANY_PARTS
+        279,  # ALL_CONNECTION_TRIES_FAILED
+        319,  # UNKNOWN_STATUS_OF_INSERT
+        394,  # QUERY_WAS_CANCELLED
+        439,  # CANNOT_SCHEDULE_TASK
+        735,  # QUERY_WAS_CANCELLED_BY_CLIENT
+        999,  # KEEPER_EXCEPTION
+    }
+)
+
+
+def database_of(url: str) -> str:
+    """Return the database that an address names in its path, `videocloud` when it names none."""
+    return urlsplit(url).path.strip("/") or DEFAULT_DATABASE
+
+
+def options(url: str, database: str | None) -> dict[str, Any]:
+    """Return the arguments of clickhouse-connect for an address `http(s)://user:password@host:port/database`."""
+    return {
+        "dsn": url,
+        "database": database,
+        "autogenerate_session_id": False,
+        "show_clickhouse_errors": True,
+    }
+
+
+async def connect(
+    url: str,
+    *,
+    connect_timeout: float = 5.0,
+    read_timeout: float = 300.0,
+    connections: int = 20,
+    name: str = "videocloud-analytics",
+    settings: dict[str, Any] | None = None,
+) -> AsyncClient:
+    """Return a client bound to the analytics database of `url`.
+
+    It keeps up to `connections` open and may be shared by tasks of one event loop. Times are in seconds.
+    Raises `Unavailable` when the server does not answer.
+    """
+    with available():
+        return await clickhouse_connect.get_async_client(
+            **options(url, database_of(url)),
+            connect_timeout=connect_timeout,
+            send_receive_timeout=read_timeout,
+            connector_limit=connections,
+            connector_limit_per_host=connections,
+            client_name=name,
+            settings=settings,
+        )
+
+
+@contextmanager
+def available() -> Iterator[None]:
+    """Turn failures that may pass into `Unavailable`; whether the statement ran is then in doubt.
+
+    All others (bad SQL, missing rights, a value that does not fit) are raised as they are.
+    """
+    try:
+        yield
+    except Error as error:
+        # Without a code there was no answer of ClickHouse at all: the network, or a proxy in between.
+        if error.code in _PASSING or (error.code is None and isinstance(error, OperationalError)):
+            raise Unavailable(f"ClickHouse: {error}") from error
+        raise
+    except (TimeoutError, aiohttp.ClientError, OSError) as error:
+        raise Unavailable(f"ClickHouse: {error or type(error).__name__}") from error

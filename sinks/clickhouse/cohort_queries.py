@@ -1,0 +1,101 @@
+"""The SQL that answers questions about retention. Values are bound; identifiers are written here.
+
+A cohort is the users whose first event fell on one local day. Where UTC days end in local days is handed
+over as numbers (`local_time.split_days`), so rows of `user_days` become one or two local days each.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sinks.clickhouse.instants import clock_parameters, indented, local_seconds, text
+from sinks.clickhouse.queries import Query
+from streams.domain.audience import DAYS_LATER
+from streams.domain.local_time import clock, split_days
+from streams.domain.windows import Window, midnight
+
+_DAY: Final = timedelta(days=1)
+
+
+def cohorts_from(window: Window) -> datetime:
+    """Return where the first day begins whose cohort a window's retention needs: 30 days before it."""
+    day = window.start.astimezone(window.zone).date() - timedelta(days=max(DAYS_LATER))
+    return midnight(day, window.zone)
+
+
+#: Users first seen in reach of a window: the number of their local day, and whether it was in the window.
+_NEWCOMERS: Final = (
+    f"SELECT user, intDiv({local_seconds('toUnixTimestamp(first_seen)')}, 86400) AS cohort,"
+    " first_seen >= {start:DateTime64(3, 'UTC')} AS inside\n"
+    "FROM users FINAL\n"
+    "WHERE first_seen >= {reach:DateTime64(3, 'UTC')} AND first_seen < {end:DateTime64(3, 'UTC')}"
+)
+
+
+def cohort_sizes(window: Window) -> Query:
+    """Return `cohort` (number of the local day), `inside` and `users` of every cohort."""
+    sql = (
+        f"SELECT cohort, inside, count() AS users\nFROM\n(\n{indented(_NEWCOMERS)}\n)\n"
+        "GROUP BY cohort, inside"
+    )
+    return Query(sql, _newcomers(window))
+
+
+def _newcomers(window: Window) -> dict[str, Any]:
+    begin = cohorts_from(window)
+    return {
+        "reach": text(begin),
+        "start": text(window.start),
+        "end": text(window.end),
+        **clock_parameters(clock(window.zone, begin, window.end)),
+    }
+
+
+def cohort_returns(window: Window) -> Query:
+    """Return, by `cohort` and `inside`, how many were active on exactly that local day + N, as `later_N`.
+
+    Only local days as a whole count, and those begin on quarters of an hour: the roll-up knows them.
+    """
+    begin = cohorts_from(window)
+    end = min(window.end + timedelta(days=max(DAYS_LATER) + 1), window.as_of)
+    split = split_days(window.zone, begin, max(begin + _DAY, end))
+    parameters = _newcomers(window) | {
+        "first_day": split.first,
+        "last_day": split.first + timedelta(days=len(split.cuts) - 1),
+        "before": list(split.before),
+    }
+    number = "toUInt16(day - {first_day:Date}) + 1"
+    within = "day >= {first_day:Date} AND day <= {last_day:Date}"
+    if split.trivial:
+        days = f"SELECT user, {{before:Array(Int32)}}[{number}] AS local\nFROM user_days\nWHERE {within}"
+    else:
+        parameters |= {"after": list(split.after), "heads": [(1 << cut) - 1 for cut in split.cuts]}
+        head = f"bitAnd(slots, {{heads:Array(UInt128)}}[{number}])"
+        days = (
+            f"SELECT user, {{before:Array(Int32)}}[{number}] AS local\n"
+            f"FROM user_days\nWHERE {within} AND {head} != 0\n"
+            "UNION ALL\n"
+            f"SELECT user, {{after:Array(Int32)}}[{number}] AS local\n"
+            f"FROM user_days\nWHERE {within} AND {head} != slots"
+        )
+    bits = ", ".join(f"later = {later}, {1 << place}" for place, later in enumerate(DAYS_LATER))
+    counts = ", ".join(
+        f"countIf(bitTest(kept, {place})) AS later_{later}" for place, later in enumerate(DAYS_LATER)
+    )
+    sql = (
+        f"SELECT cohort, inside, {counts}\n"
+        "FROM\n(\n"
+        "    SELECT user, cohort, inside,\n"
+        f"        groupBitOr(toUInt8(multiIf({bits}, 0))) AS kept\n"
+        "    FROM\n    (\n"
+        "        SELECT user, cohort, inside, local - cohort AS later\n"
+        f"        FROM\n        (\n{indented(days, 3)}\n        ) AS days\n"
+        f"        INNER JOIN\n        (\n{indented(_NEWCOMERS, 3)}\n        ) AS newcomers USING (user)\n"
+        f"        WHERE later IN ({', '.join(map(str, DAYS_LATER))})\n"
+        "    )\n"
+        "    GROUP BY user, cohort, inside\n"
+        ")\n"
+        "GROUP BY cohort, inside"
+    )
+    return Query(sql, parameters)

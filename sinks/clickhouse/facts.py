@@ -1,0 +1,152 @@
+"""The rows of a window, from roll-ups where that is exact and from raw events where it is not.
+
+A window is read from `video_15m` as far as its edges, and those of the stretches it is compared with,
+fall on quarters of an hour. A quarter in which an edge lies (`windows.cover`) is read from the raw
+events, each measure by the time that decides its bucket, so that every edge is exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from streams.domain.measures import Anchor, Measure, anchored
+from streams.domain.windows import QUARTER, Stretch, Window, cover, quarters
+
+#: Where a row lies: in the stretch before, in the elapsed part of the window, in its rest, or in none.
+BEFORE, ELAPSED, REST, OUTSIDE = 0, 1, 2, 3
+DIMENSIONS: Final = ("country", "device", "platform")
+
+
+def text(instant: datetime) -> str:
+    """Write an instant as ClickHouse reads it into a DateTime64(3, 'UTC')."""
+    return instant.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+
+
+def slot(at: str) -> str:
+    """Return where the point of the timeline begins that holds an instant, in epoch seconds."""
+    return f"roundDown(toUInt32(toUnixTimestamp({at})), {{edges:Array(UInt32)}})"
+
+
+def indented(sql: str) -> str:
+    """Indent a subquery."""
+    return "\n".join(f"    {line}" for line in sql.split("\n"))
+
+
+#: Which stretch an instant lies in. A cut quarter holds instants that lie in none.
+_PIECE_OF_INSTANT: Final = (
+    "multiIf("
+    f"{{at}} < {{{{before_start:DateTime64(3, 'UTC')}}}}, {OUTSIDE}, "
+    f"{{at}} < {{{{before_end:DateTime64(3, 'UTC')}}}}, {BEFORE}, "
+    f"{{at}} < {{{{start:DateTime64(3, 'UTC')}}}}, {OUTSIDE}, "
+    f"{{at}} < {{{{elapsed_end:DateTime64(3, 'UTC')}}}}, {ELAPSED}, "
+    f"{{at}} < {{{{end:DateTime64(3, 'UTC')}}}}, {REST}, {OUTSIDE})"
+)
+#: The same for a quarter that lies in one stretch as a whole; seconds are compared faster.
+_PIECE_OF_BUCKET: Final = (
+    "multiIf("
+    f"bucket < toDateTime({{start:DateTime64(3, 'UTC')}}), {BEFORE}, "
+    f"bucket < toDateTime({{elapsed_end:DateTime64(3, 'UTC')}}), {ELAPSED}, {REST})"
+)
+
+
+class Facts:
+    """What happened in a window and in the stretch before, as branches of one UNION ALL.
+
+    Columns: `piece`; of one video `slot`, `country`, `device`, `platform`, of all videos `video_id`; and
+    the measures. What lies before the window has `slot` 0 and empty dimensions. `parameters` are the
+    values to bind; those of one video also need `video` and `edges`.
+    """
+
+    def __init__(self, window: Window, measures: Collection[str], compare: bool, video: bool) -> None:
+        """Take a window apart. `video` says whether one video is meant, or all."""
+        self.names = sorted(measures)
+        self._one = video
+        self._video = "video_id = {video:String} AND " if video else ""
+        before, elapsed = Stretch(window.start, window.start), window.whole
+        if compare and window.before is not None:
+            before, elapsed = window.before, window.elapsed
+        self.parameters: dict[str, Any] = {
+            "before_start": text(before.start),
+            "before_end": text(before.end),
+            "start": text(window.start),
+            "elapsed_end": text(elapsed.end),
+            "end": text(window.end),
+        }
+        self._whole, ragged = cover([before, elapsed, Stretch(elapsed.end, window.end)])
+        self._cut = quarters(ragged)
+        for number, stretch in enumerate(self._whole):
+            self.parameters[f"from{number}"] = f"{stretch.start:%Y-%m-%d %H:%M:%S}"
+            self.parameters[f"to{number}"] = f"{stretch.end:%Y-%m-%d %H:%M:%S}"
+        if self._cut:
+            self.parameters |= {
+                "cut_from": text(self._cut[0]),
+                "cut_to": text(self._cut[-1] + QUARTER),
+                "cut": [int(quarter.timestamp()) // 900 for quarter in self._cut],
+            }
+
+    @property
+    def sql(self) -> str:
+        """Return the rows as a subquery; those of cut quarters may lie outside of every stretch."""
+        return indented("\nUNION ALL\n".join(self._branches()))
+
+    def _in_whole(self) -> str:
+        ranges = (
+            f"bucket >= {{from{number}:DateTime('UTC')}} AND bucket < {{to{number}:DateTime('UTC')}}"
+            for number in range(len(self._whole))
+        )
+        return f"({' OR '.join(ranges)})"
+
+    @staticmethod
+    def _in_cut(at: str) -> str:
+        # The range is for the indexes, the quarters are what is meant.
+        return (
+            f"{at} >= {{cut_from:DateTime64(3, 'UTC')}} AND {at} < {{cut_to:DateTime64(3, 'UTC')}}"
+            f" AND intDiv(toUnixTimestamp({at}), 900) IN {{cut:Array(UInt32)}}"
+        )
+
+    def _select(self, at: str, piece: str, values: dict[str, str]) -> str:
+        columns = [f"{piece} AS piece"]
+        if self._one:
+            columns.append(f"if(piece = {BEFORE}, 0, {slot(at)}) AS slot")
+            columns += [f"if(piece = {BEFORE}, '', {name}) AS {name}" for name in DIMENSIONS]
+        else:
+            columns.append("video_id")
+        for name in self.names:
+            value = values.get(name, "0")
+            columns.append(name if value == name else f"{value} AS {name}")
+        return "SELECT\n    " + ",\n    ".join(columns)
+
+    def _branches(self) -> Iterator[str]:
+        if self._whole:
+            select = self._select("bucket", _PIECE_OF_BUCKET, {name: name for name in self.names})
+            yield f"{select}\nFROM video_15m\nWHERE {self._video}{self._in_whole()}"
+        if not self._cut:
+            return
+        for anchor in (Anchor.EVENT, Anchor.START, Anchor.ATTEMPT):
+            if measures := anchored(self.names, anchor):
+                yield self._raw(anchor, measures)
+        if reactions := anchored(self.names, Anchor.REACTION):
+            yield self._reactions(reactions)
+
+    def _raw(self, anchor: Anchor, measures: list[Measure]) -> str:
+        """Read deltas of raw events by the time they belong to."""
+        at, condition = anchor.value, self._in_cut(anchor.value)
+        if anchor is Anchor.START:
+            # Deltas of a view come as long as it lasts, at any time after its start: find the views that
+            # started here, then their events by primary key.
+            starts = f"SELECT video_id, view_id FROM view_starts WHERE {self._video}{condition}"
+            condition = f"(video_id, view_id) IN ({starts}) AND {condition}"
+        deltas = {each.name: f"toUInt64(d_{each.name})" for each in measures}
+        some = " + ".join(f"d_{each.name}" for each in measures)
+        select = self._select(at, _PIECE_OF_INSTANT.format(at=at), deltas)
+        return f"{select}\nFROM playback_events\nWHERE {self._video}{condition} AND {some} > 0"
+
+    def _reactions(self, reactions: list[Measure]) -> str:
+        """Read likes, comments and shares."""
+        at = "occurred_at"
+        counts = {each.name: f"toUInt64(type = '{each.event}')" for each in reactions}
+        types = ", ".join(f"'{each.event}'" for each in reactions)
+        select = self._select(at, _PIECE_OF_INSTANT.format(at=at), counts)
+        return f"{select}\nFROM user_events\nWHERE {self._video}{self._in_cut(at)} AND type IN ({types})"

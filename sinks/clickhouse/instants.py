@@ -1,0 +1,53 @@
+"""How instants, stretches and local time come into SQL: as bound values only."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from streams.domain.local_time import Clock
+from streams.domain.windows import Stretch
+
+#: The type of a placeholder that `text` fills.
+INSTANT: Final = "DateTime64(3, 'UTC')"
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def text(instant: datetime) -> str:
+    """Write an instant as ClickHouse reads it into a DateTime64(3, 'UTC')."""
+    return instant.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+
+
+def milliseconds(instant: datetime) -> int:
+    """Return an instant as epoch milliseconds."""
+    return (instant - _EPOCH) // timedelta(milliseconds=1)
+
+
+def indented(sql: str, levels: int = 1) -> str:
+    """Indent the lines of a subquery."""
+    return "\n".join(f"{'    ' * levels}{line}" for line in sql.split("\n"))
+
+
+def ranges(column: str, stretches: list[Stretch], parameters: dict[str, Any], kind: str) -> str:
+    """Return the condition that a column lies in one of the stretches; edges are bound as `<kind><n>_*`."""
+    conditions = []
+    for number, stretch in enumerate(stretches):
+        parameters[f"{kind}{number}_from"] = text(stretch.start)
+        parameters[f"{kind}{number}_to"] = text(stretch.end)
+        conditions.append(
+            f"{column} >= {{{kind}{number}_from:{INSTANT}}} AND {column} < {{{kind}{number}_to:{INSTANT}}}"
+        )
+    return f"({' OR '.join(conditions)})"
+
+
+def local_seconds(seconds: str) -> str:
+    """Return the expression for local seconds since 1970 of one for epoch seconds; see `clock_parameters`."""
+    return (
+        f"toInt64({seconds}) + transform(roundDown(toInt64({seconds}), {{since:Array(Int64)}}),"
+        " {since:Array(Int64)}, {offsets:Array(Int64)}, toInt64(0))"
+    )
+
+
+def clock_parameters(clock: Clock) -> dict[str, Any]:
+    """Return the values that `local_seconds` binds."""
+    return {"since": list(clock.since), "offsets": list(clock.offsets)}

@@ -1,0 +1,5 @@
+"""The schema of ClickHouse, in numbered files that are applied in order and never changed afterwards."""
+
+from sinks.clickhouse.migrator import migrate
+
+__all__ = ["migrate"]

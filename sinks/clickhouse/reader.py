@@ -1,0 +1,224 @@
+"""Readings from ClickHouse: any window, any video."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import orjson
+from clickhouse_connect.driver.asyncclient import AsyncClient
+
+from sinks.base import Unavailable
+from sinks.clickhouse import queries
+from sinks.clickhouse.client import available, connect
+from sinks.clickhouse.queries import Query
+from streams.domain.errors import StoreUnavailableError
+from streams.domain.measures import Sums
+from streams.domain.readings import CatalogEntry, RankedVideo, SummaryReading, VideoReading
+from streams.domain.timeline import Timeline
+from streams.domain.windows import Window
+
+_STORE: Final = "clickhouse"
+
+
+class ClickHouseReader:
+    """`VideoReader` and `Catalog` on ClickHouse.
+
+    It connects at the first question and again after a failure, so it may be made while the server is
+    down. A server that is slow is waited for as long as it answers pings; one that does not answer a ping
+    within `patience` seconds is given up.
+    """
+
+    def __init__(
+        self, url: str, *, patience: float = 1.0, longest: float = 30.0, connections: int = 20
+    ) -> None:
+        """Remember the address. `longest` bounds a query, in seconds."""
+        self._url = url
+        self._patience = patience
+        self._longest = longest
+        self._connections = connections
+        self._client: AsyncClient | None = None
+        self._connecting: asyncio.Task[AsyncClient] | None = None
+        self._slots = asyncio.Semaphore(connections)
+        self._silent_at = float("-inf")
+
+    async def _connected(self) -> AsyncClient:
+        """Return the client; all who ask while it connects wait for the same try."""
+        if self._client is None:
+            if self._connecting is None or _failed(self._connecting):
+                self._connecting = asyncio.create_task(
+                    connect(
+                        self._url,
+                        connect_timeout=self._patience,
+                        read_timeout=self._longest,
+                        # Some are left for pings while all others are taken.
+                        connections=self._connections + 4,
+                        name="vca-api",
+                    )
+                )
+            async with asyncio.timeout(1.5 * self._patience):
+                self._client = await asyncio.shield(self._connecting)
+        return self._client
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._connecting is not None:
+            self._connecting.cancel()
+        if self._client is not None:
+            await self._client.close()
+            self._client = None
+
+    async def ready(self) -> None:
+        """Raise `StoreUnavailableError` unless the server answers and its schema is there."""
+        await self.rows(Query("SELECT 1 AS one FROM schema_migrations LIMIT 1", {}))
+
+    async def rows(self, query: Query) -> list[dict[str, Any]]:
+        """Run a query and return its rows; raise `StoreUnavailableError` when that is not possible now."""
+        async with self._answering() as client:
+            asked = asyncio.create_task(
+                client.raw_query(
+                    query.sql,
+                    parameters=query.parameters,
+                    settings={"output_format_json_quote_64bit_integers": 0},
+                    fmt="JSONEachRow",
+                )
+            )
+            try:
+                answer = await self._patiently(client, asked)
+            finally:
+                asked.cancel()
+        return [orjson.loads(line) for line in answer.splitlines()]
+
+    @asynccontextmanager
+    async def _answering(self) -> AsyncIterator[AsyncClient]:
+        """Lend the client; every failure that may pass becomes `StoreUnavailableError`."""
+        try:
+            began = asyncio.get_running_loop().time()
+            client = await self._connected()
+            async with self._slots:
+                if self._silent_at >= began:
+                    raise Unavailable("no answer while others were waiting")
+                with available():
+                    yield client
+        except (Unavailable, TimeoutError) as error:
+            raise StoreUnavailableError(_STORE, str(error) or "no answer") from error
+
+    async def _patiently(self, client: AsyncClient, asked: asyncio.Task[bytes]) -> bytes:
+        """Wait for an answer as long as the server is alive, and `longest` at most."""
+        async with asyncio.timeout(self._longest):
+            while not (await asyncio.wait({asked}, timeout=self._patience / 2))[0]:
+                if not await client.ping(self._patience):
+                    self._silent_at = asyncio.get_running_loop().time()
+                    raise Unavailable(f"no answer, and none to a ping within {self._patience:g} s")
+        return asked.result()
+
+    async def entry(self, video_id: str) -> CatalogEntry:
+        """See `Catalog.entry`."""
+        (row,) = await self.rows(queries.catalog_entry(video_id))
+        listed = bool(row["versions"]) and not row["deleted"]
+        return CatalogEntry(
+            listed=listed,
+            title=row["title"] if listed else None,
+            live=listed and bool(row["live"]),
+            first=_instant(row["first"]),
+        )
+
+    async def titles(self, video_ids: Collection[str]) -> Mapping[str, str]:
+        """See `Catalog.titles`."""
+        if not video_ids:
+            return {}
+        return {row["video_id"]: row["newest"] for row in await self.rows(queries.catalog_titles(video_ids))}
+
+    async def live(self) -> Collection[str]:
+        """See `Catalog.live`."""
+        return frozenset(row["video_id"] for row in await self.rows(queries.live_videos()))
+
+    async def first(self) -> datetime | None:
+        """See `Catalog.first`."""
+        (row,) = await self.rows(queries.first_data())
+        return _instant(row["first"])
+
+    async def video(
+        self, video_id: str, window: Window, timeline: Timeline, measures: Collection[str], compare: bool
+    ) -> VideoReading:
+        """See `VideoReader.video`."""
+        wants_users = "views" in measures
+        sums, users = await asyncio.gather(
+            self.rows(queries.video_sums(video_id, window, timeline, measures, compare)),
+            self.rows(queries.video_uniques(video_id, window, timeline)) if wants_users else _nothing(),
+        )
+        position = {edge: number for number, edge in enumerate(timeline.edges)}
+        pieces: dict[int, Sums] = {}
+        points: dict[int, Sums] = {}
+        dimensions: dict[int, dict[str, int]] = {
+            queries.BY_COUNTRY: {},
+            queries.BY_DEVICE: {},
+            queries.BY_PLATFORM: {},
+        }
+        named = {
+            queries.BY_COUNTRY: "country",
+            queries.BY_DEVICE: "device",
+            queries.BY_PLATFORM: "platform",
+        }
+        for row in sums:
+            part = row["part"]
+            if part == queries.BY_PIECE:
+                pieces[row["piece"]] = _sums(row, measures)
+            elif part == queries.BY_SLOT:
+                if row["slot"]:
+                    points[position[row["slot"]]] = _sums(row, measures)
+            elif row["views"] and row[named[part]]:
+                dimensions[part][row[named[part]]] = row["views"]
+        elapsed = pieces.get(queries.ELAPSED, {})
+        rest = pieces.get(queries.REST, {})
+        return VideoReading(
+            total={name: elapsed.get(name, 0) + rest.get(name, 0) for name in measures},
+            elapsed=elapsed,
+            before=pieces.get(queries.BEFORE, {}) if compare and window.previous else None,
+            unique=sum(row["users"] for row in users if row["whole"]),
+            points=points,
+            unique_points={position[row["slot"]]: row["users"] for row in users if not row["whole"]},
+            countries=dimensions[queries.BY_COUNTRY],
+            devices=dimensions[queries.BY_DEVICE],
+            platforms=dimensions[queries.BY_PLATFORM],
+        )
+
+    async def summary(self, window: Window, compare: bool) -> SummaryReading:
+        """See `VideoReader.summary`."""
+        (row,) = await self.rows(queries.summary_sums(window, compare))
+        names = queries.SUMMARY_MEASURES
+
+        def sums(prefix: str) -> Sums:
+            return {name: row.get(f"{prefix}_{name}", 0) for name in names}
+
+        return SummaryReading(
+            videos=row["videos"],
+            total=sums("total"),
+            elapsed=sums("elapsed"),
+            before=sums("before") if compare and window.previous else None,
+            recorded=sums("recorded"),
+            reactions=sums("viewed"),
+            top=tuple(
+                RankedVideo(video_id, dict(zip(sorted(names), values, strict=True)))
+                for _, _, video_id, *values in row["top"]
+            ),
+        )
+
+
+def _failed(task: asyncio.Task[Any]) -> bool:
+    return task.done() and (task.cancelled() or task.exception() is not None)
+
+
+def _sums(row: Mapping[str, Any], measures: Collection[str]) -> Sums:
+    return {name: row[name] for name in measures}
+
+
+def _instant(seconds: int | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+
+
+async def _nothing() -> list[dict[str, Any]]:
+    return []

@@ -1,0 +1,176 @@
+"""The SQL that answers questions about users. Values are bound; identifiers are written here.
+
+Users are 64-bit hashes (`0004_users.sql`). Who was active when is read from `user_days` as far as the
+edges of a stretch fall on quarters of an hour; what lies between an edge and the next quarter is read
+from the raw events. A user may come from both: flags are combined with OR, so nobody counts twice.
+Rows that wait to be merged count as merged: by `GROUP BY user`, or by `FINAL`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Final
+
+from sinks.clickhouse.instants import indented, ranges, text
+from sinks.clickhouse.queries import Query
+from streams.domain.windows import QUARTER, Stretch, Window, ceiling, cover, floor
+
+#: Both hold `user_id` and `occurred_at`, and together every event of a person.
+_RAW: Final = ("playback_events", "user_events")
+_NOBODY: Final = "SELECT toUInt64(0) AS user, toUInt8(0) AS active LIMIT 0"
+_DAY: Final = timedelta(days=1)
+#: More stretches than this do not fit into the flags of a user.
+MOST_STRETCHES: Final = 8
+ACTIONS: Final = {
+    "uploads": "video.upload",
+    "comments": "video.comment",
+    "likes": "video.like",
+    "shares": "video.share",
+}
+
+
+def first_seen() -> Query:
+    """Return `first`, the epoch milliseconds of the first event of any user; null without one."""
+    return Query("SELECT toUnixTimestamp64Milli(minOrNull(first_seen)) AS first FROM users", {})
+
+
+def active_users(stretches: Mapping[str, Stretch], *, left: tuple[str, str] | None = None) -> Query:
+    """Return one row with the distinct users of each stretch, by its name (an identifier of the caller's).
+
+    The stretches may overlap; there are 8 at most. With `left=(before, now)` the column `lost` counts
+    those active in stretch `before` and not in stretch `now`.
+    """
+    assert len(stretches) <= MOST_STRETCHES
+    source = _Flags(list(stretches.values()))
+    bit = {name: f"bitTest(flags, {number})" for number, name in enumerate(stretches)}
+    columns = [f"countIf({test}) AS {name}" for name, test in bit.items()]
+    if left:
+        before, now = left
+        columns.append(f"countIf({bit[before]} AND NOT {bit[now]}) AS lost")
+    sql = (
+        f"SELECT {', '.join(columns)}\n"
+        "FROM\n(\n"
+        "    SELECT user, groupBitOr(active) AS flags\n"
+        f"    FROM\n    (\n{indented(source.sql, 2)}\n    )\n"
+        "    GROUP BY user\n"
+        ")"
+    )
+    return Query(sql, source.parameters)
+
+
+class _Flags:
+    """Rows of `user` and `active`: bit n says that the user was active in the n-th stretch."""
+
+    def __init__(self, stretches: list[Stretch]) -> None:
+        self.parameters: dict[str, Any] = {}
+        self._numbered = [(n, each) for n, each in enumerate(stretches) if each.start < each.end]
+        self.sql = "\nUNION ALL\n".join(self._branches()) or _NOBODY
+
+    def _bind(self, kind: str, value: object) -> str:
+        name = f"p{len(self.parameters)}"
+        self.parameters[name] = value
+        return f"{{{name}:{kind}}}"
+
+    def _branches(self) -> Iterator[str]:
+        covered = [(number, *cover([each])) for number, each in self._numbered]
+        whole = [(number, stretch) for number, inner, _ in covered for stretch in inner]
+        if whole:
+            conditions = [(number, self._days(stretch)) for number, stretch in whole]
+            first = min(stretch.start for _, stretch in whole).astimezone(UTC).date()
+            last = _last_day(max(stretch.end for _, stretch in whole))
+            yield (
+                f"SELECT user, {_flags(conditions)} AS active\n"
+                "FROM user_days\n"
+                f"WHERE day >= {self._bind('Date', first)} AND day <= {self._bind('Date', last)}"
+                " AND active != 0"
+            )
+        edges = list(dict.fromkeys(stretch for _, _, ragged in covered for stretch in ragged))
+        if not edges:
+            return
+        moments = [
+            (number, ranges("occurred_at", [each], self.parameters, f"stretch{number}_"))
+            for number, each in self._numbered
+        ]
+        where = ranges("occurred_at", edges, self.parameters, "edge")
+        for table in _RAW:
+            yield (
+                f"SELECT sipHash64(user_id) AS user, {_flags(moments)} AS active\nFROM {table}\nWHERE {where}"
+            )
+
+    def _days(self, stretch: Stretch) -> str:
+        """Return the condition that a row of `user_days` lies in a stretch of whole quarters of an hour."""
+        opening, closing = ceiling(stretch.start, _DAY), floor(stretch.end, _DAY)
+        if opening > closing:
+            return self._part(stretch.start, stretch.end)
+        conditions = []
+        if stretch.start < opening:
+            conditions.append(self._part(stretch.start, opening))
+        if opening < closing:
+            between = (
+                f"day >= {self._bind('Date', opening.date())} AND day < {self._bind('Date', closing.date())}"
+            )
+            conditions.append(between)
+        if closing < stretch.end:
+            conditions.append(self._part(closing, stretch.end))
+        return " OR ".join(f"({condition})" for condition in conditions)
+
+    def _part(self, start: datetime, end: datetime) -> str:
+        """Return the condition for a part of one UTC day."""
+        midnight_before = floor(start, _DAY)
+        low, high = (start - midnight_before) // QUARTER, (end - midnight_before) // QUARTER
+        mask = (1 << high) - (1 << low)
+        return (
+            f"day = {self._bind('Date', midnight_before.date())}"
+            f" AND bitAnd(slots, {self._bind('UInt128', mask)}) != 0"
+        )
+
+
+def _flags(conditions: list[tuple[int, str]]) -> str:
+    return f"toUInt8({' + '.join(f'{1 << number} * ({condition})' for number, condition in conditions)})"
+
+
+def _last_day(end: datetime) -> date:
+    """Return the UTC day of the last instant before `end`."""
+    return (end.astimezone(UTC) - timedelta(microseconds=1)).date()
+
+
+_NEW: Final = (
+    "SELECT user FROM users FINAL WHERE first_seen >= {start:DateTime64(3, 'UTC')}"
+    " AND first_seen < {end:DateTime64(3, 'UTC')}"
+)
+
+
+def new_users(window: Window) -> Query:
+    """Return the new `users` of a window: by `source`, of those who signed up; and all (`everyone` = 1)."""
+    sql = (
+        f"SELECT 1 AS everyone, '' AS source, count() AS users FROM ({_NEW})\n"
+        "UNION ALL\n"
+        "SELECT 0 AS everyone, first_source AS source, count() AS users\n"
+        "FROM\n(\n"
+        "    SELECT user, toString(argMin(source, (signed_up, source))) AS first_source\n"
+        "    FROM signups\n"
+        f"    WHERE user IN ({_NEW})\n"
+        "    GROUP BY user\n"
+        ")\n"
+        "GROUP BY source"
+    )
+    return Query(sql, {"start": text(window.start), "end": text(window.end)})
+
+
+def actions(window: Window) -> Query:
+    """Return one row: how often people uploaded, commented, liked and shared in a window."""
+    whole, ragged = cover([window.whole])
+    parameters: dict[str, Any] = {}
+    branches = []
+    if whole:
+        where = ranges("bucket", whole, parameters, "whole")
+        branches.append(f"SELECT {', '.join(ACTIONS)} FROM user_actions_15m WHERE {where}")
+    if ragged:
+        where = ranges("occurred_at", ragged, parameters, "ragged")
+        columns = (f"toUInt64(type = '{event}') AS {name}" for name, event in ACTIONS.items())
+        types = ", ".join(f"'{event}'" for event in ACTIONS.values())
+        branches.append(f"SELECT {', '.join(columns)} FROM user_events WHERE {where} AND type IN ({types})")
+    rows = "\nUNION ALL\n".join(branches)
+    sums = ", ".join(f"sum({name}) AS {name}" for name in ACTIONS)
+    return Query(f"SELECT {sums}\nFROM\n(\n{indented(rows)}\n)", parameters)

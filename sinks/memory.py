@@ -1,0 +1,218 @@
+"""Stores in memory: real sinks, a real ledger and archive, held to the same contracts as the others.
+
+They keep everything in one `MemoryStore`, which several workers may share as they share servers. Tests
+use them to run the whole pipeline in milliseconds, with faults at every step (`fault`).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Collection
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import msgspec
+
+from sinks.base import Block, Books, Fenced, Ledger, LiveBatch, Partition, Unexpected
+from streams.domain.aggregate import Live
+from streams.domain.generations import Key
+from streams.domain.rows import CatalogRow, Row
+
+
+def _no_fault(_step: str) -> None:
+    """Let every step pass."""
+
+
+@dataclass
+class MemoryStore:
+    """What Redis and ClickHouse would hold. `fault` is called before and after each step, and may raise."""
+
+    fault: Callable[[str], None] = _no_fault
+    ledgers: dict[Partition, Ledger] = field(default_factory=dict)
+    books: dict[Partition, Books] = field(default_factory=dict)
+    #: Live counters by partition and generation.
+    live: dict[tuple[Partition, int], Live] = field(default_factory=lambda: defaultdict(Live))
+    tables: dict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))
+    tokens: set[str] = field(default_factory=set)
+
+    def owned(self, partition: Partition, epoch: int) -> Ledger:
+        """Return the ledger if `epoch` still owns the partition."""
+        ledger = self.ledgers.get(partition)
+        if ledger is None:
+            raise Unexpected(f"the ledger of {partition} is gone")
+        if ledger.epoch != epoch:
+            raise Fenced(f"epoch {ledger.epoch} owns {partition} now")
+        return ledger
+
+
+class MemoryLedgers:
+    """`LedgerStore` in memory."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        """Keep ledgers in a store."""
+        self._store = store
+
+    async def claim(self, partition: Partition) -> Ledger:
+        """Raise the epoch and return the ledger as it stands."""
+        before = self._store.ledgers.get(partition, Ledger(epoch=0))
+        ledger = self._store.ledgers[partition] = replace(before, epoch=before.epoch + 1)
+        return ledger
+
+    async def begin(self, block: Block, epoch: int, from_mark: str) -> None:
+        """Write down that a block is about to be inserted."""
+        self._store.fault("begin")
+        ledger = self._store.owned(block.partition, epoch)
+        self._store.ledgers[block.partition] = replace(
+            ledger,
+            block_from=block.start,
+            block_to=block.end,
+            from_mark=from_mark,
+            to_mark=block.mark,
+            done=False,
+        )
+        self._store.fault("begun")
+
+    async def finish(self, block: Block, epoch: int) -> None:
+        """Write down that the block is in."""
+        self._store.fault("finish")
+        ledger = self._store.owned(block.partition, epoch)
+        landed = block.landed if block.rows else ledger.landed
+        self._store.ledgers[block.partition] = replace(ledger, done=True, landed=landed)
+        self._store.fault("finished")
+
+    async def restart(self, partition: Partition, ledger: Ledger) -> None:
+        """Replace the ledger."""
+        self._store.fault("restart")
+        self._store.owned(partition, ledger.epoch)
+        self._store.ledgers[partition] = ledger
+
+
+class MemoryLive:
+    """`LiveSink` in memory."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        """Keep counters in a store."""
+        self._store = store
+
+    async def start(self) -> None:
+        """Do nothing."""
+
+    async def write(self, batch: LiveBatch) -> None:
+        """Add a batch's increments and move `counted`, in one step."""
+        store = self._store
+        store.fault("count")
+        ledger = store.owned(batch.partition, batch.epoch)
+        counted = ledger.counted or 0
+        if counted < batch.end:
+            if counted != batch.start:
+                raise Unexpected(f"{batch.partition} stands at {counted}, not {batch.start}")
+            store.ledgers[batch.partition] = replace(ledger, counted=batch.end, counted_mark=batch.mark)
+            store.live[batch.partition, batch.generation].merge(batch.live)
+            before = store.books.get(batch.partition, Books())
+            store.books[batch.partition] = Books(
+                *(
+                    getattr(before, name) + getattr(batch.books, name)
+                    for name in ("read", "stored", "repeated", "late", "rejected")
+                )
+            )
+        store.fault("counted")
+
+    async def rebuild(self, partition: Partition, epoch: int, generation: int, live: Live) -> None:
+        """Add increments to a generation that nobody reads yet."""
+        self._store.owned(partition, epoch)
+        self._store.live[partition, generation].merge(live)
+
+    async def close(self) -> None:
+        """Do nothing."""
+
+
+class MemoryBlocks:
+    """`BlockSink` in memory."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        """Keep tables in a store."""
+        self._store = store
+
+    async def start(self) -> None:
+        """Do nothing."""
+
+    async def write(self, block: Block) -> None:
+        """Insert a block once."""
+        self._store.fault("insert")
+        if block.rows and block.token not in self._store.tokens:
+            self._store.tokens.add(block.token)
+            decoder = msgspec.json.Decoder(block.row)
+            self._store.tables[block.table] += decoder.decode_lines(b"".join(block.chunks))
+        self._store.fault("inserted")
+
+    async def close(self) -> None:
+        """Do nothing."""
+
+
+class MemoryArchive:
+    """`Archive` in memory."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        """Read a store's tables."""
+        self._store = store
+
+    async def next_offset(self, log: str, topic: str, partition: int) -> int | None:
+        """Return the offset after the last stored row; None when there is none."""
+        here = (log, topic, partition)
+        offsets = [
+            row.offset
+            for rows in self._store.tables.values()
+            for row in rows
+            if (row.log, row.topic, row.partition) == here
+        ]
+        return max(offsets) + 1 if offsets else None
+
+    async def newest_received(self) -> float:
+        """Return the newest record time stored at all; 0 when there is none."""
+        return max((row.received_at for rows in self._store.tables.values() for row in rows), default=0.0)
+
+    async def ahead(self, table: str, since: float, limit: int) -> list[float]:
+        """Return what clocks ahead of their records said, later than `since`, newest first."""
+        said = {row.ahead_at for row in self._store.tables[table] if row.ahead_at > since}
+        return sorted(said, reverse=True)[:limit]
+
+    async def history(
+        self,
+        table: str,
+        row: type[Row],
+        key_columns: tuple[str, str],
+        keys: Collection[Key],
+        log: str,
+        topic: str,
+        partition: int,
+        before: int,
+    ) -> list[Any]:
+        """Return the stored rows of the keys in the order they were accepted."""
+        here, (first, second) = (log, topic, partition), key_columns
+        found = [
+            row
+            for row in self._store.tables[table]
+            if (getattr(row, first), getattr(row, second)) in keys
+            and not ((row.log, row.topic, row.partition) == here and row.offset >= before)
+        ]
+        return sorted(
+            found,
+            key=lambda row: ((row.log, row.topic, row.partition) == here, row.received_at, row.offset),
+        )
+
+    async def recent(
+        self, table: str, row: type[Row], log: str, topic: str, partition: int, before: int, since: float
+    ) -> AsyncIterator[list[Any]]:
+        """Iterate over the partition's rows before an offset that occurred from `since` on."""
+        yield [
+            row
+            for row in self._store.tables[table]
+            if (row.log, row.topic, row.partition) == (log, topic, partition)
+            and row.offset < before
+            and row.occurred_at >= since
+        ]
+
+    async def catalog(self, since: float) -> list[CatalogRow]:
+        """Return every catalog version received from `since` on, oldest first."""
+        rows = [row for row in self._store.tables["video_catalog"] if row.received_at >= since]
+        return sorted(rows, key=lambda row: (row.received_at, row.offset))

@@ -1,0 +1,84 @@
+"""Redis keys and lifetimes: the only place where either is spelled.
+
+Everything that one Lua call touches belongs to one partition of one log and shares a hash tag, so it
+sits in one slot of a Redis Cluster; readers add up over partitions. `generation` is part of every
+counter's key: a window rebuilt after a loss is written beside the old one, and one field of the ledger
+switches readers over.
+
+| key | type | holds |
+|---|---|---|
+| `vc:logs` | zset | tag of every partition with live counters, by when it was last claimed (epoch s) |
+| `vc:{tag}:ledger` | hash | `streams.ledger.Ledger`; never expires |
+| `vc:{tag}:<gen>:t:<minute>` | hash | measures of all videos in that minute |
+| `vc:{tag}:<gen>:v:<minute>:<video>` | hash | measures of the video in that minute, and views by dimension |
+| `vc:{tag}:<gen>:u:<minute>:<video>` | set | 64-bit hashes of the users who started a view in that minute |
+| `vc:{tag}:<gen>:top:<minute>` | zset | every video with a measure in that minute, by views |
+| `vc:{tag}:<gen>:on` | zset | every video that is watched, by its newest event (epoch ms) |
+| `vc:{tag}:<gen>:on:<video>` | zset | the video's views, each by its newest event (epoch ms) |
+| `vc:keys` | hash | API keys as JSON, by digest; never expires |
+| `vc:keys:used` | hash | when each API key was last used (epoch s), by digest |
+| `vc:limits:...` | | requests of each API key in the running stretch, kept by the `limits` library |
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+#: Partitions with live counters; members are tags without braces.
+LOGS: Final = "vc:logs"
+#: API keys, and when they were last used.
+API_KEYS: Final = "vc:keys"
+API_KEYS_USED: Final = "vc:keys:used"
+#: What the keys of the rate limit begin with.
+LIMITS: Final = "vc:limits"
+#: Minutes are kept this long after they begin: the hour that is read, and the longest replay.
+LIVE_SECONDS: Final = 2 * 3600
+#: A view counts as watching for this long after its newest event (DESIGN: concurrent viewers).
+WATCHING_MS: Final = 30_000
+#: Views leave the concurrent sets after this long without an event.
+WATCHING_KEPT_MS: Final = 120_000
+
+
+def tag(cluster: str, topic: str, partition: int) -> str:
+    """Name a partition of a cluster; a Kafka topic has no slash in its name."""
+    return f"{cluster}/{topic}/{partition}"
+
+
+def ledger(tag: str) -> str:
+    """Key of the partition's ledger (hash)."""
+    return f"vc:{{{tag}}}:ledger"
+
+
+def prefix(tag: str, generation: int) -> str:
+    """Return what every live key of the partition begins with; the scripts append the rest."""
+    return f"vc:{{{tag}}}:{generation}:"
+
+
+def totals(tag: str, generation: int, minute: int) -> str:
+    """Key of all videos' measures in a minute (hash)."""
+    return f"{prefix(tag, generation)}t:{minute}"
+
+
+def video(tag: str, generation: int, minute: int, video_id: str) -> str:
+    """Key of one video's measures in a minute (hash)."""
+    return f"{prefix(tag, generation)}v:{minute}:{video_id}"
+
+
+def viewers(tag: str, generation: int, minute: int, video_id: str) -> str:
+    """Key of the users who started a view of the video in a minute (set)."""
+    return f"{prefix(tag, generation)}u:{minute}:{video_id}"
+
+
+def top(tag: str, generation: int, minute: int) -> str:
+    """Key of the videos with a measure in a minute, by views (sorted set)."""
+    return f"{prefix(tag, generation)}top:{minute}"
+
+
+def watching(tag: str, generation: int) -> str:
+    """Key of the videos that are watched by their newest event (sorted set)."""
+    return f"{prefix(tag, generation)}on"
+
+
+def watching_video(tag: str, generation: int, video_id: str) -> str:
+    """Key of one video's views by their newest event (sorted set)."""
+    return f"{prefix(tag, generation)}on:{video_id}"

@@ -1,0 +1,70 @@
+"""The ledgers in Redis: one hash a partition, changed only by scripts that check the epoch."""
+
+from __future__ import annotations
+
+from redis.asyncio import Redis
+
+from sinks.base import Block, Ledger, Partition
+from sinks.redis import keys
+from sinks.redis.scripts import Script
+
+
+def ledger_key(partition: Partition) -> str:
+    """Key of a partition's ledger."""
+    return keys.ledger(keys.tag(partition.cluster, partition.topic, partition.number))
+
+
+class RedisLedgers:
+    """`LedgerStore` on Redis."""
+
+    def __init__(self, redis: Redis) -> None:
+        """Use a client that answers bytes."""
+        self._claim = Script(redis, "claim")
+        self._write = Script(redis, "write")
+
+    async def claim(self, partition: Partition) -> Ledger:
+        """Raise the epoch and return the ledger as it stands."""
+        flat = await self._claim(ledger_key(partition))
+        fields = {flat[i].decode(): flat[i + 1].decode() for i in range(0, len(flat), 2)}
+
+        def number(name: str) -> int | None:
+            return int(fields[name]) if name in fields else None
+
+        return Ledger(
+            epoch=int(fields["epoch"]),
+            incarnation=number("incarnation") or 0,
+            generation=number("generation") or 0,
+            counted=number("counted"),
+            counted_mark=fields.get("counted_mark", ""),
+            block_from=number("block_from"),
+            block_to=number("block_to"),
+            from_mark=fields.get("from_mark", ""),
+            to_mark=fields.get("to_mark", ""),
+            done=fields.get("done", "1") == "1",
+            landed=number("landed") or 0,
+        )
+
+    async def begin(self, block: Block, epoch: int, from_mark: str) -> None:
+        """Write down that a block is about to be inserted."""
+        await self._write.fenced(
+            ledger_key(block.partition),
+            *(epoch, "block_from", block.start, "block_to", block.end),
+            *("from_mark", from_mark, "to_mark", block.mark, "done", 0),
+        )
+
+    async def finish(self, block: Block, epoch: int) -> None:
+        """Write down that the block is in."""
+        await self._write.fenced(
+            ledger_key(block.partition), epoch, "done", 1, *(("landed", block.landed) if block.rows else ())
+        )
+
+    async def restart(self, partition: Partition, ledger: Ledger) -> None:
+        """Replace the ledger, keeping its books."""
+        await self._write.fenced(
+            ledger_key(partition),
+            *(ledger.epoch, "incarnation", ledger.incarnation, "generation", ledger.generation),
+            *("counted", ledger.counted or 0, "counted_mark", ledger.counted_mark),
+            *("block_from", ledger.block_from or 0, "block_to", ledger.block_to or 0),
+            *("from_mark", ledger.from_mark, "to_mark", ledger.to_mark),
+            *("done", int(ledger.done), "landed", ledger.landed),
+        )

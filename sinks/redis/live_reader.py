@@ -1,0 +1,95 @@
+"""What is going on now, from the live counters of every partition."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from importlib.resources import files
+from typing import Any, Final
+
+from sinks.redis import keys
+from sinks.redis.reader import RedisReader
+from streams.domain.live import CANDIDATES, LEAST, MEASURES, RANKED, LiveReading, Surge, ranked, recent_start
+from streams.domain.windows import Window
+
+#: Videos looked up by one script call: a script holds up everybody else.
+_VIDEOS_AT_ONCE: Final = 100
+#: Surges that were looked up less than this ago are not looked up again.
+SURGES_FRESH: Final = timedelta(seconds=5)
+
+
+class RedisLiveReader:
+    """`LiveReader` on Redis. Views are spread over partitions by their id, so everything adds up."""
+
+    def __init__(self, reader: RedisReader) -> None:
+        """Ask through a reader of the same server, which knows the partitions."""
+        self._reader = reader
+        self._looking = asyncio.Lock()
+        self._looked_at = datetime.min.replace(tzinfo=UTC)
+        self._known: tuple[Surge, ...] = ()
+        folder = files("sinks.redis.scripts")
+        self._live = (folder / "read_live.lua").read_text("utf-8")
+        self._views = (folder / "read_views.lua").read_text("utf-8")
+
+    async def everything(self, window: Window) -> LiveReading:
+        """See `LiveReader.everything`; surges, which take the most time by far, may be `SURGES_FRESH` old."""
+        async with self._looking:
+            stale = not timedelta() <= window.as_of - self._looked_at < SURGES_FRESH
+            watching, minutes, answers = await self._read("", window, surges=stale)
+            if stale:
+                self._known = await self._surges(_recent(answers), window)
+                self._looked_at = window.as_of
+            return LiveReading(watching, minutes, self._known)
+
+    async def video(self, video_id: str, window: Window) -> LiveReading:
+        """See `LiveReader.video`."""
+        watching, minutes, _ = await self._read(video_id, window, surges=False)
+        return LiveReading(watching, minutes)
+
+    async def _read(
+        self, video_id: str, window: Window, *, surges: bool
+    ) -> tuple[int, dict[int, Counter[str]], list[Any]]:
+        since = int(window.as_of.timestamp() * 1000) - keys.WATCHING_MS
+        recent = recent_start(window) if surges else window.end
+        bounds = (_minute(window.start), _minute(recent), _minute(window.end))
+        answers = await self._reader.ask(self._live, window.as_of, *bounds, since, video_id)
+        minutes: dict[int, Counter[str]] = {}
+        for answer in answers:
+            for minute, *values in answer[1]:
+                minutes.setdefault(minute, Counter()).update(dict(zip(MEASURES, values, strict=True)))
+        return sum(answer[0] for answer in answers), minutes, answers
+
+    async def _surges(self, recent: Counter[str], window: Window) -> tuple[Surge, ...]:
+        """Look up what was before, most viewed first, until no other video can be ranked any more."""
+        wanted = sorted((video for video in recent if recent[video] >= LEAST), key=lambda v: (-recent[v], v))
+        found: list[Surge] = []
+        for begin in range(0, min(len(wanted), CANDIDATES), _VIDEOS_AT_ONCE):
+            some = wanted[begin : min(begin + _VIDEOS_AT_ONCE, CANDIDATES)]
+            best = ranked(found, window)
+            # No trend is above the recent views.
+            if len(best) == RANKED and best[-1][1] > recent[some[0]]:
+                break
+            before = await self._before(some, window)
+            found += [Surge(video, recent[video], views) for video, views in zip(some, before, strict=True)]
+        return tuple(found)
+
+    async def _before(self, videos: Sequence[str], window: Window) -> list[int]:
+        bounds = (_minute(window.start), _minute(recent_start(window)))
+        answers = await self._reader.ask(self._views, window.as_of, *bounds, *videos)
+        return [sum(views) for views in zip(*answers, strict=True)]
+
+
+def _recent(answers: Sequence[Any]) -> Counter[str]:
+    """Add up the views of the last minutes by video."""
+    recent = Counter[str]()
+    for answer in answers:
+        flat = answer[2]
+        for place in range(0, len(flat), 2):
+            recent[flat[place].decode()] += int(flat[place + 1])
+    return recent
+
+
+def _minute(instant: datetime) -> int:
+    return int(instant.timestamp()) // 60

@@ -1,0 +1,54 @@
+"""The Lua scripts, and what their answers mean."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import Any, Final
+
+from redis import exceptions
+from redis.asyncio import Redis
+from redis.commands.core import AsyncScript
+
+from sinks.base import Fenced, Unavailable, Unexpected
+
+#: What may pass: the server is away, starting, full, failing over or only a replica just now.
+_PASSING: Final = (
+    exceptions.ConnectionError,
+    exceptions.TimeoutError,
+    exceptions.ReadOnlyError,
+    exceptions.OutOfMemoryError,
+    exceptions.ClusterDownError,
+    exceptions.TryAgainError,
+    exceptions.MasterDownError,
+    OSError,
+)
+
+
+class Script:
+    """One script, loaded on first use and again after the server lost it."""
+
+    def __init__(self, redis: Redis, name: str, *, after: str | None = None) -> None:
+        """Read `name`.lua, put after the shared functions of `after`.lua."""
+        folder = files(__package__)
+        source = "".join((folder / f"{part}.lua").read_text() for part in (after, name) if part)
+        self._script: AsyncScript = redis.register_script(source)
+
+    async def __call__(self, key: str, *arguments: Any) -> Any:
+        """Run the script on one partition's ledger.
+
+        Raises `Unavailable` when the server cannot answer now; whether the script ran is then in doubt.
+        """
+        try:
+            return await self._script(keys=[key], args=arguments)
+        except _PASSING as error:
+            raise Unavailable(f"Redis: {error}") from error
+
+    async def fenced(self, key: str, *arguments: Any) -> None:
+        """Run a script that answers with a verdict; raise `Fenced` or `Unexpected` unless it is OK."""
+        verdict, detail = (part.decode() for part in await self(key, *arguments))
+        if verdict == "FENCED":
+            raise Fenced(f"epoch {detail} owns {key} now")
+        if verdict == "GONE":
+            raise Unexpected(f"the ledger {key} is gone: Redis lost its data")
+        if verdict == "UNEXPECTED":
+            raise Unexpected(f"the ledger {key} stands at {detail}, not where this worker left it")

@@ -1,0 +1,51 @@
+-- Adds live increments under a prefix; put before the scripts that need it.
+-- live = { counters = {{minute, video, {measure = n}}}, viewers = {{minute, video, {hash}}},
+--          watching = {{video, newest ms, {newest ms, view, ...}}} }, from MessagePack as three arrays.
+
+-- Arguments of one call, which Lua keeps on its stack; even, so that pairs stay together.
+local CHUNK = 2000
+
+local function apply(prefix, live, lifetime, now_ms, kept_ms)
+  local totals, expiry = {}, {}
+  for _, cell in ipairs(live[1]) do
+    local minute, video, measures = cell[1], cell[2], cell[3]
+    local key = prefix .. 'v:' .. minute .. ':' .. video
+    local total = totals[minute] or {}
+    totals[minute] = total
+    for measure, n in pairs(measures) do
+      redis.call('HINCRBY', key, measure, n)
+      total[measure] = (total[measure] or 0) + n
+    end
+    redis.call('EXPIREAT', key, minute * 60 + lifetime)
+    redis.call('ZINCRBY', prefix .. 'top:' .. minute, measures.views or 0, video)
+  end
+  for minute, total in pairs(totals) do
+    local key = prefix .. 't:' .. minute
+    for measure, n in pairs(total) do
+      redis.call('HINCRBY', key, measure, n)
+    end
+    redis.call('EXPIREAT', key, minute * 60 + lifetime)
+    redis.call('EXPIREAT', prefix .. 'top:' .. minute, minute * 60 + lifetime)
+  end
+  for _, cell in ipairs(live[2]) do
+    local key, users = prefix .. 'u:' .. cell[1] .. ':' .. cell[2], cell[3]
+    for first = 1, #users, CHUNK do
+      redis.call('SADD', key, unpack(users, first, math.min(first + CHUNK - 1, #users)))
+    end
+    redis.call('EXPIREAT', key, cell[1] * 60 + lifetime)
+  end
+  local gone = '(' .. string.format('%.0f', now_ms - kept_ms)
+  for _, cell in ipairs(live[3]) do
+    local key, views = prefix .. 'on:' .. cell[1], cell[3]
+    for first = 1, #views, CHUNK do
+      redis.call('ZADD', key, 'GT', unpack(views, first, math.min(first + CHUNK - 1, #views)))
+    end
+    redis.call('ZADD', prefix .. 'on', 'GT', cell[2], cell[1])
+    redis.call('ZREMRANGEBYSCORE', key, '-inf', gone)
+    redis.call('PEXPIRE', key, kept_ms)
+  end
+  if #live[3] > 0 then
+    redis.call('ZREMRANGEBYSCORE', prefix .. 'on', '-inf', gone)
+    redis.call('PEXPIRE', prefix .. 'on', kept_ms)
+  end
+end

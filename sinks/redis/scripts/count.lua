@@ -1,0 +1,17 @@
+-- Adds a batch's increments and moves the ledger's cursor, or does neither.
+-- KEYS: ledger
+-- ARGV: epoch, start, end, mark, prefix, live, lifetime s, now ms, kept ms, read, stored, repeated, late, rejected
+local ledger = redis.call('HMGET', KEYS[1], 'epoch', 'counted')
+if not ledger[1] or not ledger[2] then return {'GONE', ''} end
+if ledger[1] ~= ARGV[1] then return {'FENCED', ledger[1]} end
+-- Already counted: the answer to an earlier call was lost.
+if tonumber(ledger[2]) >= tonumber(ARGV[3]) then return {'OK', ledger[2]} end
+if ledger[2] ~= ARGV[2] then return {'UNEXPECTED', ledger[2]} end
+local live = ARGV[6] ~= '' and cmsgpack.unpack(ARGV[6])
+-- From here on nothing may fail: a script that fails half way is not rolled back.
+redis.call('HSET', KEYS[1], 'counted', ARGV[3], 'counted_mark', ARGV[4])
+for i, name in ipairs({'read', 'stored', 'repeated', 'late', 'rejected'}) do
+  if ARGV[9 + i] ~= '0' then redis.call('HINCRBY', KEYS[1], 'books:' .. name, ARGV[9 + i]) end
+end
+if live then apply(ARGV[5], live, tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])) end
+return {'OK', ARGV[3]}

@@ -1,0 +1,30 @@
+-- Reads a partition's last hour by the minute, and who is watching, of one video or of all.
+-- KEYS: ledger
+-- ARGV: generation, prefix, first minute, recent minute, end minute, ms since which an event counts, video or ''
+-- Answers {watching, {{minute, views, watched ms, likes}, ...}, {video, recent views, ...}}, the last one for
+-- all videos only, and empty without recent minutes; nothing when the generation is another one.
+local ledger = redis.call('HMGET', KEYS[1], 'epoch', 'generation')
+if not ledger[1] or (ledger[2] or '0') ~= ARGV[1] then return false end
+local prefix, since, video = ARGV[2], '(' .. ARGV[6], ARGV[7]
+local minutes, tops, recent, watching = {}, {}, {}, 0
+for minute = tonumber(ARGV[3]), tonumber(ARGV[5]) - 1 do
+  local key = video == '' and prefix .. 't:' .. minute or prefix .. 'v:' .. minute .. ':' .. video
+  local cell = redis.call('HMGET', key, 'views', 'watched_ms', 'likes')
+  if cell[1] or cell[2] or cell[3] then
+    minutes[#minutes + 1] = {minute, tonumber(cell[1] or 0), tonumber(cell[2] or 0), tonumber(cell[3] or 0)}
+  end
+  if minute >= tonumber(ARGV[4]) then tops[#tops + 1] = prefix .. 'top:' .. minute end
+end
+if video == '' then
+  for _, watched in ipairs(redis.call('ZRANGEBYSCORE', prefix .. 'on', since, '+inf')) do
+    watching = watching + redis.call('ZCOUNT', prefix .. 'on:' .. watched, since, '+inf')
+  end
+  if #tops > 0 then
+    local arguments = {#tops, unpack(tops)}
+    arguments[#arguments + 1] = 'WITHSCORES'
+    recent = redis.call('ZUNION', unpack(arguments))
+  end
+else
+  watching = redis.call('ZCOUNT', prefix .. 'on:' .. video, since, '+inf')
+end
+return {watching, minutes, recent}

@@ -1,0 +1,19 @@
+-- Reads one video's minutes of a partition, and its users by stretch.
+-- KEYS: ledger
+-- ARGV: generation, prefix, video, first minute, end minute, then the minutes between which users are united
+-- Answers {{{minute, {field, n, ...}}, ...}, {{user, ...}, ...}}, nothing when the generation is another one.
+local ledger = redis.call('HMGET', KEYS[1], 'epoch', 'generation')
+if not ledger[1] or (ledger[2] or '0') ~= ARGV[1] then return false end
+local cells, users = {}, {}
+for minute = tonumber(ARGV[4]), tonumber(ARGV[5]) - 1 do
+  local cell = redis.call('HGETALL', ARGV[2] .. 'v:' .. minute .. ':' .. ARGV[3])
+  if #cell > 0 then cells[#cells + 1] = {minute, cell} end
+end
+for i = 6, #ARGV - 1 do
+  local keys = {}
+  for minute = tonumber(ARGV[i]), tonumber(ARGV[i + 1]) - 1 do
+    keys[#keys + 1] = ARGV[2] .. 'u:' .. minute .. ':' .. ARGV[3]
+  end
+  users[#users + 1] = #keys > 0 and redis.call('SUNION', unpack(keys)) or {}
+end
+return {cells, users}

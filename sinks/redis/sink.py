@@ -1,0 +1,85 @@
+"""The live window in Redis: one script call a batch adds its counters and moves its ledger."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+import msgspec
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from sinks.base import LiveBatch, Partition
+from sinks.redis import keys
+from sinks.redis.ledger import ledger_key
+from sinks.redis.scripts import Script
+from streams.domain.aggregate import Live
+
+#: A partition says that it is alive this often; readers forget it after `keys.LIVE_SECONDS`.
+_ANNOUNCE_SECONDS = 60.0
+
+
+def encode(live: Live) -> bytes:
+    """Return increments as the scripts read them; nothing for none."""
+    if not live:
+        return b""
+    # Hashes go as text: Lua's numbers are doubles and would round 64-bit integers.
+    return msgspec.msgpack.encode(
+        (
+            [(minute, video, counters) for (minute, video), counters in live.counters.items()],
+            [(minute, video, [str(u) for u in users]) for (minute, video), users in live.viewers.items()],
+            [
+                (
+                    video,
+                    max(views.values()),
+                    [part for view, seen in views.items() for part in (seen, view)],
+                )
+                for video, views in live.watching.items()
+            ],
+        )
+    )
+
+
+class RedisLive:
+    """`LiveSink` on Redis."""
+
+    def __init__(self, redis: Redis, clock: Callable[[], float] = time.time) -> None:
+        """Use a client that answers bytes; `clock` gives epoch seconds."""
+        self._redis = redis
+        self._clock = clock
+        self._count = Script(redis, "count", after="apply")
+        self._rebuild = Script(redis, "rebuild", after="apply")
+        self._announced: dict[Partition, float] = {}
+
+    async def start(self) -> None:
+        """Connect nothing yet: the client does so on the first call."""
+
+    async def write(self, batch: LiveBatch) -> None:
+        """Add a batch's increments and move `counted`, in one step."""
+        partition, books, now = batch.partition, batch.books, self._clock()
+        tag = keys.tag(partition.cluster, partition.topic, partition.number)
+        await self._count.fenced(
+            ledger_key(partition),
+            *(batch.epoch, batch.start, batch.end, batch.mark, keys.prefix(tag, batch.generation)),
+            *(encode(batch.live), keys.LIVE_SECONDS, int(now * 1000), keys.WATCHING_KEPT_MS),
+            *(books.read, books.stored, books.repeated, books.late, books.rejected),
+        )
+        if now - self._announced.get(partition, 0.0) > _ANNOUNCE_SECONDS:
+            # The batch is counted; a partition that is announced a minute late does no harm.
+            with suppress(RedisError, OSError):
+                await self._redis.zadd(keys.LOGS, {tag: now})
+                self._announced[partition] = now
+
+    async def rebuild(self, partition: Partition, epoch: int, generation: int, live: Live) -> None:
+        """Add increments to a generation that nobody reads yet."""
+        if live:
+            tag = keys.tag(partition.cluster, partition.topic, partition.number)
+            await self._rebuild.fenced(
+                ledger_key(partition),
+                *(epoch, keys.prefix(tag, generation), encode(live)),
+                *(keys.LIVE_SECONDS, int(self._clock() * 1000), keys.WATCHING_KEPT_MS),
+            )
+
+    async def close(self) -> None:
+        """Leave the client to its owner."""

@@ -1,0 +1,201 @@
+"""The composition root of the worker: settings in, a running Faust app out."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+import faust
+import structlog
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+from clickhouse_connect.driver.asyncclient import AsyncClient
+from faust.types import TP
+from prometheus_client import start_http_server
+from redis.asyncio import Redis
+
+from sinks.base import Unavailable
+from sinks.clickhouse.archive import ClickHouseArchive
+from sinks.clickhouse.client import connect as connect_clickhouse
+from sinks.clickhouse.sink import ClickHouseBlocks
+from sinks.redis.client import connect as connect_redis
+from sinks.redis.ledger import RedisLedgers
+from sinks.redis.sink import RedisLive
+from streams.blocks import Pace
+from streams.catalog import CatalogFeed
+from streams.dead_letter import KafkaDeadLetters, TooLarge
+from streams.domain.catalog import CatalogFolder
+from streams.domain.event_ids import SystemFolder, UserFolder
+from streams.domain.folding import Folder, Place, PlaybackFolder
+from streams.domain.generations import Generations
+from streams.logs import configure, faust_level
+from streams.pipeline import MakeFolder, Pipeline
+from streams.settings import Settings
+from streams.topics import MAX_RECORD_BYTES, cluster_id, source_topics
+from streams.transport import BatchConsumer, batch_transport
+from streams.watchdog import Watchdog
+from streams.work import Limits, Stores
+
+log = structlog.get_logger(__name__)
+
+#: Exit status after a fault that only a new start can mend (EX_SOFTWARE).
+FAULT: Final = 70
+#: Batches that wait in a stream: each is up to `fetch_bytes` of records, and more only fill memory.
+_BATCHES_BUFFERED: Final = 4
+
+
+def end_process(error: BaseException) -> None:
+    """End the process at once: what it holds in memory is not to be trusted, and the ledger is right."""
+    log.critical("the worker ends and must be started again", error=repr(error), exc_info=error)
+    os._exit(FAULT)
+
+
+@dataclass(frozen=True, slots=True)
+class _FaustBroker:
+    """Kafka as the pipeline sees it."""
+
+    app: faust.App
+    settings: Settings
+
+    async def cluster_id(self) -> str:
+        return await cluster_id(self.settings.kafka_bootstrap_servers)
+
+    async def seek(self, tp: TP, offset: int) -> None:
+        await cast(BatchConsumer, self.app.consumer).seek_to({tp: offset})
+
+    async def log_start(self, tp: TP) -> int:
+        return int((await self.app.consumer.earliest_offsets(tp))[tp])
+
+    async def dead_letter(
+        self, key: bytes | None, value: bytes, timestamp_ms: int, headers: list[tuple[str, bytes]]
+    ) -> None:
+        """Send a dead letter and wait until the broker has it."""
+        try:
+            await self.app.producer.send_and_wait(
+                self.settings.topic_deadletter, key, value, None, max(0, timestamp_ms) / 1000, headers
+            )
+        except MessageSizeTooLargeError as error:
+            raise TooLarge(str(error)) from error
+        except KafkaError as error:
+            raise Unavailable(f"Kafka: {error}") from error
+
+
+def make_folders(settings: Settings, feed: CatalogFeed) -> Mapping[str, MakeFolder]:
+    """Return what makes each topic's folder."""
+
+    def memory(floor: float) -> Generations[Any]:
+        share = settings.memory_keys // (2 * 2 * settings.topic_partitions)
+        return Generations(floor=floor, capacity=max(share, 1000), lifetime=settings.memory_seconds)
+
+    def playback(place: Place, floor: float) -> Folder:
+        return PlaybackFolder(place, memory(floor), feed.length_ms)
+
+    def users(place: Place, floor: float) -> Folder:
+        return UserFolder(place, memory(floor))
+
+    def systems(place: Place, floor: float) -> Folder:
+        return SystemFolder(place, memory(floor))
+
+    def catalog(place: Place, _floor: float) -> Folder:
+        return CatalogFolder(place, feed.take)
+
+    return {
+        settings.topic_playback: playback,
+        settings.topic_users: users,
+        settings.topic_systems: systems,
+        settings.topic_catalog: catalog,
+    }
+
+
+def create_app(settings: Settings, redis: Redis, clickhouse: AsyncClient) -> faust.App:
+    """Wire up the worker; nothing is connected before it starts."""
+    app = faust.App(
+        settings.consumer_group,
+        broker=[f"kafka://{server}" for server in settings.kafka_bootstrap_servers.split(",")],
+        value_serializer="raw",
+        key_serializer="raw",
+        datadir=os.path.join(tempfile.gettempdir(), f"{settings.consumer_group}-{os.getpid()}"),
+        web_enabled=False,
+        topic_disable_leader=True,
+        topic_allow_declare=False,
+        consumer_auto_offset_reset="none",
+        consumer_max_fetch_size=settings.fetch_bytes,
+        broker_session_timeout=settings.session_timeout,
+        broker_rebalance_timeout=settings.rebalance_timeout,
+        broker_heartbeat_interval=settings.session_timeout / 4,
+        broker_commit_interval=2.0,
+        broker_check_crcs=False,
+        producer_max_request_size=MAX_RECORD_BYTES + 65_536,
+        stream_buffer_maxsize=_BATCHES_BUFFERED,
+        stream_wait_empty=False,
+        stream_publish_on_commit=False,
+    )
+    broker = _FaustBroker(app, settings)
+    archive = ClickHouseArchive(clickhouse)
+    feed = CatalogFeed(archive)
+    pace = Pace(settings.inserts_per_second, settings.block_seconds)
+    pipeline = Pipeline(
+        broker,
+        Stores(
+            live=RedisLive(redis),
+            blocks=ClickHouseBlocks(clickhouse),
+            ledgers=RedisLedgers(redis),
+            archive=archive,
+            dead_letters=KafkaDeadLetters(broker.dead_letter),
+        ),
+        make_folders(settings, feed),
+        Limits(settings.block_rows, settings.raw_retention_days * 86_400_000),
+        pace,
+        clock=time.time,
+        on_failure=end_process,
+    )
+    app.transport = batch_transport(pipeline)(app.conf.broker_consumer, app)
+
+    async def give_up(_app: Any, revoked: set[TP], **_: Any) -> None:
+        await pipeline.give_up(revoked)
+
+    app.task(feed.run)
+    app.task(Watchdog(app, pipeline, settings.stall_seconds, end_process).run)
+    cast(Any, app.on_partitions_revoked).connect(give_up)
+
+    for name in source_topics(settings):
+        _add_agent(app, pipeline, name)
+    return app
+
+
+def _add_agent(app: faust.App, pipeline: Pipeline, topic: str) -> None:
+    async def take(batches: faust.StreamT[Any]) -> None:
+        async for event in batches.events():
+            await pipeline.process(event.message.tp, event.value)
+
+    app.agent(app.topic(topic, value_type=bytes, key_type=bytes), name=f"batches of {topic}")(take)
+
+
+def run_worker(settings: Settings) -> int:
+    """Run a worker until it is told to stop; return its exit status."""
+    configure(settings.log_level)
+    if settings.worker_metrics_port:
+        start_http_server(settings.worker_metrics_port, addr="127.0.0.1")
+    # Batches are made and dropped whole; looking for cycles among their records every 700 is a tenth
+    # of the worker's time.
+    gc.set_threshold(200_000, 20, 100)
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    redis = connect_redis(settings.redis_url)
+    clickhouse = loop.run_until_complete(connect_clickhouse(settings.clickhouse_url))
+    worker: Any = faust.Worker(
+        create_app(settings, redis, clickhouse),
+        loop=loop,
+        loglevel=faust_level(settings.log_level),
+        redirect_stdouts=False,
+    )
+    try:
+        worker.execute_from_commandline()
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return 0

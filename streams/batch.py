@@ -1,0 +1,106 @@
+"""A batch of records to what the stores take: increments, encoded rows, dead letters, books."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+
+from sinks.base import Archive, Books
+from streams.domain.aggregate import Live
+from streams.domain.arrivals import Record, Rejected
+from streams.domain.folding import Folder
+from streams.domain.generations import Key
+from streams.metrics import METRICS
+from streams.retry import Retry
+
+#: Records folded at once, and while most of their keys must be looked up.
+_CHUNK: Final = 256
+_CHUNK_OF_UNKNOWNS: Final = 4_096
+
+
+@dataclass(slots=True)
+class FoldedBatch:
+    """What became of a batch: increments and encoded rows for the stores that lack them, and its books."""
+
+    live: Live = field(default_factory=Live)
+    chunks: list[bytes] = field(default_factory=list)
+    rejected: list[Rejected] = field(default_factory=list)
+    stored: int = 0
+    repeated: int = 0
+    late: int = 0
+    #: Offset after the last row; 0 when there is none.
+    landed: int = 0
+
+    @property
+    def books(self) -> Books:
+        """Return what became of every record."""
+        rejected = len(self.rejected)
+        read = self.stored + self.repeated + self.late + rejected
+        return Books(read, self.stored, self.repeated, self.late, rejected)
+
+
+class BatchFolder:
+    """Folds the batches of one partition, asking the archive for what the folder does not hold."""
+
+    def __init__(self, folder: Folder, archive: Archive, retry: Retry, retention_ms: int) -> None:
+        """Fold with a topic's folder; events older than `retention_ms` before their record are refused."""
+        self.folder = folder
+        self._archive = archive
+        self._retry = retry
+        self._retention_ms = retention_ms
+        self._encoder = msgspec.json.Encoder()
+
+    async def fold(
+        self, records: Sequence[Record], since: int, *, counting: bool, storing: bool
+    ) -> FoldedBatch:
+        """Decode and fold a batch, a few hundred records at a time.
+
+        What one step makes, the next one uses while it is in the processor's cache, which makes the whole
+        a third cheaper. Increments (from the minute `since` on) are made when `counting`, rows are encoded
+        when `storing`: a store that has the records already needs only the state they leave.
+        """
+        folder, result = self.folder, FoldedBatch()
+        begin, size = 0, _CHUNK
+        while begin < len(records):
+            chunk = records[begin : begin + size]
+            begin += size
+            arrivals, rejected = folder.arrivals(chunk, self._retention_ms)
+            missing = folder.unknown(arrivals)
+            if missing:
+                await self._look_up(missing, chunk[0].offset)
+            # Just after a start much is unknown: fewer, larger questions then.
+            size = _CHUNK_OF_UNKNOWNS if missing else _CHUNK
+            folded = folder.fold(arrivals)
+            result.rejected += rejected
+            result.repeated += folded.repeated
+            result.late += folded.late
+            if folded.rows:
+                result.stored += len(folded.rows)
+                result.landed = folded.rows[-1].offset + 1
+                if counting:
+                    folder.live(folded.rows, since, result.live)
+                if storing:
+                    result.chunks.append(self._encoder.encode_lines(folded.rows))
+        return result
+
+    async def _look_up(self, missing: set[Key], before: int) -> None:
+        """Learn what the raw table holds of keys that may have been seen before an offset."""
+        folder, place = self.folder, self.folder.place
+        rows = await self._retry.forever(
+            lambda: self._archive.history(
+                folder.table,
+                folder.row,
+                folder.key_columns,
+                missing,
+                place.log,
+                place.topic,
+                place.partition,
+                before,
+            ),
+            "look up",
+        )
+        folder.learn(missing, rows)
+        METRICS.looked_up.labels(place.topic).inc(len(missing))

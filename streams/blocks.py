@@ -1,0 +1,212 @@
+"""Blocks: rows of one partition gather until they are worth an insert, and are inserted in order.
+
+A block is begun in the ledger before it is inserted and finished there after it, so whoever comes next
+knows which block may or may not be in, and inserts exactly that one again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from typing import Final
+
+from sinks.base import Block, BlockSink, LedgerStore, Partition
+from streams.metrics import METRICS
+from streams.retry import Retry
+
+#: A block that fills this fast belongs to a partition in a hurry: larger blocks cost ClickHouse less a row.
+_BUSY_ROWS: Final = 4_000
+
+
+class Pace:
+    """How long rows wait for their block: longer the more partitions a worker writes.
+
+    Inserts cost ClickHouse about the same whatever their size, so a worker keeps to so many a second
+    over all its partitions, and a row waits no longer than `longest` all the same.
+    """
+
+    def __init__(self, inserts_per_second: float, longest: float, at_once: int = 2) -> None:
+        """Aim at `inserts_per_second`; never wait more than `longest` seconds."""
+        self._rate = inserts_per_second
+        self._longest = longest
+        self._writing: deque[tuple[float, Partition]] = deque()
+        #: Inserts under way at once: more do not make ClickHouse faster.
+        self.slots = asyncio.Semaphore(at_once)
+
+    def note(self, partition: Partition, now: float) -> None:
+        """Note that a block of the partition was taken up."""
+        self._writing.append((now, partition))
+
+    def linger(self, now: float, rows: int) -> float:
+        """Return how long a block that has gathered so many rows may wait, in seconds."""
+        if rows >= _BUSY_ROWS:
+            return self._longest
+        while self._writing and self._writing[0][0] < now - 3 * self._longest:
+            self._writing.popleft()
+        return min(self._longest, max(1, len({p for _, p in self._writing})) / self._rate)
+
+
+class BlockWriter:
+    """Gathers and writes the blocks of one partition."""
+
+    def __init__(
+        self,
+        empty: Block,
+        epoch: int,
+        *,
+        sink: BlockSink,
+        ledgers: LedgerStore,
+        pace: Pace,
+        retry: Retry,
+        max_rows: int,
+        exact_end: int | None,
+        on_failure: Callable[[BaseException], None],
+    ) -> None:
+        """Begin after the last block.
+
+        Args:
+            empty: a block without rows whose start, end and mark are the cursor's.
+            epoch: the partition's, as claimed.
+            sink: where blocks go.
+            ledgers: where they are announced.
+            pace: shared by the partitions of a worker.
+            retry: repeats what may pass.
+            max_rows: rows that make a block full; twice that stops the partition.
+            exact_end: the first block must end there: it is one whose insert is in doubt.
+            on_failure: told of what ends the writer.
+        """
+        self._open = empty
+        #: Fingerprint of the record before the next block.
+        self._before = empty.mark
+        self._epoch = epoch
+        self._sink, self._ledgers, self._pace, self._retry = sink, ledgers, pace, retry
+        self._max_rows = max_rows
+        self._exact_end = exact_end
+        self._opened_at = 0.0
+        self._changed = asyncio.Event()
+        self._taken = asyncio.Event()
+        self._closing = False
+        #: Every record before this offset is in ClickHouse.
+        self.stored_to = empty.end
+        self._task = asyncio.create_task(self._run(), name=f"blocks {empty.partition}")
+        self._task.add_done_callback(lambda _: self._ended(on_failure))
+
+    @property
+    def end(self) -> int:
+        """Offset after the last record that was added."""
+        return self._open.end
+
+    @property
+    def exact_end(self) -> int | None:
+        """Where the block in doubt ends, while it gathers."""
+        return self._exact_end
+
+    @property
+    def waiting_rows(self) -> int:
+        """Rows gathered and not yet taken up."""
+        return self._open.rows
+
+    async def add(self, chunks: list[bytes], rows: int, landed: int, end: int, mark: str) -> None:
+        """Add the encoded rows of the records up to `end`; waits while the store is far behind.
+
+        `landed` is the offset after the last row, of any value when there are no rows.
+        """
+        while self._is_full() and not self._task.done():
+            self._taken.clear()
+            await self._retry.until(self._taken.wait())
+        block = self._open
+        if block.start == block.end:
+            self._opened_at = _now()
+        block.chunks.extend(chunks)
+        self._open = replace(
+            block, end=end, mark=mark, rows=block.rows + rows, landed=landed if rows else block.landed
+        )
+        self._changed.set()
+
+    def _is_full(self) -> bool:
+        if self._exact_end is not None:
+            return self._open.end == self._exact_end  # However many rows: it must end there.
+        return self._open.rows >= 2 * self._max_rows
+
+    def give_up_exactness(self, start: int) -> None:
+        """Go on at `start`: the records of the block in doubt are gone from Kafka."""
+        self._exact_end = None
+        if self._open.start == self._open.end:
+            self._open = replace(self._open, start=start, end=start, landed=start)
+
+    async def close(self, timeout: float) -> None:
+        """Write what has gathered, if the stores take it within `timeout` seconds, and end."""
+        self._closing = True
+        self._changed.set()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await asyncio.wait({self._task})
+        self.cancel()
+        await asyncio.wait({self._task})
+
+    def cancel(self) -> None:
+        """End at once; a block in doubt is left to whoever takes the partition over."""
+        self._task.cancel()
+
+    def _ended(self, on_failure: Callable[[BaseException], None]) -> None:
+        self._taken.set()  # Nobody makes room any more: let go of who waits for it.
+        if not self._task.cancelled() and (error := self._task.exception()) is not None:
+            on_failure(error)
+
+    async def _run(self) -> None:
+        while await self._due():
+            block, opened_at, self._open = self._open, self._opened_at, self._next()
+            self._exact_end = None
+            self._taken.set()
+            self._pace.note(block.partition, _now())
+            await self._write(block, opened_at)
+            self.stored_to = block.end
+            self._before = block.mark
+
+    async def _write(self, block: Block, opened_at: float) -> None:
+        forever, ledgers, epoch = self._retry.forever, self._ledgers, self._epoch
+        await forever(lambda: ledgers.begin(block, epoch, self._before), "begin a block")
+        if block.rows:
+            async with self._pace.slots:
+                began = _now()
+                await forever(lambda: self._sink.write(block), "insert a block")
+            topic, now = block.partition.topic, _now()
+            METRICS.insert_seconds.labels(topic).observe(now - began)
+            METRICS.row_wait_seconds.labels(topic).observe(now - opened_at)
+            METRICS.block_rows.labels(topic).observe(block.rows)
+        await forever(lambda: ledgers.finish(block, epoch), "finish a block")
+
+    def _next(self) -> Block:
+        end = self._open.end
+        return replace(self._open, start=end, end=end, landed=end, rows=0, chunks=[])
+
+    async def _due(self) -> bool:
+        """Wait until the open block should be written; False when there is nothing left to do."""
+        while True:
+            self._changed.clear()
+            block = self._open
+            empty = block.start == block.end
+            if self._exact_end is not None:
+                if block.end == self._exact_end:
+                    return True
+                if self._closing:
+                    return False
+                wait = None
+            elif self._closing:
+                return not empty
+            elif block.rows >= self._max_rows:
+                return True
+            else:
+                wait = None if empty else self._opened_at + self._pace.linger(_now(), block.rows) - _now()
+                if wait is not None and wait <= 0:
+                    return True
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await self._changed.wait()
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

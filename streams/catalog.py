@@ -1,0 +1,53 @@
+"""Lengths of videos: what the catalog topic says, for workers that read only some of its partitions."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Final, Protocol
+
+import structlog
+
+from sinks.base import Unavailable
+from streams.domain.catalog import Catalog
+from streams.domain.rows import CatalogRow
+
+log = structlog.get_logger(__name__)
+
+_REFRESH_SECONDS: Final = 5.0
+#: Entries land a little later than they are received: each refresh reads this far back again.
+_OVERLAP_SECONDS: Final = 120.0
+
+
+class CatalogHistory(Protocol):
+    """Who remembers the catalog."""
+
+    async def catalog(self, since: float) -> list[CatalogRow]:
+        """Return every version received from `since` (epoch s) on, oldest first."""
+
+
+class CatalogFeed:
+    """Keeps the lengths that views need: own partitions at once, others' a few seconds later."""
+
+    def __init__(self, history: CatalogHistory) -> None:
+        """Start with nothing known; `run` reads the history."""
+        self._history = history
+        self._catalog = Catalog()
+        self.length_ms = self._catalog.length_ms
+
+    def take(self, rows: Iterable[CatalogRow]) -> None:
+        """Take in rows of a partition that this worker reads."""
+        self._catalog.take(rows)
+
+    async def run(self) -> None:
+        """Refresh from the history for ever."""
+        newest = 0.0
+        while True:
+            try:
+                rows = await self._history.catalog(max(0.0, newest - _OVERLAP_SECONDS))
+            except Unavailable as error:
+                log.warning("the catalog could not be read; trying again", error=str(error)[:300])
+            else:
+                self._catalog.take(rows)
+                newest = max((row.received_at for row in rows), default=newest)
+            await asyncio.sleep(_REFRESH_SECONDS)

@@ -1,0 +1,60 @@
+"""Dead letters: records that cannot be taken, kept whole, with where they came from and why."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, Protocol
+
+from sinks.base import Partition, Unavailable
+from streams.domain.arrivals import Rejected
+
+#: Key, value, timestamp in epoch ms, headers.
+Send = Callable[[bytes | None, bytes, int, list[tuple[str, bytes]]], Awaitable[None]]
+
+#: A broker may refuse a record that it took before, because its headers make it larger.
+_KEPT_OF_TOO_LARGE: Final = 512 * 1024
+
+
+class TooLarge(Exception):
+    """The broker refuses a record for its size."""
+
+
+class DeadLetters(Protocol):
+    """Where rejected records go."""
+
+    async def send(self, partition: Partition, rejected: Sequence[Rejected]) -> None:
+        """Send them; on return they are durable. Raises `Unavailable`; a repeat may send some twice."""
+
+
+class KafkaDeadLetters:
+    """Dead letters in a Kafka topic; readers drop repeats by (cluster, topic, partition, offset)."""
+
+    def __init__(self, send: Send) -> None:
+        """Use a function that returns when the broker has acknowledged a record."""
+        self._send = send
+
+    async def send(self, partition: Partition, rejected: Sequence[Rejected]) -> None:
+        """Send each with its raw bytes, key and timestamp, and its origin and reason in headers."""
+        for letter in rejected:
+            record, value = letter.record, letter.record.value or b""
+            headers = headers_of(partition, letter)
+            try:
+                await self._send(record.key, value, record.timestamp, headers)
+            except TooLarge:
+                headers.append(("truncated-from", str(len(value)).encode()))
+                try:
+                    await self._send(record.key, value[:_KEPT_OF_TOO_LARGE], record.timestamp, headers)
+                except TooLarge as error:
+                    raise Unavailable(f"dead letter refused: {error}") from error
+
+
+def headers_of(partition: Partition, letter: Rejected) -> list[tuple[str, bytes]]:
+    """Return a dead letter's headers: source coordinates, class of the fault, reason."""
+    return [
+        ("source-cluster", partition.cluster.encode()),
+        ("source-topic", partition.topic.encode()),
+        ("source-partition", str(partition.number).encode()),
+        ("source-offset", str(letter.record.offset).encode()),
+        ("error", letter.error.encode()),
+        ("reason", letter.reason.encode(errors="replace")),
+    ]

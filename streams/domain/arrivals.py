@@ -1,0 +1,189 @@
+"""Records to arrivals: decoding, validation, and the correction of clocks.
+
+Nothing here raises for bad input: a record comes out as an `Arrival` or as a `Rejected` that says why.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from string import ascii_uppercase
+from typing import Any, Final, Generic, Protocol, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from streams.domain.events import DEVICES, PLATFORMS, UNKNOWN, Audience, instant_ms
+
+E = TypeVar("E", covariant=True)
+
+#: An event further ahead of its record than this has a broken clock.
+SKEW_MS: Final = 5 * 60_000
+#: How much of a decoder's message is kept: it may quote the input.
+_REASON_LENGTH: Final = 300
+
+_COUNTRIES: Final[dict[str | None, str]] = {
+    None: UNKNOWN,
+    **{a + b: a + b for a in ascii_uppercase for b in ascii_uppercase},
+    "UK": "GB",
+}
+_DEVICES: Final[dict[str | None, str]] = {None: UNKNOWN, **{name: name for name in DEVICES}}
+_PLATFORMS: Final[dict[str | None, str]] = {None: UNKNOWN, **{name: name for name in PLATFORMS}}
+
+
+class Record(Protocol):
+    """One Kafka record, as its client gives it."""
+
+    @property
+    def offset(self) -> int:
+        """Its place in the partition."""
+
+    @property
+    def timestamp(self) -> int:
+        """Epoch milliseconds; -1 when it has none, and its event is then too old."""
+
+    @property
+    def key(self) -> bytes | None:
+        """What it is partitioned by."""
+
+    @property
+    def value(self) -> bytes | None:
+        """The event's JSON."""
+
+
+class Rejected(Struct, gc=False, frozen=True):
+    """A record that cannot be taken: for the dead letters."""
+
+    record: Record
+    #: Class of the fault: Empty, NotJson, UnknownType, Invalid, TooDeep, TooOld.
+    error: str
+    reason: str
+
+
+class Arrival(Struct, Generic[E], gc=False):
+    """An event with its place in the log, its corrected times (epoch seconds) and its audience."""
+
+    event: E
+    offset: int
+    at: float
+    received_at: float
+    #: Corrected `startedAt`; 0 when the event carries none.
+    started_at: float
+    #: `occurredAt` as sent, in epoch seconds: the same in every repeat of the event.
+    said_at: float
+    #: The same when it is ahead of the record by more than SKEW, else 0.
+    ahead_at: float
+    user_id: str
+    signed_in: bool
+    country: str
+    device: str
+    platform: str
+    #: What the folder holds under the arrival's key, once it was looked for.
+    known: Any = None
+
+
+class Decoder(Generic[E]):
+    """Decodes the values of one topic, a batch at once when all are sound."""
+
+    def __init__(self, union: Any) -> None:
+        """Build a decoder for a tagged union of event structs (or a single struct)."""
+        self._decoder: msgspec.json.Decoder[E] = msgspec.json.Decoder(union)
+        self._batch: msgspec.json.Decoder[list[E | str]] = msgspec.json.Decoder(list[union | str])
+        # What parts records in a batch. No producer knows it, so none can write records whose ends and
+        # beginnings make other events together than each alone.
+        self._mark = secrets.token_hex(8)
+        self._glue = f',"{self._mark}",'.encode()
+
+    def decode(self, records: Sequence[Record]) -> list[E | Rejected]:
+        """Decode each record; the result has the length and the order of `records`."""
+        try:
+            parts = self._batch.decode(b"[" + self._glue.join([r.value or b"" for r in records]) + b"]")
+        except (ValueError, RecursionError, msgspec.MsgspecError):
+            parts = []
+        events, marks = parts[::2], parts[1::2]
+        # Every record must have given one value, and each value must be an event.
+        whole = len(events) == len(records) and marks.count(self._mark) == len(marks) == len(records) - 1
+        if whole and str not in set(map(type, events)):
+            return events  # type: ignore[return-value]
+        return [self._one(record) for record in records]
+
+    def _one(self, record: Record) -> E | Rejected:
+        if not record.value:
+            return Rejected(record, "Empty", "the record has no value")
+        try:
+            return self._decoder.decode(record.value)
+        except msgspec.ValidationError as error:
+            reason = str(error)[:_REASON_LENGTH]
+            unknown = "`$.type`" in reason or "required field `type`" in reason
+            return Rejected(record, "UnknownType" if unknown else "Invalid", reason)
+        except RecursionError:
+            return Rejected(record, "TooDeep", "nested too deeply")
+        except (ValueError, msgspec.MsgspecError) as error:
+            return Rejected(record, "NotJson", str(error)[:_REASON_LENGTH])
+
+
+def receive(record: Record, event: Any, retention_ms: int) -> Arrival[Any] | Rejected:
+    """Correct an event's clock and normalise its audience.
+
+    The corrected time is record timestamp - (sentAt - occurredAt), or occurredAt when the client did
+    not say when it sent; more than 5 minutes after the record it is the record's timestamp. An event
+    (or the start of its view) older than `retention_ms` before its record is rejected.
+    """
+    received = record.timestamp
+    occurred, sent_at, started_at = event.occurred_at, event.sent_at, event.started_at
+    if type(occurred) is not int:
+        occurred = instant_ms(occurred)
+    shift = 0 if sent_at is None else received - instant_ms(sent_at)
+    at = occurred + shift
+    ahead = occurred > received + SKEW_MS
+    if at > received + SKEW_MS:
+        at = received
+    started = 0
+    if started_at is not None:
+        started = min((started_at if type(started_at) is int else instant_ms(started_at)) + shift, at)
+    oldest = received - retention_ms
+    if at < oldest or (started and started < oldest) or oldest <= 0:
+        return Rejected(record, "TooOld", "older than the retention of raw events")
+    user_id = event.user_id or event.viewer_id
+    if not user_id and isinstance(event, Audience):
+        return Rejected(record, "Invalid", "one of `userId` and `viewerId` is required")
+    return Arrival(
+        event,
+        record.offset,
+        at / 1000,
+        received / 1000,
+        started / 1000,
+        occurred / 1000,
+        occurred / 1000 if ahead else 0.0,
+        user_id or "",
+        event.user_id is not None,
+        _COUNTRIES.get(event.country) or _country(event.country),
+        _DEVICES.get(event.device, "other"),
+        _PLATFORMS.get(event.platform, "other"),
+    )
+
+
+def _country(name: str | None) -> str:
+    # Only ASCII: the capitals of one letter may be the two of another country.
+    return _COUNTRIES.get(name.upper(), UNKNOWN) if name and name.isascii() else UNKNOWN
+
+
+def told(record: Record, event: Any) -> Arrival[Any]:
+    """Return an arrival that holds from its record's timestamp on: a catalog entry has no other time."""
+    at = record.timestamp / 1000
+    return Arrival(event, record.offset, at, at, 0.0, at, 0.0, "", False, "", "", "")
+
+
+def sort(
+    records: Sequence[Record], decoded: Sequence[Any], retention_ms: int
+) -> tuple[list[Arrival[Any]], list[Rejected]]:
+    """Part decoded records into arrivals and rejected ones, each in order."""
+    arrivals: list[Arrival[Any]] = []
+    rejected: list[Rejected] = []
+    for record, event in zip(records, decoded, strict=True):
+        arrival = event if type(event) is Rejected else receive(record, event, retention_ms)
+        if isinstance(arrival, Rejected):
+            rejected.append(arrival)
+        else:
+            arrivals.append(arrival)
+    return arrivals, rejected

@@ -1,0 +1,141 @@
+"""What a store tells of users and their sessions, before it becomes an answer: counts, no ratios."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Final, Protocol
+
+from streams.domain.windows import Stretch, Window, midnight
+
+#: Retention is asked for on these days after the first one.
+DAYS_LATER: Final = (1, 7, 30)
+#: Lengths of the stretches of `activeUsers`, in days.
+ACTIVE_DAYS: Final = {"daily": 1, "weekly": 7, "monthly": 30}
+#: A sessionId that returns after it was silent for longer than this may count as a new session.
+SESSION_SILENCE: Final = timedelta(days=7)
+#: A session with a second page, an action, any playback, or this length is not a bounce.
+BOUNCE_MS: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class ActivityReading:
+    """Who was active, and what they did. `durations_ms` is the sum over all sessions."""
+
+    active: Mapping[str, int]
+    """Distinct users by the names of `ACTIVE_DAYS`."""
+    sessions: int
+    durations_ms: int
+    devices: Mapping[str, int]
+    """Sessions by the device of their first event; only devices with sessions."""
+    actions: Mapping[str, int]
+    """Events by `uploads`, `comments`, `likes`, `shares`."""
+
+
+@dataclass(frozen=True, slots=True)
+class GrowthReading:
+    """Who came, who stayed, who left.
+
+    `active` counts the users of the window, `new` those of them never seen before it. `previous` counts
+    the users of the previous window and `lost` those of them who are not in this one; None without one.
+    `sources` counts the new users who signed up, by the source of their first signup.
+    """
+
+    active: int
+    new: int
+    previous: int | None
+    lost: int | None
+    sources: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Cohort:
+    """Users by the local day of their first event, and how many of them were active N days later.
+
+    A cohort at the edge of a window has two parts: the users first seen `inside` the window, and the rest.
+    """
+
+    day: date
+    inside: bool
+    size: int
+    kept: Mapping[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSums:
+    """Sums over some sessions."""
+
+    sessions: int = 0
+    durations_ms: int = 0
+    pages: int = 0
+    bounced: int = 0
+
+    def __add__(self, other: SessionSums) -> SessionSums:
+        """Add the sums over other sessions."""
+        return SessionSums(
+            self.sessions + other.sessions,
+            self.durations_ms + other.durations_ms,
+            self.pages + other.pages,
+            self.bounced + other.bounced,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class HourReading:
+    """Sessions that began in one hour of the day: their distinct users, their number, those not bounced."""
+
+    users: int = 0
+    sessions: int = 0
+    engaged: int = 0
+
+    def __add__(self, other: HourReading) -> HourReading:
+        """Add the sessions of other users in that hour."""
+        return HourReading(
+            self.users + other.users, self.sessions + other.sessions, self.engaged + other.engaged
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class EngagementReading:
+    """Sessions of users first seen in the window, those of all others, and all by hour of the day (0-23)."""
+
+    new: SessionSums
+    returning: SessionSums
+    hours: Mapping[int, HourReading]
+
+
+class UserReader(Protocol):
+    """Reads counts of users. Every method raises `StoreUnavailableError` when the store cannot answer."""
+
+    async def first(self) -> datetime | None:
+        """Return the instant of the first event of any user; None when there is none."""
+
+    async def activity(self, window: Window) -> ActivityReading:
+        """Return who was active up to the end of the window, and what was done in it."""
+
+    async def growth(self, window: Window) -> GrowthReading:
+        """Return who is new in the window, who returned, and who is gone since the previous one."""
+
+    async def retention(self, window: Window) -> Sequence[Cohort]:
+        """Return every cohort first seen in the window or up to 30 days before it, in order of days."""
+
+    async def engagement(self, window: Window) -> EngagementReading:
+        """Return the sessions that began in the window."""
+
+
+def active_stretches(window: Window) -> dict[str, Stretch]:
+    """Return the last 1, 7 and 30 days up to the end of a window, by the names of `ACTIVE_DAYS`.
+
+    Days are calendar days when the window ends at a midnight of its time zone, else 24 hours each. A
+    window that ends after tonight is taken to end tonight: nothing is known of later days.
+    """
+    zone = window.zone
+    tonight = midnight(window.as_of.astimezone(zone).date() + timedelta(days=1), zone)
+    end = min(window.end, tonight)
+    day = end.astimezone(zone).date()
+    if midnight(day, zone) == end:
+        starts = {name: midnight(day - timedelta(days=days), zone) for name, days in ACTIVE_DAYS.items()}
+    else:
+        starts = {name: end - timedelta(days=days) for name, days in ACTIVE_DAYS.items()}
+    return {name: Stretch(start, end) for name, start in starts.items()}

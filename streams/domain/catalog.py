@@ -1,0 +1,125 @@
+"""The video catalog: entries to rows, and the lengths that views need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from streams.domain.aggregate import Live
+from streams.domain.arrivals import Arrival, Decoder, Record, Rejected, told
+from streams.domain.events import CatalogEntry, instant_ms
+from streams.domain.folding import Folded, Place
+from streams.domain.generations import Key
+from streams.domain.rows import CatalogRow, Row
+
+
+class Deleted(Struct, frozen=True):
+    """A null value in the catalog: the video is gone."""
+
+    video_id: str
+
+
+class CatalogFolder:
+    """Catalog entries: every version is stored, the newest wins in the table."""
+
+    table = "video_catalog"
+    key_columns = ("video_id", "event_id")
+    row: type[Row] = CatalogRow
+    memory = None
+    decoder: Decoder[CatalogEntry] = Decoder(CatalogEntry)
+
+    def __init__(self, place: Place, told: Callable[[list[CatalogRow]], None] = lambda _: None) -> None:
+        """Fold for a place; `told` hears of every row."""
+        self.place = place
+        self._told = told
+
+    def arrivals(
+        self, records: Sequence[Record], retention_ms: int
+    ) -> tuple[list[Arrival[Any]], list[Rejected]]:
+        """Decode catalog records; one without a value deletes the video that its key names."""
+        arrivals: list[Arrival[Any]] = []
+        rejected: list[Rejected] = []
+        for record, entry in zip(records, self.decoder.decode(records), strict=True):
+            if record.value is None and record.key is not None:
+                arrivals.append(told(record, Deleted(record.key.decode(errors="replace"))))
+            elif isinstance(entry, Rejected):
+                rejected.append(entry)
+            else:
+                arrivals.append(told(record, entry))
+        return arrivals, rejected
+
+    def unknown(self, arrivals: Iterable[Arrival[Any]]) -> set[Key]:
+        """Return nothing: a version told twice is the same version."""
+        return set()
+
+    def learn(self, keys: Iterable[Key], rows: Iterable[Any]) -> None:
+        """Take nothing in."""
+
+    def fold(self, arrivals: Sequence[Arrival[CatalogEntry | Deleted]]) -> Folded:
+        """Fold entries into rows."""
+        rows = [self._make(arrival) for arrival in arrivals]
+        self._told(rows)
+        return Folded(rows)
+
+    def live(self, rows: Iterable[Any], since: int, onto: Live) -> None:
+        """Add nothing: the catalog is not counted."""
+
+    def _make(self, arrival: Arrival[CatalogEntry | Deleted]) -> CatalogRow:
+        entry, place = arrival.event, self.place
+        source = (place.log, place.topic, place.partition, arrival.offset)
+        if isinstance(entry, Deleted):
+            return CatalogRow(
+                *source,
+                "",
+                "catalog.deleted",
+                arrival.at,
+                arrival.received_at,
+                arrival.ahead_at,
+                entry.video_id,
+                "",
+                0,
+                "",
+                0,
+                False,
+                True,
+            )
+        published = 0 if entry.published_at is None else instant_ms(entry.published_at)
+        return CatalogRow(
+            *source,
+            "",
+            "catalog.entry",
+            arrival.at,
+            arrival.received_at,
+            arrival.ahead_at,
+            entry.video_id,
+            entry.title,
+            entry.duration_ms or 0,
+            entry.owner_id or "",
+            published / 1000,
+            entry.live,
+            False,
+        )
+
+
+class Catalog:
+    """Lengths of videos by id, as the catalog topic told them so far; shared by the folders of a worker."""
+
+    def __init__(self) -> None:
+        """Start with nothing known."""
+        #: Version (record time, offset) and length of each video; 0 when unknown or deleted.
+        self._told: dict[str, tuple[tuple[float, int], int]] = {}
+
+    def length_ms(self, video_id: str) -> int:
+        """Return a video's length in milliseconds, 0 when unknown."""
+        told = self._told.get(video_id)
+        return told[1] if told else 0
+
+    def take(self, rows: Iterable[CatalogRow]) -> None:
+        """Take in catalog rows in any order; of a video's versions the newest stays."""
+        for row in rows:
+            version = (row.received_at, row.offset)
+            told = self._told.get(row.video_id)
+            if told is None or version >= told[0]:
+                self._told[row.video_id] = (version, 0 if row.deleted else row.duration_ms)

@@ -1,0 +1,139 @@
+"""User and system events to rows: repeats are known by their event id."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from streams.domain.aggregate import Live, fold_users
+from streams.domain.arrivals import Arrival, Decoder, Record, Rejected, sort
+from streams.domain.events import TAGS, System, SystemEvent, User, UserEvent
+from streams.domain.folding import Folded, Place
+from streams.domain.generations import Generations, Key
+from streams.domain.rows import Row, SystemRow, UserRow
+
+
+class _ByEventId:
+    """What user and system events share: repeats are known by their event id."""
+
+    def __init__(self, place: Place, memory: Generations[bool]) -> None:
+        self.place = place
+        self.memory = memory
+
+    def arrivals(
+        self, records: Sequence[Record], retention_ms: int
+    ) -> tuple[list[Arrival[Any]], list[Rejected]]:
+        """Decode records of the topic."""
+        return sort(records, self.decoder.decode(records), retention_ms)
+
+    def unknown(self, arrivals: Iterable[Arrival[Any]]) -> set[Key]:
+        """Return events that are not held and may have been seen before."""
+        memory = self.memory
+        return {
+            key
+            for arrival in arrivals
+            if memory.get(key := self.key(arrival)) is None
+            and memory.doubts(arrival.said_at, arrival.ahead_at)
+        }
+
+    def learn(self, keys: Iterable[Key], rows: Iterable[Any]) -> None:
+        """Hold the events that the raw table has; `rows` need only carry the key columns."""
+        first, second = self.key_columns
+        for row in rows:
+            self.memory.put((getattr(row, first), getattr(row, second)), True)
+
+    def fold(self, arrivals: Sequence[Arrival[Any]]) -> Folded:
+        """Fold arrivals into rows, each event id once."""
+        memory = self.memory
+        folded = Folded([])
+        for arrival in arrivals:
+            key = self.key(arrival)
+            if memory.get(key):
+                folded.repeated += 1
+                continue
+            memory.put(key, True)
+            memory.witness(arrival.said_at, arrival.ahead_at)
+            folded.rows.append(self.make(arrival))
+        return folded
+
+    def live(self, rows: Iterable[Any], since: int, onto: Live) -> None:
+        """Add nothing: the live window has no system measures."""
+
+    key_columns: tuple[str, str]
+    decoder: Decoder[Any]
+
+    def key(self, arrival: Arrival[Any]) -> Key:
+        raise NotImplementedError
+
+    def make(self, arrival: Arrival[Any]) -> Row:
+        raise NotImplementedError
+
+
+class UserFolder(_ByEventId):
+    """User events."""
+
+    table = "user_events"
+    key_columns = ("user_id", "event_id")
+    row: type[Row] = UserRow
+    decoder: Decoder[User] = Decoder(UserEvent)
+
+    def key(self, arrival: Arrival[User]) -> Key:
+        """Return (user, event id)."""
+        return arrival.user_id, arrival.event.event_id
+
+    def make(self, arrival: Arrival[User]) -> UserRow:
+        """Return the event's row."""
+        event = arrival.event
+        return UserRow(
+            self.place.log,
+            self.place.topic,
+            self.place.partition,
+            arrival.offset,
+            event.event_id,
+            TAGS[type(event)],
+            arrival.at,
+            arrival.received_at,
+            arrival.ahead_at,
+            event.session_id,
+            arrival.user_id,
+            arrival.signed_in,
+            arrival.country,
+            arrival.device,
+            arrival.platform,
+            event.video_id,
+            event.path,
+            event.source,
+        )
+
+    def live(self, rows: Iterable[UserRow], since: int, onto: Live) -> None:
+        """Add rows to increments of the live window."""
+        fold_users(rows, since, onto)
+
+
+class SystemFolder(_ByEventId):
+    """System events."""
+
+    table = "system_events"
+    key_columns = ("service", "event_id")
+    row: type[Row] = SystemRow
+    decoder: Decoder[System] = Decoder(SystemEvent)
+
+    def key(self, arrival: Arrival[System]) -> Key:
+        """Return (service, event id)."""
+        return arrival.event.service, arrival.event.event_id
+
+    def make(self, arrival: Arrival[System]) -> SystemRow:
+        """Return the event's row."""
+        event = arrival.event
+        return SystemRow(
+            self.place.log,
+            self.place.topic,
+            self.place.partition,
+            arrival.offset,
+            event.event_id,
+            TAGS[type(event)],
+            arrival.at,
+            arrival.received_at,
+            arrival.ahead_at,
+            *(getattr(event, name) for name in SystemRow.__struct_fields__[9:]),
+        )

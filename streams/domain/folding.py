@@ -1,0 +1,145 @@
+"""What each topic's arrivals mean: one folder a topic, from arrivals and what is known to rows.
+
+A folder first says which keys it must look up (`unknown`), is told what the raw table holds of them
+(`learn`), and then folds. Folding is a function of the arrivals and the state before them, so a replay
+from the same place gives the same rows, whatever the cut into batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
+
+from msgspec import Struct
+
+from streams.domain.aggregate import Live, fold_playback
+from streams.domain.arrivals import Arrival, Decoder, Record, Rejected, sort
+from streams.domain.events import (
+    Playback,
+    PlaybackEvent,
+)
+from streams.domain.generations import Generations, Key
+from streams.domain.rows import PlaybackRow, Row
+from streams.domain.views import ViewState, advance, restore
+
+
+class Folded(Struct, gc=False):
+    """What became of a batch's arrivals."""
+
+    rows: list[Any]
+    repeated: int = 0
+    late: int = 0
+
+
+class Place(Struct, frozen=True):
+    """The log, topic and partition that a folder works for."""
+
+    log: str
+    topic: str
+    partition: int
+
+
+class Folder(Protocol):
+    """Turns the arrivals of one partition into rows. One instance a partition."""
+
+    #: What a look-up needs to know of the topic: table and the two columns of a key.
+    table: str
+    key_columns: tuple[str, str]
+    row: type[Row]
+    place: Place
+
+    @property
+    def memory(self) -> Generations[Any] | None:
+        """The keys held, or None for a topic without repeats to drop."""
+
+    def arrivals(
+        self, records: Sequence[Record], retention_ms: int
+    ) -> tuple[list[Arrival[Any]], list[Rejected]]:
+        """Decode records; what cannot be taken comes out rejected, with the reason."""
+
+    def unknown(self, arrivals: Iterable[Arrival[Any]]) -> set[Key]:
+        """Return the keys whose history must be learnt before these arrivals can be folded."""
+
+    def learn(self, keys: Iterable[Key], rows: Iterable[Any]) -> None:
+        """Take in the raw table's rows of the keys, in the order they were accepted."""
+
+    def fold(self, arrivals: Sequence[Arrival[Any]]) -> Folded:
+        """Fold arrivals, all of whose keys are known, into rows."""
+
+    def live(self, rows: Iterable[Any], since: int, onto: Live) -> None:
+        """Add rows to increments of the live window, from a minute (since the epoch) on."""
+
+
+class PlaybackFolder:
+    """Views: totals to deltas, repeats by sequence number."""
+
+    table = "playback_events"
+    key_columns = ("video_id", "view_id")
+    row: type[Row] = PlaybackRow
+    decoder: Decoder[Playback] = Decoder(PlaybackEvent)
+
+    def __init__(
+        self, place: Place, memory: Generations[ViewState], catalog: Callable[[str], int] = lambda _: 0
+    ) -> None:
+        """Fold for a place; `catalog` gives a video's length in milliseconds, 0 when unknown."""
+        self.place = place
+        self.memory = memory
+        self._catalog = catalog
+
+    def arrivals(
+        self, records: Sequence[Record], retention_ms: int
+    ) -> tuple[list[Arrival[Playback]], list[Rejected]]:
+        """Decode playback records."""
+        return sort(records, self.decoder.decode(records), retention_ms)
+
+    def unknown(self, arrivals: Iterable[Arrival[Playback]]) -> set[Key]:
+        """Return views that are not held and may have been seen before; others start here."""
+        memory = self.memory
+        get = memory.get
+        missing: set[Key] = set()
+        for arrival in arrivals:
+            event = arrival.event
+            key = (event.video_id, event.view_id)
+            state = get(key)
+            if state is None and key not in missing:
+                if event.seq or memory.doubts(arrival.said_at, arrival.ahead_at):
+                    missing.add(key)
+                else:
+                    state = ViewState()
+                    memory.put(key, state)
+            arrival.known = state
+        return missing
+
+    def learn(self, keys: Iterable[Key], rows: Iterable[PlaybackRow]) -> None:
+        """Rebuild the states of views from their rows."""
+        states = {key: ViewState() for key in keys}
+        for row in rows:
+            restore(states[row.video_id, row.view_id], row)
+        for key, state in states.items():
+            self.memory.put(key, state)
+
+    def fold(self, arrivals: Sequence[Arrival[Playback]]) -> Folded:
+        """Fold playback arrivals into rows with their deltas."""
+        log, topic, partition = self.place.log, self.place.topic, self.place.partition
+        get, witness, catalog = self.memory.get, self.memory.witness, self._catalog
+        folded = Folded([])
+        append = folded.rows.append
+        for arrival in arrivals:
+            event = arrival.event
+            state = arrival.known or get((event.video_id, event.view_id))
+            if state is None:
+                raise LookupError(f"view {event.view_id!r} was folded before it was looked up")
+            verdict = state.admit(event.seq)
+            if verdict == "new":
+                witness(arrival.said_at, arrival.ahead_at)
+                length = 0 if state.duration_ms else catalog(event.video_id)
+                append(advance(state, arrival, log, topic, partition, length))
+            elif verdict == "repeat":
+                folded.repeated += 1
+            else:
+                folded.late += 1
+        return folded
+
+    def live(self, rows: Iterable[PlaybackRow], since: int, onto: Live) -> None:
+        """Add rows to increments of the live window."""
+        fold_playback(rows, since, onto)

@@ -1,0 +1,91 @@
+"""What is going on now: the last hour by the minute, who is watching, and what is trending.
+
+Pure. A view is watched for `WATCHING` after its newest event. The hour is the window of `period=1h`, which
+ends with the running minute.
+
+**Trending.** `recent` are a video's views of the last ten minutes of that hour, `before` those of the fifty
+before. At the pace of the fifty, `expected = before x elapsed / 50 min` views would have come, `elapsed`
+being how much of the ten minutes is over. The trend is `(recent - expected) / sqrt(expected + 1)`: how far
+the views are above the expected ones, in standard deviations of a Poisson count, so that a small video which
+takes off and a large one which grows are told apart from chance alike. Candidates are the `CANDIDATES`
+videos with most recent views, with `LEAST` or more each; those with a trend above 0 are ranked by it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from math import sqrt
+from typing import Final, Protocol
+from zoneinfo import ZoneInfo
+
+from streams.domain.measures import Sums
+from streams.domain.windows import Window, named
+
+WATCHING: Final = timedelta(seconds=30)
+RECENT: Final = timedelta(minutes=10)
+LEAST: Final = 3
+CANDIDATES: Final = 1000
+RANKED: Final = 10
+#: What is told by the minute.
+MEASURES: Final = ("views", "watched_ms", "likes")
+_UTC: Final = ZoneInfo("UTC")
+
+
+@dataclass(frozen=True, slots=True)
+class Surge:
+    """A video's views of the last ten minutes, and of the fifty before."""
+
+    id: str
+    recent: int
+    before: int
+
+
+@dataclass(frozen=True, slots=True)
+class LiveReading:
+    """The last hour of one video or of all; `surges` are the candidates for trending."""
+
+    watching: int
+    #: Sums of `MEASURES` by minute (since the epoch); a minute that is not there is empty.
+    minutes: Mapping[int, Sums] = field(default_factory=dict)
+    surges: tuple[Surge, ...] = ()
+
+    @property
+    def empty(self) -> bool:
+        """Say whether nothing at all happened."""
+        return not self.watching and not any(any(sums.values()) for sums in self.minutes.values())
+
+
+class LiveReader(Protocol):
+    """Reads the last hour. Every method raises `StoreUnavailableError` when the store cannot answer."""
+
+    async def everything(self, window: Window) -> LiveReading:
+        """Return the reading of all videos, with every candidate that may be ranked."""
+
+    async def video(self, video_id: str, window: Window) -> LiveReading:
+        """Return the reading of one video, without surges."""
+
+
+def last_hour(now: datetime) -> Window:
+    """Return the hour that ends with the running minute."""
+    return named("1h", zone=_UTC, now=now)
+
+
+def recent_start(window: Window) -> datetime:
+    """Return where the last ten minutes begin."""
+    return window.end - RECENT
+
+
+def trend(surge: Surge, window: Window) -> float:
+    """Return how far a video's views are above what is expected; never more than `surge.recent`."""
+    rest = recent_start(window) - window.start
+    expected = surge.before * ((window.as_of - recent_start(window)) / rest)
+    return (surge.recent - expected) / sqrt(expected + 1)
+
+
+def ranked(surges: Iterable[Surge], window: Window) -> list[tuple[Surge, float]]:
+    """Return the trending videos, first by trend, then by recent views, then by id."""
+    rising = [(surge, trend(surge, window)) for surge in surges if surge.recent >= LEAST]
+    rising = [each for each in rising if each[1] > 0]
+    return sorted(rising, key=lambda each: (-each[1], -each[0].recent, each[0].id))[:RANKED]

@@ -1,0 +1,153 @@
+"""The measures: what is counted, and in which bucket of time each count belongs.
+
+A measure is a column of `video_15m`, a field of the live counters in Redis, and (for all but the
+reactions) the column `d_<name>` of `playback_events`. Everything else is computed from sums of these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+#: Sums over some stretch of time, by measure. A measure that is not there is 0.
+Sums = Mapping[str, int]
+
+
+class Anchor(StrEnum):
+    """Whose time decides the bucket: the column of the raw table that holds it."""
+
+    EVENT = "occurred_at"
+    START = "started_at"
+    ATTEMPT = "attempted_at"
+    REACTION = "reaction"
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """Something that is counted: `event` is the type of a reaction's event."""
+
+    name: str
+    anchor: Anchor
+    definition: str
+    event: str = ""
+
+
+MEASURES: Final = {
+    measure.name: measure
+    for measure in (
+        Measure("attempts", Anchor.ATTEMPT, "views that were requested"),
+        Measure("fatals", Anchor.ATTEMPT, "views with a fatal error"),
+        Measure("views", Anchor.START, "views with a first frame"),
+        Measure(
+            "completions",
+            Anchor.START,
+            "views that reached 95 % of the duration, or ended with reason `ended`",
+        ),
+        Measure("sized", Anchor.START, "views whose content length is known"),
+        Measure("parts", Anchor.START, "hundredths of the content touched, each once a view"),
+        Measure("watched_ms", Anchor.EVENT, "milliseconds of playback"),
+        Measure("rebuffer_ms", Anchor.EVENT, "milliseconds of stalls after the first frame"),
+        Measure("rebuffers", Anchor.EVENT, "stalls after the first frame"),
+        Measure("bitrate_weight", Anchor.EVENT, "kilobits a second x milliseconds watched at them"),
+        Measure("bitrate_ms", Anchor.EVENT, "milliseconds watched at a known bitrate"),
+        Measure("likes", Anchor.REACTION, "likes", "video.like"),
+        Measure("comments", Anchor.REACTION, "comments", "video.comment"),
+        Measure("shares", Anchor.REACTION, "shares", "video.share"),
+    )
+}
+
+
+def anchored(names: Iterable[str], anchor: Anchor) -> list[Measure]:
+    """Return those of the named measures that have this anchor."""
+    return [MEASURES[name] for name in names if MEASURES[name].anchor is anchor]
+
+
+def _added(terms: tuple[str, ...]) -> str:
+    total = " + ".join(f"sum({term})" for term in terms)
+    return f"({total})" if len(terms) > 1 else total
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """A sum of measures, divided by a constant: a whole number when that is 1."""
+
+    terms: tuple[str, ...]
+    per: int = 1
+
+    @property
+    def measures(self) -> frozenset[str]:
+        """Return the measures it needs."""
+        return frozenset(self.terms)
+
+    @property
+    def sql(self) -> str:
+        """Return the expression over columns of `video_15m`, for ad hoc SQL."""
+        return _added(self.terms) if self.per == 1 else f"{_added(self.terms)} / {self.per}"
+
+    def __call__(self, sums: Sums) -> float:
+        """Compute it."""
+        total = sum(sums.get(term, 0) for term in self.terms)
+        return total if self.per == 1 else total / self.per
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """Pooled numerators by pooled denominators, None when the latter are 0.
+
+    The denominator is multiplied by `per` (milliseconds to seconds, hundredths to shares).
+    """
+
+    above: tuple[str, ...]
+    below: tuple[str, ...]
+    per: int = 1
+
+    @property
+    def measures(self) -> frozenset[str]:
+        """Return the measures it needs."""
+        return frozenset(self.above + self.below)
+
+    @property
+    def sql(self) -> str:
+        """Return the expression over columns of `video_15m`, for ad hoc SQL; NULL for no denominator."""
+        below = _added(self.below) if self.per == 1 else f"{self.per} * {_added(self.below)}"
+        return f"{_added(self.above)} / nullIf({below}, 0)"
+
+    def __call__(self, sums: Sums) -> float | None:
+        """Compute it."""
+        below = sum(sums.get(term, 0) for term in self.below) * self.per
+        return sum(sums.get(term, 0) for term in self.above) / below if below else None
+
+
+@dataclass(frozen=True, slots=True)
+class Engagement:
+    """How much of the content is watched, and how often people react: from 0 to 1.
+
+    0.8 x share of the content watched + 0.2 x min(1, reactions / views); None when either is unknown.
+    """
+
+    share: Ratio
+    reactions: Ratio
+
+    @property
+    def measures(self) -> frozenset[str]:
+        """Return the measures it needs."""
+        return self.share.measures | self.reactions.measures
+
+    @property
+    def sql(self) -> str:
+        """Return the expression over columns of `video_15m`, for ad hoc SQL; NULL when either is unknown."""
+        # least() of the counts, not of the ratio: ClickHouse's least(1, NULL) is 1.
+        above, below = _added(self.reactions.above), _added(self.reactions.below)
+        return f"0.8 * {self.share.sql} + 0.2 * least({above}, {below}) / nullIf({below}, 0)"
+
+    def __call__(self, sums: Sums) -> float | None:
+        """Compute it."""
+        share, reactions = self.share(sums), self.reactions(sums)
+        if share is None or reactions is None:
+            return None
+        return 0.8 * share + 0.2 * min(1.0, reactions)
+
+
+Formula = Total | Ratio | Engagement

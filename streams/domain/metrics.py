@@ -1,0 +1,120 @@
+"""The metric registry: what the API validates, what a question needs, and how its numbers are computed.
+
+`definitions` holds one definition each of every number; `docs/metrics.md` is made from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from streams.domain.definitions import (
+    AVERAGE_WATCH_TIME,
+    BITRATE,
+    BUFFERING_RATE,
+    COMPLETION_RATE,
+    EMPTY,
+    ENGAGEMENT,
+    ERROR_RATE,
+    HEALTH,
+    METRICS,
+    NULL,
+    PERFORMANCE,
+    REACTION_RATE,
+    SHARE_WATCHED,
+    SUMMARY,
+    USER_ENGAGEMENT,
+    USERS,
+    VIDEO,
+    VIEWS,
+    WATCH_TIME,
+    ZERO,
+    Metric,
+)
+from streams.domain.errors import InvalidMetricsError
+from streams.domain.measures import Formula, Sums
+
+__all__ = [
+    "AVERAGE_WATCH_TIME",
+    "BITRATE",
+    "BUFFERING_RATE",
+    "COMPLETION_RATE",
+    "EMPTY",
+    "ENGAGEMENT",
+    "ERROR_RATE",
+    "GROUPS",
+    "HEALTH",
+    "METRICS",
+    "NULL",
+    "PERFORMANCE",
+    "REACTION_RATE",
+    "SHARE_WATCHED",
+    "SUMMARY",
+    "USERS",
+    "USER_ENGAGEMENT",
+    "VIDEO",
+    "VIEWS",
+    "WATCH_TIME",
+    "ZERO",
+    "Metric",
+]
+
+#: What `metrics=` may ask for, by endpoint; the endpoints that are not here do not take it.
+GROUPS: Final = {
+    endpoint: tuple(dict.fromkeys(metric.group for metric in METRICS if metric.endpoint == endpoint))
+    for endpoint in (VIDEO, USERS)
+}
+
+
+def groups_of(endpoint: str, asked: Iterable[str] | None) -> tuple[str, ...]:
+    """Read `metrics=`, repeated or separated by commas; all groups when nothing was asked.
+
+    Returns the groups in the registry's order, each once. Raises InvalidMetricsError for a group that the
+    endpoint does not have, and for a list with nothing in it.
+    """
+    allowed = GROUPS[endpoint]
+    if asked is None:
+        return allowed
+    names = [name.strip() for text in asked for name in text.split(",")]
+    unknown = sorted({name for name in names if name not in allowed})
+    if unknown or not names:
+        raise InvalidMetricsError(
+            f"metrics must be some of {', '.join(allowed)}.",
+            parameter="metrics",
+            unknown=[name[:64] for name in unknown[:10]],
+            allowed=list(allowed),
+        )
+    return tuple(group for group in allowed if group in names)
+
+
+def measures_of(endpoint: str, groups: Iterable[str] | None = None) -> tuple[str, ...]:
+    """Return the measures that an endpoint's groups are computed from, sorted."""
+    wanted = None if groups is None else set(groups)
+    needed: set[str] = set()
+    for metric in METRICS:
+        if metric.endpoint == endpoint and metric.formula and (wanted is None or metric.group in wanted):
+            needed |= metric.formula.measures
+    return tuple(sorted(needed))
+
+
+def rounded(value: float | None) -> float | None:
+    """Round for an answer, to six decimals: the only place where a number is rounded."""
+    return round(value, 6) if isinstance(value, float) else value
+
+
+def value(formula: Formula, sums: Sums) -> float | None:
+    """Compute a formula as it is answered."""
+    return rounded(formula(sums))
+
+
+def bitrate(sums: Sums) -> str | None:
+    """Return the average bitrate as `2500k`, None when none is known."""
+    kilobits = BITRATE(sums)
+    return None if kilobits is None else f"{round(kilobits)}k"
+
+
+def change(now: float | None, before: float | None) -> float | None:
+    """Return (now - before) / before; None when there is no before, or it is 0."""
+    if now is None or not before:
+        return None
+    return rounded((now - before) / before)

@@ -1,0 +1,103 @@
+"""What a store tells of the platform itself, before it becomes an answer: sums, states, newest samples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Protocol
+
+from streams.domain.windows import Window
+
+REQUEST, JOB, STORAGE, PROBE = "api.request", "job", "storage.op", "health.probe"
+#: The kinds whose failures make up the error rate, by the name of their type in answers.
+FALLIBLE: Final = {"api": REQUEST, "processing": JOB, "storage": STORAGE}
+#: Types of jobs that every answer names, and how it names them.
+JOB_NAMES: Final = {"video": "videos", "thumbnail": "thumbnails"}
+#: Quantiles of response times may be this share too low: they are kept with 8 significant bits.
+QUANTILE_ERROR: Final = 2**-7
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """Sums over some events of one kind. `duration_ms` is, of jobs, that of those which finished."""
+
+    events: int = 0
+    errors: int = 0
+    duration_ms: float = 0.0
+    bytes: int = 0
+
+    def __add__(self, other: Sums) -> Sums:
+        """Add the sums over other events."""
+        return Sums(
+            self.events + other.events,
+            self.errors + other.errors,
+            self.duration_ms + other.duration_ms,
+            self.bytes + other.bytes,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class HostSample:
+    """The newest sample of a host. `cpu` is a share of all cores, `load` over 1, 5 and 15 minutes."""
+
+    cpu: float
+    load: tuple[float, ...]
+    memory_used: int
+    memory_total: int
+    storage_used: int
+    storage_total: int
+
+
+@dataclass(frozen=True, slots=True)
+class HealthReading:
+    """How the platform was. `p95_ms` and `p99_ms` are None when there were no requests."""
+
+    minutes: int
+    """Minutes with a probe."""
+    minutes_up: int
+    """Those of them in which no probe failed."""
+    kinds: Mapping[str, Sums]
+    """Sums by kind (the values of `FALLIBLE`)."""
+    p95_ms: float | None
+    p99_ms: float | None
+    hosts: Sequence[HostSample]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Jobs of one type as they stand now."""
+
+    queued: int = 0
+    started: int = 0
+
+    def __add__(self, other: Standing) -> Standing:
+        """Add jobs of another type."""
+        return Standing(self.queued + other.queued, self.started + other.started)
+
+
+@dataclass(frozen=True, slots=True)
+class PerformanceReading:
+    """What the platform did in a window, and the jobs as they stand now."""
+
+    requests: Sums
+    endpoints: Mapping[str, Sums]
+    """Requests by endpoint; of more than a thousand endpoints, the thousand with most requests."""
+    jobs: Mapping[str, Sums]
+    """Jobs that finished or failed in the window, by type."""
+    standing: Mapping[str, Standing]
+    operations: Mapping[str, Sums]
+    """Storage operations by `read` and `write`."""
+
+
+class SystemReader(Protocol):
+    """Reads the platform's state; every method raises `StoreUnavailableError` when the store is down."""
+
+    async def first(self) -> datetime | None:
+        """Return the instant of the first data, to the minute; None when there is none."""
+
+    async def health(self, window: Window) -> HealthReading:
+        """Return how the platform was in a window."""
+
+    async def performance(self, window: Window) -> PerformanceReading:
+        """Return what the platform did in a window."""

@@ -1,0 +1,209 @@
+"""The state of a view: totals to deltas, and the sequence window that drops repeats.
+
+A view is one viewer's one playback of one video. Its events carry totals, so a lost heartbeat costs
+nothing; the state keeps the largest total seen, and each event adds what it raises it by. Everything an
+event adds is a function of the event and the state before it, so a replay adds the same again.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from msgspec import Struct
+
+from streams.domain.arrivals import Arrival
+from streams.domain.events import TAGS, Playback, ViewAttempt, ViewStart
+from streams.domain.rows import PlaybackRow
+
+#: Width of the sequence window, as in IPsec anti-replay (RFC 4303, section 3.4.3).
+WINDOW: Final = 64
+_WINDOW_MASK: Final = (1 << WINDOW) - 1
+#: A view is complete when it reached this share of the content.
+COMPLETE_SHARE: Final = 0.95
+#: Content is cut into this many equal parts for the audience retention curve.
+PARTS: Final = 100
+
+
+class ViewState(Struct, gc=False):
+    """What must be known of a view to tell what its next event adds. Instants in epoch seconds."""
+
+    highest_seq: int = -1
+    seen: int = 0
+    attempted_at: float = 0.0
+    started_at: float = 0.0
+    watched_ms: int = 0
+    rebuffer_ms: int = 0
+    rebuffers: int = 0
+    duration_ms: int = 0
+    #: Bit i: part i of the content was touched; `told` holds those already added to a roll-up.
+    touched: int = 0
+    told: int = 0
+    sized: bool = False
+    reached_end: bool = False
+    completed: bool = False
+    failed: bool = False
+
+    def admit(self, seq: int) -> Literal["new", "repeat", "late"]:
+        """Record a sequence number and say whether it is new, seen before, or behind the window."""
+        ahead = seq - self.highest_seq
+        if ahead > 0:
+            # The first event of a view also comes here: shifting an empty window leaves it empty.
+            self.seen = ((self.seen << ahead) & _WINDOW_MASK | 1) if ahead < WINDOW else 1
+            self.highest_seq = seq
+            return "new"
+        if ahead <= -WINDOW:
+            return "late"
+        bit = 1 << -ahead
+        if self.seen & bit:
+            return "repeat"
+        self.seen |= bit
+        return "new"
+
+
+def parts_of(from_ms: int, to_ms: int, duration_ms: int) -> int:
+    """Return the bit mask of the content's parts that the half-open stretch touches."""
+    to_ms = min(to_ms, duration_ms)
+    if to_ms <= from_ms:
+        return 0
+    first = from_ms * PARTS // duration_ms
+    last = -(-to_ms * PARTS // duration_ms)
+    return (1 << last) - (1 << first)
+
+
+def part_numbers(mask: int) -> list[int]:
+    """Return the set bits of a mask in ascending order."""
+    numbers = []
+    while mask:
+        low = mask & -mask
+        numbers.append(low.bit_length() - 1)
+        mask ^= low
+    return numbers
+
+
+def advance(
+    state: ViewState, arrival: Arrival[Playback], log: str, topic: str, partition: int, catalog_ms: int
+) -> PlaybackRow:
+    """Apply an admitted event to its view's state and return the row that says what it added.
+
+    `catalog_ms` is the content's length by the catalog, 0 when that does not know it.
+    """
+    event, at, started_at = arrival.event, arrival.at, arrival.started_at
+    d_attempts = d_views = d_fatals = d_completions = d_sized = 0
+    # What the player saw of the content goes before what the catalog says of it.
+    state.duration_ms = event.duration_ms or state.duration_ms or catalog_ms
+
+    kind = type(event)
+    if kind is ViewStart:
+        started_at = at
+    if started_at and not state.started_at:
+        state.started_at = started_at
+        d_views = 1
+    if not state.attempted_at:
+        if kind is ViewAttempt:
+            state.attempted_at = at
+            d_attempts = 1
+        elif d_views or event.fatal:
+            state.attempted_at = state.started_at or at
+            d_attempts = 1
+    if event.fatal and not state.failed:
+        state.failed = True
+        d_fatals = 1
+
+    watched, rebuffer, rebuffers = event.watched_ms, event.rebuffer_ms, event.rebuffer_count
+    d_watched = d_rebuffer = d_rebuffers = 0
+    if watched > state.watched_ms:
+        d_watched, state.watched_ms = watched - state.watched_ms, watched
+    if rebuffer > state.rebuffer_ms:
+        d_rebuffer, state.rebuffer_ms = rebuffer - state.rebuffer_ms, rebuffer
+    if rebuffers > state.rebuffers:
+        d_rebuffers, state.rebuffers = rebuffers - state.rebuffers, rebuffers
+
+    duration, to_ms = state.duration_ms, event.to_ms
+    if to_ms is not None and duration:
+        if to_ms >= COMPLETE_SHARE * duration:
+            state.reached_end = True
+        if event.from_ms is not None:
+            state.touched |= parts_of(event.from_ms, to_ms, duration)
+    if event.reason == "ended":
+        state.reached_end = True
+
+    new_parts: list[int] = []
+    if state.started_at:
+        if state.reached_end and not state.completed:
+            state.completed = True
+            d_completions = 1
+        if duration and not state.sized:
+            state.sized = True
+            d_sized = 1
+        if state.touched != state.told:
+            new_parts = part_numbers(state.touched & ~state.told)
+            state.told = state.touched
+
+    bitrate = event.bitrate_kbps
+    return PlaybackRow(
+        log,
+        topic,
+        partition,
+        arrival.offset,
+        event.event_id,
+        TAGS[kind],
+        at,
+        arrival.received_at,
+        arrival.ahead_at,
+        event.video_id,
+        event.view_id,
+        event.seq,
+        event.session_id,
+        arrival.user_id,
+        arrival.signed_in,
+        arrival.country,
+        arrival.device,
+        arrival.platform,
+        state.attempted_at,
+        state.started_at,
+        event.startup_ms,
+        watched,
+        rebuffer,
+        rebuffers,
+        bitrate or 0,
+        # Without its beginning a stretch has no length: `restore` must touch what `advance` touched.
+        (to_ms or 0) if event.from_ms is None else event.from_ms,
+        to_ms or 0,
+        duration,
+        event.code,
+        event.fatal,
+        event.reason,
+        d_attempts,
+        d_views,
+        d_fatals,
+        d_completions,
+        d_watched,
+        d_rebuffer,
+        d_rebuffers,
+        0 if bitrate is None else bitrate * d_watched,
+        0 if bitrate is None else d_watched,
+        d_sized,
+        len(new_parts),
+        new_parts,
+    )
+
+
+def restore(state: ViewState, row: PlaybackRow) -> None:
+    """Apply a stored row to a view's state: the state after all its rows is the one that `advance` left."""
+    state.admit(row.seq)
+    state.attempted_at = state.attempted_at or row.attempted_at
+    state.started_at = state.started_at or row.started_at
+    state.watched_ms = max(state.watched_ms, row.watched_ms)
+    state.rebuffer_ms = max(state.rebuffer_ms, row.rebuffer_ms)
+    state.rebuffers = max(state.rebuffers, row.rebuffer_count)
+    state.duration_ms = row.duration_ms
+    if row.duration_ms and row.to_ms:
+        state.reached_end = state.reached_end or row.to_ms >= COMPLETE_SHARE * row.duration_ms
+        state.touched |= parts_of(row.from_ms, row.to_ms, row.duration_ms)
+    state.reached_end = state.reached_end or row.reason == "ended"
+    for part in row.new_parts:
+        state.told |= 1 << part
+    state.touched |= state.told
+    state.sized = state.sized or bool(row.d_sized)
+    state.completed = state.completed or bool(row.d_completions)
+    state.failed = state.failed or bool(row.d_fatals)

@@ -1,0 +1,107 @@
+"""Recovery: what to do with a partition, decided from the ledger and ClickHouse's own books.
+
+Pure. Two cursors must be found, one a store, and each must be one that its store will agree with:
+
+- the ledger knows how far the live counters are (`counted`), which block was begun last, and whether it
+  is in for certain;
+- ClickHouse knows the offset after the last row that it holds of the log.
+
+| ledger | ClickHouse holds rows up to | so |
+|---|---|---|
+| new | nothing | begin at the start of the log |
+| knows a block | its last rows, or some in doubt | go on; the block in doubt is inserted again |
+| new, or ends before | further | Redis lost data: ClickHouse is right, the live window is built anew |
+| ends | less than what was done | ClickHouse lost data: it alone is replayed |
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+from zlib import crc32
+
+from sinks.base import Ledger
+from streams.domain.arrivals import Record
+
+
+def fingerprint(record: Record) -> str:
+    """Identify a record's content: its timestamp and a checksum of key and value."""
+    return f"{record.timestamp}:{crc32(record.value or b'', crc32(record.key or b'')):08x}"
+
+
+def log_name(cluster: str, incarnation: int) -> str:
+    """Name a log: a topic that was made anew in the same cluster is another log."""
+    return f"{cluster}#{incarnation}" if incarnation else cluster
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How to take a partition over."""
+
+    why: Literal["new", "resume", "redis-behind", "clickhouse-behind"]
+    #: The ledger to go on with; `counted` and the block cursors are set.
+    ledger: Ledger
+    #: Offset of the first record that some store lacks.
+    position: int
+    #: Fingerprint of the record before `position`; empty when it is not known.
+    mark: str
+    #: A begun block whose insert must be made again as it was, or None.
+    pending: tuple[int, int] | None
+    #: The ledger must be written before anything else is.
+    restart: bool = False
+    #: The live window must be built anew under the ledger's generation.
+    rebuild: bool = False
+
+
+def plan(ledger: Ledger, landed: int | None) -> Plan:
+    """Decide how to take a partition over.
+
+    Args:
+        ledger: as `claim` returned it.
+        landed: offset after the last row that ClickHouse holds of this log, None for no row.
+    """
+    block_from, block_to = ledger.block_from or 0, ledger.block_to or 0
+    if landed is not None and landed > block_to:
+        # Rows beyond anything the ledger ever began: it was lost, or restored from an older file.
+        fresh = replace(
+            ledger,
+            # A rebuild that a crash cut short must not be added to: no two claims share an epoch.
+            generation=ledger.epoch,
+            counted=landed,
+            counted_mark="",
+            block_from=landed,
+            block_to=landed,
+            from_mark="",
+            to_mark="",
+            done=True,
+            landed=landed,
+        )
+        return Plan("redis-behind", fresh, landed, "", None, restart=True, rebuild=True)
+    if ledger.is_new:
+        fresh = replace(ledger, counted=0, block_from=0, block_to=0)
+        return Plan("new", fresh, 0, "", None, restart=True)
+    counted = ledger.counted or 0
+    if (landed or 0) < ledger.landed:
+        at = landed or 0
+        fresh = replace(ledger, block_from=at, block_to=at, from_mark="", to_mark="", done=True, landed=at)
+        return Plan("clickhouse-behind", fresh, min(at, counted), "", None, restart=True)
+    cursor, mark = (block_to, ledger.to_mark) if ledger.done else (block_from, ledger.from_mark)
+    if counted < cursor:
+        cursor, mark = counted, ledger.counted_mark
+    return Plan("resume", ledger, cursor, mark, None if ledger.done else (block_from, block_to))
+
+
+def another_log(ledger: Ledger, start: int) -> Ledger:
+    """Return the ledger of the next incarnation, with both cursors at the log's first offset."""
+    return replace(
+        ledger,
+        incarnation=ledger.incarnation + 1,
+        counted=start,
+        counted_mark="",
+        block_from=start,
+        block_to=start,
+        from_mark="",
+        to_mark="",
+        done=True,
+        landed=0,
+    )

@@ -1,0 +1,33 @@
+"""Logs: one line an event, key=value on a terminal and JSON elsewhere."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import structlog
+
+
+def faust_level(level: str) -> str:
+    """Return the level for Faust's own log: it tells of every service that starts, which is noise."""
+    return level if level.upper() in ("DEBUG", "ERROR") else "WARNING"
+
+
+def configure(level: str) -> None:
+    """Send this process's logs to standard error; Faust's chatter only from warnings on."""
+    number = getattr(logging, level.upper())
+    renderer: structlog.typing.Processor = (
+        structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+    )
+    logging.basicConfig(level=max(number, logging.WARNING), stream=sys.stderr)

@@ -1,0 +1,345 @@
+"""One partition at work: take over, check the log, fold, count, gather, give up.
+
+The order within a batch is what makes it exact. Dead letters first (they may repeat, never be missing);
+then the live counters, which move their cursor in the same step; then the block, which has its own. A
+record that a store has already is folded for its state and kept from that store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import Any, Final
+
+import structlog
+
+from sinks.base import Block, Ledger, LiveBatch, Partition
+from streams.batch import BatchFolder
+from streams.blocks import BlockWriter, Pace
+from streams.domain.aggregate import Live
+from streams.domain.arrivals import SKEW_MS, Record
+from streams.domain.folding import Folder, Place
+from streams.domain.generations import MOST_AHEAD
+from streams.ledger import Plan, another_log, fingerprint, log_name, plan
+from streams.metrics import METRICS
+from streams.retry import Retry
+from streams.work import Fetched, Limits, Stores
+
+log = structlog.get_logger(__name__)
+
+#: The live window is written for events this recent: the hour that is read, and as much again.
+LIVE_MINUTES: Final = 120
+#: How long giving up a partition may take to write what has gathered.
+_CLOSE_SECONDS: Final = 3.0
+
+
+class PartitionWorker:
+    """Takes one partition of one cluster from Kafka into both stores."""
+
+    def __init__(
+        self,
+        partition: Partition,
+        make_folder: Callable[[Place, float], Folder],
+        stores: Stores,
+        limits: Limits,
+        pace: Pace,
+        *,
+        clock: Callable[[], float],
+        seek: Callable[[int], Awaitable[None]],
+        log_start: Callable[[], Awaitable[int]],
+        on_failure: Callable[[BaseException], None],
+    ) -> None:
+        """Prepare; `take_over` begins.
+
+        Args:
+            partition: whose records these are.
+            make_folder: makes the topic's folder for a place and a floor (see `Generations`).
+            stores: what is written and asked.
+            limits: bounds.
+            pace: of ClickHouse inserts, shared by a worker's partitions.
+            clock: epoch seconds, for what counts as live.
+            seek: moves the consumer to an offset of the partition.
+            log_start: asks Kafka for the first offset it still has.
+            on_failure: told of what must end the process.
+        """
+        self.partition = partition
+        self._make_folder = make_folder
+        self._stores = stores
+        self._limits = limits
+        self._pace = pace
+        self._clock = clock
+        self._seek = seek
+        self._log_start = log_start
+        self._on_failure = on_failure
+        self.retry = Retry(str(partition))
+        self._busy = False
+        self._sought_at = 0.0
+        self._turned_at = 0
+
+    # What `take_over` sets.
+    _ledger: Ledger
+    _folding: BatchFolder
+    _writer: BlockWriter
+    #: The next offset to fold, and to count.
+    position: int
+    counted: int
+    #: Fingerprint that the record before `position` must have; empty once it was checked.
+    _mark: str
+
+    @property
+    def next_fetch(self) -> int:
+        """Offset to read from: the record before the position comes again, to be compared."""
+        return self.position - 1 if self._mark else self.position
+
+    @property
+    def is_ready(self) -> bool:
+        """Say whether the partition was taken over."""
+        return hasattr(self, "_writer")
+
+    @property
+    def safe(self) -> int:
+        """Every record before this offset is in both stores."""
+        return min(self.counted, self._writer.stored_to)
+
+    async def take_over(self) -> int:
+        """Claim the partition, put its books in order and return the offset to read from."""
+        retry, stores, partition = self.retry, self._stores, self.partition
+        ledger = await retry.forever(lambda: stores.ledgers.claim(partition), "claim")
+        place = Place(log_name(partition.cluster, ledger.incarnation), partition.topic, partition.number)
+        landed = await retry.forever(
+            lambda: stores.archive.next_offset(place.log, place.topic, place.partition), "ask how far"
+        )
+        plan_ = plan(ledger, landed)
+        METRICS.recoveries.labels(partition.topic, plan_.why).inc()
+        log.info(
+            "took over",
+            partition=str(partition),
+            why=plan_.why,
+            epoch=ledger.epoch,
+            position=plan_.position,
+            in_doubt=plan_.pending,
+        )
+        await self._begin(place, plan_)
+        if plan_.rebuild:
+            await self._rebuild(place, plan_.ledger)
+        if plan_.restart:
+            await retry.forever(lambda: stores.ledgers.restart(partition, plan_.ledger), "write the ledger")
+        return self.next_fetch
+
+    async def _begin(self, place: Place, plan_: Plan) -> None:
+        ledger = self._ledger = plan_.ledger
+        archive = self._stores.archive
+        newest = await self.retry.forever(archive.newest_received, "ask for the newest")
+        # Nothing that occurred later than this was stored, but for clocks ahead of their records.
+        floor = newest + SKEW_MS / 1000 if newest else -1.0
+        folder = self._make_folder(place, floor)
+        self._folding = BatchFolder(folder, archive, self.retry, self._limits.retention_ms)
+        memory = folder.memory
+        if memory is not None and newest:
+            memory.expect(
+                await self.retry.forever(
+                    lambda: archive.ahead(folder.table, floor, MOST_AHEAD + 1), "ask for clocks ahead"
+                )
+            )
+        self.position = plan_.position
+        self.counted = ledger.counted or 0
+        self._mark = plan_.mark if plan_.position else ""
+        cursor = (ledger.block_to if ledger.done else ledger.block_from) or 0
+        mark = ledger.to_mark if ledger.done else ledger.from_mark
+        empty = Block(
+            partition=self.partition,
+            log=place.log,
+            table=folder.table,
+            row=folder.row,
+            start=cursor,
+            end=cursor,
+            mark=mark,
+            rows=0,
+            landed=cursor,
+            chunks=[],
+        )
+        self._writer = BlockWriter(
+            empty,
+            ledger.epoch,
+            sink=self._stores.blocks,
+            ledgers=self._stores.ledgers,
+            pace=self._pace,
+            retry=self.retry,
+            max_rows=self._limits.block_rows,
+            exact_end=plan_.pending[1] if plan_.pending else None,
+            on_failure=self._on_failure,
+        )
+
+    async def _rebuild(self, place: Place, ledger: Ledger) -> None:
+        """Count the stored rows of the live window again, under a generation that nobody reads yet."""
+        folder, since = self._folding.folder, self._since()
+        rows: list[Any]
+        async for rows in self._stores.archive.recent(
+            folder.table,
+            folder.row,
+            place.log,
+            place.topic,
+            place.partition,
+            before=ledger.counted or 0,
+            since=since * 60.0,
+        ):
+            live = Live()
+            folder.live(rows, since, live)
+            await self._stores.live.rebuild(self.partition, ledger.epoch, ledger.generation, live)
+
+    def _since(self) -> int:
+        return int(self._clock()) // 60 - LIVE_MINUTES
+
+    async def process(self, fetched: Fetched) -> None:
+        """Take a fetched batch into both stores; on return its live part is durable.
+
+        Raises `Fenced` when another worker owns the partition, `Released` when it was given up, and
+        anything else only for what must end the process.
+        """
+        if self._busy:
+            raise RuntimeError(
+                f"{self.partition}: the last batch was cut short, its state is not to be trusted"
+            )
+        records = await self._due(fetched)
+        if not records:
+            return
+        self._busy = True
+        for part in _split(records, self._bounds()):
+            await self._take(part)
+        self._forget(records[-1])
+        self._busy = False
+
+    async def _due(self, fetched: Fetched) -> Sequence[Record]:
+        """Return the batch's records from the position on, none if it is not what must come next."""
+        if fetched.start != self.next_fetch:
+            # Fetched before a seek, or what lies between was dropped with a closed stream.
+            now = asyncio.get_running_loop().time()
+            if now - self._sought_at > 1.0:
+                self._sought_at = now
+                await self._seek(self.next_fetch)
+            return ()
+        records = fetched.records
+        if not records:
+            await self._out_of_range()
+        elif self._mark:
+            before, mark = records[0], self._mark
+            if before.offset < self.position:
+                if fingerprint(before) != mark:
+                    await self._restart_log(await self._log_start())
+                    return ()
+                records = records[1:]
+            self._mark = ""
+        return records
+
+    async def _out_of_range(self) -> None:
+        """Deal with a position that Kafka does not have: retention was faster, or the log is another."""
+        start = await self._log_start()
+        if start <= self.next_fetch:
+            await self._restart_log(start)
+            return
+        lost = max(0, start - self.position)
+        if lost:
+            METRICS.lost.labels(self.partition.topic).inc(lost)
+            log.error(
+                "records lost to retention: the worker was away for longer than the topic keeps them",
+                partition=str(self.partition),
+                lost=lost,
+                resumed_at=start,
+            )
+        self.position, self._mark = max(start, self.position), ""
+        if self._writer.exact_end is not None and self._writer.end < start:
+            log.error(
+                "a block in doubt cannot be read again; what landed of it stays",
+                partition=str(self.partition),
+                block_end=self._writer.exact_end,
+            )
+            self._writer.give_up_exactness(start)
+        await self._seek(self.next_fetch)
+
+    async def _restart_log(self, start: int) -> None:
+        """Begin a new incarnation: the topic was made anew or its log was cut behind the cursor.
+
+        Records that were taken before and come again are known by their views and event ids.
+        """
+        incarnation = self._ledger.incarnation + 1
+        METRICS.replaced.labels(self.partition.topic).inc()
+        log.error(
+            "this is another log than the one that was read before; it is read from its start",
+            partition=str(self.partition),
+            expected=self.position,
+            log_start=start,
+            incarnation=incarnation,
+        )
+        await self._writer.close(_CLOSE_SECONDS)
+        ledger = another_log(self._ledger, start)
+        await self.retry.forever(
+            lambda: self._stores.ledgers.restart(self.partition, ledger), "write the ledger"
+        )
+        place = Place(
+            log_name(self.partition.cluster, incarnation), self.partition.topic, self.partition.number
+        )
+        await self._begin(place, Plan("new", ledger, start, "", None))
+        await self._seek(start)
+
+    def _bounds(self) -> list[int]:
+        """Offsets at which a batch is split, so that a store has all of a part or none of it."""
+        bounds = [self.counted, self._writer.end]
+        if self._writer.exact_end is not None:
+            bounds.append(self._writer.exact_end)
+        return sorted(bounds)
+
+    async def _take(self, records: Sequence[Record]) -> None:
+        stores, retry = self._stores, self.retry
+        end, mark = records[-1].offset + 1, fingerprint(records[-1])
+        counting, storing = end > self.counted, end > self._writer.end
+        folded = await self._folding.fold(records, self._since(), counting=counting, storing=storing)
+        if counting:
+            if rejected := folded.rejected:
+                await retry.forever(lambda: stores.dead_letters.send(self.partition, rejected), "dead letter")
+            batch = LiveBatch(
+                self.partition,
+                self._ledger.epoch,
+                self._ledger.generation,
+                self.counted,
+                end,
+                mark,
+                folded.live,
+                folded.books,
+            )
+            await retry.forever(lambda: stores.live.write(batch), "count")
+            self.counted = end
+            METRICS.count(self.partition.topic, folded.books)
+        if storing:
+            await self._writer.add(folded.chunks, folded.books.stored, folded.landed, end, mark)
+        self.position = end
+
+    def _forget(self, newest: Record) -> None:
+        """Let the folder's memory turn, once all it would forget can be looked up."""
+        memory = self._folding.folder.memory
+        if memory is not None and self._writer.stored_to >= self._turned_at:
+            at = newest.timestamp / 1000
+            if memory.is_due(at):
+                memory.turn(at)
+                self._turned_at = self.position
+
+    async def give_up(self) -> None:
+        """Write what has gathered if that is quick, and stop; every wait ends with `Released`."""
+        if self.is_ready:
+            await self._writer.close(_CLOSE_SECONDS)
+        self.retry.release()
+
+    def abandon(self) -> None:
+        """Stop at once: the partition is another's, or its state is not to be trusted."""
+        if self.is_ready:
+            self._writer.cancel()
+
+
+def _split(records: Sequence[Record], bounds: Sequence[int]) -> Iterator[Sequence[Record]]:
+    """Cut records, in order of offset, before each bound that lies within them."""
+    begin = 0
+    for bound in bounds:
+        if records[begin].offset < bound <= records[-1].offset:
+            cut = next(i for i in range(begin, len(records)) if records[i].offset >= bound)
+            yield records[begin:cut]
+            begin = cut
+    yield records[begin:]

@@ -1,0 +1,143 @@
+"""The pipeline: which partitions are at work here, and what becomes of a batch.
+
+Knows stores only by their protocols and Kafka only by `Broker`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+import structlog
+from faust.types import TP
+
+from sinks.base import Fenced, Partition
+from streams.blocks import Pace
+from streams.domain.folding import Folder, Place
+from streams.metrics import METRICS
+from streams.partition import PartitionWorker
+from streams.retry import Released
+from streams.work import Fetched, Limits, Stores
+
+log = structlog.get_logger(__name__)
+
+MakeFolder = Callable[[Place, float], Folder]
+
+
+class Broker(Protocol):
+    """What the pipeline asks of Kafka."""
+
+    async def cluster_id(self) -> str:
+        """Return the cluster's id."""
+
+    async def seek(self, tp: TP, offset: int) -> None:
+        """Move the consumer."""
+
+    async def log_start(self, tp: TP) -> int:
+        """Return the first offset that the broker still has."""
+
+
+class Pipeline:
+    """The partitions of one worker."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        stores: Stores,
+        folders: Mapping[str, MakeFolder],
+        limits: Limits,
+        pace: Pace,
+        *,
+        clock: Callable[[], float],
+        on_failure: Callable[[BaseException], None],
+    ) -> None:
+        """Prepare for topics; `folders` has one maker a topic."""
+        self._broker = broker
+        self._stores = stores
+        self._folders = folders
+        self._limits = limits
+        self._pace = pace
+        self._clock = clock
+        self._on_failure = on_failure
+        self._workers: dict[TP, PartitionWorker] = {}
+
+    async def take_over(self, tps: set[TP]) -> dict[TP, int]:
+        """Claim newly assigned partitions and return where to read each from."""
+        await self.give_up(set(self._workers))
+        cluster = await self._broker.cluster_id()
+        workers = {tp: self._new_worker(cluster, tp) for tp in tps if tp.topic in self._folders}
+        self._workers = dict(workers)
+        positions = await asyncio.gather(*(worker.take_over() for worker in workers.values()))
+        return dict(zip(workers, positions, strict=True))
+
+    def _new_worker(self, cluster: str, tp: TP) -> PartitionWorker:
+        async def seek(offset: int) -> None:
+            await self._broker.seek(tp, offset)
+
+        async def log_start() -> int:
+            return await self._broker.log_start(tp)
+
+        def on_failure(error: BaseException) -> None:
+            if isinstance(error, Fenced):
+                self._drop(tp, error)
+            elif not isinstance(error, Released):
+                self._on_failure(error)
+
+        return PartitionWorker(
+            Partition(cluster, tp.topic, tp.partition),
+            self._folders[tp.topic],
+            self._stores,
+            self._limits,
+            self._pace,
+            clock=self._clock,
+            seek=seek,
+            log_start=log_start,
+            on_failure=on_failure,
+        )
+
+    async def give_up(self, tps: set[TP]) -> None:
+        """Let partitions go: what is gathered is written if that is quick."""
+        leaving = [worker for tp in tps if (worker := self._workers.pop(tp, None))]
+        await asyncio.gather(*(worker.give_up() for worker in leaving))
+
+    async def process(self, tp: TP, fetched: Fetched) -> None:
+        """Take a batch into both stores. A partition that is not ours any more is left alone."""
+        worker = self._workers.get(tp)
+        if worker is None:
+            return
+        try:
+            await worker.process(fetched)
+        except Fenced as error:
+            self._drop(tp, error)
+        except Released:
+            pass
+        except asyncio.CancelledError:
+            # Cut short: its memory is no longer what the stores have.
+            self._drop(tp, None)
+            raise
+        except Exception as error:
+            self._on_failure(error)
+            raise
+
+    def _drop(self, tp: TP, error: Fenced | None) -> None:
+        worker = self._workers.pop(tp, None)
+        if worker is not None:
+            log.warning("partition lost", partition=str(worker.partition), reason=str(error or "cancelled"))
+            worker.retry.release()
+            worker.abandon()
+
+    def safe_offsets(self) -> dict[TP, int]:
+        """Return the offset before which both stores have all, by partition."""
+        offsets = {tp: worker.safe for tp, worker in self._workers.items() if worker.is_ready}
+        for tp, offset in offsets.items():
+            METRICS.position.labels(tp.topic, str(tp.partition)).set(offset)
+        return offsets
+
+    def positions(self) -> dict[TP, int]:
+        """Return the next offset to fold of each partition at work, and none that waits for a store."""
+        return {
+            tp: worker.position
+            for tp, worker in self._workers.items()
+            if worker.is_ready and not worker.retry.failures
+        }

@@ -1,0 +1,69 @@
+"""Retrying what may pass: for ever, with a growing pause, until the partition is given up."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from typing import Any, Final, TypeVar
+
+import structlog
+
+from sinks.base import Unavailable
+
+T = TypeVar("T")
+
+_FIRST_PAUSE: Final = 0.05
+_LONGEST_PAUSE: Final = 5.0
+
+log = structlog.get_logger(__name__)
+
+
+class Released(Exception):
+    """The partition was given up while something waited: whoever owns it next recovers."""
+
+
+class Retry:
+    """Repeats operations of one partition until they succeed or the partition is released."""
+
+    def __init__(self, name: str) -> None:
+        """Name the partition for the log."""
+        self._name = name
+        self._released = asyncio.Event()
+        #: Tries that failed since the last success; 0 when the stores answer.
+        self.failures = 0
+
+    def release(self) -> None:
+        """End every wait with `Released`."""
+        self._released.set()
+
+    async def forever(self, operation: Callable[[], Awaitable[T]], what: str) -> T:
+        """Run an operation until it does not raise `Unavailable`."""
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                result = await operation()
+            except Unavailable as error:
+                self.failures += 1
+                log.warning("retrying", partition=self._name, operation=what, error=str(error)[:300])
+            else:
+                self.failures = 0
+                return result
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause * random.uniform(0.5, 1.0)):
+                    await self._released.wait()
+            if self._released.is_set():
+                raise Released(what)
+            pause = min(_LONGEST_PAUSE, pause * 2)
+
+    async def until(self, wait: Coroutine[Any, Any, Any]) -> None:
+        """Wait for something, but no longer than the partition is held."""
+        waiting, released = asyncio.ensure_future(wait), asyncio.ensure_future(self._released.wait())
+        try:
+            await asyncio.wait({waiting, released}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waiting.cancel()
+            released.cancel()
+        if self._released.is_set():
+            raise Released("wait")

@@ -1,0 +1,74 @@
+"""The worker's settings: read from the environment once, at the root, and passed in from there."""
+
+from __future__ import annotations
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Environment variables of the worker; every field is documented in docs/configuration.md."""
+
+    model_config = SettingsConfigDict(frozen=True, env_file=None, extra="ignore")
+
+    kafka_bootstrap_servers: str = Field(
+        "127.0.0.1:9092", description="Kafka brokers to start from, `host:port`, comma-separated."
+    )
+    redis_url: str = Field("redis://127.0.0.1:6379/0", description="Redis: ledgers and the live window.")
+    clickhouse_url: str = Field(
+        "http://127.0.0.1:8123/videocloud", description="ClickHouse over HTTP; the path is the database."
+    )
+
+    topic_playback: str = Field("playback.events", description="Topic of playback events.")
+    topic_users: str = Field("user.events", description="Topic of user events.")
+    topic_systems: str = Field("system.events", description="Topic of system events.")
+    topic_catalog: str = Field("video.catalog", description="Topic of the video catalog (compacted).")
+    topic_deadletter: str = Field("events.deadletter", description="Topic of records that cannot be taken.")
+    consumer_group: str = Field("videocloud-analytics", description="Kafka consumer group of the workers.")
+    topic_partitions: int = Field(12, ge=1, le=1024, description="Partitions of a topic that is created.")
+    topic_replication: int = Field(1, ge=1, le=9, description="Replicas of a topic that is created.")
+
+    session_timeout: float = Field(
+        10.0, gt=0, description="Seconds without a heartbeat after which a worker counts as dead."
+    )
+    rebalance_timeout: float = Field(
+        10.0, gt=0, description="Seconds that workers have to rejoin when partitions move."
+    )
+    fetch_bytes: int = Field(
+        2_000_000, ge=65_536, description="Bytes fetched of a partition at once: the size of a batch."
+    )
+
+    block_rows: int = Field(50_000, ge=1, le=1_000_000, description="Rows that make a ClickHouse block full.")
+    block_seconds: float = Field(
+        1.0, gt=0, le=60, description="Longest wait of a row for its block, in seconds."
+    )
+    inserts_per_second: float = Field(
+        10.0, gt=0, description="ClickHouse inserts a second that a worker aims at, over all partitions."
+    )
+    raw_retention_days: int = Field(
+        180, ge=3, description="Days that raw events are kept; older events are refused."
+    )
+    rollup_retention_days: int = Field(
+        1100, ge=3, description="Days that roll-ups are kept; read when `vca migrate` creates a table."
+    )
+    deduplication_window: int = Field(
+        100_000,
+        ge=1_000,
+        description="Blocks that ClickHouse remembers a table, to take each once; read by `vca migrate`.",
+    )
+    analyst_password: SecretStr | None = Field(
+        None, description="With it, `vca migrate` keeps a read-only ClickHouse user `analyst` with a quota."
+    )
+    memory_keys: int = Field(
+        2_000_000, ge=10_000, description="Views and event ids held in memory by a worker, at most."
+    )
+    memory_seconds: float = Field(
+        120.0, gt=0, description="Seconds without an event after which a view may leave memory."
+    )
+    stall_seconds: float = Field(
+        120.0, gt=0, description="Seconds with records waiting and none taken after which a worker exits."
+    )
+    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
+    worker_metrics_port: int = Field(
+        0, ge=0, le=65535, description="Port of the worker's /metrics on 127.0.0.1; 0 for none."
+    )

@@ -1,0 +1,195 @@
+"""A Faust transport whose messages are batches: one event per fetched stretch of one partition.
+
+Stock Faust hands over one record at a time, at a cost of tens of microseconds each. Here a message's
+value is a `Fetched`: the records of one partition as the broker sent them.
+
+It also takes Faust's own bookkeeping of offsets out of the way. What was acknowledged decides nothing:
+positions come from the ledger (`PartitionKeeper.take_over`) and what is committed to Kafka, for lag
+displays alone, is what both stores have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Mapping
+from typing import Any, ClassVar, Final, Protocol
+
+from aiokafka.consumer import fetcher
+from aiokafka.consumer.fetcher import PartitionRecords
+from aiokafka.errors import NoOffsetForPartitionError, OffsetOutOfRangeError
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+from faust.types.tuples import ConsumerMessage, Message
+from mode.utils.futures import notify
+
+from streams.work import Fetched
+
+_FETCH_WAIT_MS: Final = 50
+
+
+class _PlainRecords(PartitionRecords):  # type: ignore[misc]  # aiokafka is not typed here
+    """Unpacks a fetch into aiokafka's own compiled records, which have all that `Record` asks for.
+
+    Copying each into a `ConsumerRecord` of eleven fields is more than half of what reading costs.
+    """
+
+    def _consumer_record(self, tp: Any, record: Any) -> Any:
+        return record
+
+
+class PartitionKeeper(Protocol):
+    """Who knows where partitions stand; the pipeline."""
+
+    async def take_over(self, tps: set[TP]) -> Mapping[TP, int]:
+        """Return the offset to read each newly assigned partition from."""
+
+    def safe_offsets(self) -> Mapping[TP, int]:
+        """Return the offset before which both stores have all, by partition."""
+
+
+class BatchConsumerThread(driver.AIOKafkaConsumerThread):
+    """The thread that owns the Kafka client: it alone seeks and fetches, so neither can overtake."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Start without positions."""
+        super().__init__(*args, **kwargs)
+        #: Where the next record handed over must follow on: set by seeks, moved by deliveries.
+        self._next: dict[TP, int] = {}
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        fetcher.PartitionRecords = _PlainRecords
+        # One request at a time goes to a broker, for the partitions whose records were all handed over.
+        # While it waits for the silent ones, the busy ones cannot ask: Faust's fixed 1.5 s would be
+        # the pace of everything.
+        consumer._fetch_max_wait_ms = _FETCH_WAIT_MS
+        return consumer
+
+    async def seek_to(self, offsets: Mapping[TP, int]) -> None:
+        """Seek partitions that are still assigned."""
+        await self.call_thread(self._seek_to, dict(offsets))
+
+    async def _seek_to(self, offsets: dict[TP, int]) -> None:
+        consumer, assigned = self._ensure_consumer(), self.assignment()
+        for tp, offset in offsets.items():
+            if tp in assigned:
+                consumer.seek(driver.ensure_aiokafka_TP(tp), offset)
+                self._next[tp] = offset
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Forget the positions of partitions that leave."""
+        for tp in revoked:
+            self._next.pop(tp, None)
+        await super().on_partitions_revoked(revoked)
+
+    async def _fetch_records(
+        self,
+        consumer: Any,
+        active_partitions: set[TP],
+        timeout: float | None = None,
+        max_records: int | None = None,
+    ) -> Any:
+        try:
+            records = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
+        except NoOffsetForPartitionError:
+            return {}  # Assigned a moment ago: the ledger's position is on its way.
+        except OffsetOutOfRangeError as error:
+            # Told in the order of the stream, so that what was fetched before is taken before.
+            return {TP(tp.topic, tp.partition): Fetched(at, ()) for tp, at in error.args[0].items()}
+        # No await from here on: a seek cannot come between the records and where they follow on.
+        batches: dict[TP, Fetched] = {}
+        for raw, fetched in records.items():
+            tp = TP(raw.topic, raw.partition)
+            start = self._next.get(tp)
+            if start is not None and fetched:
+                batches[tp] = Fetched(start, fetched)
+                self._next[tp] = fetched[-1].offset + 1
+        return batches
+
+
+class BatchConsumer(driver.Consumer):
+    """A Faust consumer that yields batches and keeps no offsets of its own."""
+
+    keeper: ClassVar[PartitionKeeper]
+    _thread: BatchConsumerThread
+
+    def _new_consumer_thread(self) -> BatchConsumerThread:
+        return BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:
+        """Yield what was fetched, a message a partition."""
+        batches, _ = await self._wait_next_records(timeout)
+        if not batches or self.should_stop:
+            return
+        for tp, batch in batches.items():
+            if not self.flow_active:
+                # The rest is dropped with the stream's buffers; the pipeline seeks back to it.
+                return
+            yield tp, self._message(tp, batch)
+
+    def _message(self, tp: TP, batch: Any) -> Message:
+        last = batch.records[-1] if batch.records else None
+        return ConsumerMessage(
+            tp.topic,
+            tp.partition,
+            last.offset if last else self._read_offset[tp] or 0,
+            last.timestamp / 1000.0 if last else 0.0,
+            0,
+            [],
+            None,
+            batch,
+            None,
+            tp=tp,
+            generation_id=self.app.consumer_generation_id,
+        )
+
+    async def perform_seek(self) -> None:
+        """Seek every assigned partition to where its ledger says."""
+        await self.seek_to(await self.keeper.take_over(set(self.assignment())))
+
+    async def seek_to(self, offsets: Mapping[TP, int]) -> None:
+        """Seek, and have Faust accept what comes from there."""
+        for tp in offsets:
+            self._read_offset[tp] = None
+        await self._thread.seek_to(offsets)
+
+    def on_buffer_full(self, tp: TP) -> None:
+        """Let the fetcher wait for room instead: Faust would look again only a second later."""
+
+    def ack(self, message: Message) -> bool:
+        """Take note that a stream is done with a message; it decides nothing."""
+        if message.acked:
+            return False
+        message.acked = True
+        self._unacked_messages.discard(message)
+        notify(self._waiting_for_ack)
+        return True
+
+    async def force_commit(
+        self, topics: Iterable[Any] | None = None, start_new_transaction: bool = True
+    ) -> bool:
+        """Tell Kafka what both stores have, so that lag displays are right."""
+        assigned = self.assignment()
+        offsets = {
+            tp: offset
+            for tp, offset in self.keeper.safe_offsets().items()
+            if tp in assigned and offset != self._committed_offset[tp]
+        }
+        if not offsets or not await self._commit(offsets):
+            return False
+        self._committed_offset.update(offsets)
+        return True
+
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        """Leave holes alone: they are Faust's business only while it decides what to commit."""
+
+
+class BatchTransport(driver.Transport):
+    """The aiokafka transport with batches for messages."""
+
+    Consumer: ClassVar[type[BatchConsumer]]
+
+
+def batch_transport(keeper: PartitionKeeper) -> type[BatchTransport]:
+    """Return a transport class whose consumers ask `keeper` where partitions stand."""
+    consumer = type("Consumer", (BatchConsumer,), {"keeper": keeper})
+    return type("Transport", (BatchTransport,), {"Consumer": consumer})

@@ -1,0 +1,40 @@
+"""What a partition works with: batches, stores, bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sinks.base import Archive, BlockSink, LedgerStore, LiveSink
+from streams.dead_letter import DeadLetters
+from streams.domain.arrivals import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """Records that follow each other in a partition, and the position they were fetched from.
+
+    Without records: the broker does not have that position.
+    """
+
+    start: int
+    records: Sequence[Record]
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """Everything a partition writes to and asks."""
+
+    live: LiveSink
+    blocks: BlockSink
+    ledgers: LedgerStore
+    archive: Archive
+    dead_letters: DeadLetters
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of one partition; see `streams.settings`."""
+
+    block_rows: int
+    retention_ms: int

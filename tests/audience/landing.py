@@ -1,0 +1,105 @@
+"""Accepted events as raw rows, and into ClickHouse through the product's own sink, in blocks cut anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from random import Random
+from typing import Any
+
+import msgspec
+
+from sinks.base import Block, Partition
+from sinks.clickhouse.client import connect
+from sinks.clickhouse.sink import ClickHouseBlocks
+from streams.domain.rows import PlaybackRow, Row, SystemRow, UserRow
+from tests.oracle.log import PLAYBACK, USERS, Accepted, user_of
+from tests.oracle.users import device_of
+
+_TABLES: dict[type[Row], str] = {
+    PlaybackRow: "playback_events",
+    UserRow: "user_events",
+    SystemRow: "system_events",
+}
+_PLAYBACK: dict[str, Any] = dict.fromkeys(PlaybackRow.__struct_fields__, 0) | {
+    "signed_in": True,
+    "country": "US",
+    "platform": "web",
+    "code": "",
+    "fatal": False,
+    "reason": "",
+    "new_parts": (),
+}
+_SYSTEM: dict[str, Any] = {
+    "endpoint": "",
+    "method": "GET",
+    "status": 0,
+    "duration_ms": 0.0,
+    "job_type": "",
+    "job_id": "",
+    "state": "",
+    "op": "",
+    "ok": True,
+    "bytes": 0,
+    "host": "",
+    "cpu": 0.0,
+    "load": (0.0, 0.0, 0.0),
+    "memory_used_bytes": 0,
+    "memory_total_bytes": 0,
+    "storage_used_bytes": 0,
+    "storage_total_bytes": 0,
+}
+
+
+def _snake(name: str) -> str:
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
+
+
+def row(accepted: Accepted, offset: int) -> Row:
+    """Return the raw row of an event."""
+    event = accepted.event
+    fields: dict[str, Any] = {
+        "log": "test",
+        "topic": accepted.topic,
+        "partition": 0,
+        "offset": offset,
+        "event_id": event["eventId"],
+        "type": event["type"],
+        "occurred_at": accepted.at / 1000,
+        "received_at": accepted.at / 1000,
+        "ahead_at": 0.0,
+    }
+    if accepted.topic not in (PLAYBACK, USERS):
+        own = {_snake(name): value for name, value in event.items()}
+        own = {name: value for name, value in own.items() if name in SystemRow.__struct_fields__}
+        return SystemRow(**(_SYSTEM | own | fields))
+    fields |= {"session_id": event["sessionId"], "user_id": user_of(event), "device": device_of(event)}
+    if accepted.topic == PLAYBACK:
+        return PlaybackRow(
+            **(_PLAYBACK | {"video_id": event["videoId"], "view_id": event["viewId"]} | fields)
+        )
+    rest: dict[str, Any] = {"signed_in": True, "country": "US", "platform": "web"}
+    told = {"video_id": "", "path": event.get("path", ""), "source": event.get("source", "")}
+    return UserRow(**(rest | told | fields))
+
+
+async def land(url: str, accepted: Iterable[Accepted], rng: Random, largest: int = 400) -> None:
+    """Insert events in blocks of random sizes; some blocks are sent twice, as after a crash."""
+    lines = msgspec.json.Encoder().encode_lines
+    rows = [row(each, offset) for offset, each in enumerate(accepted)]
+    client = await connect(url)
+    try:
+        sink = ClickHouseBlocks(client)
+        for kind, table in _TABLES.items():
+            some = [each for each in rows if type(each) is kind]
+            begin = 0
+            while begin < len(some):
+                end = min(begin + rng.randrange(1, largest), len(some))
+                partition = Partition("test", some[0].topic, 0)
+                part = some[begin:end]
+                block = Block(partition, "test", table, kind, begin, end, "", len(part), end, [lines(part)])
+                await sink.write(block)
+                if rng.random() < 0.2:
+                    await sink.write(block)
+                begin = end
+    finally:
+        await client.close()

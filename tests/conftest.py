@@ -1,0 +1,156 @@
+"""Fixtures for tests that need servers.
+
+Each of ``broker``, ``redis_server`` and ``clickhouse_server`` yields the address of a running server, started
+at the first use and stopped at the end of the session; an address in the environment
+(KAFKA_BOOTSTRAP_SERVERS, REDIS_URL, CLICKHOUSE_URL) is used instead. They are shared by all tests
+of a session: take names of your own (topics, key prefixes, databases), or ``clickhouse_database``.
+
+``stack`` is a whole `vca up` in a folder of its own, shared by the tests of one module.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from urllib.parse import urlencode
+from uuid import uuid4
+
+import pytest
+
+from deploy.embedded import servers
+from deploy.embedded.ports import free_port
+from deploy.embedded.process import Child, module_environment, wait_until
+
+
+def _serve(server: servers.Server, logs: Path) -> Iterator[str]:
+    child = servers.start(server, logs)
+    try:
+        yield server.address
+    finally:
+        child.stop(server.stop_grace)
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Yield ``host:port`` of a Kafka broker."""
+    if address := os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
+        yield address
+        return
+    yield from _serve(servers.broker(free_port()), tmp_path_factory.mktemp("broker"))
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Yield the URL of a Redis."""
+    if address := os.environ.get("REDIS_URL"):
+        yield address
+        return
+    folder = tmp_path_factory.mktemp("redis")
+    yield from _serve(servers.redis(free_port(), folder / "data"), folder)
+
+
+@pytest.fixture(scope="session")
+def clickhouse_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Yield the HTTP URL of a ClickHouse."""
+    if address := os.environ.get("CLICKHOUSE_URL"):
+        yield address
+        return
+    folder = tmp_path_factory.mktemp("clickhouse")
+    yield from _serve(servers.clickhouse(free_port(), folder / "data"), folder)
+
+
+def _clickhouse(url: str, sql: str) -> None:
+    query = urlencode({"query": sql})
+    urllib.request.urlopen(f"{url.rstrip('/')}/?{query}", data=b"", timeout=30).close()
+
+
+@pytest.fixture
+def clickhouse_database(clickhouse_server: str) -> Iterator[str]:
+    """Yield the name of an empty ClickHouse database, dropped after the test."""
+    name = f"test_{uuid4().hex[:12]}"
+    _clickhouse(clickhouse_server, f"CREATE DATABASE {name}")
+    yield name
+    _clickhouse(clickhouse_server, f"DROP DATABASE {name} SYNC")
+
+
+class Stack:
+    """A running `vca up`. ``endpoints`` holds its addresses and the API's key by their environment names."""
+
+    def __init__(
+        self, run_dir: Path, arguments: tuple[str, ...] = (), environment: Mapping[str, str] | None = None
+    ) -> None:
+        self.run_dir = run_dir
+        self.output = run_dir / "up.log"
+        self.endpoints: dict[str, str] = {}
+        self.up: Child | None = None
+        self._command = [sys.executable, "-m", "deploy.cli", "up", "--run-dir", str(run_dir), *arguments]
+        # No system events that no test has sent, and no limit on how often a test asks.
+        quiet = {"SELF_REPORTING": "false", "RATE_LIMIT": "none"}
+        self._environment = {**module_environment(), **quiet, **(environment or {})}
+
+    def start(self, timeout: float = 60.0) -> None:
+        """Start it and wait until it is ready; raise AssertionError with its output when it fails."""
+        ready = self.run_dir / "endpoints.env"
+        ready.unlink(missing_ok=True)
+        if self.up is not None:
+            self.up.stop(0)
+        self.up = Child("up", self._command, self.output, self._environment)
+        if not wait_until(time.monotonic() + timeout, ready.exists, self.up):
+            self.stop()
+            raise AssertionError(f"vca up did not get ready:\n{self.output.read_text()}")
+        self.endpoints = dict(line.split("=", 1) for line in ready.read_text().splitlines())
+
+    def pids(self) -> dict[str, int]:
+        """Return the process ids by name: supervisor, broker, redis, clickhouse, worker, api."""
+        pids: dict[str, int] = json.loads((self.run_dir / "pids.json").read_text())
+        return pids
+
+    def pid(self, name: str) -> int:
+        """Return the id of one process."""
+        return self.pids()[name]
+
+    def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> int:
+        """Send a signal to one process; return the id it had."""
+        pid = self.pid(name)
+        os.kill(pid, number)
+        return pid
+
+    def restarted(self, name: str, old: int, timeout: float = 60.0) -> int:
+        """Wait until the supervisor has started a process anew; return its new id."""
+        deadline = time.monotonic() + timeout
+        while self.pids().get(name, old) == old:
+            assert time.monotonic() < deadline, f"{name} was not started again:\n{self.output.read_text()}"
+            time.sleep(0.05)
+        return self.pid(name)
+
+    def log(self, name: str) -> str:
+        """Return what a process has logged."""
+        return (self.run_dir / "logs" / f"{name}.log").read_text(errors="replace")
+
+    def stop(self, number: signal.Signals = signal.SIGTERM, timeout: float = 60.0) -> int:
+        """Stop it as Ctrl-C (SIGINT) or SIGTERM would, and return its exit code."""
+        up = self.up
+        assert up is not None, "start it first"
+        if up.exit_code is None:
+            os.kill(up.pid, number)
+        wait_until(time.monotonic() + timeout, lambda: up.exit_code is not None, None)
+        up.stop(0)
+        assert up.exit_code is not None
+        return up.exit_code
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Yield a whole running stack: servers, one worker, the API."""
+    running = Stack(tmp_path_factory.mktemp("stack") / ".run", ("--api-port", str(free_port())))
+    running.start()
+    try:
+        yield running
+    finally:
+        running.stop()

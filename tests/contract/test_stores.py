@@ -1,0 +1,283 @@
+"""One suite for every implementation of the store protocols: in memory, and on real servers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, replace
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+import pytest
+from redis.asyncio import Redis
+
+from sinks.base import (
+    Archive,
+    Block,
+    BlockSink,
+    Books,
+    Fenced,
+    LedgerStore,
+    LiveBatch,
+    LiveSink,
+    Partition,
+    Unavailable,
+    Unexpected,
+)
+from sinks.clickhouse import client as clickhouse
+from sinks.clickhouse.archive import ClickHouseArchive
+from sinks.clickhouse.migrator import migrate
+from sinks.clickhouse.sink import ClickHouseBlocks
+from sinks.memory import MemoryArchive, MemoryBlocks, MemoryLedgers, MemoryLive, MemoryStore
+from sinks.redis import keys
+from sinks.redis.client import connect as connect_redis
+from sinks.redis.ledger import RedisLedgers
+from sinks.redis.sink import RedisLive
+from streams.domain.aggregate import Live, fold_playback
+from streams.domain.rows import PlaybackRow
+from streams.retry import Retry
+from tests.pipeline.bench import Log, view
+from tests.pipeline.fold import fold_log
+
+LOG = "cluster"
+#: The servers expire minutes by their own clock, so events happen now.
+NOW = float(int(time.time()))
+
+
+@dataclass
+class Stores:
+    """The four protocols of one implementation, and a look at the live counters."""
+
+    live: LiveSink
+    ledgers: LedgerStore
+    blocks: BlockSink
+    archive: Archive
+    counters: Callable[[Partition, int], Any]
+    rows: Callable[[], Any]
+
+
+def rows_of(views: int, start: int = 0) -> list[PlaybackRow]:
+    log = Log(start=start)
+    for n in range(views):
+        for event in view(f"v{start}-{n}", int(NOW * 1000) - 60_000):
+            log.append(event, event["occurredAt"] + 20)
+    return fold_log(log)
+
+
+def block_of(partition: Partition, rows: list[PlaybackRow], start: int, end: int) -> Block:
+    chunk = msgspec.json.Encoder().encode_lines(rows)
+    landed = rows[-1].offset + 1 if rows else start
+    return Block(
+        partition, LOG, "playback_events", PlaybackRow, start, end, f"m{end}", len(rows), landed, [chunk]
+    )
+
+
+@pytest.fixture
+def partition() -> Partition:
+    return Partition(f"c{uuid4().hex[:8]}", "playback.events", 0)
+
+
+@pytest.fixture(params=["memory", "servers"])
+async def stores(request: pytest.FixtureRequest) -> AsyncIterator[Stores]:
+    if request.param == "memory":
+        store = MemoryStore()
+
+        async def counters(partition: Partition, generation: int) -> dict[str, int]:
+            total: dict[str, int] = {}
+            for cell in store.live[partition, generation].counters.values():
+                for name, value in cell.items():
+                    total[name] = total.get(name, 0) + value
+            return total
+
+        async def rows() -> int:
+            return len(store.tables["playback_events"])
+
+        yield Stores(
+            MemoryLive(store), MemoryLedgers(store), MemoryBlocks(store), MemoryArchive(store), counters, rows
+        )
+        return
+    redis = connect_redis(request.getfixturevalue("redis_server"))
+    base = request.getfixturevalue("clickhouse_server").rstrip("/")
+    url = f"{base}/{request.getfixturevalue('clickhouse_database')}"
+    migrate(url)
+    client = await clickhouse.connect(url)
+    yield Stores(
+        RedisLive(redis, clock=lambda: NOW),
+        RedisLedgers(redis),
+        ClickHouseBlocks(client),
+        ClickHouseArchive(client),
+        lambda partition, generation: _redis_counters(redis, partition, generation),
+        lambda: _count(client),
+    )
+    await client.close()
+    await redis.aclose()
+
+
+async def _redis_counters(redis: Redis, partition: Partition, generation: int) -> dict[str, int]:
+    tag = keys.tag(partition.cluster, partition.topic, partition.number)
+    total: dict[str, int] = {}
+    async for key in redis.scan_iter(match=keys.prefix(tag, generation) + "t:*", count=1000):
+        fields: dict[Any, Any] = await redis.hgetall(key)
+        for name, value in fields.items():
+            total[name.decode()] = total.get(name.decode(), 0) + int(value)
+    return total
+
+
+async def _count(client: Any) -> int:
+    return int((await client.query("SELECT count() FROM playback_events")).result_rows[0][0])
+
+
+async def claimed(stores: Stores, partition: Partition) -> int:
+    ledger = await stores.ledgers.claim(partition)
+    await stores.ledgers.restart(partition, replace(ledger, counted=0, block_from=0, block_to=0))
+    return ledger.epoch
+
+
+def batch(partition: Partition, epoch: int, start: int, end: int, live: Live) -> LiveBatch:
+    return LiveBatch(partition, epoch, 0, start, end, "mark", live, Books(read=end - start))
+
+
+class TestLedger:
+    async def test_a_claim_raises_the_epoch_and_fences_the_owner_before(
+        self, stores: Stores, partition: Partition
+    ) -> None:
+        first = await claimed(stores, partition)
+        second = (await stores.ledgers.claim(partition)).epoch
+        assert second == first + 1
+        with pytest.raises(Fenced):
+            await stores.ledgers.begin(block_of(partition, [], 0, 5), first, "")
+        with pytest.raises(Fenced):
+            await stores.live.write(batch(partition, first, 0, 5, Live()))
+
+    async def test_it_knows_a_block_in_doubt(self, stores: Stores, partition: Partition) -> None:
+        epoch = await claimed(stores, partition)
+        rows = rows_of(1)
+        block = block_of(partition, rows, 0, 9)
+        await stores.ledgers.begin(block, epoch, "before")
+        ledger = await stores.ledgers.claim(partition)
+        assert (ledger.block_from, ledger.block_to, ledger.done) == (0, 9, False)
+        assert (ledger.from_mark, ledger.to_mark) == ("before", "m9")
+        await stores.ledgers.finish(block, ledger.epoch)
+        ledger = await stores.ledgers.claim(partition)
+        assert (ledger.done, ledger.landed) == (True, rows[-1].offset + 1)
+
+    async def test_a_block_without_rows_leaves_what_landed(
+        self, stores: Stores, partition: Partition
+    ) -> None:
+        epoch = await claimed(stores, partition)
+        await stores.ledgers.finish(block_of(partition, rows_of(1), 0, 6), epoch)
+        await stores.ledgers.finish(block_of(partition, [], 6, 9), epoch)
+        assert (await stores.ledgers.claim(partition)).landed == 6
+
+    async def test_a_ledger_that_is_gone_is_not_made_up(self, stores: Stores, partition: Partition) -> None:
+        with pytest.raises(Unexpected):
+            await stores.ledgers.begin(block_of(partition, [], 0, 5), 1, "")
+        with pytest.raises(Unexpected):
+            await stores.live.write(batch(partition, 1, 0, 5, Live()))
+
+
+class TestLive:
+    async def test_a_batch_counts_once_however_often_it_is_sent(
+        self, stores: Stores, partition: Partition
+    ) -> None:
+        epoch = await claimed(stores, partition)
+        rows = rows_of(3)
+        live = fold_playback(rows, 0)
+        sent = batch(partition, epoch, 0, 18, live)
+        for _ in range(3):
+            await stores.live.write(sent)
+        counters = await stores.counters(partition, 0)
+        assert counters["views"] == 3
+        assert counters["watched_ms"] == 3 * 4000
+        assert counters["country:unknown"] == 3
+        assert (await stores.ledgers.claim(partition)).counted == 18
+
+    async def test_a_batch_that_does_not_follow_is_refused_whole(
+        self, stores: Stores, partition: Partition
+    ) -> None:
+        epoch = await claimed(stores, partition)
+        with pytest.raises(Unexpected):
+            await stores.live.write(batch(partition, epoch, 7, 18, fold_playback(rows_of(1), 0)))
+        assert await stores.counters(partition, 0) == {}
+
+    async def test_a_rebuilt_generation_is_apart_from_the_one_that_is_read(
+        self, stores: Stores, partition: Partition
+    ) -> None:
+        epoch = await claimed(stores, partition)
+        live = fold_playback(rows_of(2), 0)
+        await stores.live.rebuild(partition, epoch, 1, live)
+        await stores.live.rebuild(partition, epoch, 1, live)
+        assert await stores.counters(partition, 0) == {}
+        assert (await stores.counters(partition, 1))["views"] == 4
+
+
+class TestBlocks:
+    async def test_a_block_counts_once_under_its_token(self, stores: Stores, partition: Partition) -> None:
+        rows = rows_of(4)
+        block = block_of(partition, rows, 0, 24)
+        await stores.blocks.write(block)
+        await stores.blocks.write(block)
+        assert await stores.rows() == 24
+        await stores.blocks.write(block_of(partition, rows_of(1, start=24), 24, 30))
+        assert await stores.rows() == 30
+
+    async def test_an_empty_block_is_no_insert(self, stores: Stores, partition: Partition) -> None:
+        await stores.blocks.write(block_of(partition, [], 0, 24))
+        assert await stores.rows() == 0
+
+
+class TestArchive:
+    async def test_it_says_how_far_a_log_has_landed(self, stores: Stores, partition: Partition) -> None:
+        here = (LOG, "playback.events", 0)
+        assert await stores.archive.next_offset(*here) is None
+        assert await stores.archive.newest_received() == 0
+        rows = rows_of(2)
+        await stores.blocks.write(block_of(partition, rows, 0, 20))
+        assert await stores.archive.next_offset(*here) == rows[-1].offset + 1
+        assert await stores.archive.next_offset(LOG, "playback.events", 1) is None
+        assert await stores.archive.newest_received() == pytest.approx(max(r.received_at for r in rows))
+
+    async def test_history_gives_rows_back_as_they_were_before_an_offset(
+        self, stores: Stores, partition: Partition
+    ) -> None:
+        rows = rows_of(3)
+        await stores.blocks.write(block_of(partition, rows, 0, 20))
+        wanted = {("vid", "v0-1"), ("vid", "nobody")}
+
+        async def history(log: str, before: int) -> list[Any]:
+            return await stores.archive.history(
+                "playback_events",
+                PlaybackRow,
+                ("video_id", "view_id"),
+                wanted,
+                log,
+                "playback.events",
+                0,
+                before,
+            )
+
+        assert await history(LOG, 100) == rows[6:12]
+        assert await history(LOG, 8) == rows[6:8]
+        assert await history("another", 0) == rows[6:12]
+
+    async def test_recent_rows_come_in_order(self, stores: Stores, partition: Partition) -> None:
+        rows = rows_of(2)
+        await stores.blocks.write(block_of(partition, rows, 0, 20))
+        found = [
+            row
+            async for some in stores.archive.recent(
+                "playback_events", PlaybackRow, LOG, "playback.events", 0, 10, NOW - 3600
+            )
+            for row in some
+        ]
+        assert found == rows[:10]
+
+
+async def test_a_server_that_is_away_is_unavailable() -> None:
+    redis = connect_redis("redis://127.0.0.1:1/0")
+    with pytest.raises(Unavailable):
+        await RedisLedgers(redis).claim(Partition("c", "t", 0))
+    with pytest.raises(Unavailable):
+        await clickhouse.connect("http://127.0.0.1:1/videocloud", connect_timeout=1.0)
+    assert Retry("x").failures == 0

@@ -1,0 +1,84 @@
+"""Stand-in servers and an API, and workers that a test starts and kills itself, as fast as it likes."""
+
+from __future__ import annotations
+
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from deploy.embedded import servers
+from deploy.embedded.ports import free_port
+from deploy.embedded.process import Child, module_environment, wait_until
+from deploy.embedded.stack import DATABASE, command_line, prepare
+
+#: The stand-in broker waits this long for the group to gather, and as long for one that died.
+_GROUP = {"SESSION_TIMEOUT": "2", "REBALANCE_TIMEOUT": "2", "TOPIC_PARTITIONS": "4"}
+_API_KEY = "vca_e2e"
+
+
+class Cluster:
+    """Running servers; `worker` starts workers on them."""
+
+    def __init__(self, folder: Path, endpoints: dict[str, str]) -> None:
+        """Describe what runs where; `endpoints` are addresses by their environment names."""
+        self.endpoints = endpoints
+        self.logs = folder / "logs"
+        self.environment = {
+            **endpoints,
+            **_GROUP,
+            **module_environment(),
+            "SELF_REPORTING": "false",
+            "RATE_LIMIT": "none",
+        }
+        self.workers: list[Child] = []
+
+    def worker(self) -> Child:
+        """Start a worker."""
+        child = Child("worker", command_line("worker"), self.logs / "worker.log", self.environment)
+        self.workers.append(child)
+        return child
+
+    def log(self) -> str:
+        """Return what all workers have logged."""
+        return (self.logs / "worker.log").read_text(errors="replace")
+
+
+@contextmanager
+def cluster(folder: Path) -> Iterator[Cluster]:
+    """Start servers and the API in a folder, without a worker, and stop everything in the end."""
+    logs = folder / "logs"
+    with ExitStack() as running:
+
+        def serve(server: servers.Server) -> str:
+            child = servers.start(server, logs)
+            running.callback(child.stop, server.stop_grace)
+            return server.address
+
+        port = free_port()
+        endpoints = {
+            "KAFKA_BOOTSTRAP_SERVERS": serve(servers.broker(free_port())),
+            "REDIS_URL": serve(servers.redis(free_port(), folder / "redis")),
+            "CLICKHOUSE_URL": f"{serve(servers.clickhouse(free_port(), folder / 'clickhouse'))}/{DATABASE}",
+            "API_URL": f"http://127.0.0.1:{port}",
+            "API_KEY": _API_KEY,
+        }
+        found = Cluster(folder, endpoints)
+        prepare(found.environment, logs)
+        api = Child("api", command_line("api", "--port", str(port)), logs / "api.log", found.environment)
+        running.callback(api.stop, 5.0)
+        assert wait_until(time.monotonic() + 30, lambda: _answers(f"{endpoints['API_URL']}/healthz"), api)
+        try:
+            yield found
+        finally:
+            for worker in found.workers:
+                worker.stop(10.0)
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=1):
+            return True
+    except OSError:
+        return False

@@ -1,0 +1,9 @@
+SELECT uniqExact(video_id, view_id) AS watching
+FROM playback_events
+WHERE occurred_at > {since:DateTime64(3, 'UTC')}
+
+/* bound:
+{
+ "since": "2024-03-30 14:04:57.312"
+}
+*/

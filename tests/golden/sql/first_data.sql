@@ -1,0 +1,5 @@
+SELECT toUnixTimestamp(minOrNull(bucket)) AS first FROM video_15m
+
+/* bound:
+{}
+*/

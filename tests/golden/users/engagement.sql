@@ -1,0 +1,39 @@
+SELECT fresh, hour, count() AS sessions, sum(duration_ms) AS durations_ms,
+    sum(page_views) AS page_views, sum(bounced) AS bounces, uniqExact(user) AS users
+FROM
+(
+    SELECT user IN (SELECT user FROM users FINAL WHERE first_seen >= {start:DateTime64(3, 'UTC')} AND first_seen < {end:DateTime64(3, 'UTC')}) AS fresh, intDiv(toInt64(intDiv(opened_ms, 1000)) + transform(roundDown(toInt64(intDiv(opened_ms, 1000)), {since:Array(Int64)}), {since:Array(Int64)}, {offsets:Array(Int64)}, toInt64(0)), 3600) % 24 AS hour, user, duration_ms, page_views, bounced
+    FROM
+    (
+        SELECT
+            bitShiftRight(min(first), 64) AS opening,
+            toInt64(bitShiftRight(opening, 4)) AS opened_ms,
+            toUInt8(bitAnd(opening, 15)) AS device,
+            toUInt64(bitAnd(min(first), 18446744073709551615)) AS user,
+            toUnixTimestamp64Milli(max(last)) - opened_ms AS duration_ms,
+            sum(pages) AS page_views,
+            page_views <= 1 AND duration_ms < 10000 AND max(played) = 0 AND sum(actions) = 0 AS bounced
+        FROM session_days
+        WHERE day >= {day_from:Date} AND day <= {day_to:Date}
+        GROUP BY session
+        HAVING opened_ms >= {start_ms:Int64} AND opened_ms < {end_ms:Int64}
+    )
+)
+GROUP BY fresh, hour
+
+/* bound:
+{
+ "start_ms": 1711252800000,
+ "end_ms": 1711857600000,
+ "day_from": "2024-03-17",
+ "day_to": "2024-04-07",
+ "start": "2024-03-24 04:00:00.000",
+ "end": "2024-03-31 04:00:00.000",
+ "since": [
+  1711252799
+ ],
+ "offsets": [
+  -14400
+ ]
+}
+*/

@@ -1,0 +1,5 @@
+SELECT toUnixTimestamp(minOrNull(minute)) AS first FROM system_1m
+
+/* bound:
+{}
+*/

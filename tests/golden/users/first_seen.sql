@@ -1,0 +1,5 @@
+SELECT toUnixTimestamp64Milli(minOrNull(first_seen)) AS first FROM users
+
+/* bound:
+{}
+*/

@@ -1,0 +1,231 @@
+"""Stores that die, hang and come back: who stands in for whom, and how soon the API says that nobody can."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from redis.asyncio import Redis
+
+from deploy.embedded import servers
+from deploy.embedded.ports import free_port
+from deploy.embedded.process import Child
+from sinks.clickhouse.migrations import migrate
+from sinks.redis import keys
+from tests.readings import rows as make
+from tests.readings.stores import Api, count, insert, serving
+
+NOW = datetime(2050, 3, 30, 14, 5, 27, 312_000, UTC)
+ROWS = [
+    make.view("old", NOW - timedelta(days=2)),
+    make.view("recent", NOW - timedelta(minutes=10), d_completions=1),
+    make.view("recent", NOW - timedelta(minutes=20), user_id="other", country="GB"),
+    make.heartbeat("recent", NOW - timedelta(minutes=9), 12.5),
+    make.view("on air", NOW - timedelta(minutes=5), d_completions=1),
+    make.reaction("recent", NOW - timedelta(minutes=1)),
+    make.listed("recent", "A title", NOW - timedelta(days=3)),
+    make.listed("on air", "Live!", NOW - timedelta(days=3), live=True),
+    make.listed("listed", "Never watched", NOW - timedelta(days=3)),
+    make.listed("gone", "Deleted", NOW - timedelta(days=3)),
+    make.listed("gone", "", NOW - timedelta(days=2), deleted=True),
+]
+
+
+class World:
+    """The API and its two servers, which may be stopped."""
+
+    def __init__(self, api: Api, folder: Path, redis: servers.Server, clickhouse: servers.Server) -> None:
+        self.api = api
+        self._folder = folder
+        self._servers = (redis, clickhouse)
+        self.redis_url = redis.address
+        self.start()
+
+    def start(self) -> None:
+        self.redis, self.clickhouse = (servers.start(server, self._folder) for server in self._servers)
+
+    def stop(self) -> None:
+        self.redis.kill()
+        self.clickhouse.kill()
+
+
+@pytest_asyncio.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    redis = servers.redis(free_port(), tmp_path / "redis")
+    clickhouse = servers.clickhouse(free_port(), tmp_path / "clickhouse")
+    async with serving(lambda: NOW, clickhouse_url=clickhouse.address, redis_url=redis.address) as api:
+        world = World(api, tmp_path, redis, clickhouse)
+        try:
+            migrate(clickhouse.address)
+            await insert(clickhouse.address, ROWS)
+            await count(redis.address, ROWS, NOW)
+            yield world
+        finally:
+            world.stop()
+
+
+@contextmanager
+def hanging(child: Child) -> Iterator[None]:
+    os.kill(child.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(child.pid, signal.SIGCONT)
+
+
+@contextmanager
+def dead(child: Child) -> Iterator[None]:
+    child.kill()
+    yield
+
+
+Outage = Callable[[Child], Any]
+SUMMARY, RECENT, ON_AIR = "/analytics/videos/summary", "/analytics/videos/recent", "/analytics/videos/on air"
+
+
+def without_meta(answer: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in answer.items() if key != "meta"}
+
+
+@pytest.mark.parametrize("outage", [dead, hanging])
+async def test_clickhouse_answers_the_last_hour_while_redis_is_down(world: World, outage: Outage) -> None:
+    paths = (SUMMARY, RECENT, ON_AIR)
+    before = {path: await world.api.answer(path, period="1h") for path in paths}
+    assert {answer["meta"]["source"] for answer in before.values()} == {"redis"}
+    with outage(world.redis):
+        for path in paths:
+            after = await world.api.answer(path, period="1h")
+            assert after["meta"]["source"] == "clickhouse"
+            assert without_meta(after) == without_meta(before[path])
+        assert (await world.api.get("/readyz")).json()["status"] == "degraded"
+
+
+@pytest.mark.parametrize("outage", [dead, hanging])
+async def test_redis_answers_the_last_hour_while_clickhouse_is_down(world: World, outage: Outage) -> None:
+    before = {path: await world.api.answer(path, period="1h") for path in (SUMMARY, RECENT, ON_AIR)}
+    with outage(world.clickhouse):
+        for path, answer in before.items():
+            after = await world.api.answer(path, period="1h")
+            assert after["meta"]["source"] == "redis"
+            # Titles and what is live are remembered.
+            assert without_meta(after) == without_meta(answer)
+        assert (await world.api.get("/readyz")).json()["status"] == "degraded"
+        began = time.monotonic()
+        response = await world.api.get(RECENT, period="7d")
+        assert response.status_code == 503
+        assert response.headers["retry-after"] == "2"
+        assert time.monotonic() - began < 3
+
+
+async def test_without_a_memory_what_is_not_known_is_null_and_never_wrong(world: World) -> None:
+    world.clickhouse.kill()
+    data = await world.api.data(RECENT, period="1h")
+    assert data["views"]["total"] == 2
+    assert data["engagement"]["completionRate"] is None
+    data = await world.api.data(SUMMARY, period="1h")
+    assert data["totalViews"] == 3
+    assert data["averageEngagement"]["completionRate"] is None
+    assert {top["title"] for top in data["topVideos"]} == {None}
+    # Nothing in the last hour, and nobody to ask whether it exists.
+    assert (await world.api.get("/analytics/videos/old", period="1h")).status_code == 503
+
+
+@pytest.mark.parametrize("outage", [dead, hanging])
+async def test_when_both_are_down_it_is_said_within_three_seconds(world: World, outage: Outage) -> None:
+    await world.api.answer(RECENT, period="1h")
+    await world.api.answer(RECENT, period="7d")
+    with outage(world.redis), outage(world.clickhouse):
+        for period in ("7d", "1h", "all"):
+            for path in (SUMMARY, RECENT):
+                began = time.monotonic()
+                response = await world.api.get(path, period=period)
+                assert response.status_code == 503, period
+                assert response.json()["error"]["code"] == "ANALYTICS_DATA_UNAVAILABLE"
+                assert time.monotonic() - began < 3, (period, path)
+
+
+async def test_stores_that_come_back_are_used_again(world: World) -> None:
+    with hanging(world.redis), hanging(world.clickhouse):
+        assert (await world.api.get(SUMMARY)).status_code == 503
+    assert (await world.api.answer(SUMMARY))["meta"]["source"] == "clickhouse"
+    assert (await world.api.answer(RECENT, period="1h"))["meta"]["source"] == "redis"
+
+
+async def test_stores_that_are_started_anew_are_used_again(world: World) -> None:
+    before = {path: await world.api.data(path, period="1h") for path in (SUMMARY, RECENT)}
+    week = await world.api.data(RECENT, period="7d")
+    # Redis writes its file every second.
+    await asyncio.sleep(1.1)
+    world.redis.stop(5)
+    world.clickhouse.stop(10)
+    assert (await world.api.get(RECENT, period="7d")).status_code == 503
+    world.start()
+    assert await world.api.data(RECENT, period="7d") == week
+    for path, data in before.items():
+        assert await world.api.data(path, period="1h") == data
+
+
+async def test_a_redis_that_lost_everything_is_not_believed(world: World) -> None:
+    redis = Redis.from_url(world.redis_url)
+    await redis.flushall()
+    await redis.aclose()
+    answer = await world.api.answer(SUMMARY, period="1h")
+    assert answer["meta"]["source"] == "clickhouse"
+    assert answer["data"]["totalViews"] == 3
+
+
+async def test_a_partition_without_its_ledger_is_not_believed(world: World) -> None:
+    redis = Redis.from_url(world.redis_url)
+    await redis.delete(keys.ledger(keys.tag("test", "playback.events", 1)))
+    await redis.aclose()
+    answer = await world.api.answer(SUMMARY, period="1h")
+    assert answer["meta"]["source"] == "clickhouse"
+
+
+async def test_which_videos_are_known(world: World) -> None:
+    statuses = {
+        video: {
+            period: (await world.api.get(f"/analytics/videos/{video}", period=period)).status_code
+            for period in ("1h", "7d", "all")
+        }
+        for video in ("recent", "old", "listed", "gone", "never")
+    }
+    found, lost = dict.fromkeys(("1h", "7d", "all"), 200), dict.fromkeys(("1h", "7d", "all"), 404)
+    assert statuses == {"recent": found, "old": found, "listed": found, "gone": lost, "never": lost}
+    error = (await world.api.get("/analytics/videos/never")).json()["error"]
+    assert error["code"] == "ANALYTICS_DATA_UNAVAILABLE"
+    assert error["details"]["video"] == "never"
+
+
+async def test_a_video_that_was_only_listed_is_all_zeros(world: World) -> None:
+    data = await world.api.data("/analytics/videos/listed", period="all")
+    assert data["views"]["total"] == 0
+    assert data["engagement"]["averageWatchTime"] is None
+    assert data["period"] == {
+        "start": "2050-03-30T00:00:00Z",
+        "end": "2050-03-31T00:00:00Z",
+        "previous": None,
+    }
+
+
+async def test_without_its_schema_clickhouse_is_not_ready(tmp_path: Path, redis_server: str) -> None:
+    at = servers.clickhouse(free_port(), tmp_path / "bare")
+    child = servers.start(at, tmp_path)
+    try:
+        async with serving(lambda: NOW, clickhouse_url=at.address, redis_url=redis_server) as api:
+            assert (await api.get("/readyz")).json()["stores"]["clickhouse"] is False
+            assert (await api.get(SUMMARY)).status_code == 503
+            migrate(at.address)
+            assert (await api.get("/readyz")).json()["stores"]["clickhouse"] is True
+            assert (await api.get(SUMMARY)).status_code == 200
+    finally:
+        child.kill()

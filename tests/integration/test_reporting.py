@@ -1,0 +1,103 @@
+"""The API and the host report themselves: through a broker, and through a whole stack."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import aiohttp
+import msgspec
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
+from api import reporting
+from deploy.embedded.ports import free_port
+from deploy.host_agent import probe, sample
+from streams.domain.events import ApiRequest, HealthProbe, HostSample
+from tests.audience.world import now_of
+from tests.conftest import Stack
+from tests.readings.stores import serving
+
+NOW = now_of("2050-11-20T08:07:41.250")
+NOWHERE: dict[str, Any] = {"clickhouse_url": "http://127.0.0.1:9/none", "redis_url": "redis://127.0.0.1:9"}
+
+
+async def test_requests_are_reported_with_their_template(broker: str) -> None:
+    topic = f"systems-{uuid4().hex[:8]}"
+    async with AIOKafkaProducer(bootstrap_servers=broker) as producer:
+        await producer.send_and_wait(topic, b"first")
+    settings = NOWHERE | {"kafka_bootstrap_servers": broker, "topic_systems": topic, "store_patience": 0.2}
+    async with serving(lambda: NOW, **settings) as api:
+        await api.get("/analytics/videos/vid_1", period="7d")
+        await api.get("/analytics/videos/vid_2", period="nonsense")
+        await api.get("/nowhere/at/all")
+        await api.get("/healthz")
+    consumer = AIOKafkaConsumer(topic, bootstrap_servers=broker, auto_offset_reset="earliest")
+    await consumer.start()
+    try:
+        records = [await asyncio.wait_for(consumer.getone(), 15) for _ in range(4)]
+    finally:
+        await consumer.stop()
+    events = [
+        msgspec.json.decode(record.value, type=ApiRequest) for record in records if record.value != b"first"
+    ]
+    assert [(event.endpoint, event.method, event.status) for event in events] == [
+        ("/analytics/videos/{id}", "GET", 503),
+        ("/analytics/videos/{id}", "GET", 400),
+        ("unmatched", "GET", 404),
+    ]
+    assert len({event.event_id for event in events}) == 3
+    assert {event.service for event in events} == {"analytics-api"}
+    assert all(event.duration_ms > 0 for event in events)
+
+
+async def test_without_kafka_answers_do_not_wait_and_what_does_not_fit_is_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reporting, "MOST_WAITING", 2)
+    dropped = reporting.DROPPED._value.get()
+    settings = NOWHERE | {"kafka_bootstrap_servers": f"127.0.0.1:{free_port()}"}
+    async with serving(lambda: NOW, **settings) as api:
+        began = time.monotonic()
+        for _ in range(5):
+            assert (await api.get("/nowhere")).status_code == 404
+        assert time.monotonic() - began < 2
+    assert reporting.DROPPED._value.get() - dropped == 3
+
+
+def test_samples_are_events_as_the_contract_has_them() -> None:
+    taken = msgspec.json.decode(json.dumps(sample(".", 1.5)), type=HostSample)
+    assert 0 < taken.memory_used_bytes < taken.memory_total_bytes
+    assert 0 < taken.storage_used_bytes <= taken.storage_total_bytes
+    down = probe(f"http://127.0.0.1:{free_port()}", 1.5)
+    assert msgspec.json.decode(json.dumps(down), type=HealthProbe).ok is False
+
+
+@pytest.mark.slow
+async def test_a_running_stack_knows_how_it_is(tmp_path: Path) -> None:
+    stack = Stack(tmp_path / ".run", ("--api-port", str(free_port())), {"SELF_REPORTING": "true"})
+    await asyncio.to_thread(stack.start)
+    try:
+        assert "agent" in stack.pids()
+        url, key = stack.endpoints["API_URL"], stack.endpoints["API_KEY"]
+        async with aiohttp.ClientSession(headers={"X-API-Key": key}) as session:
+
+            async def ask(path: str) -> Any:
+                async with session.get(f"{url}/analytics/system/{path}") as answer:
+                    return (await answer.json())["data"]
+
+            async with asyncio.timeout(90):
+                while (health := await ask("health"))["uptime"] is None or (
+                    health["resources"]["cpu"]["usage"] is None
+                ):
+                    await asyncio.sleep(0.5)
+            assert health["uptime"] == 1
+            for resource in health["resources"].values():
+                assert None not in resource.values()
+            assert (await ask("performance"))["api"]["requests"]["total"] > 0
+    finally:
+        assert await asyncio.to_thread(stack.stop) == 0

@@ -1,0 +1,95 @@
+"""Every number of both user endpoints against the oracle: random worlds, ragged windows, clock changes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from random import Random
+from zoneinfo import ZoneInfo
+
+import pytest
+import pytest_asyncio
+
+from api.audience_desk import AudienceDesk
+from api.parameters import Question, question
+from sinks.clickhouse.migrations import migrate
+from sinks.clickhouse.reader import ClickHouseReader
+from sinks.clickhouse.user_reader import ClickHouseUsers
+from streams.domain.metrics import USERS, groups_of
+from streams.domain.windows import rfc3339
+from tests.audience.comparison import differences
+from tests.audience.landing import land
+from tests.audience.world import ZONES, now_of, people, stretch
+from tests.oracle import windows
+from tests.oracle.log import Accepted
+from tests.oracle.users import Audience
+
+#: Clocks change in New York on 6 November and 13 March, in London on 30 October and 27 March 2050, and by
+#: half an hour on Lord Howe on 2 October and 3 April. In the future, so that no retention touches the rows.
+NOWS = (now_of("2050-11-20T08:07:41.250"), now_of("2050-04-08T23:30:00"))
+PERIODS = ("1h", "24h", "1d", "7d", "30d", "all")
+
+
+@dataclass(frozen=True)
+class Landed:
+    """A world in ClickHouse, who answers about it, and the truth."""
+
+    now: datetime
+    desk: AudienceDesk
+    truth: Audience
+
+
+@pytest_asyncio.fixture(params=range(4))
+async def landed(
+    request: pytest.FixtureRequest, clickhouse_server: str, clickhouse_database: str
+) -> AsyncIterator[Landed]:
+    seed = request.param
+    rng = Random(seed)
+    now = NOWS[seed % len(NOWS)]
+    url = f"{clickhouse_server}/{clickhouse_database}"
+    migrate(url)
+    accepted = people(rng, now, sessions=(700, 500, 60, 0)[seed])
+    await land(url, accepted, rng)
+    store = ClickHouseReader(url)
+    yield Landed(now, AudienceDesk(ClickHouseUsers(store)), Audience(accepted))
+    await store.close()
+
+
+def questions(
+    now: datetime, rng: Random, events: list[Accepted]
+) -> Iterator[tuple[Question, windows.Window | None]]:
+    """Yield questions and the oracle's windows for them; None stands for `all`."""
+
+    def ask(
+        zone: str, period: str | None, start: datetime | None = None, end: datetime | None = None
+    ) -> Question:
+        return question(
+            period=period,
+            default="",
+            start=rfc3339(start) if start else None,
+            end=rfc3339(end) if end else None,
+            zone=zone,
+            compare="previous",
+            now=now,
+            raw_retention_days=180,
+        )
+
+    for zone in rng.sample(ZONES, 3):
+        for period in PERIODS:
+            truth = None if period == "all" else windows.period(period, now, ZoneInfo(zone))
+            yield ask(zone, period), truth
+        for _ in range(8):
+            start, end = stretch(rng, now, events)
+            yield ask(zone, None, start, end), windows.custom(start, end, ZoneInfo(zone))
+
+
+async def test_every_number_is_the_oracles(landed: Landed) -> None:
+    rng = Random(landed.truth.events[0].at if landed.truth.events else 0)
+    for asked, window in questions(landed.now, rng, landed.truth.events):
+        window = window or windows.period("all", landed.now, asked.zone, landed.truth.first)
+        answer = await landed.desk.users(asked, groups_of(USERS, None))
+        truth = landed.truth.users(window, landed.now)
+        assert not list(differences(answer["data"], truth)), (asked, window)
+        answer = await landed.desk.engagement(asked)
+        assert not list(differences(answer["data"], landed.truth.engagement(window))), (asked, window)

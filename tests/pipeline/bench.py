@@ -1,0 +1,148 @@
+"""A worker on stores in memory and a log in a list: the whole pipeline without a server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from sinks.base import Partition
+from sinks.memory import MemoryArchive, MemoryBlocks, MemoryLedgers, MemoryLive, MemoryStore
+from streams.blocks import Pace
+from streams.domain.arrivals import Rejected
+from streams.domain.folding import PlaybackFolder
+from streams.domain.generations import Generations
+from streams.partition import PartitionWorker
+from streams.work import Fetched, Limits, Stores
+
+DAY_MS = 86_400_000
+NOW = 1_795_000_000.0
+
+
+@dataclass(frozen=True)
+class Raw:
+    """A record as a Kafka client gives it."""
+
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+
+
+@dataclass
+class Log:
+    """One partition of a topic."""
+
+    records: list[Raw] = field(default_factory=list)
+    start: int = 0
+
+    def append(self, value: dict[str, Any] | bytes, timestamp: int) -> None:
+        """Add a record."""
+        raw = value if isinstance(value, bytes) else msgspec.json.encode(value)
+        self.records.append(Raw(self.start + len(self.records), timestamp, None, raw))
+
+    def read(self, offset: int, count: int) -> list[Raw]:
+        """Return up to `count` records from an offset on."""
+        return [r for r in self.records if r.offset >= offset][:count]
+
+
+@dataclass
+class Letters:
+    """Dead letters in a list."""
+
+    sent: list[tuple[int, str]] = field(default_factory=list)
+
+    async def send(self, partition: Partition, rejected: Sequence[Rejected]) -> None:
+        """Keep offset and error of each."""
+        self.sent += [(letter.record.offset, letter.error) for letter in rejected]
+
+
+class Bench:
+    """One partition's worker with its surroundings; `restart` makes a new one on the same stores."""
+
+    def __init__(self, log: Log, store: MemoryStore, *, block_rows: int = 50, lifetime: float = 1e9) -> None:
+        self.log, self.store = log, store
+        self.letters = Letters()
+        self.failures: list[BaseException] = []
+        self.sought: list[int] = []
+        self.partition = Partition("cluster", "playback.events", 0)
+        self._block_rows, self._lifetime = block_rows, lifetime
+
+    async def restart(self) -> int:
+        """Take the partition over with a new worker; return where it reads from."""
+        store = self.store
+        self.failures.clear()
+        self.sought.clear()
+        self.worker = PartitionWorker(
+            self.partition,
+            lambda place, floor: PlaybackFolder(
+                place, Generations(floor=floor, capacity=10_000, lifetime=self._lifetime)
+            ),
+            Stores(
+                MemoryLive(store),
+                MemoryBlocks(store),
+                MemoryLedgers(store),
+                MemoryArchive(store),
+                self.letters,
+            ),
+            Limits(self._block_rows, 180 * DAY_MS),
+            Pace(1000.0, 0.001),
+            clock=lambda: NOW,
+            seek=self._seek,
+            log_start=self._log_start,
+            on_failure=self.failures.append,
+        )
+        return await self.worker.take_over()
+
+    async def _seek(self, offset: int) -> None:
+        self.sought.append(offset)
+
+    async def _log_start(self) -> int:
+        return self.log.start
+
+    async def run(self, cuts: Sequence[int]) -> None:
+        """Read the log to its end in batches of the given sizes, over and over; then flush."""
+        position = await self.restart()
+        turn = 0
+        while batch := self.log.read(position, cuts[turn % len(cuts)]):
+            turn += 1
+            await self.worker.process(Fetched(position, batch))
+            if self.sought:
+                position = self.sought.pop()
+                continue
+            position = batch[-1].offset + 1
+            await asyncio.sleep(0)
+            if self.failures:
+                raise self.failures[0]
+        await self.worker.give_up()
+        if self.failures:
+            raise self.failures[0]
+
+
+def view(view_id: str, at_ms: int, events: int = 6, video_id: str = "vid") -> list[dict[str, Any]]:
+    """Return the events of one view, a heartbeat every second."""
+    common = {"videoId": video_id, "viewId": view_id, "sessionId": f"s-{view_id}", "userId": f"u-{view_id}"}
+    result: list[dict[str, Any]] = []
+    for seq in range(events):
+        event = {"eventId": f"{view_id}-{seq}", "occurredAt": at_ms + 1000 * seq, "seq": seq, **common}
+        if seq == 0:
+            event["type"] = "view.attempt"
+        elif seq == 1:
+            event |= {"type": "view.start", "startupMs": 100, "durationMs": 10_000}
+        else:
+            watched = 1000 * (seq - 1)
+            event |= {
+                "type": "view.progress",
+                "startedAt": at_ms + 1000,
+                "watchedMs": watched,
+                "rebufferMs": 10 * seq,
+                "rebufferCount": 1,
+                "bitrateKbps": 2000,
+                "fromMs": watched - 1000,
+                "toMs": watched,
+            }
+        result.append(event)
+    return result

@@ -1,0 +1,95 @@
+"""Both stores filled with the same rows, through the product's own sinks, and the API in front of them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any
+
+import httpx2
+from redis.asyncio import Redis
+
+from api.app import create_app
+from api.settings import Settings
+from sinks.base import Block, Books, Ledger, LiveBatch, Partition
+from sinks.clickhouse.client import connect
+from sinks.clickhouse.sink import ClickHouseBlocks
+from sinks.redis.ledger import RedisLedgers
+from sinks.redis.sink import RedisLive
+from streams.domain.aggregate import Live, fold_playback, fold_users
+from streams.domain.rows import PlaybackRow, Row, UserRow
+from tests.readings.rows import TABLES, lines
+
+
+async def insert(url: str, rows: Iterable[Row]) -> None:
+    """Insert rows into ClickHouse, one block a table."""
+    client = await connect(url)
+    try:
+        sink = ClickHouseBlocks(client)
+        for kind, table in TABLES.items():
+            some = [row for row in rows if type(row) is kind]
+            if some:
+                partition = Partition("test", some[0].topic, 0)
+                start, end = some[0].offset, some[-1].offset + 1
+                block = Block(partition, "test", table, kind, start, end, "", len(some), end, [lines(some)])
+                await sink.write(block)
+    finally:
+        await client.close()
+
+
+async def count(url: str, rows: Iterable[Row], now: datetime, partitions: int = 2) -> None:
+    """Count rows into Redis, spread over some partitions of both topics."""
+    redis = Redis.from_url(url)
+    try:
+        since = int(now.timestamp()) // 60 - 120
+        for number in range(partitions):
+            mine = [row for row in rows if row.offset % partitions == number]
+            views = [row for row in mine if isinstance(row, PlaybackRow)]
+            reactions = [row for row in mine if isinstance(row, UserRow)]
+            await _write(redis, "playback.events", number, fold_playback(views, since), len(views), now)
+            await _write(redis, "user.events", number, fold_users(reactions, since), len(reactions), now)
+    finally:
+        await redis.aclose()
+
+
+async def _write(redis: Redis, topic: str, number: int, live: Live, rows: int, now: datetime) -> None:
+    partition = Partition("test", topic, number)
+    ledgers = RedisLedgers(redis)
+    epoch = (await ledgers.claim(partition)).epoch
+    await ledgers.restart(partition, Ledger(epoch=epoch, generation=number, counted=0))
+    batch = LiveBatch(partition, epoch, number, 0, 1, "", live, Books(rows, rows))
+    await RedisLive(redis, now.timestamp).write(batch)
+
+
+class Api:
+    """A client of the API, answering decoded bodies."""
+
+    def __init__(self, client: httpx2.AsyncClient) -> None:
+        self.client = client
+
+    async def get(self, path: str, **parameters: Any) -> httpx2.Response:
+        """Ask, and return the response as it is."""
+        return await self.client.get(path, params=parameters or None)
+
+    async def data(self, path: str, **parameters: Any) -> dict[str, Any]:
+        """Ask, and return `data` of an answer that must be a success."""
+        return (await self.answer(path, **parameters))["data"]  # type: ignore[no-any-return]
+
+    async def answer(self, path: str, **parameters: Any) -> dict[str, Any]:
+        """Ask, and return the whole body of an answer that must be a success."""
+        response = await self.get(path, **parameters)
+        assert response.status_code == 200, response.text
+        body: dict[str, Any] = response.json()
+        assert body["success"] is True
+        return body
+
+
+@asynccontextmanager
+async def serving(clock: Callable[[], datetime], **settings: Any) -> AsyncIterator[Api]:
+    """Run the API in this process on a clock of one's own."""
+    app = create_app(Settings(log_level="ERROR", **settings), clock=clock)
+    async with app.router.lifespan_context(app):
+        transport = httpx2.ASGITransport(app)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://api") as client:
+            yield Api(client)

@@ -1,0 +1,200 @@
+"""Every error has one shape, says what to do, and tells nothing of the inside. It needs no store."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from api import schemas
+from api.errors import FRAMEWORK, TABLE
+from streams.domain import errors as domain
+from tests.readings.stores import Api, serving
+
+NOW = datetime(2024, 3, 30, 14, 5, 27, 312_000, UTC)
+#: Nobody listens there.
+NOWHERE = {"clickhouse_url": "http://127.0.0.1:9/none", "redis_url": "redis://127.0.0.1:9/0"}
+VIDEO, SUMMARY = "/analytics/videos/vid_1", "/analytics/videos/summary"
+
+
+@pytest_asyncio.fixture
+async def api() -> AsyncIterator[Api]:
+    async with serving(lambda: NOW, **NOWHERE) as api:
+        yield api
+
+
+async def refused(api: Api, path: str, status: int, code: str, **parameters: Any) -> dict[str, Any]:
+    response = await api.get(path, **parameters)
+    assert (response.status_code, response.headers["content-type"]) == (status, "application/json")
+    body = response.json()
+    schemas.ErrorResponse.model_validate(body)
+    assert body["error"]["code"] == code
+    assert body["error"]["details"]["requestId"] == response.headers["x-request-id"]
+    error: dict[str, Any] = body["error"]
+    return error
+
+
+@pytest.mark.parametrize(
+    ("parameters", "named"),
+    [
+        ({"period": "8d"}, "period"),
+        ({"period": ""}, "period"),
+        ({"period": "7D"}, "period"),
+        ({"period": "7d'; DROP TABLE video_15m; --"}, "period"),
+        ({"timezone": "Mars/Phobos"}, "timezone"),
+        ({"timezone": "../../../etc/passwd"}, "timezone"),
+        ({"timezone": ""}, "timezone"),
+        ({"groupBy": "month"}, "groupBy"),
+        ({"compare": "yes"}, "compare"),
+        ({"start": "2024-03-01T00:00:00Z"}, "end"),
+        ({"end": "2024-03-01T00:00:00Z"}, "start"),
+        ({"start": "yesterday", "end": "2024-03-01T00:00:00Z"}, "start"),
+        ({"start": "2024-03-01T00:00:00Z", "end": "2024-03-01"}, "end"),
+        ({"start": "2024-03-02T00:00:00Z", "end": "2024-03-01T00:00:00Z"}, "start"),
+        ({"start": "2024-03-01T00:00:00Z", "end": "2024-03-02T00:00:00Z", "period": "7d"}, "period"),
+        ({"start": "2014-06-01T00:00:00Z", "end": "2024-03-02T00:00:00Z", "groupBy": "hour"}, "groupBy"),
+        ({"start": "2023-03-01T00:00:00.001Z", "end": "2024-03-02T00:00:00Z"}, "start"),
+    ],
+)
+async def test_an_invalid_period_is_refused_by_name(api: Api, parameters: dict[str, str], named: str) -> None:
+    error = await refused(api, VIDEO, 400, "ANALYTICS_INVALID_PERIOD", **parameters)
+    assert error["details"]["parameter"] == named
+    assert named in error["message"] or "points" in error["message"] or "period" in error["message"]
+
+
+@pytest.mark.parametrize("asked", ["", "view", "views,,engagement", "views;DROP", "activity"])
+async def test_invalid_metrics_are_refused(api: Api, asked: str) -> None:
+    error = await refused(api, VIDEO, 400, "ANALYTICS_INVALID_METRICS", metrics=asked)
+    assert error["details"]["allowed"] == ["views", "engagement", "performance"]
+
+
+async def test_a_parameter_that_nobody_knows_is_refused_by_name(api: Api) -> None:
+    error = await refused(api, VIDEO, 400, "ANALYTICS_INVALID_PARAMETER", perod="7d")
+    assert "'perod'" in error["message"]
+    assert error["details"]["allowed"] == sorted(
+        ["period", "start", "end", "timezone", "compare", "metrics", "groupBy"]
+    )
+    await refused(api, SUMMARY, 400, "ANALYTICS_INVALID_PARAMETER", groupBy="day")
+
+
+async def test_a_parameter_given_twice_is_refused(api: Api) -> None:
+    error = await refused(api, f"{VIDEO}?period=7d&period=30d", 400, "ANALYTICS_INVALID_PARAMETER")
+    assert error["details"]["parameter"] == "period"
+
+
+@pytest.mark.parametrize(
+    "path", [VIDEO, SUMMARY, f"{VIDEO}?period=1h", f"{SUMMARY}?period=1h", f"{VIDEO}?period=all"]
+)
+async def test_stores_that_are_down_are_503_with_a_time_to_retry(api: Api, path: str) -> None:
+    response = await api.get(path)
+    assert response.status_code == 503
+    assert int(response.headers["retry-after"]) >= 1
+    error = response.json()["error"]
+    assert error["code"] == "ANALYTICS_DATA_UNAVAILABLE"
+    assert not re.search("127|redis|clickhouse|connect", error["message"], re.IGNORECASE)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/nothing", 404, "ANALYTICS_NOT_FOUND"),
+        ("GET", "/analytics/videos", 404, "ANALYTICS_NOT_FOUND"),
+        ("GET", "/analytics/videos/../../etc/passwd", 404, "ANALYTICS_NOT_FOUND"),
+        ("GET", "/analytics/videos/a%2Fb", 404, "ANALYTICS_NOT_FOUND"),
+        ("POST", VIDEO, 405, "ANALYTICS_METHOD_NOT_ALLOWED"),
+        ("DELETE", SUMMARY, 405, "ANALYTICS_METHOD_NOT_ALLOWED"),
+    ],
+)
+async def test_what_the_framework_refuses_has_the_same_shape(
+    api: Api, method: str, path: str, status: int, code: str
+) -> None:
+    response = await api.client.request(method, path)
+    assert response.status_code == status
+    schemas.ErrorResponse.model_validate(response.json())
+    assert response.json()["error"]["code"] == code
+
+
+async def test_a_query_string_without_end_is_refused(api: Api) -> None:
+    await refused(api, f"{VIDEO}?metrics={'views,' * 9_000}", 414, "ANALYTICS_TOO_LARGE")
+
+
+async def test_an_id_that_no_event_can_have_is_unknown(api: Api) -> None:
+    await refused(api, f"/analytics/videos/{'v' * 129}", 404, "ANALYTICS_DATA_UNAVAILABLE")
+
+
+async def test_a_fault_of_ours_tells_nothing(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(*arguments: object) -> None:
+        raise RuntimeError("secret: password=hunter2")
+
+    monkeypatch.setattr("api.desk.Desk.summary", broken)
+    error = await refused(api, SUMMARY, 500, "ANALYTICS_INTERNAL_ERROR")
+    assert "hunter2" not in str(error)
+
+
+async def test_a_harmless_request_id_is_kept_and_another_is_not(api: Api) -> None:
+    kept = await api.client.get("/healthz", headers={"X-Request-Id": "trace-1.2:3"})
+    assert kept.headers["x-request-id"] == "trace-1.2:3"
+    for hostile in ("a b", "x" * 65, "<script>", '"'):
+        given = await api.client.get("/healthz", headers={"X-Request-Id": hostile})
+        assert re.fullmatch("[0-9a-f]{32}", given.headers["x-request-id"])
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 401),
+        ({"Authorization": "Bearer wrong"}, 401),
+        ({"Authorization": "Bearer "}, 401),
+        ({"Authorization": "Basic dmNhX2tleQ=="}, 401),
+        ({"X-API-Key": "vca_keyy"}, 401),
+        ({"X-API-Key": "schlüssel".encode().decode("latin-1")}, 401),
+        ({"X-API-Key": "vca_key"}, 503),
+        ({"Authorization": "Bearer vca_key"}, 503),
+    ],
+)
+async def test_the_key_is_asked_for(headers: dict[str, str], status: int) -> None:
+    async with serving(lambda: NOW, api_key="vca_key", **NOWHERE) as api:
+        response = await api.client.get(
+            SUMMARY, headers=[(name.encode(), text.encode("latin-1")) for name, text in headers.items()]
+        )
+        assert response.status_code == status
+        schemas.ErrorResponse.model_validate(response.json())
+        if status == 401:
+            assert response.json()["error"]["code"] == "ANALYTICS_UNAUTHORIZED"
+            assert response.headers["www-authenticate"] == "Bearer"
+        assert "vca_key" not in response.text
+        for path in ("/healthz", "/docs", "/openapi.json", "/metrics"):
+            assert (await api.get(path)).status_code == 200
+
+
+async def test_the_process_lives_while_no_store_does(api: Api) -> None:
+    assert (await api.get("/healthz")).json() == {"status": "ok", "stores": {}}
+    ready = await api.get("/readyz")
+    assert ready.status_code == 503
+    assert ready.json() == {"status": "unavailable", "stores": {"clickhouse": False, "redis": False}}
+
+
+async def test_requests_are_counted_by_route(api: Api) -> None:
+    await api.get(VIDEO, period="8d")
+    await api.get("/nothing/of/the/kind")
+    text = (await api.get("/metrics")).text
+    assert re.search(
+        r'vca_api_requests_total\{method="GET",route="/analytics/videos/\{id\}",status="400"\}', text
+    )
+    assert 'route="unmatched",status="404"' in text
+
+
+async def test_the_front_page_is_the_documentation(api: Api) -> None:
+    response = await api.get("/")
+    assert (response.status_code, response.headers["location"]) == (307, "/docs")
+
+
+def test_every_domain_error_of_a_caller_has_a_code() -> None:
+    for kind in domain.RequestError.__subclasses__():
+        assert kind in TABLE
+    assert all(code.startswith("ANALYTICS_") for _, code in TABLE.values())
+    assert all(code.startswith("ANALYTICS_") for code in FRAMEWORK.values())

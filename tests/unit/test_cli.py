@@ -1,0 +1,108 @@
+"""The command line explains itself, and its errors say what to do."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel, ValidationError
+from typer.testing import CliRunner
+
+from deploy.cli import app
+from deploy.embedded.ports import free_port
+from deploy.embedded.process import module_environment
+from deploy.explain import explain
+
+COMMANDS = ["up", "down", "worker", "api", "migrate", "topics", "traffic", "agent"]
+
+
+def _vca(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "deploy.cli", *arguments],
+        env={**os.environ, **module_environment(), "NO_COLOR": "1", "COLUMNS": "200", **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_help_names_every_command() -> None:
+    result = CliRunner().invoke(app, ["--help"])
+    assert result.exit_code == 0
+    assert [name for name in COMMANDS if f" {name} " in result.output] == COMMANDS
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_and_every_option_has_a_help_text(command: str) -> None:
+    import typer
+
+    group = typer.main.get_command(app)
+    found = group.commands[command]  # type: ignore[attr-defined]
+    assert found.help and len(found.help) > 40
+    assert [p.name for p in found.params if p.name != "help" and not p.help] == []
+
+
+def test_no_command_shows_the_help_and_an_unknown_one_is_an_error() -> None:
+    assert "Commands" in CliRunner().invoke(app, []).output
+    assert CliRunner().invoke(app, ["upp"]).exit_code == 2
+
+
+def test_an_error_is_one_line_that_says_what_to_do() -> None:
+    address = f"127.0.0.1:{free_port()}"
+    result = _vca("topics", KAFKA_BOOTSTRAP_SERVERS=address)
+    assert result.returncode == 1
+    first, *rest = result.stderr.strip().splitlines()
+    assert first.startswith("error: no Kafka broker answers")
+    assert "`vca up`" in first
+    assert "KAFKA_BOOTSTRAP_SERVERS" in first
+    assert rest == ["VCA_DEBUG=1 shows where it came from."]
+
+
+def test_a_traceback_is_shown_on_demand() -> None:
+    address = f"127.0.0.1:{free_port()}"
+    assert "Traceback" in _vca("--verbose", "topics", KAFKA_BOOTSTRAP_SERVERS=address).stderr
+    assert "Traceback" in _vca("topics", KAFKA_BOOTSTRAP_SERVERS=address, VCA_DEBUG="1").stderr
+
+
+def test_a_wrong_setting_is_named_by_its_environment_variable() -> None:
+    result = _vca("topics", TOPIC_PARTITIONS="many")
+    assert result.returncode == 1
+    assert "TOPIC_PARTITIONS" in result.stderr
+    assert "'many'" in result.stderr
+
+
+def test_down_says_that_nothing_runs(tmp_path: Path) -> None:
+    missing = CliRunner().invoke(app, ["down", "--run-dir", str(tmp_path / "none")])
+    assert missing.exit_code == 1
+    idle = CliRunner().invoke(app, ["down", "--run-dir", str(tmp_path)])
+    assert idle.exit_code == 0
+    assert "nothing runs" in idle.output
+
+
+def test_a_missing_module_is_explained_by_the_way_to_install_it() -> None:
+    assert "make install" in explain(ModuleNotFoundError("No module named 'chdb'"))
+
+
+def test_the_value_of_a_secret_setting_is_not_shown() -> None:
+    class Settings(BaseModel):
+        api_key: int
+        api_port: int
+
+    with pytest.raises(ValidationError) as failure:
+        Settings(api_key="vca_geheim", api_port="eighty")
+    text = explain(failure.value)
+    assert "API_KEY" in text and "vca_geheim" not in text
+    assert "API_PORT" in text and "'eighty'" in text
+
+
+def test_a_refused_connection_and_a_missing_file_are_told_apart() -> None:
+    assert "vca up" in explain(ConnectionRefusedError(111, "Connection refused"))
+    assert "vca up" not in explain(FileNotFoundError(2, "No such file", "/proc/x"))
+
+
+def test_an_error_without_a_text_is_named_by_its_class() -> None:
+    assert explain(KeyError()) == "KeyError"
+    assert explain(ValueError("two\nlines")) == "two lines"

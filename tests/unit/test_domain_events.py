@@ -1,0 +1,177 @@
+"""Decoding and clocks: hostile bytes never raise, and times are exact to the millisecond."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from streams.domain.arrivals import Arrival, Decoder, Rejected, receive
+from streams.domain.events import CatalogEntry, PlaybackEvent, SystemEvent, UserEvent, instant_ms
+from tests.oracle.log import CATALOG, PLAYBACK, SYSTEM, USERS, corrected_times
+from tests.oracle.views import country, dimension
+from tests.world.broken import SOUND, broken
+from tests.world.feed import Taken
+
+UNIONS: dict[str, Any] = {
+    PLAYBACK: PlaybackEvent,
+    USERS: UserEvent,
+    SYSTEM: SystemEvent,
+    CATALOG: CatalogEntry,
+}
+TOPICS = list(UNIONS)
+FAULTS = {"Empty", "NotJson", "UnknownType", "Invalid", "TooDeep", "TooOld"}
+NOW = 1_790_000_000_000
+DAY = 86_400_000
+RETENTION_MS = 180 * DAY
+
+
+def classes(topic: str, values: list[bytes | None]) -> list[str]:
+    """Decode a batch and return what became of each record."""
+    records = [Taken(offset, NOW, b"key", value) for offset, value in enumerate(values)]
+    found = []
+    taken: Any
+    for record, event in zip(records, Decoder(UNIONS[topic]).decode(records), strict=True):
+        taken = (
+            event if topic == CATALOG or isinstance(event, Rejected) else receive(record, event, RETENTION_MS)
+        )
+        if isinstance(taken, Rejected):
+            assert taken.record is record, "the dead letter is another record than the broken one"
+            assert taken.reason
+            found.append(taken.error)
+        else:
+            found.append("taken")
+    return found
+
+
+RUNS = [(topic, run, fault) for topic in TOPICS for run, fault in broken(topic)]
+
+
+def _name(value: object) -> str:
+    return repr(value)[:40] if isinstance(value, list) else str(value)
+
+
+@pytest.mark.parametrize(("topic", "run", "fault"), RUNS, ids=_name)
+def test_a_broken_record_is_rejected_and_its_neighbours_are_taken(
+    topic: str, run: list[bytes | None], fault: str
+) -> None:
+    sound = json.dumps(SOUND[topic]).encode()
+    expected = fault.split() if " " in fault else [fault] * len(run)
+    assert classes(topic, [sound, *run, sound]) == ["taken", *expected, "taken"]
+    assert classes(topic, run) == expected
+    assert [classes(topic, [value]) for value in run] == [[each] for each in expected]
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+)
+pieces = st.sampled_from(
+    [b"{", b"}", b"}\n{", b",", b"[", b"]", b" ", b"\n", b'"', b":", b"\xff", b"\x00", b"1e999"]
+)
+
+
+@settings(deadline=None)
+@given(
+    st.sampled_from(TOPICS),
+    st.lists(st.none() | st.binary(max_size=40) | st.lists(pieces).map(b"".join), max_size=5),
+)
+def test_no_bytes_make_decoding_raise_or_lose_count(topic: str, values: list[bytes | None]) -> None:
+    assert set(classes(topic, values)) <= FAULTS
+    assert len(classes(topic, values)) == len(values)
+
+
+@settings(deadline=None)
+@given(st.sampled_from(TOPICS), st.data())
+def test_an_event_with_any_value_in_any_field_is_taken_or_rejected(topic: str, data: st.DataObject) -> None:
+    name = data.draw(st.sampled_from([*SOUND[topic], "sentAt", "country", "toMs", "durationMs", "load"]))
+    event = SOUND[topic] | {name: data.draw(json_values)}
+    text = json.dumps(event).encode("utf-8", "surrogatepass")
+    assert set(classes(topic, [text])) <= FAULTS | {"taken"}
+
+
+@settings(deadline=None)
+@given(st.sampled_from(TOPICS), st.data())
+def test_what_is_taken_alone_is_taken_in_any_company(topic: str, data: st.DataObject) -> None:
+    sound = json.dumps(SOUND[topic]).encode()
+    cut_at = data.draw(st.integers(1, len(sound) - 1))
+    mixed = data.draw(
+        st.lists(
+            st.sampled_from(
+                [
+                    sound,
+                    sound + b" " + sound,
+                    sound + sound,
+                    sound + b"," + sound,
+                    sound[:cut_at],
+                    sound[cut_at:],
+                    b"",
+                    b" ",
+                ]
+            ),
+            max_size=8,
+        )
+    )
+    assert classes(topic, list(mixed)) == [classes(topic, [value])[0] for value in mixed]
+
+
+@settings(deadline=None)
+@given(st.integers(0, 4_102_444_800_000), st.integers(-720, 840), st.integers(0, 999))
+@example(1_700_000_000_001, 0, 999)
+def test_instants_are_exact_to_the_millisecond(at: int, offset: int, micros: int) -> None:
+    instant = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=at, microseconds=micros)
+    assert instant_ms(instant.astimezone(timezone(timedelta(minutes=offset)))) == at
+    assert instant_ms(at) == at
+
+
+instants = st.integers(NOW - 400 * DAY, NOW + 400 * DAY)
+near = st.integers(NOW - 20 * 60_000, NOW + 20 * 60_000)
+told_times = near | instants | st.just(NOW + 300_000) | st.just(NOW + 300_001) | st.just(NOW - RETENTION_MS)
+
+
+@settings(deadline=None)
+@given(occurred=told_times, sent=st.none() | told_times, started=told_times)
+def test_clocks_are_corrected_as_defined(occurred: int, sent: int | None, started: int) -> None:
+    event = SOUND[PLAYBACK] | {"occurredAt": occurred, "sentAt": sent, "startedAt": started}
+    record = Taken(0, NOW, b"k", json.dumps(event).encode())
+    (decoded,) = Decoder(PlaybackEvent).decode([record])
+    arrival = receive(record, decoded, RETENTION_MS)
+    at, started_at = corrected_times(event, NOW)
+    assert started_at is not None
+    if min(at, started_at) < NOW - RETENTION_MS:
+        assert isinstance(arrival, Rejected)
+        assert arrival.error == "TooOld"
+    else:
+        assert isinstance(arrival, Arrival)
+        assert (round(arrival.at * 1000), round(arrival.started_at * 1000)) == (at, started_at)
+        assert at <= NOW + 5 * 60_000
+        assert started_at <= at
+
+
+@settings(deadline=None)
+@given(
+    st.none()
+    | st.text(max_size=3)
+    | st.sampled_from(["uk", "gB", "ß", "ﬁ", "ıt", "\N{KELVIN SIGN}z", "us "]),
+    st.none() | st.text(max_size=8) | st.sampled_from(["tv", "desktop", "unknown"]),
+)
+def test_dimensions_are_normalised_as_defined(where: str | None, device: str | None) -> None:
+    event = SOUND[USERS] | {"country": where, "device": device, "platform": device}
+    record = Taken(0, NOW, b"k", json.dumps(event).encode())
+    (decoded,) = Decoder(UserEvent).decode([record])
+    arrival = receive(record, decoded, RETENTION_MS)
+    assert isinstance(arrival, Arrival)
+    assert arrival.country == country(where)
+    assert arrival.device == dimension(device, {"desktop", "mobile", "tablet", "tv", "other"})
+    assert arrival.platform == dimension(device, {"web", "ios", "android", "tv", "other"})
+
+
+def test_a_record_without_a_timestamp_is_too_old() -> None:
+    record = Taken(0, -1, b"k", json.dumps(SOUND[USERS] | {"occurredAt": 0}).encode())
+    (decoded,) = Decoder(UserEvent).decode([record])
+    assert isinstance(rejected := receive(record, decoded, RETENTION_MS), Rejected)
+    assert rejected.error == "TooOld"

@@ -1,0 +1,134 @@
+"""Files of exports, however the stream that they are made of is cut."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+import json
+import os
+import zipfile
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from api.exports import links, orders, writing
+from api.exports.columns import metrics_of
+from api.exports.faults import ExpiredExportError, ForbiddenLinkError
+from api.exports.orders import CSV, JSON, NDJSON, XLSX, Order
+from api.exports.runner import sweep
+from streams.domain.errors import InvalidMetricsError
+from streams.domain.windows import named, zone_of
+
+NOW = datetime(2050, 11, 20, 8, 7, 41, tzinfo=UTC)
+ROWS: list[dict[str, object]] = [
+    {"title": 'a "quoted"\nline', "views": 3},
+    {"title": "", "views": None},
+    {"title": "ü,", "views": 0},
+]
+LINES = "".join(json.dumps(row) + "\n" for row in ROWS).encode()
+TABLE = '"title","views"\n"a ""quoted""\nline",3\n"",\\N\n"ü,",0\n'.encode()
+COMPACT = "".join(
+    json.dumps(row) + "\n" for row in [["title", "views"], *([*row.values()] for row in ROWS)]
+).encode()
+
+
+def written(form: str, data: bytes, step: int, path: Path) -> tuple[int | None, bytes]:
+    async def pieces() -> AsyncIterator[bytes]:
+        for begin in range(0, len(data), step):
+            yield data[begin : begin + step]
+
+    sink = writing.sink_of(form, path)
+    asyncio.run(writing.write(pieces(), sink))
+    return sink.rows, path.read_bytes()
+
+
+@pytest.fixture(autouse=True)
+def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writing, "_PIECE", 1)
+
+
+@pytest.mark.parametrize("step", [1, 2, 7, 30, 1000])
+def test_a_file_is_the_same_however_the_stream_is_cut(tmp_path: Path, step: int) -> None:
+    rows, content = written(NDJSON, LINES, step, tmp_path / "lines")
+    assert (rows, content) == (3, LINES)
+    rows, content = written(JSON, LINES, step, tmp_path / "array")
+    assert (rows, json.loads(content)) == (3, ROWS)
+    rows, content = written(CSV, TABLE, step, tmp_path / "table")
+    assert (rows, content) == (3, TABLE)
+    assert len(list(csv.reader(io.StringIO(content.decode(), newline="")))) == 4
+    rows, _ = written(XLSX, COMPACT, step, tmp_path / "book.xlsx")
+    assert rows == 3
+
+
+def test_nothing_makes_an_empty_file_of_its_format(tmp_path: Path) -> None:
+    assert written(JSON, b"", 1, tmp_path / "array") == (0, b"[]\n")
+    assert written(NDJSON, b"", 1, tmp_path / "lines") == (0, b"")
+    assert written(CSV, b'"title"\n', 3, tmp_path / "table")[0] == 0
+    assert written(XLSX, b"", 1, tmp_path / "book.xlsx")[0] == 0
+
+
+def test_a_full_sheet_goes_on_in_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writing, "MOST_SHEET_ROWS", 3)
+    assert written(XLSX, COMPACT, 10, tmp_path / "book.xlsx")[0] == 3
+    sheets = [
+        name for name in zipfile.ZipFile(tmp_path / "book.xlsx").namelist() if "worksheets/sheet" in name
+    ]
+    assert len(sheets) == 2
+    assert os.listdir(tmp_path) == ["book.xlsx"]
+
+
+def test_a_stream_that_breaks_leaves_no_workbook(tmp_path: Path) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        yield COMPACT
+        raise ConnectionError
+
+    with pytest.raises(ConnectionError):
+        asyncio.run(writing.write(pieces(), writing.sink_of(XLSX, tmp_path / "book.xlsx")))
+    assert os.listdir(tmp_path) == []
+
+
+def test_an_order_is_read_as_it_was_written() -> None:
+    order = Order("user", ("growth",), CSV, named("7d", zone=zone_of("Asia/Kolkata"), now=NOW))
+    read = orders.read(order.written())
+    assert (read.kind, read.metrics, read.format) == (order.kind, order.metrics, order.format)
+    assert (read.window.whole, read.window.zone, read.window.as_of) == (
+        order.window.whole,
+        order.window.zone,
+        NOW,
+    )
+
+
+def test_metrics_are_those_of_the_type_in_their_own_order() -> None:
+    assert metrics_of("video", ["performance, views"]) == ("views", "performance")
+    assert metrics_of("system", None) == ("api", "processing", "storage", "uptime")
+    with pytest.raises(InvalidMetricsError):
+        metrics_of("video", ["growth"])
+
+
+def test_a_link_opens_its_own_export_until_it_expires() -> None:
+    until = NOW + timedelta(hours=1)
+    token = links.token("secret", "exp_a", until)
+    links.check("secret", "exp_a", token, NOW)
+    for secret, export, given in (
+        ("other", "exp_a", token),
+        ("secret", "exp_b", token),
+        ("secret", "exp_a", token[:-2]),
+        ("secret", "exp_a", ""),
+        ("secret", "exp_a", "é.é"),
+    ):
+        with pytest.raises(ForbiddenLinkError):
+            links.check(secret, export, given, NOW)
+    with pytest.raises(ExpiredExportError):
+        links.check("secret", "exp_a", token, until)
+
+
+def test_only_old_files_of_exports_are_swept(tmp_path: Path) -> None:
+    for name, age in (("exp_old.csv", 100), ("exp_new.csv", 10), ("notes.txt", 100), ("exp_x.a.part", 100)):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (1000 - age, 1000 - age))
+    sweep(tmp_path, 950)
+    assert sorted(os.listdir(tmp_path)) == ["exp_new.csv", "notes.txt"]
+    sweep(tmp_path / "not there", 950)

@@ -1,0 +1,115 @@
+"""The registry: formulas, what they need, and what `metrics=` may ask for."""
+
+from __future__ import annotations
+
+import pytest
+
+from sinks.clickhouse.queries import SUMMARY_MEASURES
+from streams.domain import metrics
+from streams.domain.aggregate import type_to_measure
+from streams.domain.errors import InvalidMetricsError
+from streams.domain.measures import MEASURES, Anchor, Formula, anchored
+from streams.domain.metrics import METRICS, SUMMARY, VIDEO, change, groups_of, measures_of, value
+from streams.domain.rows import PlaybackRow, columns
+
+SUMS = {
+    "attempts": 200,
+    "fatals": 3,
+    "views": 150,
+    "completions": 60,
+    "sized": 100,
+    "parts": 6_000,
+    "watched_ms": 9_000_000,
+    "rebuffer_ms": 1_000_000,
+    "bitrate_weight": 22_500_000_000,
+    "bitrate_ms": 9_000_000,
+    "likes": 20,
+    "comments": 7,
+    "shares": 3,
+}
+
+
+@pytest.mark.parametrize(
+    ("formula", "wanted"),
+    [
+        (metrics.VIEWS, 150),
+        (metrics.WATCH_TIME, 9000.0),
+        (metrics.AVERAGE_WATCH_TIME, 60.0),
+        (metrics.COMPLETION_RATE, 0.4),
+        (metrics.BUFFERING_RATE, 0.1),
+        (metrics.ERROR_RATE, 0.015),
+        (metrics.SHARE_WATCHED, 0.6),
+        (metrics.REACTION_RATE, 0.2),
+        (metrics.ENGAGEMENT, 0.52),
+    ],
+)
+def test_formulas_are_what_they_say(formula: Formula, wanted: float) -> None:
+    assert value(formula, SUMS) == wanted
+
+
+def test_a_bitrate_is_told_in_whole_kilobits() -> None:
+    assert metrics.bitrate(SUMS) == "2500k"
+    assert metrics.bitrate({"bitrate_weight": 0, "bitrate_ms": 10}) == "0k"
+    assert metrics.bitrate({}) is None
+
+
+def test_counts_are_zero_and_ratios_null_when_there_is_nothing() -> None:
+    for metric in METRICS:
+        if metric.formula:
+            wanted = {metrics.ZERO: 0, metrics.EMPTY: 0, metrics.NULL: None}[metric.empty]
+            assert value(metric.formula, {}) == wanted, metric.field
+
+
+def test_reactions_count_at_most_once_a_view() -> None:
+    assert value(metrics.ENGAGEMENT, SUMS | {"likes": 10_000}) == 0.68
+
+
+def test_engagement_is_unknown_where_no_length_is() -> None:
+    assert value(metrics.ENGAGEMENT, SUMS | {"sized": 0}) is None
+
+
+def test_change_is_relative_and_null_without_a_before() -> None:
+    assert change(115, 100) == 0.15
+    assert change(0, 10) == -1
+    assert change(5, 0) is None
+    assert change(None, 3) is None
+    assert change(3, None) is None
+    assert change(4, 3) == 0.333333
+
+
+def test_measures_are_columns_of_the_raw_table_or_reactions() -> None:
+    deltas = {name.removeprefix("d_") for name in columns(PlaybackRow) if name.startswith("d_")}
+    reactions = {each.name: each.event for each in anchored(MEASURES, Anchor.REACTION)}
+    assert set(MEASURES) == deltas | reactions.keys()
+    assert reactions == {name: event for event, name in type_to_measure.items()}
+
+
+def test_every_group_is_asked_by_name_once_and_in_order() -> None:
+    assert groups_of(VIDEO, None) == ("views", "engagement", "performance")
+    assert groups_of(VIDEO, ["performance, views", "views"]) == ("views", "performance")
+    assert groups_of(metrics.USERS, ["growth"]) == ("growth",)
+
+
+@pytest.mark.parametrize(
+    "asked", [[""], [","], ["views,"], ["view"], ["VIEWS"], ["views;--"], ["activity"], []]
+)
+def test_groups_that_do_not_exist_are_refused(asked: list[str]) -> None:
+    with pytest.raises(InvalidMetricsError) as caught:
+        groups_of(VIDEO, asked)
+    assert caught.value.details["allowed"] == ["views", "engagement", "performance"]
+
+
+def test_only_what_is_asked_for_is_read() -> None:
+    assert measures_of(VIDEO, ["views"]) == ("views",)
+    assert measures_of(VIDEO, ["performance"]) == (
+        "attempts",
+        "bitrate_ms",
+        "bitrate_weight",
+        "fatals",
+        "rebuffer_ms",
+        "watched_ms",
+    )
+
+
+def test_the_summary_query_reads_what_its_formulas_need() -> None:
+    assert measures_of(SUMMARY) == SUMMARY_MEASURES

@@ -1,0 +1,225 @@
+"""One partition's worker: whatever dies when, both stores hold every event once."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from sinks.base import Fenced, Unavailable
+from sinks.memory import MemoryStore
+from streams.domain.aggregate import Live, fold_playback
+from streams.metrics import METRICS
+from streams.work import Fetched
+from tests.pipeline.bench import NOW, Bench, Log, view
+
+START_MS = int(NOW * 1000) - 600_000
+
+
+class Crash(Exception):
+    """The process died here."""
+
+
+def make_log(seed: int, views: int = 40) -> Log:
+    """Interleave views, with repeats, reordering, a late repeat and rubbish."""
+    rng = random.Random(seed)
+    pending = [view(f"v{n}", START_MS + 1000 * n) for n in range(views)]
+    sent: list[dict[str, Any]] = []
+    log = Log()
+    while any(pending):
+        events = rng.choice([p for p in pending if p])
+        at = 1 if len(events) > 1 and events[0]["seq"] > 1 and rng.random() < 0.1 else 0
+        event = events.pop(at)
+        sent.append(event)
+        log.append(event, event["occurredAt"] + 50)
+        if rng.random() < 0.1:
+            log.append(rng.choice(sent), event["occurredAt"] + 60)
+        if rng.random() < 0.03:
+            log.append(b"\x00 rubbish {", event["occurredAt"] + 70)
+    return log
+
+
+def totals(live: Live) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for counters in live.counters.values():
+        counts.update(counters)
+    counts["viewers"] = sum(map(len, live.viewers.values()))
+    return counts
+
+
+def expected(views: int = 40) -> dict[str, int]:
+    return {
+        "attempts": views,
+        "views": views,
+        "watched_ms": 4000 * views,
+        "rebuffer_ms": 50 * views,
+        "rebuffers": views,
+        "parts": 40 * views,
+        "sized": views,
+        "viewers": views,
+    }
+
+
+def check(bench: Bench, store: MemoryStore, views: int = 40) -> None:
+    rows = store.tables["playback_events"]
+    assert len({(row.view_id, row.seq) for row in rows}) == len(rows) == 6 * views
+    generation = store.ledgers[bench.partition].generation
+    counted = totals(store.live[bench.partition, generation])
+    stored = totals(fold_playback(sorted(rows, key=lambda row: row.offset), 0))
+    for name, value in expected(views).items():
+        assert (name, counted[name]) == (name, value)
+        assert (name, stored[name]) == (name, value)
+    ledger = store.ledgers[bench.partition]
+    end = bench.log.records[-1].offset + 1
+    assert (ledger.counted, ledger.block_to, ledger.done) == (end, end, True)
+
+
+async def test_a_log_is_taken_once_and_its_books_balance() -> None:
+    log, store = make_log(1), MemoryStore()
+    bench = Bench(log, store)
+    await bench.run([7, 64, 1])
+    check(bench, store)
+    books = store.books[bench.partition]
+    assert books.read == len(log.records) == books.stored + books.repeated + books.late + books.rejected
+    assert books.rejected == len(bench.letters.sent) > 0
+    assert {error for _, error in bench.letters.sent} == {"NotJson"}
+
+
+@pytest.mark.parametrize("seed", range(25))
+async def test_a_crash_at_any_step_neither_loses_nor_doubles(seed: int) -> None:
+    rng = random.Random(seed)
+    log, store = make_log(seed), MemoryStore()
+    bench = Bench(log, store, block_rows=rng.choice([5, 30, 200]), lifetime=rng.choice([5.0, 1e9]))
+    crashes = 0
+
+    def fault(step: str) -> None:
+        nonlocal crashes
+        if crashes < 40 and rng.random() < 0.3:
+            crashes += 1
+            raise Crash(step)
+
+    store.fault = fault
+    while True:
+        try:
+            await bench.run([rng.randrange(1, 40) for _ in range(8)])
+        except Crash:
+            bench.worker.abandon()
+        else:
+            break
+    assert crashes > 10
+    check(bench, store)
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_what_may_pass_is_tried_until_it_passes(seed: int) -> None:
+    rng = random.Random(seed)
+    log, store = make_log(seed, views=10), MemoryStore()
+    bench = Bench(log, store, block_rows=20)
+
+    def fault(step: str) -> None:
+        if rng.random() < 0.2:
+            raise Unavailable(step)
+
+    store.fault = fault
+    await bench.run([25])
+    check(bench, store, views=10)
+
+
+async def test_the_older_owner_is_fenced() -> None:
+    log, store = make_log(3), MemoryStore()
+    zombie, heir = Bench(log, store), Bench(log, store)
+    await zombie.restart()
+    await heir.run([50])
+    with pytest.raises(Fenced):
+        await zombie.worker.process(Fetched(0, log.read(0, 10)))
+    check(heir, store)
+
+
+async def test_redis_that_lost_its_data_is_rebuilt_from_clickhouse() -> None:
+    log, store = make_log(4), MemoryStore()
+    bench = Bench(log, store)
+    await bench.run([50])
+    store.ledgers.clear()
+    store.live.clear()
+    log.append(view("late", START_MS)[0], START_MS + 100_000)
+    await bench.run([50])
+    counted = totals(store.live[bench.partition, store.ledgers[bench.partition].generation])
+    assert counted["attempts"] == 41
+    assert counted["watched_ms"] == 160_000
+
+
+async def test_a_rebuild_that_was_cut_short_is_not_added_to() -> None:
+    log, store = make_log(4), MemoryStore()
+    await Bench(log, store).run([50])
+    store.ledgers.clear()
+    store.live.clear()
+
+    def fault(step: str) -> None:
+        if step == "restart":
+            store.fault = lambda _: None
+            raise Crash(step)
+
+    store.fault = fault
+    bench = Bench(log, store)
+    with pytest.raises(Crash):
+        await bench.run([50])
+    await bench.run([50])
+    check(bench, store)
+
+
+async def test_clickhouse_restored_from_a_backup_is_replayed_alone() -> None:
+    log, store = make_log(5), MemoryStore()
+    bench = Bench(log, store)
+    await bench.run([50])
+    store.tables["playback_events"] = [r for r in store.tables["playback_events"] if r.offset < 100]
+    store.tokens.clear()
+    await bench.run([50])
+    check(bench, store)
+
+
+async def test_a_topic_made_anew_is_another_log() -> None:
+    log, store = make_log(6), MemoryStore()
+    bench = Bench(log, store)
+    await bench.run([50])
+    again = Log()
+    for event in view("fresh", START_MS):
+        again.append(event, event["occurredAt"])
+    # The same events come once more, as when a producer fills the new topic from its outbox.
+    for record in log.records:
+        again.append(record.value or b"", record.timestamp)
+    bench.log = again
+    await bench.run([50])
+    rows = store.tables["playback_events"]
+    assert len(rows) == 6 * 41
+    assert store.ledgers[bench.partition].incarnation == 1
+    assert {row.log for row in rows if row.view_id == "fresh"} == {"cluster#1"}
+
+
+async def test_a_gap_left_by_retention_is_measured_and_passed() -> None:
+    log, store = make_log(7), MemoryStore()
+    bench = Bench(log, store)
+    await bench.run([50])
+    end = log.records[-1].offset + 1
+    lost = METRICS.lost.labels("playback.events")._value.get()
+    bench.log = Log(start=end + 30)
+    for event in view("after", START_MS):
+        bench.log.append(event, event["occurredAt"])
+    position = await bench.restart()
+    await bench.worker.process(Fetched(position, ()))
+    assert METRICS.lost.labels("playback.events")._value.get() - lost == 30
+    assert bench.sought == [end + 30]
+    await bench.worker.process(Fetched(end + 30, bench.log.read(0, 50)))
+    await bench.worker.give_up()
+    assert len(store.tables["playback_events"]) == 6 * 41
+
+
+async def test_a_batch_that_does_not_follow_is_dropped_and_sought_again() -> None:
+    log, store = make_log(8), MemoryStore()
+    bench = Bench(log, store)
+    await bench.restart()
+    await bench.worker.process(Fetched(0, log.read(0, 10)))
+    await bench.worker.process(Fetched(20, log.read(20, 10)))
+    assert bench.worker.position == 10
+    assert bench.sought == [10]

@@ -1,0 +1,82 @@
+"""The SQL about users and the platform, as it is sent. `UPDATE_GOLDEN=1` writes it anew: read the diff."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from sinks.clickhouse import cohort_queries, session_queries, system_queries, user_queries
+from streams.domain.audience import active_stretches
+from streams.domain.windows import Stretch, Window, custom, named, zone_of
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "users"
+NOW = datetime(2024, 3, 30, 14, 5, 27, 312_000, UTC)
+
+
+def window(period: str, zone: str = "UTC") -> Window:
+    return named(period, zone=zone_of(zone), now=NOW)
+
+
+def both(window: Window) -> dict[str, Stretch]:
+    assert window.previous
+    return {"active": window.whole, "previous": window.previous}
+
+
+SECONDS = custom(
+    datetime(2024, 3, 1, 0, 0, 0, 1000, UTC),
+    datetime(2024, 3, 1, 0, 0, 5, tzinfo=UTC),
+    zone=zone_of("UTC"),
+    now=NOW,
+)
+LEFT = ("previous", "active")
+CASES = {
+    "first_seen": user_queries.first_seen(),
+    "active_30d": user_queries.active_users(active_stretches(window("30d"))),
+    "active_30d_new_york": user_queries.active_users(active_stretches(window("30d", "America/New_York"))),
+    "active_1h": user_queries.active_users(active_stretches(window("1h"))),
+    "churn_7d": user_queries.active_users(both(window("7d")), left=LEFT),
+    "churn_within_seconds": user_queries.active_users(both(SECONDS), left=LEFT),
+    "new_users": user_queries.new_users(window("7d")),
+    "actions_7d": user_queries.actions(window("7d")),
+    "actions_24h": user_queries.actions(window("24h")),
+    "cohort_sizes": cohort_queries.cohort_sizes(window("7d")),
+    "cohort_returns": cohort_queries.cohort_returns(window("7d")),
+    "cohort_returns_new_york": cohort_queries.cohort_returns(window("7d", "America/New_York")),
+    "sessions": session_queries.sessions_by_device(window("24h")),
+    "engagement": session_queries.sessions_by_type_and_hour(window("7d", "America/New_York")),
+    "first_minute": system_queries.first_minute(),
+    "kinds_24h": system_queries.sums_by_kind(window("24h")),
+    "kinds_within_seconds": system_queries.sums_by_kind(SECONDS),
+    "minutes_up": system_queries.minutes_up(window("24h")),
+    "response_times": system_queries.response_times(window("24h")),
+    "response_times_within_seconds": system_queries.response_times(SECONDS),
+    "newest_samples": system_queries.newest_samples(window("24h")),
+    "names_1h": system_queries.sums_by_name(window("1h")),
+    "standing_jobs": system_queries.standing_jobs(),
+}
+LONG = [name for name in CASES if name.endswith(("7d", "30d", "new_york", "24h")) and name != "actions_24h"]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_sql_is_as_it_was_read_and_approved(name: str) -> None:
+    query = CASES[name]
+    bound = json.dumps(query.parameters, indent=1, default=str)
+    text = f"{query.sql}\n\n/* bound:\n{bound}\n*/\n"
+    path = GOLDEN / f"{name}.sql"
+    if os.environ.get("UPDATE_GOLDEN"):
+        path.write_text(text)
+    assert text == path.read_text()
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_windows_of_whole_quarters_read_no_raw_events(name: str) -> None:
+    for table in ("playback_events", "user_events", "system_events"):
+        assert table not in CASES[name].sql
+
+
+def test_there_is_a_file_for_every_case_and_no_other() -> None:
+    assert {path.stem for path in GOLDEN.iterdir()} == set(CASES)
