@@ -19,17 +19,21 @@ from streams.retry import Retry
 
 #: A block that fills this fast belongs to a partition in a hurry: larger blocks cost ClickHouse less a row.
 _BUSY_ROWS: Final = 4_000
+#: How many times the longest wait a block may take while at least another one waits in Kafka. Its rows are
+#: late by more than that already, and an insert costs ClickHouse as much as some thousand rows in it.
+_BEHIND: Final = 4
 
 
 class Pace:
     """How long rows wait for their block: longer the more partitions a worker writes.
 
     Inserts cost ClickHouse about the same whatever their size, so a worker keeps to so many a second
-    over all its partitions, and a row waits no longer than `longest` all the same.
+    over all its partitions, and a row waits no longer than `longest` all the same. A partition that is far
+    behind gathers full blocks first.
     """
 
     def __init__(self, inserts_per_second: float, longest: float, at_once: int = 2) -> None:
-        """Aim at `inserts_per_second`; never wait more than `longest` seconds."""
+        """Aim at `inserts_per_second`; never wait more than `longest` seconds unless far behind."""
         self._rate = inserts_per_second
         self._longest = longest
         self._writing: deque[tuple[float, Partition]] = deque()
@@ -40,8 +44,10 @@ class Pace:
         """Note that a block of the partition was taken up."""
         self._writing.append((now, partition))
 
-    def linger(self, now: float, rows: int) -> float:
+    def linger(self, now: float, rows: int, *, behind: bool) -> float:
         """Return how long a block that has gathered so many rows may wait, in seconds."""
+        if behind:
+            return _BEHIND * self._longest
         if rows >= _BUSY_ROWS:
             return self._longest
         while self._writing and self._writing[0][0] < now - 3 * self._longest:
@@ -89,6 +95,7 @@ class BlockWriter:
         self._changed = asyncio.Event()
         self._taken = asyncio.Event()
         self._closing = False
+        self._behind = False
         #: Every record before this offset is in ClickHouse.
         self.stored_to = empty.end
         self._task = asyncio.create_task(self._run(), name=f"blocks {empty.partition}")
@@ -108,6 +115,10 @@ class BlockWriter:
     def waiting_rows(self) -> int:
         """Rows gathered and not yet taken up."""
         return self._open.rows
+
+    def note_waiting(self, records: int) -> None:
+        """Take note of how many records Kafka has behind those that were added or will be next."""
+        self._behind = records >= self._max_rows
 
     async def add(self, chunks: list[bytes], rows: int, landed: int, end: int, mark: str) -> None:
         """Add the encoded rows of the records up to `end`; waits while the store is far behind.
@@ -183,6 +194,9 @@ class BlockWriter:
         end = self._open.end
         return replace(self._open, start=end, end=end, landed=end, rows=0, chunks=[])
 
+    def _linger(self) -> float:
+        return self._pace.linger(_now(), self._open.rows, behind=self._behind)
+
     async def _due(self) -> bool:
         """Wait until the open block should be written; False when there is nothing left to do."""
         while True:
@@ -200,7 +214,7 @@ class BlockWriter:
             elif block.rows >= self._max_rows:
                 return True
             else:
-                wait = None if empty else self._opened_at + self._pace.linger(_now(), block.rows) - _now()
+                wait = None if empty else self._opened_at + self._linger() - _now()
                 if wait is not None and wait <= 0:
                     return True
             with suppress(TimeoutError):

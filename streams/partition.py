@@ -204,6 +204,7 @@ class PartitionWorker:
         if not records:
             return
         self._busy = True
+        self._writer.note_waiting(fetched.waiting)
         for part in _split(records, self._bounds()):
             await self._take(part)
         self._forget(records[-1])

@@ -14,11 +14,13 @@ from streams.domain.arrivals import Record
 class Fetched:
     """Records that follow each other in a partition, and the position they were fetched from.
 
-    Without records: the broker does not have that position.
+    Without records: the broker does not have that position. `waiting` is about how many records Kafka has
+    behind these; what it is worth depends on the broker, so it may decide about haste and nothing else.
     """
 
     start: int
     records: Sequence[Record]
+    waiting: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,72 @@
+"""Fetches are read a record batch at a time, to the same records as aiokafka reads one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from aiokafka.consumer.fetcher import READ_COMMITTED, READ_UNCOMMITTED, PartitionRecords
+from aiokafka.errors import CorruptRecordException
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.record.memory_records import MemoryRecords
+from aiokafka.structs import TopicPartition
+
+from streams.transport import _PlainRecords
+
+_GZIP = 1
+
+
+def batch(first: int, count: int, *, compression: int = 0) -> bytes:
+    """Encode a record batch whose first record has the offset `first`."""
+    builder = DefaultRecordBatchBuilder(
+        magic=2,
+        compression_type=compression,
+        is_transactional=0,
+        producer_id=-1,
+        producer_epoch=-1,
+        base_sequence=-1,
+        batch_size=1 << 20,
+    )
+    for number in range(count):
+        builder.append(number, 1_000 + number, b"key", f"value {first + number}".encode(), [])
+    encoded = bytearray(builder.build())
+    encoded[:8] = first.to_bytes(8, "big")
+    return bytes(encoded)
+
+
+def read(kind: Any, batches: Sequence[bytes], position: int, isolation: int, *, crcs: bool = True) -> Any:
+    """Prepare a fetch of these batches from a position."""
+    tp = TopicPartition("topic", 0)
+    return kind(tp, MemoryRecords(b"".join(batches)), None, position, None, None, crcs, isolation)
+
+
+def seen(records: Sequence[Any]) -> list[tuple[int, int, bytes]]:
+    """Return what matters of records."""
+    return [(record.offset, record.timestamp, record.value) for record in records]
+
+
+@pytest.mark.parametrize("position", [0, 1, 4, 5, 7])
+@pytest.mark.parametrize("isolation", [READ_COMMITTED, READ_UNCOMMITTED])
+@pytest.mark.parametrize("compression", [0, _GZIP])
+def test_a_fetch_gives_the_records_and_the_position_that_aiokafka_gives(
+    position: int, isolation: int, compression: int
+) -> None:
+    # A hole, as compaction leaves it, before the second batch.
+    batches = [batch(0, 5, compression=compression), batch(7, 6, compression=compression)]
+    ours = read(_PlainRecords, batches, position, isolation)
+    theirs = read(PartitionRecords, batches, position, isolation)
+    assert seen(ours.all()) == seen(list(theirs))
+    assert ours.next_fetch_offset == theirs.next_fetch_offset == 13
+
+
+def test_a_batch_that_lies_before_the_position_does_not_move_it_back() -> None:
+    records = read(_PlainRecords, [batch(0, 5), batch(7, 6)], 12, READ_UNCOMMITTED)
+    assert [record.offset for record in records.all()] == [12]
+
+
+def test_a_batch_that_was_damaged_on_the_way_is_not_taken() -> None:
+    damaged = bytearray(batch(0, 3))
+    damaged[-1] ^= 1
+    with pytest.raises(CorruptRecordException):
+        read(_PlainRecords, [bytes(damaged)], 0, READ_UNCOMMITTED).all()
