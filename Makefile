@@ -9,6 +9,8 @@ STAMP := $(VENV)/.installed
 CODE := $(wildcard streams sinks api deploy tests bench docs)
 TESTS := $(wildcard tests/unit tests/contract tests/integration tests/e2e)
 ARGS ?=
+# Tests wait more than they compute: one more process than there are cores, three at most.
+JOBS ?= $(shell $(PYTHON) -c 'import os; print(min(3, 1 + (os.cpu_count() or 1)))')
 
 .DEFAULT_GOAL := help
 .PHONY: help install up demo down test check format bench lock clean
@@ -41,8 +43,8 @@ up: $(STAMP) ## Start broker, Redis, ClickHouse, worker and API; Ctrl-C stops th
 demo: $(STAMP) ## The same, with thirty days of sample traffic, then live traffic
 	@$(BIN)/vca up --demo $(ARGS)
 
-test: $(STAMP) ## Run the tests, fast ones first
-	@$(BIN)/python -m pytest $(TESTS) $(ARGS)
+test: $(STAMP) ## Run the tests, fast ones first; JOBS=0 for one after the other
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(TESTS) $(ARGS)
 
 check: $(STAMP) ## Lint, formatting, types, import rules
 	$(BIN)/ruff check $(CODE)

@@ -66,7 +66,10 @@ def list_keys() -> None:
     if not found:
         _console.print("there are no keys: make one with `vca keys create NAME`", highlight=False)
         return
-    table = Table("id", "name", "scopes", "created", "last used", box=None)
+    table = Table(box=None)
+    for column in ("id", "name", "scopes", "created", "last used"):
+        # Where it is narrow, names give way: an id or an instant in two lines cannot be copied.
+        table.add_column(column, no_wrap=column != "name", overflow="fold")
     for key in found:
         used = _minute(key.used) if key.used else "never"
         table.add_row(key.id, key.name, _scopes(key.scopes), _minute(key.created), used)
