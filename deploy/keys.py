@@ -22,6 +22,7 @@ _ENDPOINTS: Final = Path(".run/endpoints.env")
 _DEFAULT_URL: Final = "redis://127.0.0.1:6379/0"
 _LONGEST_NAME: Final = 100
 _console = Console()
+_PIPED_WIDTH: Final = 250
 Answer = TypeVar("Answer")
 
 keys = typer.Typer(
@@ -73,7 +74,9 @@ def list_keys() -> None:
     for key in found:
         used = _minute(key.used) if key.used else "never"
         table.add_row(key.id, key.name, _scopes(key.scopes), _minute(key.created), used)
-    _console.print(table, highlight=False)
+    # What is piped into another program has a key a line, however long.
+    console = _console if _console.is_terminal else Console(width=_PIPED_WIDTH)
+    console.print(table, highlight=False)
 
 
 @keys.command()
