@@ -13,7 +13,7 @@ ARGS ?=
 JOBS ?= $(shell $(PYTHON) -c 'import os; print(min(3, 1 + (os.cpu_count() or 1)))')
 
 .DEFAULT_GOAL := help
-.PHONY: help install up demo down test check format bench lock clean
+.PHONY: help install up demo down test check format bench peers lock clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,15 +59,25 @@ format: $(STAMP) ## Format the code, and fix what ruff can fix
 bench: $(STAMP) ## Run the benchmarks
 	@$(BIN)/python -m bench $(ARGS)
 
+peers: .venv-peers/.installed ## Install what the pipeline is measured against, into .venv-peers
+
+.venv-peers/.installed: bench/peers/requirements.lock $(STAMP)
+	@test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers
+	@VIRTUAL_ENV=$(CURDIR)/.venv-peers $(BIN)/uv pip install -q --require-hashes -r bench/peers/requirements.lock
+	@touch $@
+
 lock: $(STAMP) ## Resolve pyproject.toml anew into requirements.lock
 	$(BIN)/uv pip compile pyproject.toml --extra embedded --group dev --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
 	  --upgrade --quiet --output-file requirements.lock
+	$(BIN)/uv pip compile bench/peers/requirements.in --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
+	  --upgrade --quiet --output-file bench/peers/requirements.lock
 
 down: $(STAMP) ## Stop what `make up` or `make demo` started
 	@$(BIN)/vca down
 
 clean: ## Stop it, and remove .venv, caches and all data of `make up`
 	@if [ -x $(BIN)/vca ] && [ -d .run ]; then $(BIN)/vca down; fi
-	rm -rf $(VENV) .run build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-peers .run build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

@@ -115,11 +115,13 @@ async def fill(bootstrap: str, topic: str, count: int, *, title: str) -> None:
 
 
 @contextmanager
-def process(stack: Stack, arguments: Sequence[str], log: str) -> Iterator[psutil.Popen]:
+def process(
+    stack: Stack, arguments: Sequence[str], log: str, *, python: str | None = None
+) -> Iterator[psutil.Popen]:
     """Run a Python module or program beside the servers, and end it afterwards."""
     with (stack.folder / log).open("wb") as output:
         child = psutil.Popen(
-            [sys.executable, *arguments],
+            [python or sys.executable, *arguments],
             env={**os.environ, **stack.environment},
             stdout=output,
             stderr=subprocess.STDOUT,
