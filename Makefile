@@ -9,6 +9,8 @@ STAMP := $(VENV)/.installed
 CODE := $(wildcard streams sinks api deploy tests bench docs)
 TESTS := $(wildcard tests/unit tests/contract tests/integration tests/e2e)
 ARGS ?=
+# Of `make up` and `make demo`: stand-in, or kafka for Apache Kafka with its log on disk.
+BROKER ?= stand-in
 
 .DEFAULT_GOAL := help
 .PHONY: help install up demo down test check format bench lock clean
@@ -36,10 +38,10 @@ $(STAMP): requirements.lock pyproject.toml
 	@touch $@
 
 up: $(STAMP) ## Start broker, Redis, ClickHouse, worker and API; Ctrl-C stops them all
-	@$(BIN)/vca up $(ARGS)
+	@$(BIN)/vca up --broker $(BROKER) $(ARGS)
 
 demo: $(STAMP) ## The same, with thirty days of sample traffic, then live traffic
-	@$(BIN)/vca up --demo $(ARGS)
+	@$(BIN)/vca up --broker $(BROKER) --demo $(ARGS)
 
 test: $(STAMP) ## Run the tests, fast ones first
 	@$(BIN)/python -m pytest $(TESTS) $(ARGS)
