@@ -11,6 +11,8 @@ TESTS := $(wildcard tests/unit tests/contract tests/integration tests/e2e)
 ARGS ?=
 # Tests wait more than they compute: one more process than there are cores, three at most.
 JOBS ?= $(shell $(PYTHON) -c 'import os; print(min(3, 1 + (os.cpu_count() or 1)))')
+# Of `make up` and `make demo`: stand-in, or kafka for Apache Kafka with its log on disk.
+BROKER ?= stand-in
 
 .DEFAULT_GOAL := help
 .PHONY: help install up demo down test check format bench peers lock clean
@@ -38,10 +40,10 @@ $(STAMP): requirements.lock pyproject.toml
 	@touch $@
 
 up: $(STAMP) ## Start broker, Redis, ClickHouse, worker and API; Ctrl-C stops them all
-	@$(BIN)/vca up $(ARGS)
+	@$(BIN)/vca up --broker $(BROKER) $(ARGS)
 
 demo: $(STAMP) ## The same, with thirty days of sample traffic, then live traffic
-	@$(BIN)/vca up --demo $(ARGS)
+	@$(BIN)/vca up --broker $(BROKER) --demo $(ARGS)
 
 test: $(STAMP) ## Run the tests, fast ones first; JOBS=0 for one after the other
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(TESTS) $(ARGS)

@@ -13,7 +13,7 @@ import sys
 import time
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Literal, NoReturn
 
 import typer
 from rich.console import Console
@@ -71,6 +71,12 @@ def up(
         typer.Option(min=1, max=65535, help="Port of the API.", show_default="8000, else a free one"),
     ] = None,
     workers: Annotated[int, typer.Option(min=1, max=16, help="Worker processes.")] = 1,
+    broker: Annotated[
+        Literal["stand-in", "kafka"],
+        typer.Option(
+            help="Stand-in in memory, or Apache Kafka with its log on disk (needs Java 17 and Maven)."
+        ),
+    ] = "stand-in",
     demo: Annotated[
         bool, typer.Option("--demo", help="Send sample traffic: thirty days of history, then live.")
     ] = False,
@@ -85,7 +91,8 @@ def up(
     free ports of 127.0.0.1.
 
     Ctrl-C stops everything in order. What was counted stays in the run
-    folder. The stand-in broker keeps its records in memory: they end with it.
+    folder. The stand-in broker keeps its records in memory: they end with it;
+    with `--broker kafka` they stay too.
 
     The API reports its requests and an agent this host as system events;
     SELF_REPORTING=false leaves both out.
@@ -101,7 +108,7 @@ def up(
     # The API reads the same variable.
     reporting = os.environ.get("SELF_REPORTING", "").lower() not in {"0", "false", "no", "off"}
     external = {name: os.environ[name] for name in _ADDRESSES if os.environ.get(name)}
-    options = Options(external, api_port, workers, demo, verbose, reporting)
+    options = Options(external, api_port, workers, demo, verbose, reporting, broker == "kafka")
     try:
         code = Supervisor(options, RunDirectory(run_dir), Screen(_console)).run()
     except AlreadyRunningError as error:

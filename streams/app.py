@@ -35,6 +35,7 @@ from streams.domain.folding import Folder, Place, PlaybackFolder
 from streams.domain.generations import Generations
 from streams.logs import configure, faust_level
 from streams.pipeline import MakeFolder, Pipeline
+from streams.prompt import PromptTables, PromptWorker
 from streams.settings import Settings
 from streams.topics import MAX_RECORD_BYTES, cluster_id, source_topics
 from streams.transport import BatchConsumer, batch_transport
@@ -121,6 +122,7 @@ def create_app(settings: Settings, redis: Redis, clickhouse: AsyncClient) -> fau
         key_serializer="raw",
         datadir=os.path.join(tempfile.gettempdir(), f"{settings.consumer_group}-{os.getpid()}"),
         web_enabled=False,
+        TableManager=PromptTables,
         topic_disable_leader=True,
         topic_allow_declare=False,
         consumer_auto_offset_reset="none",
@@ -188,7 +190,7 @@ def run_worker(settings: Settings) -> int:
     asyncio.set_event_loop(loop)
     redis = connect_redis(settings.redis_url)
     clickhouse = loop.run_until_complete(connect_clickhouse(settings.clickhouse_url))
-    worker: Any = faust.Worker(
+    worker: Any = PromptWorker(
         create_app(settings, redis, clickhouse),
         loop=loop,
         loglevel=faust_level(settings.log_level),

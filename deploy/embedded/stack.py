@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import probes, servers
+from .kafka import jars
+from .kafka.nodes import nodes
 from .process import Child, module_environment, wait_until
 from .rundir import RunDirectory
 from .servers import Server, StartError
@@ -24,7 +26,7 @@ _EMBEDDED_BROKER = {"SESSION_TIMEOUT": "6", "REBALANCE_TIMEOUT": "6", "TOPIC_PAR
 class Options:
     """What to run. ``external`` maps environment names, as CLICKHOUSE_URL, to addresses of real servers.
 
-    ``self_reporting`` says whether an agent samples this host.
+    ``self_reporting`` says whether an agent samples this host, ``kafka`` whether the broker is Apache Kafka.
     """
 
     external: Mapping[str, str] = field(default_factory=dict)
@@ -33,6 +35,7 @@ class Options:
     demo: bool = False
     verbose: bool = False
     self_reporting: bool = True
+    kafka: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +63,18 @@ def command_line(*arguments: str) -> tuple[str, ...]:
 def stand_ins(options: Options, run: RunDirectory) -> dict[str, Server]:
     """Describe the servers to start, by the environment name of their address, in their starting order."""
     makers: dict[str, Callable[[], Server]] = {
-        "KAFKA_BOOTSTRAP_SERVERS": lambda: servers.broker(run.port("broker")),
+        "KAFKA_BOOTSTRAP_SERVERS": lambda: _broker(options, run),
         "REDIS_URL": lambda: servers.redis(run.port("redis"), run.path / "redis"),
         "CLICKHOUSE_URL": lambda: servers.clickhouse(run.port("clickhouse"), run.path / "clickhouse"),
     }
     return {name: make() for name, make in makers.items() if name not in options.external}
+
+
+def _broker(options: Options, run: RunDirectory) -> Server:
+    if not options.kafka:
+        return servers.broker(run.port("broker"))
+    ports = (run.port("broker"), run.port("kafka-controller"))
+    return nodes(jars.fetch(), run.path / "kafka", [ports])[0]
 
 
 def check_external(external: Mapping[str, str]) -> None:

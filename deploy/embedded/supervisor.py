@@ -2,7 +2,8 @@
 
 Servers are started first and stopped last. A worker or API that ends is started again with a growing pause.
 A server that ends takes everything down, because starting it again would not bring back what it held: the
-broker's log is in its memory. Whatever happens to this process, its children end with it (``guard``).
+stand-in broker's log is in its memory. Whatever happens to this process, its children end with it
+(``guard``).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import psutil
 
 from . import probes, servers, stack
 from .growth import Growth
+from .kafka import jars
 from .logtail import LogTail
 from .ports import is_free
 from .process import Child, describe_exit, wait_until
@@ -83,6 +85,8 @@ class Supervisor:
         port = self._options.api_port
         if port is not None and not is_free(port):
             raise StartError(f"port {port} is in use: choose another one with --api-port")
+        if self._options.kafka and not jars.folder().exists() and jars.missing() is None:
+            self._screen.say(f"Fetching Apache Kafka {jars.VERSION} with Maven (44 MB, once)")
         started = stack.stand_ins(self._options, self._run)
         for server in started.values():
             self._screen.say(f"Starting {server.name} at {server.address}")
@@ -99,7 +103,7 @@ class Supervisor:
         self._await_api(addresses["API_URL"])
         self._run.write_endpoints(addresses)
         self._write_pids()
-        rows = _table(addresses, started, self._running, time.monotonic() - begun)
+        rows = _table(addresses, started, self._running, time.monotonic() - begun, self._options.kafka)
         self._screen.ready(rows, addresses, self._run.path)
 
     def _spawn(self, service: Service) -> Child:
@@ -157,6 +161,8 @@ class Supervisor:
             self._screen.warn(f"{child.name} runs again (pid {running.child.pid})")
 
     def _look_at_memory(self) -> None:
+        if self._options.kafka:
+            return  # It keeps its records on disk.
         for running in self._running:
             if running.child.name == "broker":
                 with suppress(psutil.Error):
@@ -192,11 +198,18 @@ def _interrupt(number: int, frame: object) -> None:
 
 
 def _table(
-    addresses: Mapping[str, str], started: Mapping[str, Server], running: list[_Running], seconds: float
+    addresses: Mapping[str, str],
+    started: Mapping[str, Server],
+    running: list[_Running],
+    seconds: float,
+    kafka: bool,
 ) -> list[tuple[str, str, str]]:
     """Return the rows of the table that `up` shows: service, address, note."""
     notes = {
-        "KAFKA_BOOTSTRAP_SERVERS": ("Kafka", "stand-in broker, in memory"),
+        "KAFKA_BOOTSTRAP_SERVERS": (
+            "Kafka",
+            f"Apache Kafka {jars.VERSION}, on disk" if kafka else "stand-in broker, in memory",
+        ),
         "REDIS_URL": ("Redis", "append-only file"),
         "CLICKHOUSE_URL": ("ClickHouse", "chDB, on disk"),
     }

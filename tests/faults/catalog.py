@@ -1,0 +1,444 @@
+"""The fault matrix: each fault is a few lines of harm, ending when its cause is gone."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import shutil
+import signal
+import time
+from threading import Timer
+from typing import Final
+from urllib.request import urlopen
+
+import psutil
+import redis
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from aiokafka.structs import TopicPartition
+
+from deploy.embedded import servers as embedded
+from deploy.embedded.ports import free_port
+from streams.topics import create_topics
+from tests.faults.harness import PARTITIONS, SESSION_SECONDS, Episode, Fault
+from tests.faults.machines import Machine
+from tests.faults.proxy import Trap, Trick
+from tests.faults.traffic import Mix
+from tests.oracle.log import PLAYBACK, SYSTEM, USERS
+
+#: The goal after a worker's death, in seconds.
+DEATH: Final = SESSION_SECONDS + 3.0
+_INSERT: Final = b"insert_deduplication_token"
+_SOURCES: Final = (PLAYBACK, USERS, SYSTEM)
+
+
+async def _sprung(trap: Trap, longest: float = 20.0) -> None:
+    """Return when a trap was sprung."""
+    deadline = time.monotonic() + longest
+    while not trap.sprung.is_set():
+        assert time.monotonic() < deadline, f"no request with {trap.text!r} came by"
+        await asyncio.sleep(0.01)
+
+
+# --- a worker ---------------------------------------------------------------------------------
+
+
+async def kill_worker(episode: Episode) -> None:
+    """`kill -9`, and started again at once."""
+    episode.crew.send(episode.any_worker(), signal.SIGKILL)
+
+
+async def end_worker(episode: Episode) -> None:
+    """SIGTERM, and started again when it has ended."""
+    episode.crew.send(episode.any_worker(), signal.SIGTERM)
+
+
+async def freeze_worker(episode: Episode) -> None:
+    """SIGSTOP until another worker has taken over, then SIGCONT: a zombie that must be fenced."""
+    zombie = episode.any_worker()
+    episode.crew.send(zombie, signal.SIGSTOP)
+    await asyncio.sleep(SESSION_SECONDS + episode.rng.uniform(0.5, 2.5))
+    episode.crew.send(zombie, signal.SIGCONT)
+
+
+async def raise_in_agent(episode: Episode) -> None:
+    """An exception in the middle of a batch, inside the agent."""
+    episode.crew.send(episode.any_worker(), signal.SIGUSR1)
+
+
+async def starve_worker(episode: Episode) -> None:
+    """No more memory than it has, in a burst: whatever it does next fails."""
+    number = episode.any_worker()
+    process = psutil.Process(episode.crew.pid(number))
+    limit = process.memory_info().vms + (1 << 20)
+    resource.prlimit(process.pid, resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
+    episode.rate = 20 * episode.fault.rate
+    deadline = time.monotonic() + 3.0
+    while episode.crew.pid(number) == process.pid and time.monotonic() < deadline:
+        await asyncio.sleep(0.05)
+    episode.rate = episode.fault.rate
+    if episode.crew.pid(number) == process.pid:
+        everything = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+        resource.prlimit(process.pid, resource.RLIMIT_AS, everything)
+
+
+# --- several workers --------------------------------------------------------------------------
+
+
+async def join_or_leave(episode: Episode) -> None:
+    """A worker comes, goes in order, or dies, at one to three workers."""
+    crew = episode.crew
+    kinds = ["die", "come"] if len(crew.numbers) == 1 else ["die", "go"]
+    if len(crew.numbers) == 2:
+        kinds.append("come")
+    kind = episode.rng.choice(kinds)
+    if kind == "die":
+        crew.send(episode.any_worker(), signal.SIGKILL)
+    elif kind == "come":
+        crew.hire()
+    else:
+        await crew.dismiss(episode.any_worker())
+
+
+async def rebalance_during_insert(episode: Episode) -> None:
+    """While an insert is on its way, partitions move; it arrives when its heir may be done with it."""
+    late = episode.rng.uniform(0.5, SESSION_SECONDS + 3)
+    trap = episode.servers.clickhouse_proxy.set(_INSERT, Trick.LATE, late=late)
+    await _sprung(trap)
+    began = time.monotonic()
+    if len(episode.crew.numbers) < 3:
+        episode.crew.hire()
+    else:
+        await episode.crew.dismiss(episode.any_worker())
+    await asyncio.sleep(max(0.0, began + late - time.monotonic()))
+
+
+# --- ClickHouse -------------------------------------------------------------------------------
+
+
+async def refuse_clickhouse(episode: Episode) -> None:
+    """Connections are closed, and new ones refused, for a while."""
+    episode.servers.clickhouse_proxy.refuse()
+    await episode.moment(3.0)
+    episode.servers.clickhouse_proxy.accept()
+
+
+async def kill_clickhouse_in_insert(episode: Episode) -> None:
+    """`kill -9` before, during or just after an insert: of its answer nothing is heard."""
+    machine, rng = episode.servers.clickhouse, episode.rng
+    trick = rng.choice((Trick.CUT, Trick.ABANDON, Trick.LOSE_ANSWER))
+    pause = rng.uniform(0.0, 0.03) if trick is Trick.ABANDON else 0.0
+
+    def then() -> None:
+        if pause:
+            Timer(pause, machine.kill_soon).start()
+        else:
+            machine.kill_soon()
+
+    await _sprung(episode.servers.clickhouse_proxy.set(_INSERT, trick, then))
+    await asyncio.sleep(0.1)
+    machine.kill()
+    await machine.start()
+
+
+async def lose_insert(episode: Episode) -> None:
+    """The insert is carried out, but its client has gone, or never hears of it."""
+    trick = episode.rng.choice((Trick.ABANDON, Trick.LOSE_ANSWER, Trick.CUT))
+    await _sprung(episode.servers.clickhouse_proxy.set(_INSERT, trick))
+
+
+def _setting(name: str, value: int) -> tuple[str, str]:
+    return f"MODIFY SETTING {name} = {value}", f"RESET SETTING {name}"
+
+
+async def _refuse_inserts(episode: Episode, settings: list[tuple[str, str]]) -> None:
+    """Have one table refuse inserts for a while; a block then lands in some tables and not in others."""
+    table = episode.rng.choice(
+        ("playback_events", "video_15m", "view_starts", "ingested_offsets", "users", "system_1m", "user_days")
+    )
+    for change, _ in settings:
+        await episode.sql(f"ALTER TABLE {table} {change}")
+    await asyncio.sleep(episode.rng.uniform(0.5, 2.0))
+    for _, back in settings:
+        await episode.sql(f"ALTER TABLE {table} {back}")
+
+
+async def too_many_parts(episode: Episode) -> None:
+    """A table has more parts than it takes inserts for."""
+    await _refuse_inserts(episode, [_setting("parts_to_throw_insert", 1)])
+
+
+async def disk_full(episode: Episode) -> None:
+    """A table's disk has no room: no disk has as much as is asked for."""
+    await _refuse_inserts(episode, [_setting("min_free_disk_bytes_to_perform_insert", 1 << 60)])
+
+
+async def slow_clickhouse(episode: Episode) -> None:
+    """Answers come late, or the whole server stands still for a while."""
+    if episode.rng.random() < 0.5:
+        episode.servers.clickhouse.send(signal.SIGSTOP)
+        await asyncio.sleep(episode.rng.uniform(0.5, 3.0))
+        episode.servers.clickhouse.send(signal.SIGCONT)
+        return
+    episode.servers.clickhouse_proxy.delay = episode.rng.uniform(0.2, 1.0)
+    await asyncio.sleep(2.0)
+    episode.servers.clickhouse_proxy.delay = 0.0
+
+
+# --- Redis ------------------------------------------------------------------------------------
+
+
+async def restart_redis(episode: Episode) -> None:
+    """`kill -9`, and started again with its file."""
+    episode.servers.redis.kill()
+    await episode.moment(0.5)
+    await episode.servers.redis.start()
+
+
+async def empty_redis(episode: Episode) -> None:
+    """`kill -9`, and started again without anything."""
+    episode.servers.redis.kill()
+    shutil.rmtree(episode.servers.redis_data)
+    episode.servers.redis_data.mkdir()
+    await episode.servers.redis.start()
+
+
+async def older_redis(episode: Episode) -> None:
+    """Restored from a copy of its file that is some seconds old."""
+    data = episode.servers.redis_data
+    copy = data.with_name("redis-copy")
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(data, copy)
+    await asyncio.sleep(episode.rng.uniform(0.3, 3.0))
+    episode.servers.redis.kill()
+    shutil.rmtree(data)
+    copy.rename(data)
+    await episode.servers.redis.start()
+
+
+async def redis_dies_before_its_answer(episode: Episode) -> None:
+    """It runs the script and dies before it says so."""
+    trap = episode.servers.redis_proxy.set(b"EVALSHA", Trick.LOSE_ANSWER, episode.servers.redis.kill_soon)
+    await _sprung(trap)
+    episode.servers.redis.kill()
+    await episode.servers.redis.start()
+
+
+async def lose_redis_answer(episode: Episode) -> None:
+    """It runs the script; the connection is gone before it says so."""
+    trick = episode.rng.choice((Trick.LOSE_ANSWER, Trick.ABANDON, Trick.CUT))
+    await _sprung(episode.servers.redis_proxy.set(b"EVALSHA", trick))
+
+
+async def slow_redis(episode: Episode) -> None:
+    """Answers come late, sometimes later than the client waits."""
+    if episode.rng.random() < 0.3:
+        episode.servers.redis.send(signal.SIGSTOP)
+        await asyncio.sleep(episode.rng.uniform(1.0, 7.0))
+        episode.servers.redis.send(signal.SIGCONT)
+        return
+    episode.servers.redis_proxy.delay = episode.rng.uniform(0.05, 0.4)
+    await asyncio.sleep(2.0)
+    episode.servers.redis_proxy.delay = 0.0
+
+
+async def fail_redis_over(episode: Episode) -> None:
+    """The primary dies; the replica that takes its place lacks about the last second."""
+    servers = episode.servers
+    data = servers.folder / f"redis-{free_port()}"
+    replica = Machine(embedded.redis(free_port(), data), servers.folder / "logs")
+    await replica.start()
+    with redis.Redis.from_url(replica.server.address, decode_responses=True) as client:
+        client.replicaof("127.0.0.1", str(servers.redis.port))
+        deadline = time.monotonic() + 20
+        while client.info("replication").get("master_link_status") != "up":
+            assert time.monotonic() < deadline, "the replica did not catch up"
+            await asyncio.sleep(0.05)
+        await episode.moment(0.5)
+        client.replicaof("NO", "ONE")
+    await asyncio.sleep(episode.rng.uniform(0.3, 1.0))
+    servers.redis.kill()
+    shutil.rmtree(servers.redis_data)
+    servers.redis, servers.redis_data = replica, data
+    servers.redis_proxy.target = replica.port
+    servers.redis_proxy.cut()
+
+
+# --- the broker -------------------------------------------------------------------------------
+
+
+async def kill_broker(episode: Episode) -> None:
+    """`kill -9` of a broker, and started again with its log."""
+    node = episode.rng.choice(episode.servers.nodes)
+    node.kill()
+    await episode.moment(1.0)
+    await node.start()
+
+
+async def lose_broker(episode: Episode) -> None:
+    """One of three is down for longer than the others wait for it."""
+    node = episode.rng.choice(episode.servers.nodes)
+    node.kill()
+    await asyncio.sleep(episode.rng.uniform(3.0, 6.0))
+    await node.start()
+
+
+async def change_leaders(episode: Episode) -> None:
+    """One of three ends in order: its partitions get other leaders."""
+    node = episode.rng.choice(episode.servers.nodes)
+    node.send(signal.SIGTERM)
+    await asyncio.sleep(episode.rng.uniform(1.0, 2.0))
+    node.kill()
+    await node.start()
+
+
+async def remake_topic(episode: Episode) -> None:
+    """A topic is deleted and made again, and goes on with other records."""
+    name = episode.topic(episode.rng.choice(_SOURCES))
+    episode.pause()
+    await asyncio.sleep(0.1)
+    await episode.acknowledged()
+    # What nobody has read when a topic is deleted is gone for everybody.
+    await episode.recovered(dict(episode.ends), 30.0)
+    admin = AIOKafkaAdminClient(bootstrap_servers=episode.servers.bootstrap)
+    await admin.start()
+    try:
+        await admin.delete_topics([name])
+        while name in await admin.list_topics():
+            await asyncio.sleep(0.05)
+    finally:
+        await admin.close()
+    await episode.moment(1.0)
+    await create_topics(episode.settings)
+    for where in [where for where in episode.ends if where[0] == name]:
+        del episode.ends[where]
+    await episode.reconnect()
+    episode.go_on()
+
+
+async def remake_topic_and_empty_redis(episode: Episode) -> None:
+    """A topic is made again; later Redis loses everything, and with it that the topic is another one."""
+    await remake_topic(episode)
+    await episode.moment(4.0)
+    await empty_redis(episode)
+
+
+async def truncate_log(episode: Episode) -> None:
+    """The workers are away for longer than the topics keep their records."""
+    episode.pause()
+    await asyncio.sleep(0.1)
+    await episode.acknowledged()
+    await episode.recovered(dict(episode.ends), 30.0)
+    episode.crew.rest()
+    read_to = dict(episode.ends)
+    episode.go_on()
+    await asyncio.sleep(episode.rng.uniform(0.5, 1.5))
+    episode.pause()
+    await asyncio.sleep(0.1)
+    await episode.acknowledged()
+    starts = {
+        where: episode.rng.randint(read_to.get(where, 0), end)
+        for where, end in episode.ends.items()
+        if episode.rng.random() < 0.7
+    }
+    admin = AIOKafkaAdminClient(bootstrap_servers=episode.servers.bootstrap)
+    await admin.start()
+    try:
+        await admin.delete_records(
+            {TopicPartition(*where): RecordsToDelete(before_offset=start) for where, start in starts.items()}
+        )
+    finally:
+        await admin.close()
+    for (topic, number), start in starts.items():
+        lost = range(read_to.get((topic, number), 0), start)
+        episode.gone |= {(topic, number, offset) for offset in lost}
+    episode.crew.resume()
+    episode.go_on()
+
+
+# --- input ------------------------------------------------------------------------------------
+
+
+async def send_poison(episode: Episode) -> None:
+    """Half of what comes for a while cannot be taken; sometimes a worker dies over it."""
+    episode.traffic.mix.poison = 0.5
+    await episode.moment(1.0)
+    if episode.rng.random() < 0.3:
+        await kill_worker(episode)
+    episode.traffic.mix.poison = 0.0
+
+
+async def send_huge(episode: Episode) -> None:
+    """One record of 10 MB: an event, or rubbish."""
+    episode.traffic.mix.huge_bytes = 10_000_000 * episode.rng.choice((1, -1))
+    await asyncio.sleep(0.2)
+
+
+async def burst(episode: Episode) -> None:
+    """Twenty times the steady rate."""
+    episode.rate = 20 * episode.fault.rate
+    await asyncio.sleep(1.0)
+    episode.rate = episode.fault.rate
+
+
+# --- power ------------------------------------------------------------------------------------
+
+
+async def cut_power(episode: Episode) -> None:
+    """Every process is killed at once, and all are started again."""
+    servers = episode.servers
+    machines = [*servers.nodes, servers.redis, servers.clickhouse]
+    episode.crew.rest()
+    for machine in machines:
+        machine.kill_soon()
+    for machine in machines:
+        machine.kill()
+        machine.launch()
+    episode.crew.resume()
+    await asyncio.gather(*(machine.ready() for machine in machines))
+
+
+def lost_by_metric(port: int) -> int:
+    """Return the lost records that a worker's metrics tell."""
+    with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+        lines = answer.read().decode().splitlines()
+    return int(
+        sum(float(line.split()[-1]) for line in lines if line.startswith("videocloud_lost_records_total{"))
+    )
+
+
+FAULTS: Final = (
+    Fault("worker killed", kill_worker, goal=DEATH),
+    Fault("worker told to end", end_worker, goal=DEATH),
+    Fault("worker frozen, then a zombie", freeze_worker, workers=2),
+    Fault("exception in an agent", raise_in_agent, goal=DEATH),
+    Fault("worker out of memory", starve_worker),
+    Fault("one of two workers killed", kill_worker, workers=2, goal=DEATH),
+    Fault("workers come and go", join_or_leave, workers=2),
+    Fault("rebalance during an insert", rebalance_during_insert, workers=2),
+    Fault("ClickHouse refuses connections", refuse_clickhouse),
+    Fault("ClickHouse dies in an insert", kill_clickhouse_in_insert),
+    Fault("an insert's answer is lost", lose_insert, pause=0.5),
+    Fault("ClickHouse has too many parts", too_many_parts),
+    Fault("ClickHouse's disk is full", disk_full),
+    Fault("ClickHouse is slow", slow_clickhouse),
+    Fault("Redis restarts with its file", restart_redis),
+    Fault("Redis restarts empty", empty_redis),
+    Fault("Redis restored from an older file", older_redis),
+    Fault("Redis dies before its answer", redis_dies_before_its_answer),
+    Fault("Redis' answer is lost", lose_redis_answer, pause=0.5),
+    Fault("Redis is slow", slow_redis),
+    Fault("Redis fails over, a second behind", fail_redis_over),
+    Fault("broker killed", kill_broker),
+    Fault("one of three brokers down", lose_broker, nodes=3),
+    Fault("leaders change", change_leaders, nodes=3),
+    Fault("topic made again", remake_topic),
+    Fault("topic made again, then Redis empty", remake_topic_and_empty_redis),
+    Fault("log cut while the worker was away", truncate_log),
+    Fault("poison records", send_poison),
+    Fault("record of 10 MB", send_huge),
+    Fault("burst of twenty times the rate", burst),
+    Fault("clocks three days off", kill_worker, mix=Mix(wrong_clock=0.3)),
+    Fault("power cut", cut_power),
+)
+BY_NAME: Final = {fault.name: fault for fault in FAULTS}
+assert PARTITIONS >= 3
