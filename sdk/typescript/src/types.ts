@@ -127,7 +127,7 @@ type Named<Names> = Names extends readonly [infer First, ...infer Others]
  */
 export type Asked<Data, Group extends keyof Data, Metrics extends Some<Group>> = Omit<Data, Group> &
   ([Metrics] extends [undefined]
-    ? { [Name in Group]: NonNullable<Data[Name]> }
+    ? { [Name in Group]-?: NonNullable<Data[Name]> }
     : Named<NonNullable<Metrics>> extends true
-      ? { [Name in NonNullable<Metrics>[number]]: NonNullable<Data[Name]> }
+      ? { [Name in NonNullable<Metrics>[number]]-?: NonNullable<Data[Name]> }
       : { [Name in NonNullable<Metrics>[number]]?: NonNullable<Data[Name]> });
