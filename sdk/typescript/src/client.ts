@@ -61,12 +61,12 @@ export class VideoCloud {
   }
 
   /** Ask whether the API's process lives. */
-  async health(options: RequestOptions = {}): Promise<Health> {
+  async getHealth(options: RequestOptions = {}): Promise<Health> {
     return await this.#probe('/healthz', options);
   }
 
   /** Ask whether the API can answer: `degraded` when one store is away, `unavailable` when all are. */
-  async readiness(options: RequestOptions = {}): Promise<Health> {
+  async getReadiness(options: RequestOptions = {}): Promise<Health> {
     return await this.#probe('/readyz', options);
   }
 

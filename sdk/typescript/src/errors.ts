@@ -2,21 +2,23 @@
  * Everything that can go wrong:
  *
  *     VideoCloudError
- *     ├─ APIError
- *     │  ├─ APIConnectionError             no answer: refused, dropped, unreadable
- *     │  │  └─ APITimeoutError             no answer in time
- *     │  ├─ APIResponseError               an answer that is not one of this API
- *     │  └─ APIStatusError                 an answer that says no
- *     │     ├─ BadRequestError             400
- *     │     ├─ AuthenticationError         401
- *     │     ├─ PermissionDeniedError       403
- *     │     ├─ NotFoundError               404
- *     │     ├─ ConflictError               409
- *     │     ├─ GoneError                   410
- *     │     ├─ RateLimitError              429
- *     │     └─ InternalServerError         500 and above
- *     ├─ ExportFailedError                 the server could not make the file
- *     └─ ExportTimeoutError                the file was not ready in time
+ *     ├── APIError                       asking the API failed
+ *     │   ├── APIConnectionError         no answer: refused, dropped, no such host
+ *     │   │   └── APITimeoutError        no answer in time
+ *     │   ├── APIResponseError           an answer that is not one of this API
+ *     │   └── APIStatusError             an answer that says no
+ *     │       ├── BadRequestError        400  a parameter is not what it should be
+ *     │       ├── AuthenticationError    401  no key, or a wrong one
+ *     │       ├── PermissionDeniedError  403  the key does not open this
+ *     │       ├── NotFoundError          404  no such video, no such export
+ *     │       ├── ConflictError          409  the file of an export is not there yet
+ *     │       ├── GoneError              410  the export has expired
+ *     │       ├── RateLimitError         429  the key asked too often
+ *     │       └── ServerError            5xx  a fault there
+ *     │           └── UnavailableError   503  the data cannot be read just now
+ *     └── ExportError                    an export did not become a file
+ *         ├── ExportFailedError          it failed there
+ *         └── ExportTimeoutError         it was not ready in time
  *
  * A request that its caller aborts is rejected with the signal's own reason, as with `fetch`. Arguments that
  * no request can be made of are a `TypeError`.
@@ -125,35 +127,50 @@ export class RateLimitError extends APIStatusError {
   override readonly name: string = 'RateLimitError';
 }
 
-/** The server has a fault, or cannot read its stores just now. */
-export class InternalServerError extends APIStatusError {
-  override readonly name: string = 'InternalServerError';
+/** The server has a fault: tell its operator the `requestId`. */
+export class ServerError extends APIStatusError {
+  override readonly name: string = 'ServerError';
+}
+
+/** The data cannot be read just now. */
+export class UnavailableError extends ServerError {
+  override readonly name: string = 'UnavailableError';
+}
+
+/** An export did not become a file. */
+export class ExportError extends VideoCloudError {
+  override readonly name: string = 'ExportError';
+  /** The export as it stood last. */
+  readonly export: Export;
+
+  constructor(message: string, found: Export) {
+    super(message);
+    this.export = found;
+  }
 }
 
 /** The server could not make the file; `export.error` has its reason. */
-export class ExportFailedError extends VideoCloudError {
+export class ExportFailedError extends ExportError {
   override readonly name: string = 'ExportFailedError';
-  /** The export, with status `failed`. */
-  readonly export: Export;
 
   constructor(failed: Export) {
-    super(`Export ${failed.exportId} failed: ${failed.error?.message ?? 'the server gives no reason'}`);
-    this.export = failed;
+    super(
+      `Export ${failed.exportId} failed: ${failed.error?.message ?? 'the server gives no reason'}`,
+      failed,
+    );
   }
 }
 
 /** The file was not ready in time. The server goes on making it: wait for it again. */
-export class ExportTimeoutError extends VideoCloudError {
+export class ExportTimeoutError extends ExportError {
   override readonly name: string = 'ExportTimeoutError';
-  /** The export as it stood last. */
-  readonly export: Export;
 
   constructor(unfinished: Export, milliseconds: number) {
     super(
       `Export ${unfinished.exportId} is still ${unfinished.status} after ${milliseconds / 1000} s. ` +
         'The server goes on: wait for it again, or give it a longer waitTimeout.',
+      unfinished,
     );
-    this.export = unfinished;
   }
 }
 
@@ -165,10 +182,11 @@ const BY_STATUS: Readonly<Record<number, typeof APIStatusError>> = {
   409: ConflictError,
   410: GoneError,
   429: RateLimitError,
+  503: UnavailableError,
 };
 
 /** Make the error of the class that belongs to a status. */
 export function statusError(message: string, refusal: Refusal): APIStatusError {
-  const Kind = BY_STATUS[refusal.status] ?? (refusal.status >= 500 ? InternalServerError : APIStatusError);
+  const Kind = BY_STATUS[refusal.status] ?? (refusal.status >= 500 ? ServerError : APIStatusError);
   return new Kind(message, refusal);
 }

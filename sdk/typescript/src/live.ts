@@ -12,7 +12,7 @@ const IDLE = 30_000;
  * Yield the answers of a stream, for ever.
  *
  * The first connection is tried as often as any request, and its failure is thrown. After that, what may pass
- * is got over with growing pauses, however long it takes, and told to `onInterruption`; what will not pass is
+ * is got over with growing pauses, `maxReconnects` times in a row at most, and told to `onInterruption`; what will not pass is
  * thrown: a key that was revoked, a video that is gone.
  */
 export async function* liveAnswers<Data>(
@@ -20,7 +20,8 @@ export async function* liveAnswers<Data>(
   address: string,
   options: LiveOptions,
 ): AsyncGenerator<Answer<Data>, void, undefined> {
-  const { signal, timeout, idleTimeout = IDLE, onInterruption } = options;
+  const { signal, timeout, idleTimeout = IDLE, maxReconnects = Number.POSITIVE_INFINITY } = options;
+  const { onInterruption } = options;
   const request = { address, signal, timeout, headers: { accept: 'text/event-stream' } };
   let { maxRetries } = options;
   let connected = false;
@@ -41,7 +42,7 @@ export async function* liveAnswers<Data>(
       if (signal?.aborted) throw signal.reason;
       if (!connected || !isTransient(error)) throw error;
       onInterruption?.(error as Error);
-      await transport.beforeNext(error, tried, Number.POSITIVE_INFINITY, signal);
+      await transport.beforeNext(error, tried, maxReconnects, signal);
     }
   }
 }

@@ -105,6 +105,8 @@ export interface DownloadOptions extends WaitOptions {
 export interface LiveOptions extends RequestOptions {
   /** A stream that is silent for so many milliseconds is dropped and opened anew; 30 s without it. */
   idleTimeout?: number | undefined;
+  /** How often in a row to open a broken stream anew; without it for ever. */
+  maxReconnects?: number | undefined;
   /** Told of everything that keeps answers from coming, and is being got over. */
   onInterruption?: ((error: Error) => void) | undefined;
 }

@@ -4,8 +4,8 @@ import {
   APIConnectionError,
   APIResponseError,
   APITimeoutError,
-  InternalServerError,
   NotFoundError,
+  UnavailableError,
 } from '../src/index.js';
 import { asking, drop, error, META, type Reply, serve, thrown } from './support/server.js';
 
@@ -71,7 +71,7 @@ test('a stream that breaks or ends is opened anew, and says so', async () => {
   expect(interruptions.map((each) => each.constructor)).toEqual([
     APIConnectionError,
     APIConnectionError,
-    InternalServerError,
+    UnavailableError,
     APIConnectionError,
   ]);
   expect(waits).toEqual([500, 1000, 2000, 500]);
@@ -83,6 +83,18 @@ test('it is tried for ever once it was open', async () => {
   expect(await first(2, analytics.live())).toHaveLength(2);
   expect(waits).toHaveLength(21);
   expect(Math.max(...waits)).toBe(8000);
+});
+
+test('a number of reconnects in a row can be set, and is counted anew after each answer', async () => {
+  const server = await serve(stream([viewers(1)], cut), drop, stream([viewers(2)], cut), drop);
+  const { analytics } = asking(server.url);
+  const seen: number[] = [];
+  const reading = (async () => {
+    for await (const now of analytics.live({ maxReconnects: 2 })) seen.push(now.concurrentViewers);
+  })();
+  expect(await thrown(reading)).toBeInstanceOf(APIConnectionError);
+  expect(seen).toEqual([1, 2]);
+  expect(server.asked).toHaveLength(5);
 });
 
 test('a stream that never opened is an error after the usual tries', async () => {
@@ -104,20 +116,21 @@ test('a silent stream is dropped and opened anew', async () => {
 
 test('who thinks long about an answer is not taken for a silent stream', async () => {
   const server = await serve(
-    stream([viewers(1), viewers(2)], (response) => {
-      setTimeout(() => response.write(viewers(3)), 150);
+    stream([viewers(1)], (response) => {
+      setTimeout(() => response.write(viewers(2)), 50);
+      setTimeout(() => response.write(viewers(3)), 100);
     }),
   );
   const interruptions: Error[] = [];
   const { analytics } = asking(server.url);
   const seen: number[] = [];
   for await (const now of analytics.live({
-    idleTimeout: 100,
+    idleTimeout: 300,
     onInterruption: (e) => interruptions.push(e),
   })) {
     seen.push(now.concurrentViewers);
     if (seen.length === 3) break;
-    await new Promise((thought) => setTimeout(thought, 130));
+    await new Promise((thought) => setTimeout(thought, 450));
   }
   expect(seen).toEqual([1, 2, 3]);
   expect(interruptions).toEqual([]);

@@ -65,8 +65,8 @@ const CALLS: Record<string, Call[]> = {
       return analytics.download({ exportId: 'a b', status: 'completed', downloadUrl } as Export).text();
     },
   ],
-  healthz: [(client) => client.health()],
-  readyz: [(client) => client.readiness()],
+  healthz: [(client) => client.getHealth()],
+  readyz: [(client) => client.getReadiness()],
 };
 
 /** Return the answer that the document has as an example, or one of the least that is one. */

@@ -7,8 +7,8 @@ import {
   APITimeoutError,
   AuthenticationError,
   BadRequestError,
-  InternalServerError,
   RateLimitError,
+  UnavailableError,
   VideoCloud,
 } from '../src/index.js';
 import { asking, data, drop, error, json, META, serve, silence, thrown } from './support/server.js';
@@ -114,7 +114,7 @@ test('503 is tried again, and then an error', async () => {
   const server = await serve(error(503, 'ANALYTICS_DATA_UNAVAILABLE', 'Not now.', { 'retry-after': '2' }));
   const { analytics, waits } = asking(server.url);
   const found = await thrown(analytics.getSystemHealth());
-  expect(found).toBeInstanceOf(InternalServerError);
+  expect(found).toBeInstanceOf(UnavailableError);
   expect((found as Error).message).toBe('503 ANALYTICS_DATA_UNAVAILABLE: Not now. (request 5f1c9e0a)');
   expect(waits).toEqual([2000, 2000]);
 });
@@ -250,7 +250,7 @@ test('a store that is away is an answer of readiness, not an error', async () =>
     json(503, { status: 'unavailable', stores: { redis: false, clickhouse: false } }),
   );
   const client = new VideoCloud({ baseUrl: server.url, apiKey: 'k' });
-  expect(await client.readiness()).toEqual({
+  expect(await client.getReadiness()).toEqual({
     status: 'unavailable',
     stores: { redis: false, clickhouse: false },
   });
