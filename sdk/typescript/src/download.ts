@@ -1,0 +1,131 @@
+/** The file of an export: streamed, and taken up where it broke off. */
+
+import { APIConnectionError } from './errors.js';
+import { fileSystem } from './runtime.js';
+import type { Transport } from './transport.js';
+import type { DownloadOptions, Export } from './types.js';
+
+const IDLE = 60_000;
+
+/**
+ * The file of an export. Nothing is asked for until it is read; read it once, in one of these ways.
+ *
+ * A connection that breaks in the middle is taken up from there. Reading throws what asking the API throws,
+ * and ExportFailedError or ExportTimeoutError when there is no file to read.
+ */
+export class Download implements AsyncIterable<Uint8Array> {
+  readonly #transport: Transport;
+  readonly #ready: () => Promise<Export>;
+  readonly #options: DownloadOptions;
+  #type = '';
+
+  /** `ready` waits for the export and returns it when there is a file. */
+  constructor(transport: Transport, ready: () => Promise<Export>, options: DownloadOptions) {
+    this.#transport = transport;
+    this.#ready = ready;
+    this.#options = options;
+  }
+
+  /** Yield the file piece by piece. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array, void, undefined> {
+    const { signal, timeout, maxRetries, onProgress } = this.#options;
+    const { downloadUrl: address } = await this.#ready();
+    const request = { address, signal, timeout, maxRetries };
+    const idle = timeout ?? IDLE;
+    let { response, chunks } = await this.#transport.open(request, idle);
+    this.#type = response.headers.get('content-type') ?? '';
+    const tag = response.headers.get('etag');
+    const total = sizeOf(response);
+    let received = 0;
+    for (let tried = 0; ; tried += 1) {
+      try {
+        for await (const chunk of chunks) {
+          received += chunk.byteLength;
+          tried = 0;
+          onProgress?.(received, total);
+          yield chunk;
+        }
+        if (total === null || received === total) return;
+        throw new APIConnectionError(`The file ended after ${received} of ${total} bytes: ${address}`);
+      } catch (error) {
+        if (signal?.aborted) throw signal.reason;
+        if (total === null || tag === null) throw error;
+        await this.#transport.beforeNext(error, tried, this.#transport.retries(request), signal);
+      }
+      const rest = { range: `bytes=${received}-`, 'if-range': tag };
+      ({ response, chunks } = await this.#transport.open({ ...request, headers: rest }, idle));
+      if (response.status !== 206) {
+        await chunks.return();
+        throw new APIConnectionError(`The connection broke, and the file is another one by now: ${address}`);
+      }
+    }
+  }
+
+  /** Return the file as a stream, for a `Response` or `pipeTo`. */
+  stream(): ReadableStream<Uint8Array> {
+    const chunks = this[Symbol.asyncIterator]();
+    return new ReadableStream<Uint8Array>(
+      {
+        async pull(controller) {
+          const { done, value } = await chunks.next();
+          if (done) controller.close();
+          else controller.enqueue(value);
+        },
+        async cancel() {
+          await chunks.return();
+        },
+      },
+      { highWaterMark: 0 },
+    );
+  }
+
+  /** Return the whole file with its type. */
+  async blob(): Promise<Blob> {
+    const parts: Uint8Array[] = [];
+    for await (const chunk of this) parts.push(chunk);
+    return new Blob(parts as Uint8Array<ArrayBuffer>[], { type: this.#type });
+  }
+
+  /** Return the whole file as bytes, as a Parquet reader wants them. */
+  async bytes(): Promise<Uint8Array> {
+    return new Uint8Array(await (await this.blob()).arrayBuffer());
+  }
+
+  /** Return the whole file as text. */
+  async text(): Promise<string> {
+    return await (await this.blob()).text();
+  }
+
+  /**
+   * Write the file to a path, in Node, and return its size in bytes.
+   *
+   * It has another name until it is whole, so that there is never half a file under its own.
+   */
+  async saveTo(path: string | URL): Promise<number> {
+    const files = fileSystem();
+    const unfinished = path instanceof URL ? new URL(`${path.href}.part`) : `${path}.part`;
+    let size = 0;
+    try {
+      const file = await files.open(unfinished, 'w');
+      try {
+        for await (const chunk of this) {
+          await file.writeFile(chunk);
+          size += chunk.byteLength;
+        }
+      } finally {
+        await file.close();
+      }
+      await files.rename(unfinished, path);
+    } catch (error) {
+      await files.rm(unfinished, { force: true });
+      throw error;
+    }
+    return size;
+  }
+}
+
+/** Return how many bytes will come; null when that is not told, or they come compressed. */
+function sizeOf(response: Response): number | null {
+  const length = response.headers.get('content-length');
+  return length === null || response.headers.has('content-encoding') ? null : Number(length);
+}

@@ -1,0 +1,68 @@
+/** Live answers without an end: a stream that is opened anew whenever it breaks. */
+
+import { APIConnectionError, APIResponseError, type APIStatusError, statusError } from './errors.js';
+import { isTransient } from './retries.js';
+import { EventReader, type ServerEvent } from './sse.js';
+import { type Chunks, parsed, refusal, type Transport } from './transport.js';
+import type { Answer, LiveOptions } from './types.js';
+
+const IDLE = 30_000;
+
+/**
+ * Yield the answers of a stream, for ever.
+ *
+ * The first connection is tried as often as any request, and its failure is thrown. After that, what may pass
+ * is got over with growing pauses, `maxReconnects` times in a row at most, and told to `onInterruption`; what will not pass is
+ * thrown: a key that was revoked, a video that is gone.
+ */
+export async function* liveAnswers<Data>(
+  transport: Transport,
+  address: string,
+  options: LiveOptions,
+): AsyncGenerator<Answer<Data>, void, undefined> {
+  const { signal, timeout, idleTimeout = IDLE, maxReconnects = Number.POSITIVE_INFINITY } = options;
+  const { onInterruption } = options;
+  const request = { address, signal, timeout, headers: { accept: 'text/event-stream' } };
+  let { maxRetries } = options;
+  let connected = false;
+  for (let tried = 0; ; tried += 1) {
+    try {
+      const { response, chunks } = await transport.open({ ...request, maxRetries }, idleTimeout);
+      connected = true;
+      // From here on this loop tries again by itself.
+      maxRetries = 0;
+      for await (const { event, data } of events(chunks)) {
+        if (event === 'error') onInterruption?.(told(data));
+        if (event !== 'live') continue;
+        tried = 0;
+        yield read<Data>(data, response.status);
+      }
+      throw new APIConnectionError(`The server ended the stream ${address}.`);
+    } catch (error) {
+      if (signal?.aborted) throw signal.reason;
+      if (!connected || !isTransient(error)) throw error;
+      onInterruption?.(error as Error);
+      await transport.beforeNext(error, tried, maxReconnects, signal);
+    }
+  }
+}
+
+async function* events(chunks: Chunks): AsyncGenerator<ServerEvent, void, undefined> {
+  const reader = new EventReader();
+  const decoder = new TextDecoder();
+  for await (const chunk of chunks) yield* reader.read(decoder.decode(chunk, { stream: true }));
+}
+
+function read<Data>(text: string, status: number): Answer<Data> {
+  const { data, meta } = (parsed(text) ?? {}) as { data?: Data; meta?: Answer<Data>['meta'] };
+  if (data === undefined || meta === undefined) {
+    throw new APIResponseError(`This is not a live answer: ${text.slice(0, 80)}`, status);
+  }
+  return { ...data, meta };
+}
+
+/** Read an error that came in the stream: the server goes on, so it is told and not thrown. */
+function told(text: string): APIStatusError {
+  const { code, message, details } = refusal(parsed(text));
+  return statusError(message, { status: 503, code, details, requestId: undefined, retryAfter: undefined });
+}

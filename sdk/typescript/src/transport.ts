@@ -1,0 +1,241 @@
+/** One request to the API: with a key, in time, tried again when that may help, answered or an error. */
+
+import { version } from '../package.json' with { type: 'json' };
+import {
+  APIConnectionError,
+  APIError,
+  APIResponseError,
+  type APIStatusError,
+  statusError,
+} from './errors.js';
+import { Patience, type sleep } from './patience.js';
+import { pause, retryAfter } from './retries.js';
+import { introduction } from './runtime.js';
+import type { RequestOptions } from './types.js';
+
+/** What a client gives to its transport. */
+export interface TransportSettings {
+  baseUrl: string;
+  apiKey: string | undefined;
+  timeout: number;
+  maxRetries: number;
+  headers: Readonly<Record<string, string>>;
+  fetch: typeof fetch;
+  /** Wait so many milliseconds, and throw the signal's reason when it is aborted. */
+  sleep: typeof sleep;
+  /** A number in [0, 1). */
+  random: () => number;
+}
+
+/** One request. `address` is what follows the base, or whole: then the key is not sent along. */
+export interface Request extends RequestOptions {
+  method?: 'GET' | 'POST';
+  address: string;
+  body?: unknown;
+  headers?: Readonly<Record<string, string>>;
+}
+
+/** The pieces of a body, as they come. */
+export type Chunks = AsyncGenerator<Uint8Array, void, undefined>;
+
+/** A stream that has begun. */
+export interface Opened {
+  response: Response;
+  chunks: Chunks;
+}
+
+/** Reads what is wanted of a good answer, and cancels the patience unless more is to be read. */
+type Take<Result> = (response: Response, patience: Patience) => Promise<Result>;
+
+/** Sends requests. */
+export class Transport {
+  readonly #settings: TransportSettings;
+
+  constructor(settings: TransportSettings) {
+    this.#settings = settings;
+  }
+
+  /** Return the JSON of a good answer. `isOne` says whether it is one of this API. */
+  async json(
+    request: Request,
+    isOne: (found: unknown) => boolean,
+    alsoGood: number[] = [],
+  ): Promise<unknown> {
+    const { method = 'GET' } = request;
+    return await this.#try(
+      { ...request, headers: { accept: 'application/json', ...request.headers } },
+      async (response, patience) => {
+        const text = await response.text();
+        patience.cancel();
+        const found = parsed(text);
+        if (isOne(found)) return found;
+        throw new APIResponseError(
+          `${method} ${this.#url(request.address)} answered ${response.status} with something that is not ` +
+            'of this API: check baseUrl, and what is between.',
+          response.status,
+        );
+      },
+      alsoGood,
+    );
+  }
+
+  /**
+   * Open a stream: return as soon as the answer begins. Until `chunks` has ended, the connection stays open.
+   *
+   * `chunks` throws APITimeoutError when nothing comes for `idle` milliseconds while it is waited for; how long
+   * each piece is thought about does not count.
+   */
+  async open(request: Request, idle: number): Promise<Opened> {
+    return await this.#try(request, async (response, patience) => {
+      patience.rest();
+      return { response, chunks: this.#chunks(response, patience, request.address, idle) };
+    });
+  }
+
+  /**
+   * Wait before the next try of something that failed, as `pause` tells.
+   *
+   * Throws the error when there is no next try, and the signal's reason when it is aborted.
+   */
+  async beforeNext(
+    error: unknown,
+    tried: number,
+    most: number,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    if (signal?.aborted) throw signal.reason;
+    const milliseconds = pause(error, tried, most, this.#settings.random);
+    if (milliseconds === undefined) throw error;
+    await this.#settings.sleep(milliseconds, signal);
+  }
+
+  /** How often to try again. */
+  retries(options: RequestOptions): number {
+    return options.maxRetries ?? this.#settings.maxRetries;
+  }
+
+  async #try<Result>(request: Request, take: Take<Result>, alsoGood: number[] = []): Promise<Result> {
+    const most = this.retries(request);
+    for (let tried = 0; ; tried += 1) {
+      try {
+        return await this.#once(request, take, alsoGood);
+      } catch (error) {
+        await this.beforeNext(error, tried, most, request.signal);
+      }
+    }
+  }
+
+  async #once<Result>(request: Request, take: Take<Result>, alsoGood: number[]): Promise<Result> {
+    const { method = 'GET', address, signal } = request;
+    const url = this.#url(address);
+    const patience = new Patience(request.timeout ?? this.#settings.timeout, signal, `${method} ${url}`);
+    try {
+      const response = await this.#settings.fetch(url, {
+        method,
+        headers: this.#headers(request),
+        signal: patience.signal,
+        ...(request.body === undefined ? {} : { body: JSON.stringify(request.body) }),
+      });
+      if (!response.ok && !alsoGood.includes(response.status)) throw await this.#refused(response);
+      return await take(response, patience);
+    } catch (error) {
+      patience.cancel();
+      throw this.#explained(error, address, patience);
+    }
+  }
+
+  async *#chunks(response: Response, patience: Patience, address: string, idle: number): Chunks {
+    const reader = response.body?.getReader();
+    try {
+      while (reader) {
+        patience.restart(idle);
+        const { done, value } = await reader.read();
+        patience.rest();
+        if (done) return;
+        yield value;
+      }
+    } catch (error) {
+      throw this.#explained(error, address, patience);
+    } finally {
+      patience.cancel();
+    }
+  }
+
+  /** Tell a fault of a connection as an error of ours; one of ours is told as it is. */
+  #explained(error: unknown, address: string, patience: Patience): APIError {
+    // Runtimes differ in what they reject with when a signal is aborted.
+    const cause = patience.reason ?? error;
+    if (cause instanceof APIError) return cause;
+    return new APIConnectionError(`No answer from ${this.#url(address)}: ${words(cause)}`, { cause });
+  }
+
+  #url(address: string): string {
+    return address.startsWith('/') ? this.#settings.baseUrl + address : address;
+  }
+
+  #headers(request: Request): Record<string, string> {
+    const { apiKey } = this.#settings;
+    const ours = request.address.startsWith('/');
+    return {
+      ...introduction(version),
+      ...(ours ? this.#settings.headers : {}),
+      ...(ours && apiKey !== undefined ? { authorization: `Bearer ${apiKey}` } : {}),
+      ...(request.body === undefined ? {} : { 'content-type': 'application/json' }),
+      ...request.headers,
+    };
+  }
+
+  async #refused(response: Response): Promise<APIStatusError> {
+    const text = await response.text().catch(() => '');
+    const { status, headers } = response;
+    const error = refusal(parsed(text));
+    const { requestId, ...details } = error.details;
+    const message =
+      status === 401 ? this.#unauthorized() : error.message || response.statusText || 'no reason given';
+    return statusError(message, {
+      status,
+      code: error.code,
+      details,
+      requestId: typeof requestId === 'string' ? requestId : (headers.get('x-request-id') ?? undefined),
+      retryAfter: retryAfter(headers.get('retry-after'), Date.now()),
+    });
+  }
+
+  #unauthorized(): string {
+    const { apiKey, baseUrl } = this.#settings;
+    return apiKey === undefined
+      ? `${baseUrl} needs an API key: set VIDEOCLOUD_API_KEY, or pass apiKey.`
+      : `${baseUrl} does not know this API key: check VIDEOCLOUD_API_KEY or apiKey.`;
+  }
+}
+
+/** Read JSON; undefined when it is none. */
+export function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Read the body of an error; what is not one of this API has neither code nor message. */
+export function refusal(body: unknown): {
+  code: string | undefined;
+  message: string;
+  details: Record<string, unknown>;
+} {
+  const { error } = (body ?? {}) as { error?: { code?: unknown; message?: unknown; details?: unknown } };
+  const { code, message, details } = error ?? {};
+  return {
+    code: typeof code === 'string' ? code : undefined,
+    message: typeof message === 'string' ? message : '',
+    details: typeof details === 'object' && details !== null ? { ...details } : {},
+  };
+}
+
+/** Find the words for a fault: runtimes wrap what happened into "fetch failed". */
+function words(error: unknown): string {
+  const { cause } = error as { cause?: unknown };
+  const inner = cause instanceof AggregateError ? cause.errors[0] : cause;
+  return inner instanceof Error ? inner.message : error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,55 @@
+/** The programs of README.md: each compiles, and does what the text around it says. */
+
+import { readFile } from 'node:fs/promises';
+import { describe, expect, inject, test } from 'vitest';
+import { runTypeScript } from './support/run.js';
+import { environment, named, PEOPLE, VIEWS } from './support/world.js';
+
+const README = await readFile(new URL('../README.md', import.meta.url), 'utf8');
+
+/** Programs by the heading under which they stand, and what they print. */
+const PRINTED: [string, RegExp][] = [
+  ['@videocloud/sdk', new RegExp(`^${VIEWS} views by ${PEOPLE} people\ncompleted: [01]`)],
+  [
+    'Questions',
+    new RegExp(`^${PEOPLE} \\{ unknown: ${PEOPLE} \\}\nas of 20\\S+Z, and the window is not over\n$`),
+  ],
+  ['Windows and time zones', new RegExp(`^${VIEWS} views in seven days of Kolkata\n(20\\S+Z \\d+\n){6,7}$`)],
+  ['Live', /^\d+ watching\n/],
+  ['Exports', /(^|\n)(\d+) of \2\nvideos.csv has \2 bytes\n$/],
+  ['Exports', /^\d rows, to be had until 20\S+Z\n(20\d\d-\d\d-\d\d\n)+$/],
+  ['Errors', /^ANALYTICS_DATA_UNAVAILABLE \w+\n$/],
+  ['Retries and time-outs', /^(null|[01].*)\n$/],
+  ['Browsers', /^listening\n$/],
+];
+
+const programs = README.split(/^#+ /m).flatMap((section) =>
+  [...section.matchAll(/^```ts\n(.*?)^```/gms)].map(([, source = '']) => ({
+    heading: section.split('\n')[0] ?? '',
+    source,
+  })),
+);
+
+test('every program of the README is known here', () => {
+  expect(programs.map(({ heading }) => heading)).toEqual(PRINTED.map(([heading]) => heading));
+});
+
+test('the tree of errors is that of the code', async () => {
+  const code = await readFile(new URL('../src/errors.ts', import.meta.url), 'utf8');
+  const names = (text: string): string[] => [...text.matchAll(/[├└]── (\w+)/g)].map(([, name = '']) => name);
+  expect(names(README)).toEqual(names(code));
+  const classes = [...code.matchAll(/^export class (\w+)/gm)].map(([, name = '']) => name);
+  expect(['VideoCloudError', ...names(README)].sort()).toEqual(classes.sort());
+});
+
+describe.skipIf(inject('api') === null)(named('run against the API'), () => {
+  test.concurrent.each(programs.map((program, number) => ({ ...program, number })))(
+    'the program $number, under $heading',
+    async ({ source, number }) => {
+      const found = await runTypeScript(source, `readme-${number}`, inject('project'), environment());
+      expect(found.errors).toBe('');
+      expect(found.output).toMatch(PRINTED[number]?.[1] as RegExp);
+      expect(found.code).toBe(0);
+    },
+  );
+});

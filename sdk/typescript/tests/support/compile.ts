@@ -1,0 +1,38 @@
+/** The compiler, as a user has it: strict, and with everything checked that the package declares. */
+
+import { join } from 'node:path';
+import ts from 'typescript';
+
+/** Return what the compiler says of these files of a project, as `name:line: text`, sorted. */
+export function compile(
+  files: Record<string, string>,
+  project: string,
+  options: ts.CompilerOptions,
+): string[] {
+  const settings: ts.CompilerOptions = {
+    strict: true,
+    noEmit: true,
+    target: ts.ScriptTarget.ES2022,
+    types: [],
+    // Those of TypeScript itself only: the package's are checked.
+    skipDefaultLibCheck: true,
+    ...options,
+  };
+  const host = ts.createCompilerHost(settings);
+  const { getSourceFile, fileExists, readFile } = host;
+  const sources = new Map(Object.entries(files).map(([name, text]) => [join(project, name), text]));
+  host.getSourceFile = (name, language) => {
+    const text = sources.get(name);
+    return text === undefined ? getSourceFile(name, language) : ts.createSourceFile(name, text, language);
+  };
+  host.fileExists = (name) => sources.has(name) || fileExists(name);
+  host.readFile = (name) => sources.get(name) ?? readFile(name);
+  host.getCurrentDirectory = () => project;
+  const program = ts.createProgram([...sources.keys()], settings, host);
+  const found = ts.getPreEmitDiagnostics(program).map(({ file, start, messageText }) => {
+    const line = file && start !== undefined ? file.getLineAndCharacterOfPosition(start).line + 1 : 0;
+    const name = file?.fileName.slice(project.length + 1) ?? '';
+    return `${name}:${line}: ${ts.flattenDiagnosticMessageText(messageText, '\n')}`;
+  });
+  return found.sort();
+}

@@ -1,0 +1,48 @@
+/** Programs of a user, in the project in which the package is installed. */
+
+import { spawn } from 'node:child_process';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { transformSync } from 'rolldown/utils';
+
+export interface Outcome {
+  code: number | null;
+  output: string;
+  errors: string;
+}
+
+/**
+ * Run a program with Node until it ends; one that listens to SIGINT gets it after its first lines.
+ *
+ * The environment has nothing but what is given, and the path.
+ */
+export async function node(
+  file: string,
+  cwd: string,
+  env: Record<string, string> = {},
+  interrupt = false,
+): Promise<Outcome> {
+  const child = spawn(process.execPath, [file], { cwd, env: { PATH: process.env.PATH, ...env } });
+  const found: Outcome = { code: null, output: '', errors: '' };
+  child.stdout.on('data', (piece) => {
+    found.output += piece;
+    if (interrupt) child.kill('SIGINT');
+  });
+  child.stderr.on('data', (piece) => {
+    found.errors += piece;
+  });
+  found.code = await new Promise((ended) => child.on('close', ended));
+  return found;
+}
+
+/** Write a TypeScript program as JavaScript into the project, checked by nobody, and run it. */
+export async function runTypeScript(
+  source: string,
+  name: string,
+  project: string,
+  env: Record<string, string>,
+): Promise<Outcome> {
+  const { code } = transformSync(`${name}.ts`, source);
+  await writeFile(join(project, `${name}.mjs`), code);
+  return await node(`${name}.mjs`, project, env, source.includes('SIGINT'));
+}
