@@ -20,6 +20,8 @@ from rich.progress import Progress
 
 from bench.events import playback
 from deploy.embedded import servers
+from deploy.embedded.kafka import jars
+from deploy.embedded.kafka.nodes import nodes
 from deploy.embedded.ports import free_port
 from deploy.embedded.process import Child
 from sinks.clickhouse.migrator import migrate
@@ -29,6 +31,10 @@ from streams.topics import create_topics
 PARTITIONS = 4
 #: Views under way in the log at any time are this times ten: a heartbeat comes every ten seconds.
 LOG_RATE = 5_000.0
+
+
+#: A temporary folder may be in memory, where a file costs nothing, or where it costs ten times as much.
+_FOLDERS = Path(".run")
 
 
 @dataclass
@@ -52,12 +58,16 @@ def cpu_seconds(pid: int) -> float:
 
 
 @contextmanager
-def stack() -> Iterator[Stack]:
-    """Start broker, Redis and ClickHouse stand-ins in a folder of their own, migrated, with topics."""
-    with TemporaryDirectory(prefix="vca-bench-") as name:
-        folder = Path(name)
+def stack(*, kafka: bool = False) -> Iterator[Stack]:
+    """Start broker, Redis and ClickHouse stand-ins in a folder of their own, migrated, with topics.
+
+    With `kafka`, the broker is Apache Kafka. The folder is below `.run`, on the disk that `make up` uses.
+    """
+    _FOLDERS.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix="bench-", dir=_FOLDERS) as name:
+        folder = Path(name).resolve()
         wanted = {
-            "broker": servers.broker(free_port()),
+            "broker": _kafka(folder) if kafka else servers.broker(free_port()),
             "redis": servers.redis(free_port(), folder / "redis"),
             "clickhouse": servers.clickhouse(free_port(), folder / "clickhouse"),
         }
@@ -81,6 +91,10 @@ def stack() -> Iterator[Stack]:
         finally:
             for child in reversed(list(children.values())):
                 child.stop(5.0)
+
+
+def _kafka(folder: Path) -> servers.Server:
+    return nodes(jars.fetch(), folder / "kafka", [(free_port(), free_port())])[0]
 
 
 async def fill(bootstrap: str, topic: str, count: int, *, title: str) -> None:

@@ -11,8 +11,8 @@ from bytewax.connectors.kafka import KafkaSource, KafkaSourceMessage
 from bytewax.dataflow import Dataflow
 from bytewax.outputs import DynamicSink, StatelessSinkPartition
 from bytewax.run import cli_main
-from meter import Meter  # type: ignore[import-not-found,unused-ignore]  # run as a script, beside it
-from work import ROWS, Work  # type: ignore[import-not-found,unused-ignore]
+from meter import Meter  # a script beside this one
+from work import ROWS, Work
 
 meter = Meter()
 

@@ -6,10 +6,10 @@ import json
 import os
 from typing import Any
 
-from meter import Meter  # type: ignore[import-not-found,unused-ignore]  # run as a script, beside it
+from meter import Meter  # a script beside this one
 from quixstreams import Application
 from quixstreams.sinks import BatchingSink, SinkBatch
-from work import ROWS, Work  # type: ignore[import-not-found,unused-ignore]
+from work import ROWS, Work
 
 meter = Meter()
 
