@@ -16,7 +16,7 @@ import structlog
 from sinks.base import Block, Ledger, LiveBatch, Partition
 from streams.batch import BatchFolder
 from streams.blocks import BlockWriter, Pace
-from streams.domain.aggregate import Live
+from streams.domain.aggregate import LIVE_MINUTES, Live
 from streams.domain.arrivals import SKEW_MS, Record
 from streams.domain.folding import Folder, Place
 from streams.domain.generations import MOST_AHEAD
@@ -27,8 +27,6 @@ from streams.work import Fetched, Limits, Stores
 
 log = structlog.get_logger(__name__)
 
-#: The live window is written for events this recent: the hour that is read, and as much again.
-LIVE_MINUTES: Final = 120
 #: How long giving up a partition may take to write what has gathered.
 _CLOSE_SECONDS: Final = 3.0
 

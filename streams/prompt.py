@@ -9,7 +9,7 @@ import faust
 from faust.tables.manager import TableManager
 
 
-class PromptTables(TableManager):  # type: ignore[misc]  # Faust is not typed here
+class PromptTables(TableManager):
     """Faust waits a second for tables to be declared before it subscribes; there are none."""
 
     async def sleep(self, n: Any, **_: Any) -> None:
@@ -17,7 +17,7 @@ class PromptTables(TableManager):  # type: ignore[misc]  # Faust is not typed he
         await asyncio.sleep(0)
 
 
-class PromptWorker(faust.Worker):  # type: ignore[misc]
+class PromptWorker(faust.Worker):
     """Faust waits up to two seconds after everything has stopped; what matters is durable by then."""
 
     def _gather_all(self) -> None:

@@ -24,6 +24,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from streams.domain.aggregate import WATCHING_SECONDS
+
 #: Partitions with live counters; members are tags without braces.
 LOGS: Final = "vc:logs"
 #: API keys, and when they were last used.
@@ -36,7 +38,7 @@ LIVE_SECONDS: Final = 2 * 3600
 #: A view counts as watching for this long after its newest event (DESIGN: concurrent viewers).
 WATCHING_MS: Final = 30_000
 #: Views leave the concurrent sets after this long without an event.
-WATCHING_KEPT_MS: Final = 120_000
+WATCHING_KEPT_MS: Final = WATCHING_SECONDS * 1000
 
 
 def tag(cluster: str, topic: str, partition: int) -> str:

@@ -12,10 +12,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from typing import Final
 
 from streams.domain.rows import PlaybackRow, UserRow
 
 type_to_measure = {"video.like": "likes", "video.comment": "comments", "video.share": "shares"}
+
+#: The live window is written for events this recent: the hour that is read, and as much again.
+LIVE_MINUTES: Final = 120
+#: A view without an event for this long is not being watched, whoever asks: it need not be written down.
+WATCHING_SECONDS: Final = 120
 
 #: (minute, video): minutes since the epoch.
 Cell = tuple[int, str]
@@ -56,22 +62,28 @@ def user_hash(user_id: str) -> int:
 
 
 def fold_playback(rows: Iterable[PlaybackRow], since: int, live: Live | None = None) -> Live:
-    """Fold playback rows into increments, leaving out minutes before `since` (minutes since the epoch)."""
+    """Fold playback rows into increments of the live window.
+
+    It begins with the minute `since` (since the epoch) and is `LIVE_MINUTES` long, so that now is at its end:
+    what occurred longer ago is left out, and so is who was watching more than `WATCHING_SECONDS` ago.
+    """
     live = Live() if live is None else live
     viewers, watching = live.viewers, live.watching
     horizon = since * 60
+    watched_since = (since + LIVE_MINUTES) * 60 - WATCHING_SECONDS
     # Lists by position while folding, named at the end: this loop is a fifth of a worker's time.
     watched: dict[Cell, list[int]] = {}
     started: dict[Cell, list[int]] = {}
     for row in rows:
         at, video = row.occurred_at, row.video_id
         if at >= horizon:
-            views = watching.get(video)
-            if views is None:
-                views = watching[video] = {}
-            seen = int(at * 1000 + 0.5)
-            if seen > views.get(row.view_id, 0):
-                views[row.view_id] = seen
+            if at >= watched_since:
+                views = watching.get(video)
+                if views is None:
+                    views = watching[video] = {}
+                seen = int(at * 1000 + 0.5)
+                if seen > views.get(row.view_id, 0):
+                    views[row.view_id] = seen
             if row.d_watched_ms or row.d_rebuffer_ms or row.d_rebuffers:
                 key = (int(at) // 60, video)
                 cell = watched.get(key)
