@@ -1,13 +1,7 @@
 /** Addresses of requests. Pure. */
 
 /** What a query parameter may be; undefined leaves it out. */
-export type QueryValue = string | number | boolean | Date | readonly string[] | undefined;
-
-/** Write a value as the API reads it: an instant in UTC, a list with commas. */
-function written(value: Exclude<QueryValue, undefined>): string {
-  if (value instanceof Date) return value.toISOString();
-  return Array.isArray(value) ? value.join(',') : String(value);
-}
+export type QueryValue = string | number | boolean | readonly string[] | undefined;
 
 /**
  * Fill the `{id}` of a path.
@@ -22,10 +16,10 @@ export function filled(path: string, id: string | undefined): string {
   return path.replace('{id}', encodeURIComponent(id));
 }
 
-/** Write a query, with its `?`; an empty text when there is nothing in it. */
+/** Write a query, with its `?` and its lists with commas; an empty text when there is nothing in it. */
 export function query(values: Readonly<Record<string, QueryValue>>): string {
   const pairs = Object.entries(values).flatMap(([name, value]) =>
-    value === undefined ? [] : [[name, written(value)] as [string, string]],
+    value === undefined ? [] : [[name, String(value)] as [string, string]],
   );
   return pairs.length === 0 ? '' : `?${new URLSearchParams(pairs)}`;
 }

@@ -159,10 +159,17 @@ function at(path: Path, id?: string): string {
   return filled(path, id);
 }
 
-/** Part what is asked from how it is asked. Names that nobody knows are the API's to refuse. */
+/**
+ * Part what is asked, with its instants written, from how it is asked. Names that nobody knows are the API's to
+ * refuse. Throws RangeError for a Date that is none.
+ */
 function split(options: RequestOptions): [Record<string, QueryValue>, RequestOptions] {
   const { signal, timeout, maxRetries, ...parameters } = options;
-  return [parameters, { signal, timeout, maxRetries }];
+  const written = Object.entries(parameters).map(([name, value]: [string, unknown]) => [
+    name,
+    value instanceof Date ? value.toISOString() : value,
+  ]);
+  return [Object.fromEntries(written), { signal, timeout, maxRetries }];
 }
 
 function isAnswer(found: unknown): boolean {

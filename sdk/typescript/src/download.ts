@@ -5,8 +5,6 @@ import { fileSystem } from './runtime.js';
 import type { Transport } from './transport.js';
 import type { DownloadOptions, Export } from './types.js';
 
-const IDLE = 60_000;
-
 /**
  * The file of an export. Nothing is asked for until it is read; read it once, in one of these ways.
  *
@@ -31,8 +29,7 @@ export class Download implements AsyncIterable<Uint8Array> {
     const { signal, timeout, maxRetries, onProgress } = this.#options;
     const { downloadUrl: address } = await this.#ready();
     const request = { address, signal, timeout, maxRetries };
-    const idle = timeout ?? IDLE;
-    let { response, chunks } = await this.#transport.open(request, idle);
+    let { response, chunks, close } = await this.#transport.open(request);
     this.#type = response.headers.get('content-type') ?? '';
     const tag = response.headers.get('etag');
     const total = sizeOf(response);
@@ -53,9 +50,9 @@ export class Download implements AsyncIterable<Uint8Array> {
         await this.#transport.beforeNext(error, tried, this.#transport.retries(request), signal);
       }
       const rest = { range: `bytes=${received}-`, 'if-range': tag };
-      ({ response, chunks } = await this.#transport.open({ ...request, headers: rest }, idle));
+      ({ response, chunks, close } = await this.#transport.open({ ...request, headers: rest }));
       if (response.status !== 206) {
-        await chunks.return();
+        close();
         throw new APIConnectionError(`The connection broke, and the file is another one by now: ${address}`);
       }
     }

@@ -1,7 +1,7 @@
 /** Client of the VideoCloud Analytics API. */
 
-export { Analytics } from './analytics.js';
+export type { Analytics } from './analytics.js';
 export { VideoCloud, type VideoCloudOptions } from './client.js';
-export { Download } from './download.js';
+export type { Download } from './download.js';
 export * from './errors.js';
 export type * from './types.js';

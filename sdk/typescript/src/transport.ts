@@ -38,10 +38,11 @@ export interface Request extends RequestOptions {
 /** The pieces of a body, as they come. */
 export type Chunks = AsyncGenerator<Uint8Array, void, undefined>;
 
-/** A stream that has begun. */
+/** A stream that has begun: its connection stays open until `chunks` has ended, or `close` is called. */
 export interface Opened {
   response: Response;
   chunks: Chunks;
+  close: () => void;
 }
 
 /** Reads what is wanted of a good answer, and cancels the patience unless more is to be read. */
@@ -80,15 +81,17 @@ export class Transport {
   }
 
   /**
-   * Open a stream: return as soon as the answer begins. Until `chunks` has ended, the connection stays open.
+   * Open a stream: return as soon as the answer begins.
    *
-   * `chunks` throws APITimeoutError when nothing comes for `idle` milliseconds while it is waited for; how long
-   * each piece is thought about does not count.
+   * Its chunks throw APITimeoutError when nothing comes for `idle` milliseconds while they are waited for; how
+   * long each of them is thought about does not count. Without `idle` it is the time-out of the request.
    */
-  async open(request: Request, idle: number): Promise<Opened> {
+  async open(request: Request, idle: number = this.#timeout(request)): Promise<Opened> {
     return await this.#try(request, async (response, patience) => {
       patience.rest();
-      return { response, chunks: this.#chunks(response, patience, request.address, idle) };
+      const chunks = this.#chunks(response, patience, request.address, idle);
+      // A generator that was never asked runs nothing when it is ended, so it cannot close by itself.
+      return { response, chunks, close: () => patience.cancel() };
     });
   }
 
@@ -128,7 +131,7 @@ export class Transport {
   async #once<Result>(request: Request, take: Take<Result>, alsoGood: number[]): Promise<Result> {
     const { method = 'GET', address, signal } = request;
     const url = this.#url(address);
-    const patience = new Patience(request.timeout ?? this.#settings.timeout, signal, `${method} ${url}`);
+    const patience = new Patience(this.#timeout(request), signal, `${method} ${url}`);
     try {
       const response = await this.#settings.fetch(url, {
         method,
@@ -167,6 +170,10 @@ export class Transport {
     const cause = patience.reason ?? error;
     if (cause instanceof APIError) return cause;
     return new APIConnectionError(`No answer from ${this.#url(address)}: ${words(cause)}`, { cause });
+  }
+
+  #timeout(request: Request): number {
+    return request.timeout ?? this.#settings.timeout;
   }
 
   #url(address: string): string {

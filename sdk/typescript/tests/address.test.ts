@@ -11,10 +11,9 @@ test.each(['', '.', '..', undefined])('no address can carry the id %j', (id) => 
   expect(() => filled('/analytics/videos/{id}', id)).toThrow(TypeError);
 });
 
-test('instants are written in UTC, lists with commas, and what is undefined is left out', () => {
-  const start = new Date('2024-03-24T01:00:00+05:30');
-  expect(query({ metrics: ['views', 'engagement'], start, timezone: 'Asia/Kolkata', end: undefined })).toBe(
-    '?metrics=views%2Cengagement&start=2024-03-23T19%3A30%3A00.000Z&timezone=Asia%2FKolkata',
+test('lists are written with commas, and what is undefined is left out', () => {
+  expect(query({ metrics: ['views', 'engagement'], timezone: 'Asia/Kolkata', end: undefined })).toBe(
+    '?metrics=views%2Cengagement&timezone=Asia%2FKolkata',
   );
   expect(query({ period: undefined })).toBe('');
 });

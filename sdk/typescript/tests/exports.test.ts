@@ -3,7 +3,7 @@ import type { ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
 import {
   APIConnectionError,
   type Export,
@@ -147,17 +147,19 @@ test('a connection that breaks is taken up where it broke off, and progress goes
 });
 
 test('a file that became another one is not joined to the old one', async () => {
-  const server = await serve(file({ cut: 70_000 }), file({ tag: '"2"' }));
+  const endless: Reply = (response) => response.writeHead(200, { etag: '"2"' }).write('another one');
+  const server = await serve(file({ cut: 70_000 }), endless);
   const found = await thrown(asking(server.url).analytics.download(completed(server)).text());
   expect(found).toBeInstanceOf(APIConnectionError);
   expect((found as Error).message).toContain('the file is another one by now');
+  await vi.waitFor(() => expect(server.left).toBe(2));
 });
 
-test('a broken connection that cannot be taken up is an error', async () => {
+test('a broken connection that cannot be taken up is an error at once', async () => {
   const server = await serve(file({ cut: 70_000, tag: '' }));
-  expect(await thrown(asking(server.url).analytics.download(completed(server)).text())).toBeInstanceOf(
-    APIConnectionError,
-  );
+  const found = await thrown(asking(server.url).analytics.download(completed(server)).text());
+  expect(found).toBeInstanceOf(APIConnectionError);
+  expect(server.asked).toHaveLength(1);
 });
 
 test('it is tried only so often when nothing more comes', async () => {

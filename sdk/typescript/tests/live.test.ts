@@ -108,7 +108,7 @@ test('a silent stream is dropped and opened anew', async () => {
   const server = await serve(stream([viewers(1)]), stream([viewers(2)]));
   const interruptions: Error[] = [];
   const { analytics } = asking(server.url);
-  const live = analytics.live({ idleTimeout: 50, onInterruption: (each) => interruptions.push(each) });
+  const live = analytics.live({ idleTimeout: 400, onInterruption: (each) => interruptions.push(each) });
   expect(await first(2, live)).toHaveLength(2);
   expect(interruptions).toHaveLength(1);
   expect(interruptions[0]).toBeInstanceOf(APITimeoutError);
@@ -180,9 +180,10 @@ test('an abort ends it with the reason of the signal, without an interruption', 
 
 test('a letter that is cut between two packets is whole', async () => {
   const bytes = Buffer.from(told('live', { data: { title: 'Größe 🎬' }, meta: META }));
+  const cutAt = bytes.indexOf('🎬') + 2;
   const server = await serve((response) => {
-    response.writeHead(200, { 'content-type': 'text/event-stream' });
-    for (const byte of bytes) response.write(Buffer.of(byte));
+    response.writeHead(200, { 'content-type': 'text/event-stream' }).write(bytes.subarray(0, cutAt));
+    setTimeout(() => response.write(bytes.subarray(cutAt)), 100);
   });
   const [found] = await first(1, asking(server.url).analytics.videoLive('v1'));
   expect(found?.title).toBe('Größe 🎬');

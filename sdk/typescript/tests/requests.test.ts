@@ -33,6 +33,20 @@ test('the key, the parameters and a name are sent', async () => {
   expect(asked?.headers['user-agent']).toMatch(/^videocloud-typescript\/\d+\.\d+\.\d+/);
 });
 
+test('instants are sent in UTC, and a Date that is none is refused', async () => {
+  const server = await serve(data({}));
+  const { analytics } = asking(server.url);
+  const end = '2024-03-25T00:00:00+05:30';
+  await analytics.getUsers({ start: new Date('2024-03-24T01:00:00+05:30'), end });
+  expect(server.asked[0]?.url).toBe(
+    '/analytics/users?start=2024-03-23T19%3A30%3A00.000Z&end=2024-03-25T00%3A00%3A00%2B05%3A30',
+  );
+  const start = new Date('yesterday');
+  expect(await thrown(analytics.getUsers({ start, end }))).toBeInstanceOf(RangeError);
+  expect(await thrown(analytics.export({ type: 'video', start, end }))).toBeInstanceOf(RangeError);
+  expect(server.asked).toHaveLength(1);
+});
+
 test('options of the request are not sent as parameters', async () => {
   const server = await serve(data({}));
   await asking(server.url).analytics.getUsers({
@@ -96,17 +110,26 @@ test('nobody at the address is an error that names it', async () => {
 
 test('silence is a time-out, tried again, and then the error of that name', async () => {
   const server = await serve(silence);
-  const found = await thrown(asking(server.url, { timeout: 40, maxRetries: 1 }).analytics.getLive());
+  const found = await thrown(asking(server.url, { timeout: 300, maxRetries: 1 }).analytics.getLive());
   expect(found).toBeInstanceOf(APITimeoutError);
-  expect((found as Error).message).toBe(`GET ${server.url}/analytics/live: nothing came for 0.04 s.`);
+  expect((found as Error).message).toBe(`GET ${server.url}/analytics/live: nothing came for 0.3 s.`);
   expect(server.asked).toHaveLength(2);
+});
+
+test('a time-out has its name also where fetch tells only of an abort', async () => {
+  const deaf: typeof fetch = async (_, { signal } = {}) =>
+    await new Promise((_answered, reject) => {
+      signal?.addEventListener('abort', () => reject(new DOMException('Aborted.', 'AbortError')));
+    });
+  const { analytics } = asking('http://a.example', { fetch: deaf, timeout: 20, maxRetries: 0 });
+  expect(await thrown(analytics.getLive())).toBeInstanceOf(APITimeoutError);
 });
 
 test('a body that does not come is a time-out too', async () => {
   const server = await serve((response) => {
     response.writeHead(200, { 'content-type': 'application/json' }).write('{');
   });
-  const found = await thrown(asking(server.url).analytics.getLive({ timeout: 40, maxRetries: 0 }));
+  const found = await thrown(asking(server.url).analytics.getLive({ timeout: 300, maxRetries: 0 }));
   expect(found).toBeInstanceOf(APITimeoutError);
 });
 
