@@ -22,7 +22,7 @@ from tests.sdk_python.clients import Kind, done, open_client
 from tests.sdk_python.sockets import Step, answer, hang_up, part, refusal, serving, silence
 
 CONTENT = os.urandom(300_000)
-NAMED = {"content_disposition": 'attachment; filename="exp_1.csv"', "etag": '"e1"'}
+NAMED: Any = {"content_disposition": 'attachment; filename="exp_1.csv"', "etag": '"e1"'}
 
 
 @pytest.fixture(autouse=True)
@@ -63,7 +63,7 @@ async def test_patience_has_an_end(kind: Kind) -> None:
 
 
 async def _download(kind: Kind, path: Path, *steps: Step, **more: Any) -> tuple[Path, Any]:
-    """Download an export whose file the steps serve; return its path and what was asked of the file's server."""
+    """Download an export whose file the steps serve; return its path and what they were asked."""
     with serving(*steps) as files, serving(export("completed", f"{files.url}/f?token=t")) as api:
         async with open_client(kind, base_url=api.url, api_key="vca_x") as client:
             return await done(client.analytics.download("exp_1", path, **more)), files.asked
@@ -95,7 +95,7 @@ async def test_in_a_folder_it_gets_the_name_that_the_api_gives(kind: Kind, tmp_p
 
 
 async def test_a_lost_connection_goes_on_where_it_was(kind: Kind, tmp_path: Path) -> None:
-    rest = {"content_range": f"bytes 200000-299999/{len(CONTENT)}"}
+    rest: Any = {"content_range": f"bytes 200000-299999/{len(CONTENT)}"}
     path, asked = await _download(
         kind,
         tmp_path,
