@@ -96,7 +96,7 @@ async def test_a_time_out_has_a_name(kind: Kind) -> None:
             began = time.monotonic()
             with pytest.raises(APITimeoutError) as caught:
                 await done(client.analytics.get_users())
-            assert time.monotonic() - began < 5
+            assert time.monotonic() - began < 20
         assert len(server.asked) == 3
         said = "GET /analytics/users got no answer within 0.1 s: allow more with timeout=."
         assert str(caught.value) == said

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, ClassVar, Final, Literal, ParamSpec, TypeVar
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from videocloud.errors import InvalidEventError
@@ -22,6 +22,8 @@ E = TypeVar("E")
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_MS: Final = 86_400_000
+#: The year 1973: a smaller number is one of seconds.
+_EARLIEST_MS: Final = 100_000_000_000
 #: The year 2100.
 _LATEST_MS: Final = 4_102_444_800_000
 
@@ -29,25 +31,27 @@ _LATEST_MS: Final = 4_102_444_800_000
 Channel = Literal["playback", "users", "systems", "catalog"]
 
 
-def instant_ms(value: int | datetime) -> int:
-    """Return an instant as epoch milliseconds; raise ValueError for one without a zone, or too far off."""
+def instant_ms(value: object) -> int:
+    """Return an instant as epoch milliseconds; raise ValueError for what is none."""
     if isinstance(value, datetime):
         if value.utcoffset() is None:
             raise ValueError("a datetime without a time zone is no instant: say datetime(..., tzinfo=UTC)")
         value = (value - _EPOCH) // timedelta(milliseconds=1)
-    if not 0 <= value <= _LATEST_MS:
-        raise ValueError("must be epoch milliseconds, from 1970 to 2100")
+    if type(value) is not int or not _EARLIEST_MS <= value <= _LATEST_MS:
+        raise ValueError("must be an aware datetime, or epoch milliseconds (not seconds) as an int")
     return value
 
 
 #: Epoch milliseconds or an aware datetime; held and sent as milliseconds.
-Instant = Annotated[int | AwareDatetime, AfterValidator(instant_ms)]
+Instant = Annotated[int | datetime, BeforeValidator(instant_ms)]
 EventId = Annotated[str, Field(min_length=1, max_length=64)]
 Identifier = Annotated[str, Field(min_length=1, max_length=128)]
 Label = Annotated[str, Field(max_length=64)]
 Text = Annotated[str, Field(max_length=1024)]
 Country = Annotated[str, Field(pattern=r"^[A-Za-z]{2}$")]
 Millis = Annotated[int, Field(ge=0, le=7 * _DAY_MS)]
+#: Of a whole content; of a JavaScript number.
+Length = Annotated[int, Field(ge=0, le=2**53)]
 DurationMs = Annotated[float, Field(ge=0, le=7 * _DAY_MS)]
 Count = Annotated[int, Field(ge=0, le=1_000_000)]
 Sequence = Annotated[int, Field(ge=0, le=2**31 - 1)]

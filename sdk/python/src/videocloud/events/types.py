@@ -17,6 +17,7 @@ from videocloud.events.model import (
     Instant,
     Kbps,
     Label,
+    Length,
     Load,
     Millis,
     Outgoing,
@@ -244,7 +245,7 @@ class CatalogEntry(Outgoing):
     video_id: Identifier
     title: Text
     """Shown in rankings."""
-    duration_ms: int | None = None
+    duration_ms: Length | None = None
     """Length of the content in milliseconds."""
     owner_id: Identifier | None = None
     published_at: Instant | None = None
