@@ -116,7 +116,7 @@ async def _ask_everything(client: Client) -> set[str]:
     await call("get_video", "vid_1", **WINDOW)
     await call("get_live")
     await call("get_video_live", "vid_1")
-    for name, args in (("live", ()), ("live_video", ("vid_1",))):
+    for name, args in (("live", ()), ("video_live", ("vid_1",))):
         stream = await call(name, *args)
         await following(stream)
         await done(stream.close())

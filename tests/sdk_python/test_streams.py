@@ -69,7 +69,7 @@ async def test_answers_carry_meta_and_the_stream_of_a_video_is_its_own(kind: Kin
     body = json.dumps({"success": True, "data": data, "meta": META})
     with serving(events(f"event: live\ndata: {body}\n\n", stay=True)) as server:
         async with open_client(kind, base_url=server.url) as client:
-            stream = client.analytics.live_video("v/1")
+            stream = client.analytics.video_live("v/1")
             answer = await following(stream)
             await done(stream.close())
     assert (answer.id, answer.title, answer.concurrent_viewers, answer.meta.source) == (

@@ -33,7 +33,14 @@ _LINK = re.compile(r"\]\(([^)\s]+)\)")
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 _SPAN = re.compile(r"`([^`\n]+)`")
 #: Set by the shell, by `vca up`, or for one run: no settings of a process.
-OTHER_VARIABLES = {"API_URL", "ARGS", "UPDATE_GOLDEN", "VCA_DEBUG"}
+OTHER_VARIABLES = {
+    "API_URL",
+    "ARGS",
+    "UPDATE_GOLDEN",
+    "VCA_DEBUG",
+    "VIDEOCLOUD_API_KEY",
+    "VIDEOCLOUD_BASE_URL",
+}
 
 
 def _without_code(text: str) -> str:

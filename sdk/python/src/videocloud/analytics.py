@@ -182,7 +182,7 @@ class Analytics(Resource[R]):
         return Watch(self._sender, call, models.Live, on_interruption, max_reconnects)
 
     @watching
-    def live_video(
+    def video_live(
         self,
         video_id: str,
         *,
