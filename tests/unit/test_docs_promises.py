@@ -25,7 +25,7 @@ from streams.settings import Settings
 from tests.world.feed import Taken
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted({*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")})
+PAGES = sorted({*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *ROOT.glob("sdk/*/README.md")})
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 TEXTS = {name: (ROOT / name).read_text("utf-8") for name in NAMES}
 

@@ -163,7 +163,7 @@ class VideoCloud(_Client[SyncIO, httpx2.Client]):
 
 
 class AsyncVideoCloud(_Client[AsyncIO, httpx2.AsyncClient]):
-    """The same with `await`, under asyncio and trio.
+    """The same with `await`.
 
     ```python
     async with AsyncVideoCloud() as client:

@@ -114,7 +114,7 @@ class SyncIO:
 
 
 class AsyncIO:
-    """Suspends the task: under asyncio and trio alike."""
+    """Suspends the task."""
 
     blocking: ClassVar = False
 

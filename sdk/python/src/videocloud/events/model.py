@@ -65,7 +65,7 @@ Status = Annotated[int, Field(ge=100, le=599)]
 class Outgoing(BaseModel):
     """Something to send: snake_case here, camelCase on the wire; immutable, and without unknown fields."""
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, extra="forbid")
+    model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True, frozen=True, extra="forbid")
 
     channel: ClassVar[Channel]
 

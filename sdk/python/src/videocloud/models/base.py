@@ -28,7 +28,7 @@ Open = Annotated[T, WrapValidator(_or_any_text)]
 class Model(BaseModel):
     """camelCase on the wire, snake_case here; immutable. What a newer API adds is left out."""
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, extra="ignore")
+    model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True, frozen=True, extra="ignore")
 
 
 class Stretch(Model):
