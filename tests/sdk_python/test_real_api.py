@@ -33,6 +33,12 @@ VIDEO = "vid_123456"
 VIEWERS = 5
 
 
+pytestmark = pytest.mark.skipif(
+    any(os.environ.get(name) for name in ("KAFKA_BOOTSTRAP_SERVERS", "REDIS_URL", "CLICKHOUSE_URL")),
+    reason="counts everything that there is, and real servers may hold more than it sends",
+)
+
+
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Yield a stack with the key of the reference's example."""
