@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -20,6 +21,7 @@ from videocloud import (
     BadRequestError,
     RateLimitError,
     UnavailableError,
+    VideoCloud,
     _retry,
 )
 
@@ -139,6 +141,24 @@ async def test_settings_come_from_the_environment_and_arguments_win(
         async with open_client(kind) as client:
             await done(client.analytics.get_users())
         assert "authorization" not in server.asked[-1].headers
+
+
+def test_a_client_that_nobody_closes_gives_its_connections_back_when_nobody_needs_it() -> None:
+    with serving(answer(USERS)) as server:
+        client = VideoCloud(base_url=server.url)
+        http = client._io.http
+        patient = client.with_options(timeout=60)
+        del client
+        gc.collect()
+        assert patient.analytics.get_users().meta.partial
+        del patient
+        gc.collect()
+        assert http.is_closed
+    theirs = httpx2.Client()
+    VideoCloud(http_client=theirs)
+    gc.collect()
+    assert not theirs.is_closed
+    theirs.close()
 
 
 def test_an_address_that_is_none_is_refused_at_once(kind: Kind) -> None:

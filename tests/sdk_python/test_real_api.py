@@ -268,7 +268,7 @@ def _run(python: Path, program: str, running: Stack, folder: Path) -> str:
     ran = subprocess.run(
         command, cwd=folder, env=_environment(running), capture_output=True, text=True, timeout=60
     )
-    assert ran.returncode == 0, ran.stderr
+    assert (ran.returncode, ran.stderr) == (0, "")
     return ran.stdout
 
 
@@ -291,6 +291,20 @@ def test_the_wheel_brings_its_types_and_nothing_of_the_server(
         " [name for name in ('streams', 'sinks', 'api', 'deploy') if u.find_spec(name)])"
     )
     assert _run(installed, look, running, tmp_path) == "0.1.0 True []\n"
+
+
+@pytest.mark.usefixtures("options")
+def test_a_program_that_does_not_close_its_client_loses_no_event(
+    installed: Path, running: Stack, options: dict[str, Any], tmp_path: Path
+) -> None:
+    program = (
+        "from videocloud import VideoCloud; client = VideoCloud();"
+        "client.events.video_like(video_id='left', session_id='s', user_id='u');"
+        "print(client.get_health().status)"
+    )
+    assert _run(installed, program, running, tmp_path) == "ok\n"
+    with VideoCloud(**options) as client:
+        _until(lambda: client.analytics.get_video("left").engagement.likes == 1)  # type: ignore[union-attr]
 
 
 def test_the_readme_begins_with_the_example_of_the_reference() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Final, Generic, Self, TypeVar
@@ -66,7 +67,8 @@ class _Client(Resource[R], Generic[R, H]):
         if not url.startswith(("http://", "https://")):
             raise ValueError(f"base_url must begin with http:// or https://, {url!r} does not")
         super().__init__(self._open(http_client))
-        self._owned = True
+        self._origin: Self | None = None
+        self._made = http_client is None
         self._ask(
             Options(
                 base_url=url.rstrip("/"),
@@ -105,7 +107,7 @@ class _Client(Resource[R], Generic[R, H]):
         if max_retries is not None:
             options = replace(options, max_retries=max_retries)
         other = copy.copy(self)
-        other._owned = False
+        other._origin = self
         other._ask(options)
         return other
 
@@ -128,7 +130,7 @@ class _Client(Resource[R], Generic[R, H]):
         await self._close()
 
     async def _close(self) -> None:
-        if not self._owned:
+        if self._origin is not None:
             return
         try:
             await self.events._close()
@@ -150,6 +152,12 @@ class VideoCloud(_Client[SyncIO, httpx2.Client]):
     @staticmethod
     def _open(http: httpx2.Client | None) -> SyncIO:
         return SyncIO(http or httpx2.Client())
+
+    def __del__(self) -> None:
+        """Close the connections of a client that nobody closed; its events are delivered at the end."""
+        with suppress(AttributeError):
+            if self._origin is None and self._made:
+                self._io.http.close()
 
     def __enter__(self) -> Self:
         """Return the client."""

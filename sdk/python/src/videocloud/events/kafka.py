@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
@@ -19,12 +20,14 @@ from videocloud.errors import DeliveryError, FailedDelivery, MissingExtraError
 from videocloud.events.sender import Record
 
 if TYPE_CHECKING:
-    from confluent_kafka import KafkaError, Message
+    from confluent_kafka import KafkaError, Message, Producer
 
 _log = logging.getLogger("videocloud.kafka")
 
 #: Failed records are kept up to this many, so that an outage does not fill the memory.
 KEPT: Final = 1000
+#: Seconds that a program which did not close its client waits for Kafka at its end.
+LEAVING: Final = 5.0
 _DEFAULTS: Final = {
     "client.id": "videocloud-python",
     "acks": "all",
@@ -58,6 +61,8 @@ class KafkaSender:
         self._count = 0
         settings = {"bootstrap.servers": bootstrap_servers, **_DEFAULTS, **(config or {})}
         self._producer = Producer(settings, logger=_log)
+        # A program that ends without closing has sent what it sent, too.
+        self._left = weakref.finalize(self, _leave, self._producer)
 
     def send(self, record: Record) -> None:
         """Take a record into the queue; what becomes of it is told by `flush`."""
@@ -86,6 +91,7 @@ class KafkaSender:
 
     def close(self, timeout: float) -> None:
         """Flush, and give up what is not delivered by then."""
+        self._left.detach()
         if self._producer.flush(timeout):
             self._producer.purge()
             # Purged records are told of like failed ones.
@@ -118,6 +124,12 @@ class KafkaSender:
         if first:
             # Who never flushes would not hear of it.
             _log.warning("an event for %s was not delivered: %s", topic, error.str())
+
+
+def _leave(producer: Producer) -> None:
+    """Wait a little for what is on its way when the program ends."""
+    if waiting := producer.flush(LEAVING):
+        _log.warning("%d events were not delivered: close the client to hear of it in time", waiting)
 
 
 def _bytes(part: str | bytes | None) -> bytes | None:
