@@ -94,13 +94,13 @@ async def test_what_will_not_pass_is_not_tried_again(kind: Kind, status: int) ->
 @pytest.mark.usefixtures("_hasty")
 async def test_a_time_out_has_a_name(kind: Kind) -> None:
     with serving(silence) as server:
-        async with open_client(kind, base_url=server.url, timeout=0.1) as client:
+        async with open_client(kind, base_url=server.url, timeout=0.2) as client:
             began = time.monotonic()
             with pytest.raises(APITimeoutError) as caught:
                 await done(client.analytics.get_users())
             assert time.monotonic() - began < 20
         assert len(server.asked) == 3
-        said = "GET /analytics/users got no answer within 0.1 s: allow more with timeout=."
+        said = "GET /analytics/users got no answer within 0.2 s: allow more with timeout=."
         assert str(caught.value) == said
         assert isinstance(caught.value, APIConnectionError)
 

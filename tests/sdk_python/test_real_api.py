@@ -25,7 +25,12 @@ from tests.sdk_python.clients import Client, Kind, done, following, open_client
 
 SDK = Path(__file__).parents[2] / "sdk" / "python"
 ROOT = SDK.parents[1]
-BLOCKS = re.findall(r"^```python\n(.*?)^```", (SDK / "README.md").read_text(), re.DOTALL | re.MULTILINE)
+BLOCKS = [
+    block
+    for page in (SDK / "README.md", ROOT / "README.md")
+    for block in re.findall(r"^```python\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
+    if "from videocloud" in block
+]
 #: The example of the API reference, word for word.
 REFERENCE = (ROOT / "tests" / "golden" / "sdk_python" / "reference.txt").read_text()
 KEY = "your_api_key"

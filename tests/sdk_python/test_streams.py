@@ -125,7 +125,7 @@ async def test_a_first_connection_that_fails_is_told_and_a_later_one_as_often_as
 
 
 async def test_a_server_that_falls_silent_is_left(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_live, "SILENCE", 0.1)
+    monkeypatch.setattr(_live, "SILENCE", 0.5)
     with serving(events(live(1), stay=True), silence, events(live(2), stay=True)) as server:
         async with open_client(kind, base_url=server.url) as client:
             told: list[APIError] = []

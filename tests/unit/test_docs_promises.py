@@ -36,6 +36,7 @@ _SPAN = re.compile(r"`([^`\n]+)`")
 OTHER_VARIABLES = {
     "API_URL",
     "ARGS",
+    "BROKER",
     "UPDATE_GOLDEN",
     "VCA_DEBUG",
     "VIDEOCLOUD_API_KEY",
