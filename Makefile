@@ -7,7 +7,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 CODE := $(wildcard streams sinks api deploy tests bench docs)
-TESTS := $(wildcard tests/unit tests/contract tests/integration tests/e2e)
+SDK := sdk/python
+TESTS := $(wildcard tests/unit tests/contract tests/sdk_python tests/integration tests/e2e)
 ARGS ?=
 # Tests wait more than they compute: one more process than there are cores, three at most.
 JOBS ?= $(shell $(PYTHON) -c 'import os; print(min(3, 1 + (os.cpu_count() or 1)))')
@@ -25,7 +26,7 @@ help: ## List these targets
 install: $(STAMP) ## Make .venv from requirements.lock (the other targets do it when needed)
 	@echo "$(VENV) is ready: make up, make demo, make test"
 
-$(STAMP): requirements.lock pyproject.toml
+$(STAMP): requirements.lock pyproject.toml $(SDK)/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed, $(PYTHON) is older: make install PYTHON=python3.12" >&2; exit 1; }
 	@test -x $(BIN)/python || { echo "Making $(VENV)"; $(PYTHON) -m venv $(VENV); }
@@ -36,7 +37,7 @@ $(STAMP): requirements.lock pyproject.toml
 	else \
 	  $(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock; \
 	fi
-	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e . -e $(SDK)
 	@touch $@
 
 up: $(STAMP) ## Start broker, Redis, ClickHouse, worker and API; Ctrl-C stops them all
@@ -49,14 +50,15 @@ test: $(STAMP) ## Run the tests, fast ones first; JOBS=0 for one after the other
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(TESTS) $(ARGS)
 
 check: $(STAMP) ## Lint, formatting, types, import rules
-	$(BIN)/ruff check $(CODE)
-	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/ruff check $(CODE) $(SDK)
+	$(BIN)/ruff format --check $(CODE) $(SDK)
 	$(BIN)/mypy $(CODE)
+	$(BIN)/mypy --config-file $(SDK)/pyproject.toml $(SDK)/src
 	$(BIN)/lint-imports --no-logo
 
 format: $(STAMP) ## Format the code, and fix what ruff can fix
-	$(BIN)/ruff check --fix $(CODE)
-	$(BIN)/ruff format $(CODE)
+	$(BIN)/ruff check --fix $(CODE) $(SDK)
+	$(BIN)/ruff format $(CODE) $(SDK)
 
 bench: $(STAMP) ## Run the benchmarks
 	@$(BIN)/python -m bench $(ARGS)

@@ -17,7 +17,7 @@ from typing import Final
 
 from api.app import create_app
 from api.settings import Settings
-from docs import events_page, schema_page
+from docs import events_page, schema_page, sdk_python_page
 from streams.domain.asyncapi import asyncapi
 from streams.domain.contract import TOPICS, Topic, json_schema
 from streams.domain.measures import MEASURES, Anchor
@@ -131,6 +131,7 @@ DOCUMENTS: Final[dict[str, Callable[[], str]]] = {
     "schema.md": schema_page.page,
     "metrics.md": metrics,
     "openapi.json": openapi,
+    "sdk-python.md": sdk_python_page.page,
     **{f"schemas/{topic.name}.json": partial(_schema, topic) for topic in TOPICS},
 }
 

@@ -101,7 +101,10 @@ def endpoints(options: Options, run: RunDirectory, started: Mapping[str, Server]
         values["CLICKHOUSE_URL"] += f"/{DATABASE}"
     names = ("KAFKA_BOOTSTRAP_SERVERS", "REDIS_URL", "CLICKHOUSE_URL")
     key = os.environ.get("API_KEY") or run.api_key()
-    return {name: values[name] for name in names} | {"API_URL": f"http://127.0.0.1:{port}", "API_KEY": key}
+    api = f"http://127.0.0.1:{port}"
+    # The last two are the names that the SDKs read.
+    own = {"API_URL": api, "API_KEY": key, "VIDEOCLOUD_BASE_URL": api, "VIDEOCLOUD_API_KEY": key}
+    return {name: values[name] for name in names} | own
 
 
 def environment(addresses: Mapping[str, str], started: Mapping[str, Server]) -> dict[str, str]:

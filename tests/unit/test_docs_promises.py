@@ -25,7 +25,7 @@ from streams.settings import Settings
 from tests.world.feed import Taken
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted({*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")})
+PAGES = sorted({*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *ROOT.glob("sdk/*/README.md")})
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 TEXTS = {name: (ROOT / name).read_text("utf-8") for name in NAMES}
 
@@ -33,7 +33,15 @@ _LINK = re.compile(r"\]\(([^)\s]+)\)")
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 _SPAN = re.compile(r"`([^`\n]+)`")
 #: Set by the shell, by `vca up`, or for one run: no settings of a process.
-OTHER_VARIABLES = {"API_URL", "ARGS", "UPDATE_GOLDEN", "VCA_DEBUG"}
+OTHER_VARIABLES = {
+    "API_URL",
+    "ARGS",
+    "BROKER",
+    "UPDATE_GOLDEN",
+    "VCA_DEBUG",
+    "VIDEOCLOUD_API_KEY",
+    "VIDEOCLOUD_BASE_URL",
+}
 
 
 def _without_code(text: str) -> str:

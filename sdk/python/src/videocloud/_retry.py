@@ -1,0 +1,61 @@
+"""When to ask again, and after how long. Pure: time and chance are arguments."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+from videocloud.errors import APIConnectionError, APIError, APIStatusError
+
+#: Seconds before the first new try; twice as long before each further one, up to `LONGEST`.
+FIRST: Final = 0.5
+LONGEST: Final = 8.0
+#: Who is told to wait longer than this many seconds is told so, instead of being made to wait.
+PATIENCE: Final = 60.0
+#: Besides all of 500 and above.
+_PASSING: Final = frozenset({408, 409, 429})
+
+
+def backoff(attempt: int, chance: float) -> float:
+    """Return the seconds before a new try after `attempt` (from 0) failed ones.
+
+    `chance`, from 0 to 1, takes away up to a quarter, so that many clients do not come back at once.
+    """
+    return float(min(FIRST * 2 ** min(attempt, 10), LONGEST) * (1 - 0.25 * chance))
+
+
+def passes(error: APIError) -> bool:
+    """Say whether an error may pass by itself: no answer, 408, 409, 429 and 5xx."""
+    if isinstance(error, APIStatusError):
+        return error.status in _PASSING or error.status >= 500
+    return isinstance(error, APIConnectionError)
+
+
+def wait(error: APIError, attempt: int, most: int, chance: float) -> float | None:
+    """Return the seconds after which to ask again, None to give up.
+
+    What may pass is tried again up to `most` times. `Retry-After` is obeyed, unless it asks for more than
+    `PATIENCE`.
+    """
+    if attempt >= most or not passes(error):
+        return None
+    asked = error.retry_after if isinstance(error, APIStatusError) else None
+    if asked is None:
+        return backoff(attempt, chance)
+    return asked if asked <= PATIENCE else None
+
+
+def retry_after(header: str | None, now: datetime) -> float | None:
+    """Read a `Retry-After` header, seconds or a date; None without one that can be read."""
+    if header is None:
+        return None
+    text = header.strip()
+    if text.isascii() and text.isdigit():
+        return float(text)
+    try:
+        at = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    at = at if at.tzinfo else at.replace(tzinfo=UTC)
+    return max(0.0, (at - now).total_seconds())

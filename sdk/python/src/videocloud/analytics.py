@@ -1,0 +1,281 @@
+"""`client.analytics`: every question that the API answers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from pathlib import Path
+from time import monotonic
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from videocloud import models
+from videocloud._calls import Call, given, instant, joined, names, segment, window
+from videocloud._download import Progress, fetch
+from videocloud._live import Watch, watching
+from videocloud._operation import R, Resource, operation
+from videocloud._sending import Sender
+from videocloud.errors import APIError, ExportFailedError, ExportTimeoutError
+from videocloud.types import (
+    Compare,
+    ExportFormat,
+    ExportMetric,
+    ExportType,
+    GroupBy,
+    PeriodName,
+    UserMetric,
+    VideoMetric,
+)
+
+#: Seconds between two looks at an export: short at first, most are small.
+_FIRST_LOOK: Final = 0.2
+_LONGEST_LOOK: Final = 2.0
+
+
+class Analytics(Resource[R]):
+    """Questions about videos, users and the platform.
+
+    All methods that take a window take it in the same way: `period`, or `start` and `end` (aware datetimes
+    or RFC 3339; `end` exclusive). `timezone` is the IANA zone in which days, weeks and hours are counted;
+    UTC without it. What is left out has the API's default. On `AsyncVideoCloud`, await them.
+
+    Answers carry `meta`: when they were made, from which store, and whether the window is over. Methods
+    raise errors of `videocloud.errors`.
+    """
+
+    def __init__(self, io: R, sender: Sender) -> None:
+        """Ask through a sender."""
+        super().__init__(io)
+        self._sender = sender
+
+    @operation
+    async def get_video(
+        self,
+        video_id: str,
+        *,
+        period: PeriodName | None = None,
+        metrics: Iterable[VideoMetric] | None = None,
+        group_by: GroupBy | None = None,
+        compare: Compare | None = None,
+        start: datetime | str | None = None,
+        end: datetime | str | None = None,
+        timezone: str | ZoneInfo | None = None,
+    ) -> models.Video:
+        """Views, engagement and playback quality of one video, in all and by point of time.
+
+        Seven days when no window is given. Groups that `metrics` leaves out are None. `group_by` is the
+        width of a point of the timelines, hours for windows up to 48 hours and days for longer ones when
+        not given. `compare="none"` leaves the stretch before out. Raises NotFoundError for a video that
+        nobody has heard of.
+        """
+        params = window(period, start, end, timezone)
+        params |= given(metrics=joined(metrics), groupBy=group_by, compare=compare)
+        call = Call("GET", f"/analytics/videos/{segment(video_id)}", params)
+        return await self._sender.ask(call, models.Video)
+
+    @operation
+    async def get_videos_summary(
+        self,
+        *,
+        period: PeriodName | None = None,
+        compare: Compare | None = None,
+        start: datetime | str | None = None,
+        end: datetime | str | None = None,
+        timezone: str | ZoneInfo | None = None,
+    ) -> models.Summary:
+        """Totals, averages, the ten most viewed videos, and trends; thirty days when no window is given."""
+        params = window(period, start, end, timezone) | given(compare=compare)
+        return await self._sender.ask(Call("GET", "/analytics/videos/summary", params), models.Summary)
+
+    @operation
+    async def get_users(
+        self,
+        *,
+        period: PeriodName | None = None,
+        metrics: Iterable[UserMetric] | None = None,
+        compare: Compare | None = None,
+        start: datetime | str | None = None,
+        end: datetime | str | None = None,
+        timezone: str | ZoneInfo | None = None,
+    ) -> models.Users:
+        """Activity, growth and retention, exact; thirty days when no window is given.
+
+        Groups that `metrics` leaves out are None.
+        """
+        params = window(period, start, end, timezone) | given(metrics=joined(metrics), compare=compare)
+        return await self._sender.ask(Call("GET", "/analytics/users", params), models.Users)
+
+    @operation
+    async def get_user_engagement(
+        self,
+        *,
+        period: PeriodName | None = None,
+        start: datetime | str | None = None,
+        end: datetime | str | None = None,
+        timezone: str | ZoneInfo | None = None,
+    ) -> models.EngagementData:
+        """Duration, pages and bounces of sessions, by type of user and by hour of the day.
+
+        Seven days when no window is given.
+        """
+        call = Call("GET", "/analytics/users/engagement", window(period, start, end, timezone))
+        return await self._sender.ask(call, models.EngagementData)
+
+    @operation
+    async def get_system_health(
+        self,
+        *,
+        period: PeriodName | None = None,
+        start: datetime | str | None = None,
+        end: datetime | str | None = None,
+        timezone: str | ZoneInfo | None = None,
+    ) -> models.SystemHealth:
+        """Uptime, response times, errors and what the hosts have left; 24 hours when no window is given.
+
+        Needs a key with the scope `system`.
+        """
+        call = Call("GET", "/analytics/system/health", window(period, start, end, timezone))
+        return await self._sender.ask(call, models.SystemHealth)
+
+    @operation
+    async def get_system_performance(
+        self,
+        *,
+        period: PeriodName | None = None,
+        start: datetime | str | None = None,
+        end: datetime | str | None = None,
+        timezone: str | ZoneInfo | None = None,
+    ) -> models.SystemPerformance:
+        """Requests, jobs and storage operations of the platform; one hour when no window is given.
+
+        Needs a key with the scope `system`.
+        """
+        call = Call("GET", "/analytics/system/performance", window(period, start, end, timezone))
+        return await self._sender.ask(call, models.SystemPerformance)
+
+    @operation
+    async def get_live(self) -> models.Live:
+        """What is going on now: concurrent viewers, the last 60 minutes, what is trending."""
+        return await self._sender.ask(Call("GET", "/analytics/live"), models.Live)
+
+    @operation
+    async def get_video_live(self, video_id: str) -> models.VideoLive:
+        """What is going on now with one video. Raises NotFoundError for one that nobody has heard of."""
+        call = Call("GET", f"/analytics/videos/{segment(video_id)}/live")
+        return await self._sender.ask(call, models.VideoLive)
+
+    @watching
+    def live(
+        self,
+        *,
+        on_interruption: Callable[[APIError], object] | None = None,
+        max_reconnects: int | None = None,
+    ) -> Watch[models.Live]:
+        """What is going on, again every second: iterate over it, with `async for` on `AsyncVideoCloud`.
+
+        A connection that is lost is made again, as often as need be, or up to `max_reconnects` times in a
+        row. `on_interruption` is called with the error whenever there is a gap. Raises APIStatusError when
+        the API refuses.
+        """
+        call = Call("GET", "/analytics/live/stream")
+        return Watch(self._sender, call, models.Live, on_interruption, max_reconnects)
+
+    @watching
+    def video_live(
+        self,
+        video_id: str,
+        *,
+        on_interruption: Callable[[APIError], object] | None = None,
+        max_reconnects: int | None = None,
+    ) -> Watch[models.VideoLive]:
+        """What is going on with one video, again every second; otherwise as `live`."""
+        call = Call("GET", f"/analytics/videos/{segment(video_id)}/live/stream")
+        return Watch(self._sender, call, models.VideoLive, on_interruption, max_reconnects)
+
+    @operation
+    async def export(
+        self,
+        *,
+        type: ExportType,
+        period: PeriodName | None = None,
+        format: ExportFormat | None = None,
+        metrics: Iterable[ExportMetric] | None = None,
+        start: datetime | str | None = None,
+        end: datetime | str | None = None,
+        timezone: str | ZoneInfo | None = None,
+    ) -> models.Export:
+        """Ask for a file: a row a video and day, a row a day (`user`), or a row a quarter of an hour.
+
+        The file is made in the background: `download` waits for it. Thirty days and csv when not given.
+        `metrics` are those of the type: `VideoMetric`, `UserMetric` or `SystemMetric`. Type `system` needs a
+        key with the scope `system`, too. Asking again after a lost connection may make a second file, which
+        expires unread.
+        """
+        wanted: dict[str, object] = {
+            "type": type,
+            "period": period,
+            "format": format,
+            "metrics": names(metrics),
+            "start": instant(start, "start"),
+            "end": instant(end, "end"),
+            "timezone": None if timezone is None else str(timezone),
+        }
+        body = {name: value for name, value in wanted.items() if value is not None}
+        return await self._sender.ask(Call("POST", "/analytics/export", json=body), models.Export)
+
+    @operation
+    async def get_export(self, export_id: str) -> models.Export:
+        """How an export stands. Raises NotFoundError for an unknown one, GoneError when it has expired."""
+        return await self._get_export(export_id)
+
+    @operation
+    async def wait_for_export(self, export: models.Export | str, *, timeout: float = 600.0) -> models.Export:
+        """Return an export, given by itself or its id, when its file is there.
+
+        Raises ExportFailedError when it fails, ExportTimeoutError after `timeout` seconds.
+        """
+        return await self._completed(export, timeout)
+
+    @operation
+    async def download(
+        self,
+        export: models.Export | str,
+        path: str | os.PathLike[str],
+        *,
+        progress: Progress | None = None,
+        timeout: float = 600.0,
+    ) -> Path:
+        """Wait for an export, write its file, and return the file's path.
+
+        `path` is the file, or a folder in which it gets the name that the API gives it. It appears when it
+        is whole, in the place of what was there; a lost connection goes on where it was. `progress` is
+        called with the bytes so far and the bytes in all (None where not known). `timeout` is for waiting,
+        in seconds. Raises what `wait_for_export` raises, APIError, and OSError.
+        """
+        ready = await self._completed(export, timeout)
+        return await fetch(self._sender, ready.download_url, Path(path), ready.export_id, progress)
+
+    async def _get_export(self, export_id: str) -> models.Export:
+        return await self._sender.ask(Call("GET", f"/analytics/export/{segment(export_id)}"), models.Export)
+
+    async def _completed(self, export: models.Export | str, timeout: float) -> models.Export:
+        if isinstance(export, models.Export) and export.status == "completed":
+            return export
+        export_id = export if isinstance(export, str) else export.export_id
+        deadline, pause = monotonic() + timeout, _FIRST_LOOK
+        while True:
+            found = await self._get_export(export_id)
+            if found.status == "completed":
+                return found
+            if found.status == "failed":
+                reason = found.error.message if found.error else "the API does not say why"
+                raise ExportFailedError(export_id, f"Export {export_id} failed: {reason}")
+            if monotonic() + pause > deadline:
+                raise ExportTimeoutError(
+                    export_id,
+                    f"Export {export_id} is still {found.status} after {timeout:g} s: wait longer with "
+                    "timeout=, or ask again later with get_export.",
+                )
+            await self._io.sleep(pause)
+            pause = min(pause * 1.5, _LONGEST_LOOK)

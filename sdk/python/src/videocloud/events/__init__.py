@@ -1,0 +1,55 @@
+"""Events for the platform: one class for each, a session that tells of a view, and who sends them."""
+
+from videocloud.events.model import Event, Outgoing
+from videocloud.events.playback import PlaybackSession
+from videocloud.events.sender import EventSender, MemorySender, Record, Topics
+from videocloud.events.types import (
+    ApiRequest,
+    CatalogEntry,
+    HealthProbe,
+    HostSample,
+    Job,
+    PageView,
+    SessionEnd,
+    SessionStart,
+    StorageOp,
+    UserSignup,
+    VideoComment,
+    VideoLike,
+    VideoShare,
+    VideoUpload,
+    ViewAttempt,
+    ViewEnd,
+    ViewError,
+    ViewProgress,
+    ViewStart,
+)
+
+__all__ = [
+    "ApiRequest",
+    "CatalogEntry",
+    "Event",
+    "EventSender",
+    "HealthProbe",
+    "HostSample",
+    "Job",
+    "MemorySender",
+    "Outgoing",
+    "PageView",
+    "PlaybackSession",
+    "Record",
+    "SessionEnd",
+    "SessionStart",
+    "StorageOp",
+    "Topics",
+    "UserSignup",
+    "VideoComment",
+    "VideoLike",
+    "VideoShare",
+    "VideoUpload",
+    "ViewAttempt",
+    "ViewEnd",
+    "ViewError",
+    "ViewProgress",
+    "ViewStart",
+]

@@ -1,0 +1,103 @@
+"""What all answers share."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError, WrapValidator
+from pydantic.alias_generators import to_camel
+from pydantic_core.core_schema import ValidatorFunctionWrapHandler
+
+T = TypeVar("T")
+
+
+def _or_any_text(value: Any, known: ValidatorFunctionWrapHandler) -> Any:
+    try:
+        return known(value)
+    except ValidationError:
+        if isinstance(value, str):
+            return value
+        raise
+
+
+#: A choice of words to which a newer API may add: those are let through as they are.
+Open = Annotated[T, WrapValidator(_or_any_text)]
+
+
+class Model(BaseModel):
+    """camelCase on the wire, snake_case here; immutable. What a newer API adds is left out."""
+
+    model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True, frozen=True, extra="ignore")
+
+
+class Stretch(Model):
+    """A half-open stretch of time."""
+
+    start: datetime
+    end: datetime
+
+
+class Meta(Model):
+    """About the answer."""
+
+    as_of: datetime
+    """When the question was answered."""
+    partial: bool
+    """Whether the window is not over yet."""
+    timezone: str
+    """Time zone of days, weeks and hours."""
+    source: Open[Literal["redis", "clickhouse"]]
+    """The store that was read."""
+
+
+class Answer(Model):
+    """What the API answers, with `meta` about it."""
+
+    _meta: Meta | None = PrivateAttr(None)
+
+    @property
+    def meta(self) -> Meta:
+        """When it was answered, from which store, in which time zone, and whether the window is over."""
+        if self._meta is None:
+            raise AttributeError("only answers of the API have `meta`; this one was made by hand")
+        return self._meta
+
+    def about(self, meta: Meta) -> None:
+        """Take what the API says about this answer."""
+        self._meta = meta
+
+
+A = TypeVar("A", bound=Model)
+
+
+class Response(Model, Generic[A]):
+    """Every answer that says yes."""
+
+    success: Literal[True]
+    data: A
+    meta: Meta | None = None
+
+
+class Error(Model):
+    """What went wrong."""
+
+    code: str
+    message: str
+    details: dict[str, Any]
+    """`requestId` always; `parameter` and `allowed` where one parameter is at fault."""
+
+
+class ErrorResponse(Model):
+    """Every error, whatever its status."""
+
+    success: Literal[False]
+    error: Error
+
+
+class Health(Model):
+    """How the API and its stores are."""
+
+    status: Open[Literal["ok", "degraded", "unavailable"]]
+    stores: dict[str, bool] = {}
+    """Whether each store answers."""

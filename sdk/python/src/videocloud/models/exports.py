@@ -1,0 +1,33 @@
+"""Exports."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from videocloud.models.base import Model, Open
+from videocloud.types import ExportStatus
+
+
+class ExportFault(Model):
+    """Why an export failed."""
+
+    code: Open[Literal["ANALYTICS_EXPORT_FAILED"]]
+    message: str
+
+
+class Export(Model):
+    """How an export stands."""
+
+    export_id: str
+    status: Open[ExportStatus]
+    download_url: str
+    """Signed: opens the file without a key until `expiresAt`. 409 until it is there."""
+    expires_at: datetime
+    """When link and file end."""
+    rows: int | None
+    """Rows written so far; null for parquet."""
+    bytes: int
+    """Size of the file so far."""
+    error: ExportFault | None = None
+    """Only when it failed."""

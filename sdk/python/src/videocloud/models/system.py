@@ -1,0 +1,154 @@
+"""Analytics of the platform itself."""
+
+from __future__ import annotations
+
+from pydantic import ConfigDict, Field
+
+from videocloud.models.base import Answer, Model
+
+
+class ResponseTimes(Model):
+    """Milliseconds."""
+
+    average: float | None
+    p95: float | None
+    """At most 0.8 % too low."""
+    p99: float | None
+    """At most 0.8 % too low."""
+
+
+class ErrorTypes(Model):
+    """Errors of each kind; they share one denominator, so they add up to the rate."""
+
+    api: float | None
+    """Requests answered with 5xx."""
+    processing: float | None
+    """Jobs that failed."""
+    storage: float | None
+    """Storage operations that failed."""
+
+
+class Errors(Model):
+    """Errors / (requests + jobs that finished or failed + storage operations)."""
+
+    rate: float | None
+    by_type: ErrorTypes
+
+
+class Cpu(Model):
+    """Newest sample of each host, averaged over hosts."""
+
+    usage: float | None
+    """Share of all cores."""
+    load: list[float] | None
+    """Over 1, 5 and 15 minutes."""
+
+
+class Room(Model):
+    """Newest sample of each host, averaged over hosts."""
+
+    usage: float | None
+    """Share in use."""
+    available: str | None
+    """A host, as `4GB` (1 GB is 10^9 bytes)."""
+
+
+class Resources(Model):
+    """What the hosts have left; null where no host told."""
+
+    cpu: Cpu
+    memory: Room
+    storage: Room
+
+
+class SystemHealth(Answer):
+    """How the platform was."""
+
+    uptime: float | None
+    """Minutes in which no probe failed / minutes with a probe."""
+    response_time: ResponseTimes
+    errors: Errors
+    resources: Resources
+
+
+class Requests(Model):
+    """Requests to the platform's services."""
+
+    total: int
+    per_second: float | None
+    """Over the part of the window that is over."""
+    by_endpoint: dict[str, int]
+    """Most first; the first thousand."""
+
+
+class EndpointTimes(Model):
+    """Mean response times in milliseconds."""
+
+    average: float | None
+    by_endpoint: dict[str, float | None]
+
+
+class Api(Model):
+    """Requests and how long they took."""
+
+    requests: Requests
+    response_time: EndpointTimes
+
+
+class Jobs(Model):
+    """Jobs of one type."""
+
+    queued: int
+    """Waiting now."""
+    processing: int
+    """Started and not finished now."""
+    average_time: float | None
+    """Seconds, of those that finished in the window."""
+
+
+class Processing(Model):
+    """Jobs; types other than these two come under their own name."""
+
+    # The only place where a name of the platform's own can come as a field.
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Jobs]
+
+    videos: Jobs
+    thumbnails: Jobs
+
+    @property
+    def others(self) -> dict[str, Jobs]:
+        """Jobs of types other than these two, by their name."""
+        return self.__pydantic_extra__
+
+
+class Operations(Model):
+    """Storage operations in the window, failed ones included."""
+
+    reads: int
+    writes: int
+    errors: int
+
+
+class Bandwidth(Model):
+    """Bytes a second over the part of the window that is over, as `100MB/s`."""
+
+    in_: str | None = Field(alias="in")
+    """Written."""
+    out: str | None
+    """Read."""
+
+
+class Storage(Model):
+    """What was done with storage."""
+
+    operations: Operations
+    bandwidth: Bandwidth
+
+
+class SystemPerformance(Answer):
+    """What the platform did."""
+
+    api: Api
+    processing: Processing
+    storage: Storage

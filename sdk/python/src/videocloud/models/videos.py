@@ -1,0 +1,133 @@
+"""Analytics of videos."""
+
+from __future__ import annotations
+
+from videocloud.models.base import Answer, Model, Stretch
+
+
+class Period(Stretch):
+    """The window that was asked for, and the one before it."""
+
+    previous: Stretch | None = None
+    """null when there is nothing before; left out with compare=none."""
+
+
+class ViewsPoint(Model):
+    """Views in a point of the timeline."""
+
+    date: str
+    """The day or the week's Monday (`YYYY-MM-DD`), or the hour (RFC 3339)."""
+    views: int
+    unique: int
+
+
+class Views(Model):
+    """Views with a first frame."""
+
+    total: int
+    unique: int
+    """Distinct users over the whole window, exact."""
+    change: float | None = None
+    """(now - before) / before over equally long stretches; left out with compare=none."""
+    by_country: dict[str, int]
+    """ISO 3166, `UK` for GB; most first."""
+    by_device: dict[str, int]
+    by_platform: dict[str, int]
+    timeline: list[ViewsPoint]
+
+
+class EngagementPoint(Model):
+    """Engagement in a point of the timeline."""
+
+    date: str
+    watch_time: float
+    """Seconds watched."""
+    completion_rate: float | None
+
+
+class Engagement(Model):
+    """How the video is watched."""
+
+    average_watch_time: float | None
+    """Seconds a view."""
+    completion_rate: float | None
+    """null for live videos, and without views."""
+    likes: int
+    comments: int
+    shares: int
+    timeline: list[EngagementPoint]
+
+
+class PerformancePoint(Model):
+    """Playback quality in a point of the timeline."""
+
+    date: str
+    buffering_rate: float | None
+    error_rate: float | None
+
+
+class Performance(Model):
+    """Playback quality."""
+
+    buffering_rate: float | None
+    average_bitrate: str | None
+    """Kilobits a second, as `2500k`."""
+    error_rate: float | None
+    timeline: list[PerformancePoint]
+
+
+class Video(Answer):
+    """Analytics of one video; groups that were not asked for are left out."""
+
+    period: Period
+    views: Views | None = None
+    engagement: Engagement | None = None
+    performance: Performance | None = None
+
+
+class AverageEngagement(Model):
+    """Engagement over all videos."""
+
+    watch_time: float | None
+    """Seconds a view."""
+    completion_rate: float | None
+    """Of views of videos that are not live."""
+    likes: float | None
+    """A video with views."""
+    comments: float | None
+    """A video with views."""
+
+
+class TopVideo(Model):
+    """One of the ten videos with most views."""
+
+    id: str
+    title: str | None
+    """The catalog's; null if unknown."""
+    views: int
+    watch_time: float
+    """Seconds watched."""
+    engagement: float | None
+    """From 0 to 1."""
+
+
+class Trends(Model):
+    """Changes over equally long stretches; null when there was nothing before."""
+
+    views: float | None
+    watch_time: float | None
+    engagement: float | None
+
+
+class Summary(Answer):
+    """Analytics of all videos."""
+
+    total_videos: int
+    """Videos with a view in the window."""
+    total_views: int
+    total_watch_time: float
+    """Seconds watched."""
+    average_engagement: AverageEngagement
+    top_videos: list[TopVideo]
+    trends: Trends | None = None
+    """Left out with compare=none."""
