@@ -18,6 +18,7 @@ from typing import Annotated, Literal, NoReturn
 import typer
 from rich.console import Console
 
+from deploy.check import check
 from deploy.explain import explain
 from deploy.keys import keys
 from deploy.traffic.command import traffic
@@ -227,7 +228,7 @@ def agent(
 
     settings = Settings()
     options = Options(
-        settings.kafka_bootstrap_servers,
+        settings.kafka(settings.kafka_bootstrap_servers),
         settings.topic_systems,
         os.environ.get("API_URL") or None,
         str(folder),
@@ -236,6 +237,7 @@ def agent(
     asyncio.run(run(options))
 
 
+app.command()(check)
 app.command()(traffic)
 app.add_typer(keys, name="keys")
 

@@ -14,6 +14,9 @@ def _settings(error: ValidationError) -> str:
     problems = []
     for problem in error.errors():
         name = ".".join(map(str, problem["loc"])).upper()
+        if not name:  # settings that contradict each other: its input is all of them, with the passwords
+            problems.append(problem["msg"].removeprefix("Value error, "))
+            continue
         shown = "" if _SECRET.search(name) else f" (it is {problem['input']!r})"
         problems.append(f"{name}: {problem['msg']}{shown}")
     return "wrong setting in the environment: " + "; ".join(problems)

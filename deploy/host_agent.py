@@ -14,6 +14,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
@@ -32,9 +33,12 @@ _CLOSE_SECONDS: Final = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What to sample and where to send it. `api_url` is None when nothing is probed; seconds are `every`."""
+    """What to sample and where to send it. `api_url` is None when nothing is probed; seconds are `every`.
 
-    bootstrap: str
+    `access` is that of `KafkaAccess.kafka`.
+    """
+
+    access: Mapping[str, Any]
     topic: str
     api_url: str | None
     folder: str
@@ -83,7 +87,7 @@ async def run(options: Options) -> None:
     psutil.cpu_percent(None)
     said = False
     while not ending.is_set():
-        producer = AIOKafkaProducer(bootstrap_servers=options.bootstrap, acks=1, client_id=SAMPLER)
+        producer = AIOKafkaProducer(**options.access, acks=1, client_id=SAMPLER)
         try:
             await producer.start()
             said = False
@@ -95,7 +99,8 @@ async def run(options: Options) -> None:
         except (KafkaError, OSError, TimeoutError) as error:
             if not said:
                 reason = error or type(error).__name__
-                sys.stderr.write(f"no Kafka broker at {options.bootstrap}, trying again: {reason}\n")
+                where = options.access["bootstrap_servers"]
+                sys.stderr.write(f"no Kafka broker at {where}, trying again: {reason}\n")
             said = True
             await _elapsed(ending, _RETRY_SECONDS)
         finally:
