@@ -217,6 +217,10 @@ def agent(
     folder: Annotated[
         Path, typer.Option(exists=True, help="A folder on the disk whose space is reported.")
     ] = Path("."),
+    name: Annotated[
+        str | None,
+        typer.Option(envvar="HOST_NAME", help="Name of this host.", show_default="what the system says"),
+    ] = None,
 ) -> None:
     """Report this host, and whether the API is ready, as system events.
 
@@ -233,6 +237,7 @@ def agent(
         os.environ.get("API_URL") or None,
         str(folder),
         every,
+        name,
     )
     asyncio.run(run(options))
 

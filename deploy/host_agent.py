@@ -43,16 +43,18 @@ class Options:
     api_url: str | None
     folder: str
     every: float
+    name: str | None = None
 
 
-def sample(folder: str, now: float) -> dict[str, Any]:
+def sample(folder: str, now: float, name: str | None = None) -> dict[str, Any]:
     """Return a `host.sample`; storage is that of the disk which holds a folder.
 
-    `cpu` is that since the last call, and 0 at the first. `now` is in epoch seconds.
+    `name` is the host's, where the system says another one, as in a container. `cpu` is that since the last
+    call, and 0 at the first. `now` is in epoch seconds.
     """
     memory, disk = psutil.virtual_memory(), psutil.disk_usage(folder)
     return _event("host.sample", SAMPLER, now) | {
-        "host": socket.gethostname()[:128] or "localhost",
+        "host": (name or socket.gethostname())[:128] or "localhost",
         "cpu": min(1.0, psutil.cpu_percent(None) / 100),
         "load": list(psutil.getloadavg()),
         "memoryUsedBytes": memory.total - memory.available,
@@ -109,7 +111,7 @@ async def run(options: Options) -> None:
 
 
 def _events(options: Options) -> list[dict[str, Any]]:
-    events = [sample(options.folder, time.time())]
+    events = [sample(options.folder, time.time(), options.name)]
     if options.api_url:
         events.append(probe(options.api_url, time.time()))
     return events
