@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -20,15 +19,14 @@ from uuid import uuid4
 import pytest
 
 from api.reporting import Reporter
+from deploy.embedded.kafka import jars
 from deploy.embedded.ports import free_port
 from deploy.embedded.probes import http_answers, port_answers
 from deploy.embedded.process import Child, module_environment, wait_until
 from sinks.kafka.access import KafkaAccess
+from tests.deploy import certificates
 
-jars = pytest.importorskip("deploy.embedded.kafka.jars", reason="there is no Apache Kafka to start")
-if missing := jars.missing() or (
-    None if shutil.which("openssl") else "there is no openssl to make certificates"
-):
+if missing := jars.missing() or certificates.missing():
     pytest.skip(missing, allow_module_level=True)
 
 USER, PASSWORD = "videocloud", "a-password-of-the-test"
@@ -41,20 +39,8 @@ def _run(*command: str) -> None:
     assert done.returncode == 0, f"{command[0]} failed:\n{done.stdout}{done.stderr}"
 
 
-def _certificates(folder: Path) -> tuple[Path, str, str]:
-    """Make an authority and a certificate of 127.0.0.1; return the authority's file, certificate and key."""
-    ca, key, wish, certificate = (folder / name for name in ("ca.pem", "key.pem", "wish.pem", "cert.pem"))
-    new = ("openssl", "req", "-newkey", "rsa:2048", "-nodes", "-subj")
-    _run(*new, "/CN=authority", "-x509", "-days", "2", "-keyout", str(folder / "ca.key"), "-out", str(ca))
-    name = ("-addext", "subjectAltName=IP:127.0.0.1")
-    _run(*new, "/CN=broker", *name, "-keyout", str(key), "-out", str(wish))
-    sign = ("-CA", str(ca), "-CAkey", str(folder / "ca.key"), "-days", "2", "-copy_extensions", "copy")
-    _run("openssl", "x509", "-req", "-in", str(wish), *sign, "-out", str(certificate))
-    return ca, certificate.read_text(), key.read_text()
-
-
-def _property(text: str) -> str:
-    return text.strip().replace("\n", "\\n")
+def _property(file: Path) -> str:
+    return file.read_text().strip().replace("\n", "\\n")
 
 
 @dataclass(frozen=True)
@@ -79,7 +65,7 @@ class Secured:
 @pytest.fixture(scope="module")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
     folder = tmp_path_factory.mktemp("kafka")
-    ca, certificate, key = _certificates(folder)
+    made = certificates.make(folder)
     clients, local, control = free_port(), free_port(), free_port()
     properties = {
         "process.roles": "broker,controller",
@@ -95,8 +81,8 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
             "org.apache.kafka.common.security.scram.ScramLoginModule required;"
         ),
         "ssl.keystore.type": "PEM",
-        "ssl.keystore.certificate.chain": _property(certificate),
-        "ssl.keystore.key": _property(key),
+        "ssl.keystore.certificate.chain": _property(made.certificate),
+        "ssl.keystore.key": _property(made.key),
         "log.dirs": str(folder / "log"),
         "offsets.topic.replication.factor": "1",
         "offsets.topic.num.partitions": "1",
@@ -112,7 +98,7 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
     address = f"127.0.0.1:{clients}"
     try:
         assert wait_until(time.monotonic() + 60, lambda: port_answers(address), child), child.tail()
-        yield Secured(address, ca)
+        yield Secured(address, made.ca)
     finally:
         child.stop(5)
 

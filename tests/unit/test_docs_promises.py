@@ -34,7 +34,7 @@ _LINK = re.compile(r"\]\(([^)\s]+)\)")
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 _SPAN = re.compile(r"`([^`\n]+)`")
 #: Set by the shell, by `vca up`, or for one run: no settings of a process.
-OTHER_VARIABLES = {"API_URL", "ARGS", "UPDATE_GOLDEN", "VCA_DEBUG"}
+OTHER_VARIABLES = {"API_URL", "ARGS", "BROKER", "JOBS", "UPDATE_GOLDEN", "VCA_DEBUG"}
 #: Read by docker-compose.yml, from the .env of `make env`.
 COMPOSE_VARIABLES = env.MADE.keys() | env.CHOICES.keys()
 #: Values of KAFKA_SECURITY_PROTOCOL, and a variable of Strimzi's own operator.
