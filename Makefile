@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 CODE := $(wildcard streams sinks api deploy tests bench docs)
 SDK := sdk/python
-TESTS := $(wildcard tests/unit tests/contract tests/sdk_python tests/integration tests/e2e)
+TESTS := $(wildcard tests/unit tests/contract tests/sdk_python tests/integration tests/deploy tests/e2e)
 ARGS ?=
 # Tests wait more than they compute: one more process than there are cores, three at most.
 JOBS ?= $(shell $(PYTHON) -c 'import os; print(min(3, 1 + (os.cpu_count() or 1)))')
@@ -16,7 +16,7 @@ JOBS ?= $(shell $(PYTHON) -c 'import os; print(min(3, 1 + (os.cpu_count() or 1))
 BROKER ?= stand-in
 
 .DEFAULT_GOAL := help
-.PHONY: help install up demo down test check format bench peers lock clean
+.PHONY: help install up demo down env test check format bench peers lock clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ up: $(STAMP) ## Start broker, Redis, ClickHouse, worker and API; Ctrl-C stops th
 
 demo: $(STAMP) ## The same, with thirty days of sample traffic, then live traffic
 	@$(BIN)/vca up --broker $(BROKER) --demo $(ARGS)
+
+env: ## Write .env for docker-compose.yml, with passwords of its own; changes nothing that is there
+	@$(PYTHON) deploy/env.py
 
 test: $(STAMP) ## Run the tests, fast ones first; JOBS=0 for one after the other
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(TESTS) $(ARGS)

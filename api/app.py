@@ -42,7 +42,8 @@ def create_app(settings: Settings | None = None, *, clock: Clock = utc_now) -> F
 
     reporter: Reporter | None = None
     if settings.self_reporting and settings.kafka_bootstrap_servers:
-        reporter = Reporter(settings.kafka_bootstrap_servers, settings.topic_systems)
+        access = settings.kafka(settings.kafka_bootstrap_servers)
+        reporter = Reporter(access, settings.topic_systems)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 from uuid import uuid4
@@ -45,9 +45,9 @@ DROPPED = Counter("vca_api_reports_dropped", "Requests that could not be reporte
 class Reporter:
     """Sends what is reported to one topic, in the background of `open`."""
 
-    def __init__(self, bootstrap: str, topic: str) -> None:
-        """Connect nothing yet: Kafka may be away, now and later."""
-        self._bootstrap = bootstrap
+    def __init__(self, access: Mapping[str, Any], topic: str) -> None:
+        """Connect nothing yet: Kafka may be away, now and later. `access` is that of `KafkaAccess.kafka`."""
+        self._access = access
         self._topic = topic
         self._waiting: deque[bytes] = deque()
 
@@ -97,9 +97,7 @@ class Reporter:
 
     async def _connected(self, away: bool) -> None:
         """Send for as long as Kafka takes it."""
-        producer = AIOKafkaProducer(
-            bootstrap_servers=self._bootstrap, acks=1, client_id=SERVICE, request_timeout_ms=10_000
-        )
+        producer = AIOKafkaProducer(**self._access, acks=1, client_id=SERVICE, request_timeout_ms=10_000)
         try:
             await producer.start()
             if away:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from api.limits import limit_of
+from sinks.kafka.access import KafkaAccess
 
 
 def _limit(text: str) -> str:
@@ -15,10 +15,8 @@ def _limit(text: str) -> str:
     return text
 
 
-class Settings(BaseSettings):
+class Settings(KafkaAccess):
     """Environment variables of the API; every field is documented in docs/configuration.md."""
-
-    model_config = SettingsConfigDict(frozen=True, env_file=None, env_ignore_empty=True, extra="ignore")
 
     redis_url: str = Field("redis://127.0.0.1:6379/0", description="Redis: the live window.")
     clickhouse_url: str = Field(

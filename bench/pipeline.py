@@ -48,7 +48,7 @@ class Run:
 def ours(stack: Stack, topic: str, count: int) -> Run:
     """Run our worker over the topic until both stores have it all."""
     redis = Redis.from_url(stack.settings.redis_url, decode_responses=True)
-    cluster = asyncio.run(cluster_id(stack.settings.kafka_bootstrap_servers))
+    cluster = asyncio.run(cluster_id(stack.settings))
     ledgers = [keys.ledger(keys.tag(cluster, topic, n)) for n in range(stack.settings.topic_partitions)]
     with process(stack, ["-m", "deploy.cli", "worker"], "worker.log") as worker, Progress() as progress:
         task = progress.add_task("pipeline", total=count)

@@ -18,6 +18,7 @@ from typing import Annotated, Literal, NoReturn
 import typer
 from rich.console import Console
 
+from deploy.check import check
 from deploy.explain import explain
 from deploy.keys import keys
 from deploy.traffic.command import traffic
@@ -216,6 +217,10 @@ def agent(
     folder: Annotated[
         Path, typer.Option(exists=True, help="A folder on the disk whose space is reported.")
     ] = Path("."),
+    name: Annotated[
+        str | None,
+        typer.Option(envvar="HOST_NAME", help="Name of this host.", show_default="what the system says"),
+    ] = None,
 ) -> None:
     """Report this host, and whether the API is ready, as system events.
 
@@ -227,15 +232,17 @@ def agent(
 
     settings = Settings()
     options = Options(
-        settings.kafka_bootstrap_servers,
+        settings.kafka(settings.kafka_bootstrap_servers),
         settings.topic_systems,
         os.environ.get("API_URL") or None,
         str(folder),
         every,
+        name,
     )
     asyncio.run(run(options))
 
 
+app.command()(check)
 app.command()(traffic)
 app.add_typer(keys, name="keys")
 

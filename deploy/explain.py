@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 from pydantic import ValidationError
 
 _SECRET = re.compile("KEY|SECRET|PASSWORD|TOKEN|URL")
+# The client says the same of a wrong password, a wrong certificate and a broker that is away.
+_KAFKA_ACCESS = "whether KAFKA_SECURITY_PROTOCOL, password and certificates are those that it asks for"
 
 
 def _settings(error: ValidationError) -> str:
@@ -14,6 +17,9 @@ def _settings(error: ValidationError) -> str:
     problems = []
     for problem in error.errors():
         name = ".".join(map(str, problem["loc"])).upper()
+        if not name:  # settings that contradict each other: its input is all of them, with the passwords
+            problems.append(problem["msg"].removeprefix("Value error, "))
+            continue
         shown = "" if _SECRET.search(name) else f" (it is {problem['input']!r})"
         problems.append(f"{name}: {problem['msg']}{shown}")
     return "wrong setting in the environment: " + "; ".join(problems)
@@ -30,6 +36,8 @@ def explain(error: Exception) -> str:
     if isinstance(error, ValidationError):
         return _settings(error)
     if module == "aiokafka" and kind in ("KafkaConnectionError", "NodeNotReadyError", "KafkaTimeoutError"):
+        if os.environ.get("KAFKA_SECURITY_PROTOCOL"):
+            return f"no Kafka broker lets us in ({text}): check KAFKA_BOOTSTRAP_SERVERS, and {_KAFKA_ACCESS}"
         return f"no Kafka broker answers ({text}): start one with `vca up`, or set KAFKA_BOOTSTRAP_SERVERS"
     if module == "redis" and kind in ("ConnectionError", "TimeoutError", "BusyLoadingError"):
         return f"no Redis answers ({text}): start one with `vca up`, or set REDIS_URL"

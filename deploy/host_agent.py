@@ -14,6 +14,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
@@ -32,23 +33,28 @@ _CLOSE_SECONDS: Final = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What to sample and where to send it. `api_url` is None when nothing is probed; seconds are `every`."""
+    """What to sample and where to send it. `api_url` is None when nothing is probed; seconds are `every`.
 
-    bootstrap: str
+    `access` is that of `KafkaAccess.kafka`.
+    """
+
+    access: Mapping[str, Any]
     topic: str
     api_url: str | None
     folder: str
     every: float
+    name: str | None = None
 
 
-def sample(folder: str, now: float) -> dict[str, Any]:
+def sample(folder: str, now: float, name: str | None = None) -> dict[str, Any]:
     """Return a `host.sample`; storage is that of the disk which holds a folder.
 
-    `cpu` is that since the last call, and 0 at the first. `now` is in epoch seconds.
+    `name` is the host's, where the system says another one, as in a container. `cpu` is that since the last
+    call, and 0 at the first. `now` is in epoch seconds.
     """
     memory, disk = psutil.virtual_memory(), psutil.disk_usage(folder)
     return _event("host.sample", SAMPLER, now) | {
-        "host": socket.gethostname()[:128] or "localhost",
+        "host": (name or socket.gethostname())[:128] or "localhost",
         "cpu": min(1.0, psutil.cpu_percent(None) / 100),
         "load": list(psutil.getloadavg()),
         "memoryUsedBytes": memory.total - memory.available,
@@ -83,7 +89,7 @@ async def run(options: Options) -> None:
     psutil.cpu_percent(None)
     said = False
     while not ending.is_set():
-        producer = AIOKafkaProducer(bootstrap_servers=options.bootstrap, acks=1, client_id=SAMPLER)
+        producer = AIOKafkaProducer(**options.access, acks=1, client_id=SAMPLER)
         try:
             await producer.start()
             said = False
@@ -95,7 +101,8 @@ async def run(options: Options) -> None:
         except (KafkaError, OSError, TimeoutError) as error:
             if not said:
                 reason = error or type(error).__name__
-                sys.stderr.write(f"no Kafka broker at {options.bootstrap}, trying again: {reason}\n")
+                where = options.access["bootstrap_servers"]
+                sys.stderr.write(f"no Kafka broker at {where}, trying again: {reason}\n")
             said = True
             await _elapsed(ending, _RETRY_SECONDS)
         finally:
@@ -104,7 +111,7 @@ async def run(options: Options) -> None:
 
 
 def _events(options: Options) -> list[dict[str, Any]]:
-    events = [sample(options.folder, time.time())]
+    events = [sample(options.folder, time.time(), options.name)]
     if options.api_url:
         events.append(probe(options.api_url, time.time()))
     return events

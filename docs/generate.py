@@ -18,6 +18,7 @@ from typing import Final
 from api.app import create_app
 from api.settings import Settings
 from docs import events_page, schema_page, sdk_python_page
+from sinks.kafka.access import KafkaAccess
 from streams.domain.asyncapi import asyncapi
 from streams.domain.contract import TOPICS, Topic, json_schema
 from streams.domain.measures import MEASURES, Anchor
@@ -103,12 +104,22 @@ Everything is read from environment variables, once, at the start.
 """
 
 
+_PARTS: Final[dict[str, type[KafkaAccess]]] = {
+    "Worker, and `vca topics`, `migrate` and `agent`": WorkerSettings,
+    "API": Settings,
+    "Kafka's TLS and passwords, for all of them": KafkaAccess,
+}
+
+
 def configuration() -> str:
     """Return docs/configuration.md."""
     lines = [_CONFIGURATION]
-    for title, kind in (("Worker", WorkerSettings), ("API", Settings)):
+    shared = KafkaAccess.model_fields
+    for title, kind in _PARTS.items():
         lines += [f"## {title}", "", "| variable | default | |", "|---|---|---|"]
         for name, field in kind.model_fields.items():
+            if name in shared and kind is not KafkaAccess:
+                continue
             default = "" if field.default is None else f"`{field.default}`"
             lines.append(f"| `{name.upper()}` | {default} | {_cell(field.description or '')} |")
         lines.append("")

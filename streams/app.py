@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, cast
 
 import faust
@@ -16,7 +17,6 @@ import structlog
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 from clickhouse_connect.driver.asyncclient import AsyncClient
 from faust.types import TP
-from prometheus_client import start_http_server
 from redis.asyncio import Redis
 
 from sinks.base import Unavailable
@@ -33,6 +33,7 @@ from streams.domain.catalog import CatalogFolder
 from streams.domain.event_ids import SystemFolder, UserFolder
 from streams.domain.folding import Folder, Place, PlaybackFolder
 from streams.domain.generations import Generations
+from streams.health import Doubt, Health, serve
 from streams.logs import configure, faust_level
 from streams.pipeline import MakeFolder, Pipeline
 from streams.prompt import PromptTables, PromptWorker
@@ -64,7 +65,7 @@ class _FaustBroker:
     settings: Settings
 
     async def cluster_id(self) -> str:
-        return await cluster_id(self.settings.kafka_bootstrap_servers)
+        return await cluster_id(self.settings)
 
     async def seek(self, tp: TP, offset: int) -> None:
         await cast(BatchConsumer, self.app.consumer).seek_to({tp: offset})
@@ -113,11 +114,26 @@ def make_folders(settings: Settings, feed: CatalogFeed) -> Mapping[str, MakeFold
     }
 
 
-def create_app(settings: Settings, redis: Redis, clickhouse: AsyncClient) -> faust.App:
-    """Wire up the worker; nothing is connected before it starts."""
+def _credentials(settings: Settings) -> Any:
+    """Return what the brokers are shown, in Faust's terms; None when they ask for nothing."""
+    access = settings.kafka(settings.kafka_bootstrap_servers)
+    context = access.get("ssl_context")
+    if "sasl_mechanism" in access:
+        return faust.SASLCredentials(
+            username=access["sasl_plain_username"],
+            password=access["sasl_plain_password"],
+            mechanism=access["sasl_mechanism"],
+            ssl_context=context,
+        )
+    return faust.SSLCredentials(context) if context else None
+
+
+def create_app(settings: Settings, redis: Redis, clickhouse: AsyncClient, health: Health) -> faust.App:
+    """Wire up the worker; nothing is connected before it starts. `health` learns what it waits for."""
     app = faust.App(
         settings.consumer_group,
-        broker=[f"kafka://{server}" for server in settings.kafka_bootstrap_servers.split(",")],
+        broker=[f"kafka://{server.strip()}" for server in settings.kafka_bootstrap_servers.split(",")],
+        broker_credentials=_credentials(settings),
         value_serializer="raw",
         key_serializer="raw",
         datadir=os.path.join(tempfile.gettempdir(), f"{settings.consumer_group}-{os.getpid()}"),
@@ -164,10 +180,24 @@ def create_app(settings: Settings, redis: Redis, clickhouse: AsyncClient) -> fau
     app.task(feed.run)
     app.task(Watchdog(app, pipeline, settings.stall_seconds, end_process).run)
     cast(Any, app.on_partitions_revoked).connect(give_up)
+    health.ask(partial(_waits_for, app, pipeline))
 
     for name in source_topics(settings):
         _add_agent(app, pipeline, name)
     return app
+
+
+def _waits_for(app: faust.App, pipeline: Pipeline) -> Doubt:
+    """Say what keeps the worker from taking events; None when nothing does."""
+    if not app.rebalancing_count:
+        return "the worker has not joined its consumer group yet"
+    if app.rebalancing:
+        return "partitions are moving between workers"
+    waiting = sorted(app.consumer.assignment() - pipeline.positions().keys())
+    if not waiting:
+        return None
+    first = f"{waiting[0].topic}/{waiting[0].partition}"
+    return f"{len(waiting)} partitions wait for a store or for their ledger, {first} among them"
 
 
 def _add_agent(app: faust.App, pipeline: Pipeline, topic: str) -> None:
@@ -181,8 +211,9 @@ def _add_agent(app: faust.App, pipeline: Pipeline, topic: str) -> None:
 def run_worker(settings: Settings) -> int:
     """Run a worker until it is told to stop; return its exit status."""
     configure(settings.log_level)
+    health = Health()
     if settings.worker_metrics_port:
-        start_http_server(settings.worker_metrics_port, addr="127.0.0.1")
+        serve(health, settings.worker_metrics_host, settings.worker_metrics_port)
     # Batches are made and dropped whole; looking for cycles among their records every 700 is a tenth
     # of the worker's time.
     gc.set_threshold(200_000, 20, 100)
@@ -190,8 +221,9 @@ def run_worker(settings: Settings) -> int:
     asyncio.set_event_loop(loop)
     redis = connect_redis(settings.redis_url)
     clickhouse = loop.run_until_complete(connect_clickhouse(settings.clickhouse_url))
+    health.attach(loop)
     worker: Any = PromptWorker(
-        create_app(settings, redis, clickhouse),
+        create_app(settings, redis, clickhouse, health),
         loop=loop,
         loglevel=faust_level(settings.log_level),
         redirect_stdouts=False,

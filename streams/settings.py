@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from sinks.kafka.access import KafkaAccess
 
 
-class Settings(BaseSettings):
+class Settings(KafkaAccess):
     """Environment variables of the worker; every field is documented in docs/configuration.md."""
-
-    model_config = SettingsConfigDict(frozen=True, env_file=None, extra="ignore")
 
     kafka_bootstrap_servers: str = Field(
         "127.0.0.1:9092", description="Kafka brokers to start from, `host:port`, comma-separated."
@@ -70,5 +69,11 @@ class Settings(BaseSettings):
     )
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
     worker_metrics_port: int = Field(
-        0, ge=0, le=65535, description="Port of the worker's /metrics on 127.0.0.1; 0 for none."
+        0,
+        ge=0,
+        le=65535,
+        description="Port of the worker's /metrics, /healthz and /readyz; 0 for none.",
+    )
+    worker_metrics_host: str = Field(
+        "127.0.0.1", description="Address to which that port is bound; `0.0.0.0` for all."
     )

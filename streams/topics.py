@@ -28,7 +28,7 @@ async def create_topics(settings: Settings) -> list[str]:
 
     The catalog is compacted. Dead letters keep a record's bytes, so they may be as large as records.
     """
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap_servers)
+    admin = AIOKafkaAdminClient(**settings.kafka(settings.kafka_bootstrap_servers))
     await admin.start()
     try:
         wanted = [
@@ -65,9 +65,9 @@ def _config(name: str, settings: Settings) -> dict[str, str]:
     return {}
 
 
-async def cluster_id(bootstrap: str) -> str:
+async def cluster_id(settings: Settings) -> str:
     """Return the Kafka cluster's id: another id is another log."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    admin = AIOKafkaAdminClient(**settings.kafka(settings.kafka_bootstrap_servers))
     await admin.start()
     try:
         answer = await admin.describe_cluster()

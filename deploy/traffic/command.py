@@ -106,11 +106,12 @@ async def _run(
 ) -> None:
     from deploy.traffic.producer import Producer
     from deploy.traffic.run import Run
+    from sinks.kafka.access import KafkaAccess
 
     # The client logs each try; what is wrong is said once, by the error.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     screen = display(console, time.monotonic)
-    async with Producer(bootstrap, names) as producer:
+    async with Producer(KafkaAccess().kafka(bootstrap), names) as producer:
         run = Run(config, producer, screen, time.time)
         _stop_on_signals(run.stopping)
         try:

@@ -45,10 +45,14 @@ class Producer:
     and a partition has one request under way at a time. An event is on the broker only after `flush`.
     """
 
-    def __init__(self, bootstrap: str, names: Mapping[str, str] | None = None) -> None:
-        """Prepare to send to `bootstrap`; `names` renames topics (contract's name to real name)."""
+    def __init__(self, access: Mapping[str, Any], names: Mapping[str, str] | None = None) -> None:
+        """Prepare to send; `names` renames topics (contract's name to real name).
+
+        `access` is that of `KafkaAccess.kafka`.
+        """
         self.sent = 0
-        self._bootstrap = bootstrap
+        self._access = access
+        self._bootstrap = str(access["bootstrap_servers"])
         self._names = {topic: (names or {}).get(topic, topic) for topic in TOPICS}
         self._lanes: dict[str, list[_Lane]] = {}
         self._by_key: dict[str, dict[str, _Lane]] = {topic: {} for topic in TOPICS}
@@ -57,7 +61,7 @@ class Producer:
     async def __aenter__(self) -> Producer:
         """Connect. Raises TrafficError when no broker answers or a topic is missing."""
         self._kafka = AIOKafkaProducer(
-            bootstrap_servers=self._bootstrap,
+            **self._access,
             acks="all",
             max_batch_size=_BATCH_BYTES,
             request_timeout_ms=30_000,

@@ -53,6 +53,8 @@ def options(url: str, database: str | None) -> dict[str, Any]:
     """Return the arguments of clickhouse-connect for an address `http(s)://user:password@host:port/database`."""
     return {
         "dsn": url,
+        # The client itself takes TLS from the port alone, and would send passwords in plain text elsewhere.
+        "interface": "https" if urlsplit(url).scheme in ("https", "clickhouses") else "http",
         "database": database,
         "autogenerate_session_id": False,
         "show_clickhouse_errors": True,

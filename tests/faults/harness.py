@@ -291,7 +291,7 @@ class Episode:
     async def _prepare(self) -> None:
         await asyncio.to_thread(migrate, f"{self.servers.clickhouse.server.address}/{self.database}")
         await create_topics(self.settings)
-        self.servers.cluster = await cluster_id(self.servers.bootstrap)
+        self.servers.cluster = await cluster_id(self.settings)
 
     async def _connect(self) -> AIOKafkaProducer:
         producer = AIOKafkaProducer(

@@ -1,0 +1,62 @@
+"""`vca check`: is the worker or the API of this host ready? For health checks of containers."""
+
+from __future__ import annotations
+
+import os
+import urllib.error
+import urllib.request
+from typing import Annotated, Final, NoReturn
+
+import typer
+from rich.console import Console
+
+_TIMEOUT: Final = 4.0
+
+
+def check(
+    part: Annotated[
+        str | None,
+        typer.Argument(metavar="[api|worker]", help="Whom to ask.", show_default="whoever answers"),
+    ] = None,
+    api_port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the API.")] = 8000,
+) -> None:
+    """Ask the API or the worker of this host whether it is ready; exit 1 when it is not.
+
+    The API is asked on its port, the worker on WORKER_METRICS_PORT. Without
+    [api|worker], one of them must answer, and all that answer must be ready:
+    that suits a container, in which one of them runs.
+    """
+    ports = {"api": api_port, "worker": int(os.environ.get("WORKER_METRICS_PORT") or 0)}
+    if part is not None and part not in ports:
+        raise typer.BadParameter(f"{part!r} is neither api nor worker", param_hint="PART")
+    if part == "worker" and not ports["worker"]:
+        _fail("the worker answers only when WORKER_METRICS_PORT is set")
+    asked = [part] if part else [name for name, port in ports.items() if port]
+    answers = {name: _ready(ports[name]) for name in asked}
+    heard = {name: answer for name, answer in answers.items() if answer is not None}
+    if not heard:
+        _fail("nothing answers: " + ", ".join(f"{name} at 127.0.0.1:{ports[name]}" for name in asked))
+    for name, (ready, text) in heard.items():
+        if not ready:
+            _fail(f"the {name} is not ready: {text}")
+    Console().print(f"{' and '.join(heard)} ready", highlight=False)
+
+
+def _ready(port: int) -> tuple[bool, str] | None:
+    """Return whether the process at a port is ready, and what it says; None when nothing answers."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=_TIMEOUT) as answer:
+            return True, _text(answer.read())
+    except urllib.error.HTTPError as error:
+        return False, _text(error.read())
+    except OSError:
+        return None
+
+
+def _text(body: bytes) -> str:
+    return " ".join(body.decode(errors="replace").split())[:500]
+
+
+def _fail(text: str) -> NoReturn:
+    Console(stderr=True).print(f"[red]error:[/] {text}", highlight=False, soft_wrap=True)
+    raise typer.Exit(1)

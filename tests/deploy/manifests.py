@@ -1,0 +1,102 @@
+"""The overlays of deploy/kubernetes as `kubectl apply -k` would send them."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import yaml
+
+from tests.deploy.compose import ROOT, tool
+
+FOLDER = ROOT / "deploy" / "kubernetes"
+OVERLAYS = ("small", "production")
+Manifest = dict[str, Any]
+
+
+@cache
+def rendered(overlay: str) -> tuple[Manifest, ...]:
+    """Return the manifests of an overlay, rendered by the kustomize that is part of kubectl."""
+    command = [tool("kubectl"), "kustomize", str(FOLDER / "overlays" / overlay)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "deprecated" not in done.stderr, done.stderr
+    return tuple(yaml.safe_load_all(done.stdout))
+
+
+def of_kind(overlay: str, *kinds: str) -> list[Manifest]:
+    """Return the manifests of some kinds."""
+    return [each for each in rendered(overlay) if each["kind"] in kinds]
+
+
+def named(overlay: str, kind: str, name: str) -> Manifest:
+    """Return the one manifest of this kind and name."""
+    (found,) = (each for each in of_kind(overlay, kind) if each["metadata"]["name"] == name)
+    return found
+
+
+def workloads(overlay: str) -> list[Manifest]:
+    """Return all that makes pods."""
+    return of_kind(overlay, "Deployment", "DaemonSet", "StatefulSet", "Job")
+
+
+def pod(workload: Manifest) -> Manifest:
+    """Return the pod's specification."""
+    spec: Manifest = workload["spec"]["template"]["spec"]
+    return spec
+
+
+def labels(workload: Manifest) -> dict[str, str]:
+    """Return the labels of its pods."""
+    found: dict[str, str] = workload["spec"]["template"]["metadata"]["labels"]
+    return found
+
+
+def of_the_product(overlay: str) -> Iterator[tuple[Manifest, Manifest]]:
+    """Yield each workload that runs the product's image, with its container."""
+    for workload in workloads(overlay):
+        (container,) = pod(workload)["containers"]
+        if container["image"].startswith("videocloud-analytics"):
+            yield workload, container
+
+
+def settings(overlay: str) -> dict[str, str]:
+    """Return the content of the ConfigMap that all share."""
+    (found,) = of_kind(overlay, "ConfigMap")
+    data: dict[str, str] = found["data"]
+    return data
+
+
+def environment(overlay: str, container: Manifest) -> dict[str, str]:
+    """Return what a container finds in its environment; what comes from a Secret is `NAME/KEY`."""
+    found = dict(settings(overlay)) if container.get("envFrom") else {}
+    for each in container.get("env", []):
+        source = each.get("valueFrom", {})
+        if reference := source.get("secretKeyRef"):
+            found[each["name"]] = f"{reference['name']}/{reference['key']}"
+        else:
+            found[each["name"]] = each.get("value", source.get("fieldRef", {}).get("fieldPath", ""))
+    return found
+
+
+def secrets(overlay: str) -> set[tuple[str, str]]:
+    """Return (name, key) of everything secret that the manifests refer to."""
+    found = set()
+    for workload in workloads(overlay):
+        for container in pod(workload)["containers"]:
+            for each in container.get("env", []):
+                if reference := each.get("valueFrom", {}).get("secretKeyRef"):
+                    found.add((reference["name"], reference["key"]))
+        for volume in pod(workload).get("volumes", []):
+            if "secret" in volume:
+                found |= {(volume["secret"]["secretName"], item["key"]) for item in volume["secret"]["items"]}
+    for access in of_kind(overlay, "TriggerAuthentication"):
+        found |= {(each["name"], each["key"]) for each in access["spec"]["secretTargetRef"]}
+    for server in of_kind(overlay, "ClickHouseInstallation"):
+        for key, value in server["spec"]["configuration"]["users"].items():
+            if key.endswith("/k8s_secret_password"):
+                name, _, secret_key = value.partition("/")
+                found.add((name, secret_key))
+    return found

@@ -1,0 +1,119 @@
+"""What the worker says of its health, and what `vca check` makes of it."""
+
+from __future__ import annotations
+
+import asyncio
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+
+import pytest
+from typer.testing import CliRunner
+
+from deploy.cli import app as cli
+from deploy.embedded.ports import free_port
+from streams.health import PATIENCE, Health, serve
+
+RUN = CliRunner()
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def get(port: int, path: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def health(clock: Clock) -> Health:
+    return Health(clock)
+
+
+@pytest.fixture
+def port(health: Health, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    number = free_port()
+    server = serve(health, "127.0.0.1", number)
+    monkeypatch.setenv("WORKER_METRICS_PORT", str(number))
+    yield number
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_worker_that_starts_lives_and_is_not_ready(port: int) -> None:
+    assert get(port, "/healthz") == (200, "ok\n")
+    assert get(port, "/readyz") == (503, "the worker is starting\n")
+
+
+def test_a_worker_is_ready_when_it_waits_for_nothing(health: Health, port: int) -> None:
+    waits: list[str | None] = ["2 partitions wait for a store", None]
+    health.ask(lambda: waits[0])
+    health.beat()
+    assert get(port, "/readyz") == (503, "2 partitions wait for a store\n")
+    assert get(port, "/healthz")[0] == 200, "a store that is away is no reason to start it again"
+    waits.pop(0)
+    health.beat()
+    assert get(port, "/readyz") == (200, "ok\n")
+
+
+def test_a_worker_whose_event_loop_stands_still_is_to_be_started_again(
+    health: Health, port: int, clock: Clock
+) -> None:
+    health.ask(lambda: None)
+    health.beat()
+    clock.now += PATIENCE
+    assert get(port, "/healthz")[0] == 200
+    clock.now += 1
+    assert get(port, "/healthz") == get(port, "/readyz") == (503, "the event loop stands still for 31 s\n")
+
+
+async def test_it_beats_in_the_event_loop(clock: Clock) -> None:
+    seen = asyncio.Event()
+
+    def look() -> str | None:
+        seen.set()
+        return None
+
+    health = Health(clock)
+    health.attach(asyncio.get_running_loop())
+    health.ask(look)
+    await asyncio.wait_for(seen.wait(), 5)
+    assert health.waits() is None
+
+
+def test_metrics_are_beside_it_and_other_paths_are_told_where_to_look(port: int) -> None:
+    status, text = get(port, "/metrics")
+    assert status == 200 and "# TYPE python_info gauge" in text
+    assert get(port, "/") == (404, "see /metrics, /healthz and /readyz\n")
+
+
+def test_check_exits_by_what_the_worker_says(health: Health, port: int) -> None:
+    result = RUN.invoke(cli, ["check", "worker"])
+    assert result.exit_code == 1 and "the worker is not ready: the worker is starting" in result.stderr
+    health.ask(lambda: None)
+    health.beat()
+    for arguments in (["check", "worker"], ["check", "--api-port", str(free_port())]):
+        result = RUN.invoke(cli, arguments)
+        assert (result.exit_code, result.stdout) == (0, "worker ready\n")
+
+
+def test_check_fails_when_nothing_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    port = free_port()
+    monkeypatch.setenv("WORKER_METRICS_PORT", "")
+    result = RUN.invoke(cli, ["check", "--api-port", str(port)])
+    assert (result.exit_code, result.stderr) == (1, f"error: nothing answers: api at 127.0.0.1:{port}\n")
+    result = RUN.invoke(cli, ["check", "worker"])
+    assert result.exit_code == 1 and "WORKER_METRICS_PORT" in result.stderr
+    assert RUN.invoke(cli, ["check", "redis"]).exit_code == 2
