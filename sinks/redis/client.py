@@ -20,12 +20,15 @@ _PASSING: Final = (
     exceptions.TimeoutError,
     exceptions.ReadOnlyError,
     exceptions.OutOfMemoryError,
+    exceptions.ClusterError,  # every node that was asked sent the client on to another
     exceptions.ClusterDownError,
     exceptions.RedisClusterException,
     exceptions.TryAgainError,
     exceptions.MasterDownError,
     OSError,
 )
+#: What a script meets whose keys are just moving to another node of a cluster (Redis 6 and 7 say it so).
+_MOVING: Final = "non local key"
 
 
 def connect(
@@ -60,3 +63,7 @@ def available() -> Iterator[None]:
         yield
     except _PASSING as error:
         raise Unavailable(f"Redis: {error or type(error).__name__}") from error
+    except exceptions.ResponseError as error:
+        if _MOVING not in str(error):
+            raise
+        raise Unavailable(f"Redis Cluster is moving keys: {error}") from error

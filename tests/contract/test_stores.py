@@ -78,7 +78,7 @@ def partition() -> Partition:
     return Partition(f"c{uuid4().hex[:8]}", "playback.events", 0)
 
 
-@pytest.fixture(params=["memory", "servers"])
+@pytest.fixture(params=["memory", "servers", "redis-cluster"])
 async def stores(request: pytest.FixtureRequest) -> AsyncIterator[Stores]:
     if request.param == "memory":
         store = MemoryStore()
@@ -97,7 +97,8 @@ async def stores(request: pytest.FixtureRequest) -> AsyncIterator[Stores]:
             MemoryLive(store), MemoryLedgers(store), MemoryBlocks(store), MemoryArchive(store), counters, rows
         )
         return
-    redis = connect_redis(request.getfixturevalue("redis_server"))
+    server = "redis_cluster_server" if request.param == "redis-cluster" else "redis_server"
+    redis = connect_redis(request.getfixturevalue(server))
     base = request.getfixturevalue("clickhouse_server").rstrip("/")
     url = f"{base}/{request.getfixturevalue('clickhouse_database')}"
     migrate(url)
