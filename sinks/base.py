@@ -68,6 +68,8 @@ class Ledger:
     done: bool = True
     #: Offset after the last row of the last block that was done, which ClickHouse's own books must show.
     landed: int = 0
+    #: The shard that takes the partition's blocks, written with the first; 0 where there are no shards.
+    shard: int = 0
 
     @property
     def is_new(self) -> bool:
@@ -108,6 +110,8 @@ class Block:
     landed: int
     #: JSON lines, each an array in the order of the row's fields.
     chunks: list[bytes] = field(repr=False)
+    #: The shard that takes it, from 1; 0 where there are no shards.
+    shard: int = 0
 
     @property
     def token(self) -> str:
@@ -120,6 +124,12 @@ class BlockSink(Protocol):
 
     async def start(self) -> None:
         """Connect. Raises what the store's client raises when it cannot be reached."""
+
+    async def place(self, log: str, topic: str, partition: int) -> int:
+        """Return the shard for a partition whose ledger names none; 0 where there are no shards.
+
+        The one that has its rows, if any has. Raises `Unavailable`.
+        """
 
     async def write(self, block: Block) -> None:
         """Insert a block. On return it is durable; sent again under the same token it counts once.

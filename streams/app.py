@@ -22,6 +22,7 @@ from redis.asyncio import Redis
 from sinks.base import Unavailable
 from sinks.clickhouse.archive import ClickHouseArchive
 from sinks.clickhouse.client import connect as connect_clickhouse
+from sinks.clickhouse.replicas import CONSISTENT
 from sinks.clickhouse.sink import ClickHouseBlocks
 from sinks.redis.client import connect as connect_redis
 from sinks.redis.ledger import RedisLedgers
@@ -138,14 +139,14 @@ def create_app(settings: Settings, redis: Redis, clickhouse: AsyncClient) -> fau
         stream_publish_on_commit=False,
     )
     broker = _FaustBroker(app, settings)
-    archive = ClickHouseArchive(clickhouse)
+    archive = ClickHouseArchive(clickhouse, settings.clickhouse_cluster)
     feed = CatalogFeed(archive)
     pace = Pace(settings.inserts_per_second, settings.block_seconds)
     pipeline = Pipeline(
         broker,
         Stores(
             live=RedisLive(redis),
-            blocks=ClickHouseBlocks(clickhouse),
+            blocks=ClickHouseBlocks(clickhouse, settings.clickhouse_cluster),
             ledgers=RedisLedgers(redis),
             archive=archive,
             dead_letters=KafkaDeadLetters(broker.dead_letter),
@@ -189,7 +190,11 @@ def run_worker(settings: Settings) -> int:
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     redis = connect_redis(settings.redis_url)
-    clickhouse = loop.run_until_complete(connect_clickhouse(settings.clickhouse_url))
+    clickhouse = loop.run_until_complete(
+        connect_clickhouse(
+            settings.clickhouse_url, settings=CONSISTENT if settings.clickhouse_cluster else None
+        )
+    )
     worker: Any = PromptWorker(
         create_app(settings, redis, clickhouse),
         loop=loop,

@@ -146,6 +146,9 @@ class PartitionWorker:
         self._mark = plan_.mark if plan_.position else ""
         cursor = (ledger.block_to if ledger.done else ledger.block_from) or 0
         mark = ledger.to_mark if ledger.done else ledger.from_mark
+        shard = ledger.shard or await self.retry.forever(
+            lambda: self._stores.blocks.place(place.log, place.topic, place.partition), "find a shard"
+        )
         empty = Block(
             partition=self.partition,
             log=place.log,
@@ -157,6 +160,7 @@ class PartitionWorker:
             rows=0,
             landed=cursor,
             chunks=[],
+            shard=shard,
         )
         self._writer = BlockWriter(
             empty,

@@ -13,7 +13,7 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 
 from sinks.base import Unavailable
 from sinks.clickhouse import queries
-from sinks.clickhouse.client import available, connect
+from sinks.clickhouse.client import READING, available, connect
 from sinks.clickhouse.queries import Query
 from streams.domain.errors import StoreUnavailableError
 from streams.domain.measures import Sums
@@ -57,6 +57,7 @@ class ClickHouseReader:
                         # Some are left for pings while all others are taken.
                         connections=self._connections + 4,
                         name="vca-api",
+                        settings=READING,
                     )
                 )
             async with asyncio.timeout(1.5 * self._patience):

@@ -163,6 +163,18 @@ class TestLedger:
         ledger = await stores.ledgers.claim(partition)
         assert (ledger.done, ledger.landed) == (True, rows[-1].offset + 1)
 
+    async def test_it_keeps_the_shard_that_took_the_first_block(
+        self, stores: Stores, partition: Partition
+    ) -> None:
+        epoch = await claimed(stores, partition)
+        assert (await stores.ledgers.claim(partition)).shard == 0
+        ledger = await stores.ledgers.claim(partition)
+        assert ledger.epoch > epoch
+        await stores.ledgers.begin(replace(block_of(partition, [], 0, 9), shard=3), ledger.epoch, "")
+        ledger = await stores.ledgers.claim(partition)
+        await stores.ledgers.restart(partition, ledger)
+        assert (await stores.ledgers.claim(partition)).shard == 3
+
     async def test_a_block_without_rows_leaves_what_landed(
         self, stores: Stores, partition: Partition
     ) -> None:

@@ -133,7 +133,8 @@ class Move:
         self.source: Any = Redis(source.host, source.port)
         self.target: Any = Redis(target.host, target.port)
         self.nodes: list[Any] = [Redis(node.host, node.port) for node in cluster.get_primaries()]
-        self.ids = [node.execute_command("CLUSTER MYID").decode() for node in (self.source, self.target)]
+        both: tuple[Any, Any] = (self.source, self.target)
+        self.ids = [node.execute_command("CLUSTER MYID").decode() for node in both]
 
     def begin(self) -> list[bytes]:
         self.target.execute_command("CLUSTER SETSLOT", self.slot, "IMPORTING", self.ids[0])
