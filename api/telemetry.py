@@ -10,11 +10,11 @@ from typing import Any, Final
 from uuid import uuid4
 
 import structlog
-from prometheus_client import Counter, Histogram
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import errors
+from api.metrics import REQUEST_SECONDS, REQUESTS
 
 _log = structlog.get_logger(__name__)
 
@@ -23,13 +23,6 @@ _REQUEST_ID: Final = re.compile(r"[\w.:-]{1,64}", re.ASCII)
 LONGEST_QUERY: Final = 8192
 _QUIET: Final = {"/healthz", "/readyz", "/metrics"}
 
-REQUESTS = Counter("vca_api_requests", "Requests answered.", ["route", "method", "status"])
-SECONDS = Histogram(
-    "vca_api_request_seconds",
-    "Time to answer a request.",
-    ["route"],
-    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
-)
 _METHODS: Final = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 
@@ -101,7 +94,7 @@ class Telemetry:
         route = getattr(scope.get("route"), "path", "unmatched")
         method = scope["method"] if scope["method"] in _METHODS else "other"
         REQUESTS.labels(route, method, str(status)).inc()
-        SECONDS.labels(route).observe(seconds)
+        REQUEST_SECONDS.labels(route).observe(seconds)
         if scope["path"] not in _QUIET:
             _log.info(
                 "request", method=method, path=scope["path"], status=status, ms=round(seconds * 1000, 1)

@@ -5,7 +5,7 @@ Every implementation is held to the contract suites in `tests/contract/`; `sinks
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -21,9 +21,22 @@ class Fenced(Exception):
 class Unavailable(Exception):
     """The store cannot answer now; trying again may help."""
 
+    def __init__(self, text: str, store: str = "other") -> None:
+        """Say what happened; `store` is redis, clickhouse or kafka."""
+        super().__init__(text)
+        self.store = store
+
 
 class Unexpected(Exception):
     """A store is not where the worker left it: the worker must start again and recover."""
+
+
+#: Told of each question that a reader asked its store: the store, the seconds, whether there was an answer.
+Asked = Callable[[str, float, bool], None]
+
+
+def unheard(_store: str, _seconds: float, _answered: bool) -> None:
+    """Take no note of a question."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,8 @@ from streams.domain.catalog import CatalogFolder
 from streams.domain.event_ids import SystemFolder, UserFolder
 from streams.domain.folding import Folder, Place, PlaybackFolder
 from streams.domain.generations import Generations
+from streams.domain.instruments import tell_build
+from streams.gauges import Gauges
 from streams.logs import configure, faust_level
 from streams.pipeline import MakeFolder, Pipeline
 from streams.prompt import PromptTables, PromptWorker
@@ -84,7 +86,7 @@ class _FaustBroker:
         except MessageSizeTooLargeError as error:
             raise TooLarge(str(error)) from error
         except KafkaError as error:
-            raise Unavailable(f"Kafka: {error}") from error
+            raise Unavailable(f"Kafka: {error}", "kafka") from error
 
 
 def make_folders(settings: Settings, feed: CatalogFeed) -> Mapping[str, MakeFolder]:
@@ -163,6 +165,7 @@ def create_app(settings: Settings, redis: Redis, clickhouse: AsyncClient) -> fau
         await pipeline.give_up(revoked)
 
     app.task(feed.run)
+    app.task(Gauges(app, pipeline, time.time).run)
     app.task(Watchdog(app, pipeline, settings.stall_seconds, end_process).run)
     cast(Any, app.on_partitions_revoked).connect(give_up)
 
@@ -182,6 +185,7 @@ def _add_agent(app: faust.App, pipeline: Pipeline, topic: str) -> None:
 def run_worker(settings: Settings) -> int:
     """Run a worker until it is told to stop; return its exit status."""
     configure(settings.log_level)
+    tell_build()
     if settings.worker_metrics_port:
         start_http_server(settings.worker_metrics_port, addr="127.0.0.1")
     # Batches are made and dropped whole; looking for cycles among their records every 700 is a tenth

@@ -120,6 +120,11 @@ class BlockWriter:
         """Take note of how many records Kafka has behind those that were added or will be next."""
         self._behind = records >= self._max_rows
 
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes of those rows."""
+        return sum(map(len, self._open.chunks))
+
     async def add(self, chunks: list[bytes], rows: int, landed: int, end: int, mark: str) -> None:
         """Add the encoded rows of the records up to `end`; waits while the store is far behind.
 
@@ -188,6 +193,7 @@ class BlockWriter:
             METRICS.insert_seconds.labels(topic).observe(now - began)
             METRICS.row_wait_seconds.labels(topic).observe(now - opened_at)
             METRICS.block_rows.labels(topic).observe(block.rows)
+            METRICS.inserted_bytes.labels(topic).inc(sum(map(len, block.chunks)))
         await forever(lambda: ledgers.finish(block, epoch), "finish a block")
 
     def _next(self) -> Block:

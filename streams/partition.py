@@ -23,7 +23,7 @@ from streams.domain.generations import MOST_AHEAD
 from streams.ledger import Plan, another_log, fingerprint, log_name, plan
 from streams.metrics import METRICS
 from streams.retry import Retry
-from streams.work import Fetched, Limits, Stores
+from streams.work import Fetched, Limits, Standing, Stores
 
 log = structlog.get_logger(__name__)
 
@@ -75,6 +75,7 @@ class PartitionWorker:
         self._busy = False
         self._sought_at = 0.0
         self._turned_at = 0
+        self._newest_at = 0.0
 
     # What `take_over` sets.
     _ledger: Ledger
@@ -100,6 +101,19 @@ class PartitionWorker:
     def safe(self) -> int:
         """Every record before this offset is in both stores."""
         return min(self.counted, self._writer.stored_to)
+
+    @property
+    def standing(self) -> Standing:
+        """Return how the partition stands; it was taken over."""
+        memory = self._folding.folder.memory
+        return Standing(
+            self.position,
+            self.safe,
+            self._newest_at,
+            self._writer.waiting_rows,
+            self._writer.waiting_bytes,
+            len(memory) if memory is not None else 0,
+        )
 
     async def take_over(self) -> int:
         """Claim the partition, put its books in order and return the offset to read from."""
@@ -209,17 +223,20 @@ class PartitionWorker:
             return
         self._busy = True
         self._writer.note_waiting(fetched.waiting)
+        began, topic = _now(), self.partition.topic
         for part in _split(records, self._bounds()):
             await self._take(part)
         self._forget(records[-1])
+        self._newest_at = records[-1].timestamp / 1000
+        METRICS.batch_records.labels(topic).observe(len(records))
+        METRICS.batch_seconds.labels(topic).observe(_now() - began)
         self._busy = False
 
     async def _due(self, fetched: Fetched) -> Sequence[Record]:
         """Return the batch's records from the position on, none if it is not what must come next."""
         if fetched.start != self.next_fetch:
             # Fetched before a seek, or what lies between was dropped with a closed stream.
-            now = asyncio.get_running_loop().time()
-            if now - self._sought_at > 1.0:
+            if (now := _now()) - self._sought_at > 1.0:
                 self._sought_at = now
                 await self._seek(self.next_fetch)
             return ()
@@ -301,6 +318,7 @@ class PartitionWorker:
         if counting:
             if rejected := folded.rejected:
                 await retry.forever(lambda: stores.dead_letters.send(self.partition, rejected), "dead letter")
+                METRICS.letters(self.partition.topic, rejected)
             batch = LiveBatch(
                 self.partition,
                 self._ledger.epoch,
@@ -311,7 +329,9 @@ class PartitionWorker:
                 folded.live,
                 folded.books,
             )
+            began = _now()
             await retry.forever(lambda: stores.live.write(batch), "count")
+            METRICS.count_seconds.labels(self.partition.topic).observe(_now() - began)
             self.counted = end
             METRICS.count(self.partition.topic, folded.books)
         if storing:
@@ -348,3 +368,7 @@ def _split(records: Sequence[Record], bounds: Sequence[int]) -> Iterator[Sequenc
             yield records[begin:cut]
             begin = cut
     yield records[begin:]
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 import structlog
 
 from sinks.base import Unavailable
+from streams.metrics import METRICS
 
 T = TypeVar("T")
 
@@ -46,6 +47,7 @@ class Retry:
                 result = await operation()
             except Unavailable as error:
                 self.failures += 1
+                METRICS.retries.labels(error.store, what).inc()
                 log.warning("retrying", partition=self._name, operation=what, error=str(error)[:300])
             else:
                 self.failures = 0

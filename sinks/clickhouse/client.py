@@ -103,7 +103,7 @@ def available() -> Iterator[None]:
     except Error as error:
         # Without a code there was no answer of ClickHouse at all: the network, or a proxy in between.
         if error.code in _PASSING or (error.code is None and isinstance(error, OperationalError)):
-            raise Unavailable(f"ClickHouse: {error}") from error
+            raise Unavailable(f"ClickHouse: {error}", "clickhouse") from error
         raise
     except (TimeoutError, aiohttp.ClientError, OSError) as error:
-        raise Unavailable(f"ClickHouse: {error or type(error).__name__}") from error
+        raise Unavailable(f"ClickHouse: {error or type(error).__name__}", "clickhouse") from error

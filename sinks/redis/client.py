@@ -62,8 +62,8 @@ def available() -> Iterator[None]:
     try:
         yield
     except _PASSING as error:
-        raise Unavailable(f"Redis: {error or type(error).__name__}") from error
+        raise Unavailable(f"Redis: {error or type(error).__name__}", "redis") from error
     except exceptions.ResponseError as error:
         if _MOVING not in str(error):
             raise
-        raise Unavailable(f"Redis Cluster is moving keys: {error}") from error
+        raise Unavailable(f"Redis Cluster is moving keys: {error}", "redis") from error

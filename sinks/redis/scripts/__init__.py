@@ -37,7 +37,7 @@ class Script:
         """
         verdict, detail = (part.decode() for part in await self(key, *arguments))
         if verdict == "MOVING":
-            raise Unavailable(f"Redis Cluster is moving {key} to another node: {detail}")
+            raise Unavailable(f"Redis Cluster is moving {key} to another node: {detail}", "redis")
         if verdict == "FENCED":
             raise Fenced(f"epoch {detail} owns {key} now")
         if verdict == "GONE":
