@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from streams.domain import instruments as define
+from streams.domain import traces
 from streams.domain.instruments import counter, gauge, histogram
 
 REQUESTS: Final = counter(define.REQUESTS)
@@ -20,6 +21,7 @@ _CACHE: Final = counter(define.CACHE)
 
 def asked(store: str, seconds: float, answered: bool) -> None:
     """Take note of a question to a store."""
+    traces.done(f"ask {store}", seconds, answered=answered)
     _QUERY_SECONDS.labels(store).observe(seconds)
     if not answered:
         _QUERY_FAILURES.labels(store).inc()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sys
 import time
@@ -10,11 +11,13 @@ from typing import Any, Final
 from uuid import uuid4
 
 import structlog
+from fastapi.telemetry import TelemetryConfig
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import errors
 from api.metrics import REQUEST_SECONDS, REQUESTS
+from streams.domain import traces
 
 _log = structlog.get_logger(__name__)
 
@@ -44,6 +47,25 @@ def configure_logging(level: str) -> None:
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
+
+
+def traced() -> TelemetryConfig:
+    """Return what FastAPI makes of requests by itself: spans, if the environment says where they go."""
+    on = traces.wanted(os.environ)
+    if on and not traces.installed():
+        _log.warning("traces are not sent: install `videocloud-analytics[otel]`")
+        on = False
+    if on:
+        os.environ.setdefault("OTEL_SERVICE_NAME", "videocloud-api")
+        traces.switch_on()
+    return {
+        "auto_configure": on,
+        "tracing": on,
+        "metrics": False,
+        "logs": False,
+        "operation_spans": False,
+        "exclude": lambda scope: scope.get("path") in _QUIET,
+    }
 
 
 class Telemetry:

@@ -27,6 +27,7 @@ from sinks.clickhouse.sink import ClickHouseBlocks
 from sinks.redis.client import connect as connect_redis
 from sinks.redis.ledger import RedisLedgers
 from sinks.redis.sink import RedisLive
+from streams import tracing
 from streams.blocks import Pace
 from streams.catalog import CatalogFeed
 from streams.dead_letter import KafkaDeadLetters, TooLarge
@@ -186,6 +187,7 @@ def run_worker(settings: Settings) -> int:
     """Run a worker until it is told to stop; return its exit status."""
     configure(settings.log_level)
     tell_build()
+    send_last_traces = tracing.configure()
     if settings.worker_metrics_port:
         start_http_server(settings.worker_metrics_port, addr="127.0.0.1")
     # Batches are made and dropped whole; looking for cycles among their records every 700 is a tenth
@@ -209,4 +211,6 @@ def run_worker(settings: Settings) -> int:
         worker.execute_from_commandline()
     except SystemExit as stop:
         return int(stop.code or 0)
+    finally:
+        send_last_traces()
     return 0

@@ -11,11 +11,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, Final
 
-import structlog
+from opentelemetry.trace import SpanKind
 
 from sinks.base import Block, Ledger, LiveBatch, Partition
 from streams.batch import BatchFolder
 from streams.blocks import BlockWriter, Pace
+from streams.domain import traces
 from streams.domain.aggregate import Live
 from streams.domain.arrivals import SKEW_MS, Record
 from streams.domain.folding import Folder, Place
@@ -24,8 +25,6 @@ from streams.ledger import Plan, another_log, fingerprint, log_name, plan
 from streams.metrics import METRICS
 from streams.retry import Retry
 from streams.work import Fetched, Limits, Standing, Stores
-
-log = structlog.get_logger(__name__)
 
 #: The live window is written for events this recent: the hour that is read, and as much again.
 LIVE_MINUTES: Final = 120
@@ -71,7 +70,7 @@ class PartitionWorker:
         self._seek = seek
         self._log_start = log_start
         self._on_failure = on_failure
-        self.retry = Retry(str(partition))
+        self.retry = Retry(cluster=partition.cluster, topic=partition.topic, partition=partition.number)
         self._busy = False
         self._sought_at = 0.0
         self._turned_at = 0
@@ -125,14 +124,8 @@ class PartitionWorker:
         )
         plan_ = plan(ledger, landed)
         METRICS.recoveries.labels(partition.topic, plan_.why).inc()
-        log.info(
-            "took over",
-            partition=str(partition),
-            why=plan_.why,
-            epoch=ledger.epoch,
-            position=plan_.position,
-            in_doubt=plan_.pending,
-        )
+        retry.log = retry.log.bind(epoch=ledger.epoch)
+        retry.log.info("took over", why=plan_.why, position=plan_.position, in_doubt=plan_.pending)
         await self._begin(place, plan_)
         if plan_.rebuild:
             await self._rebuild(place, plan_.ledger)
@@ -224,8 +217,18 @@ class PartitionWorker:
         self._busy = True
         self._writer.note_waiting(fetched.waiting)
         began, topic = _now(), self.partition.topic
-        for part in _split(records, self._bounds()):
-            await self._take(part)
+        with traces.span(
+            "take batch",
+            traces.links_of(records),
+            kind=SpanKind.CONSUMER,
+            topic=topic,
+            partition=self.partition.number,
+            epoch=self._ledger.epoch,
+            offset_from=records[0].offset,
+            offset_to=records[-1].offset + 1,
+        ):
+            for part in _split(records, self._bounds()):
+                await self._take(part)
         self._forget(records[-1])
         self._newest_at = records[-1].timestamp / 1000
         METRICS.batch_records.labels(topic).observe(len(records))
@@ -262,18 +265,18 @@ class PartitionWorker:
         lost = max(0, start - self.position)
         if lost:
             METRICS.lost.labels(self.partition.topic).inc(lost)
-            log.error(
+            self.retry.log.error(
                 "records lost to retention: the worker was away for longer than the topic keeps them",
-                partition=str(self.partition),
                 lost=lost,
-                resumed_at=start,
+                offset_from=self.position,
+                offset_to=start,
             )
         self.position, self._mark = max(start, self.position), ""
         if self._writer.exact_end is not None and self._writer.end < start:
-            log.error(
+            self.retry.log.error(
                 "a block in doubt cannot be read again; what landed of it stays",
-                partition=str(self.partition),
-                block_end=self._writer.exact_end,
+                offset_from=self._writer.end,
+                offset_to=self._writer.exact_end,
             )
             self._writer.give_up_exactness(start)
         await self._seek(self.next_fetch)
@@ -285,9 +288,8 @@ class PartitionWorker:
         """
         incarnation = self._ledger.incarnation + 1
         METRICS.replaced.labels(self.partition.topic).inc()
-        log.error(
+        self.retry.log.error(
             "this is another log than the one that was read before; it is read from its start",
-            partition=str(self.partition),
             expected=self.position,
             log_start=start,
             incarnation=incarnation,
@@ -316,8 +318,11 @@ class PartitionWorker:
         counting, storing = end > self.counted, end > self._writer.end
         folded = await self._folding.fold(records, self._since(), counting=counting, storing=storing)
         if counting:
+            place = {"offset_from": self.counted, "offset_to": end}
             if rejected := folded.rejected:
-                await retry.forever(lambda: stores.dead_letters.send(self.partition, rejected), "dead letter")
+                await retry.forever(
+                    lambda: stores.dead_letters.send(self.partition, rejected), "dead letter", **place
+                )
                 METRICS.letters(self.partition.topic, rejected)
             batch = LiveBatch(
                 self.partition,
@@ -330,8 +335,10 @@ class PartitionWorker:
                 folded.books,
             )
             began = _now()
-            await retry.forever(lambda: stores.live.write(batch), "count")
+            with traces.span("count"):
+                await retry.forever(lambda: stores.live.write(batch), "count", **place)
             METRICS.count_seconds.labels(self.partition.topic).observe(_now() - began)
+            retry.log.debug("counted", stored=folded.books.stored, read=folded.books.read, **place)
             self.counted = end
             METRICS.count(self.partition.topic, folded.books)
         if storing:

@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-import structlog
 from faust.types import TP
 
 from sinks.base import Fenced, Partition
@@ -19,8 +18,6 @@ from streams.metrics import METRICS
 from streams.partition import PartitionWorker
 from streams.retry import Released
 from streams.work import Fetched, Limits, Standing, Stores
-
-log = structlog.get_logger(__name__)
 
 MakeFolder = Callable[[Place, float], Folder]
 
@@ -125,7 +122,7 @@ class Pipeline:
         if worker is not None:
             if error is not None:
                 METRICS.fenced.labels(tp.topic).inc()
-            log.warning("partition lost", partition=str(worker.partition), reason=str(error or "cancelled"))
+            worker.retry.log.warning("partition lost", reason=str(error or "cancelled"))
             worker.retry.release()
             worker.abandon()
 

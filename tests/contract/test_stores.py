@@ -293,4 +293,4 @@ async def test_a_server_that_is_away_is_unavailable() -> None:
         await RedisLedgers(redis).claim(Partition("c", "t", 0))
     with pytest.raises(Unavailable):
         await clickhouse.connect("http://127.0.0.1:1/videocloud", connect_timeout=1.0)
-    assert Retry("x").failures == 0
+    assert Retry(topic="x").failures == 0
