@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
+import structlog
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from structlog.testing import capture_logs
 
 from api.telemetry import traced
 from sinks.memory import MemoryStore
@@ -101,12 +103,12 @@ def test_opentelemetrys_own_variables_switch_it_on(environment: dict[str, str], 
     assert traces.wanted(environment) is wanted
 
 
-def test_a_worker_without_the_extra_says_so_and_goes_on(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_worker_without_the_extra_says_so_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setattr(traces, "installed", lambda: False)
-    tracing.configure()()
-    assert "videocloud-analytics[otel]" in capsys.readouterr().out
-    assert traced()["auto_configure"] is False
+    structlog.reset_defaults()
+    with capture_logs() as said:
+        tracing.configure()()
+        assert traced()["auto_configure"] is False
+    assert ["videocloud-analytics[otel]" in line["event"] for line in said] == [True, True]
     assert traces.span("x") is traces.span("y")
