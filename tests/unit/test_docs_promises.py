@@ -201,3 +201,11 @@ def test_the_numbers_that_the_pages_tell_are_those_of_the_code() -> None:
     assert f"status {FAULT}" in TEXTS["docs/delivery.md"]
     assert f"`seq` is {WINDOW} or more" in TEXTS["docs/delivery.md"]
     assert f"{len(TAGS)} event types" in TEXTS["CHANGELOG.md"]
+
+
+def test_capacity_is_planned_with_the_costs_that_were_measured() -> None:
+    from docs.capacity_page import COSTS
+
+    told = " ".join(TEXTS["docs/performance.md"].split())
+    for part, micros in COSTS.items():
+        assert re.search(rf"{part}[^.]*?\b{micros}\b", told), f"docs/capacity_page.py: cost of {part}"
