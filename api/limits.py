@@ -64,6 +64,7 @@ def _storage(url: str, patience: float, prefix: str) -> Storage:
     if clustered:
         # The library knows no address of a cluster with TLS or a query, and takes both as options.
         scheme, options = "async+redis+cluster", options | query | {"ssl": parts.scheme == "rediss"}
+        options["reinitialize_steps"] = 0  # as sinks.redis.client
         query = {}
     address = urlunsplit(parts._replace(scheme=scheme, query=urlencode(query)))
     storage = storage_from_string(

@@ -21,6 +21,7 @@ from typer.testing import CliRunner
 
 from api.exports.jobs import Job, Jobs, Status, new_id
 from deploy.cli import app
+from deploy.embedded.probes import redis_answers
 from sinks.base import Books, Ledger, LiveBatch, Partition, Unavailable
 from sinks.redis import keys
 from sinks.redis.client import connect
@@ -94,6 +95,17 @@ async def test_keys_and_limits_work_as_on_one_server(cluster: Any, redis_cluster
         answers = [await api.client.get(SUMMARY, headers=headers) for api in (one, two, one, two)]
     assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
     assert [answer.headers["ratelimit-remaining"] for answer in answers] == ["2", "1", "0", "0"]
+
+
+async def test_many_may_begin_at_once(cluster: Any, redis_cluster_server: str) -> None:
+    """A worker takes over all its partitions with its first commands."""
+    for _ in range(5):
+        fresh = connect(redis_cluster_server)
+        ledgers = RedisLedgers(fresh)
+        claims = (ledgers.claim(Partition("c", topic, n)) for topic in "abcd" for n in range(8))
+        epochs = [ledger.epoch for ledger in await asyncio.gather(*claims)]
+        await fresh.aclose()
+    assert epochs == [5] * 32
 
 
 def _job(status: Status = Status.QUEUED) -> Job:
@@ -190,6 +202,11 @@ async def test_a_slot_that_moves_makes_writers_and_readers_wait_and_costs_no_cou
         assert (await api.data(SUMMARY))["totalViews"] == 70
         assert (await ledgers.claim(partition)).counted == 70
     moving.close()
+
+
+def test_the_probe_of_vca_up_knows_a_cluster(redis_cluster_server: str) -> None:
+    assert redis_answers(redis_cluster_server)
+    assert not redis_answers("redis://127.0.0.1:1/0?cluster=true")
 
 
 async def test_a_cluster_that_is_away_is_unavailable(redis: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -23,13 +24,22 @@ def _bus_port(port: int) -> int:
 
 
 def _ports() -> list[int]:
-    """Return free ports whose bus ports, ten thousand above, are ports at all."""
+    """Return free ports whose bus ports, ten thousand above, are free as well."""
     found: set[int] = set()
     while len(found) < NODES:
         port = free_port()
-        if _bus_port(port) < 65_536:
+        if _is_free(_bus_port(port)):
             found.add(port)
     return sorted(found)
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except (OSError, OverflowError):
+            return False
+    return True
 
 
 def _node(port: int, data: Path) -> servers.Server:
