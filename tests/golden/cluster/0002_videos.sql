@@ -2,27 +2,7 @@
 -- 15 minutes is the widest bucket that falls on a whole number in every time zone.
 
 CREATE TABLE IF NOT EXISTS video_15m_local ON CLUSTER 'analytics'
-(
-    video_id           String,
-    bucket             DateTime('UTC'),
-    country            LowCardinality(String),
-    device             LowCardinality(String),
-    platform           LowCardinality(String),
-    attempts           UInt64 COMMENT 'in the bucket of the attempt',
-    fatals             UInt64 COMMENT 'views with a fatal error, in the bucket of the attempt',
-    views              UInt64 COMMENT 'in the bucket of the first frame',
-    completions        UInt64 COMMENT 'in the bucket of the first frame',
-    sized              UInt64 COMMENT 'views whose content length is known, in the bucket of the first frame',
-    parts              UInt64 COMMENT 'hundredths of the content touched, in the bucket of the first frame',
-    watched_ms         UInt64 COMMENT 'in the bucket of the heartbeat, as the following',
-    rebuffer_ms        UInt64,
-    rebuffers          UInt64,
-    bitrate_weight     UInt64 COMMENT 'kbps x watched ms',
-    bitrate_ms         UInt64 COMMENT 'watched ms whose bitrate is known',
-    likes              UInt64,
-    comments           UInt64,
-    shares             UInt64
-)
+(...)
 ENGINE = ReplicatedSummingMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}')
 PARTITION BY toYYYYMM(bucket)
 ORDER BY (video_id, bucket, country, device, platform)
@@ -70,16 +50,7 @@ WHERE type IN ('video.like', 'video.comment', 'video.share')
 GROUP BY video_id, bucket, country, device, platform;
 
 CREATE TABLE IF NOT EXISTS view_starts_local ON CLUSTER 'analytics'
-(
-    video_id    String,
-    started_at  DateTime64(3, 'UTC'),
-    view_id     String,
-    user_id     String,
-    session_id  String,
-    country     LowCardinality(String),
-    device      LowCardinality(String),
-    platform    LowCardinality(String)
-)
+(...)
 ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}')
 PARTITION BY toYYYYMM(started_at)
 ORDER BY (video_id, started_at)

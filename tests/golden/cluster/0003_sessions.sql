@@ -5,17 +5,7 @@
 -- Users and sessions are 64-bit hashes in these tables: sipHash64 of `user_id` and of `session_id`.
 
 CREATE TABLE IF NOT EXISTS activity_local ON CLUSTER 'analytics'
-(
-    day      Date COMMENT 'of the events, UTC',
-    session  UInt64 COMMENT 'sipHash64(session_id)',
-    user     UInt64 COMMENT 'sipHash64(user_id)',
-    opening  UInt64 COMMENT 'first event: epoch ms * 16 + device (1 desktop, 2 mobile, 3 tablet, 4 tv, 5 other, 6 unknown)',
-    last     DateTime64(3, 'UTC') COMMENT 'last event',
-    slots    UInt128 COMMENT 'bit n: an event in the n-th quarter of an hour of the day, 0..95',
-    pages    UInt32 COMMENT 'page views',
-    actions  UInt32 COMMENT 'likes, comments, shares, uploads, sign-ups',
-    played   UInt8 COMMENT '1 when there was a playback event'
-)
+(...)
 ENGINE = Null;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS activity_of_playback ON CLUSTER 'analytics' TO activity_local AS
@@ -50,15 +40,7 @@ GROUP BY day, session, user;
 
 -- A session is the rows of its id over all days; readers group them (sinks/clickhouse/user_queries.py).
 CREATE TABLE IF NOT EXISTS session_days_local ON CLUSTER 'analytics'
-(
-    day      Date COMMENT 'UTC',
-    session  UInt64,
-    first    SimpleAggregateFunction(min, UInt128) COMMENT 'first event: (epoch ms * 16 + device) << 64 | user',
-    last     SimpleAggregateFunction(max, DateTime64(3, 'UTC')),
-    pages    SimpleAggregateFunction(sum, UInt64),
-    actions  SimpleAggregateFunction(sum, UInt64),
-    played   SimpleAggregateFunction(max, UInt8)
-)
+(...)
 ENGINE = ReplicatedAggregatingMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}')
 PARTITION BY toYYYYMM(day)
 ORDER BY (day, session)

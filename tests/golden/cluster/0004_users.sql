@@ -2,10 +2,7 @@
 -- `user` is sipHash64(user_id) everywhere.
 
 CREATE TABLE IF NOT EXISTS users_local ON CLUSTER 'analytics'
-(
-    user        UInt64,
-    first_seen  SimpleAggregateFunction(min, DateTime64(3, 'UTC')) COMMENT 'first event ever: these rows are never deleted'
-)
+(...)
 ENGINE = ReplicatedAggregatingMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}')
 ORDER BY user
 SETTINGS replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 2592000;
@@ -24,11 +21,7 @@ FROM activity_local
 GROUP BY user;
 
 CREATE TABLE IF NOT EXISTS user_days_local ON CLUSTER 'analytics'
-(
-    day    Date COMMENT 'UTC',
-    user   UInt64,
-    slots  SimpleAggregateFunction(groupBitOr, UInt128) COMMENT 'bit n: active in the n-th quarter of an hour of the day, 0..95'
-)
+(...)
 ENGINE = ReplicatedAggregatingMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}')
 PARTITION BY toYYYYMM(day)
 ORDER BY (day, user)
@@ -44,11 +37,7 @@ FROM activity_local
 GROUP BY day, user;
 
 CREATE TABLE IF NOT EXISTS signups_local ON CLUSTER 'analytics'
-(
-    user       UInt64,
-    signed_up  DateTime64(3, 'UTC'),
-    source     LowCardinality(String)
-)
+(...)
 ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}')
 ORDER BY (user, signed_up, source)
 SETTINGS replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 2592000;
@@ -62,13 +51,7 @@ FROM user_events_local
 WHERE type = 'user.signup';
 
 CREATE TABLE IF NOT EXISTS user_actions_15m_local ON CLUSTER 'analytics'
-(
-    bucket    DateTime('UTC'),
-    uploads   UInt64,
-    comments  UInt64,
-    likes     UInt64,
-    shares    UInt64
-)
+(...)
 ENGINE = ReplicatedSummingMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}')
 PARTITION BY toYYYYMM(bucket)
 ORDER BY bucket

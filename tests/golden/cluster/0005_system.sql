@@ -1,16 +1,7 @@
 -- The platform itself: requests, jobs, storage and probes by minute, jobs as they stand, samples of hosts.
 
 CREATE TABLE IF NOT EXISTS system_1m_local ON CLUSTER 'analytics'
-(
-    minute       DateTime('UTC'),
-    kind         LowCardinality(String) COMMENT 'type of the events; job.queued and job.started apart from job, which has ended',
-    name         String COMMENT 'endpoint of a request, jobType of a job, read or write of a storage operation, host of a sample',
-    service      LowCardinality(String),
-    events       UInt64 COMMENT 'of job, those that finished or failed in this minute',
-    errors       UInt64 COMMENT 'status 5xx, failed jobs, failed operations, failed probes',
-    duration_ms  Float64 COMMENT 'sum; of job, those that finished',
-    bytes        UInt64
-)
+(...)
 ENGINE = ReplicatedSummingMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}')
 PARTITION BY toYYYYMM(minute)
 ORDER BY (kind, minute, name, service)
@@ -36,10 +27,7 @@ GROUP BY minute, kind, name, service;
 -- Response times of all requests: how often each value came, cut to 8 significant bits. Quantiles of merged
 -- minutes are of exact rank, and less than 1 % below the true value (quantilesDD was seen up to 3 % off at 1 %).
 CREATE TABLE IF NOT EXISTS latency_1m_local ON CLUSTER 'analytics'
-(
-    minute     DateTime('UTC'),
-    durations  AggregateFunction(quantilesBFloat16(0.95, 0.99), Float64) COMMENT 'milliseconds; read with quantilesBFloat16Merge(0.95, 0.99)'
-)
+(...)
 ENGINE = ReplicatedAggregatingMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}')
 PARTITION BY toYYYYMM(minute)
 ORDER BY minute
@@ -57,11 +45,7 @@ GROUP BY minute;
 
 -- Where each job stands is what its newest event says; of two at the same millisecond, the later state.
 CREATE TABLE IF NOT EXISTS jobs_local ON CLUSTER 'analytics'
-(
-    job_type  LowCardinality(String),
-    job       UInt64 COMMENT 'sipHash64(job_id)',
-    latest    SimpleAggregateFunction(max, UInt64) COMMENT 'epoch ms * 4 + state: 0 queued, 1 started, 2 failed, 3 finished'
-)
+(...)
 ENGINE = ReplicatedAggregatingMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}')
 ORDER BY (job_type, job)
 TTL toDateTime(intDiv(latest, 4000)) + INTERVAL 180 DAY
@@ -86,18 +70,7 @@ WHERE type = 'job'
 GROUP BY job_type, job;
 
 CREATE TABLE IF NOT EXISTS host_samples_local ON CLUSTER 'analytics'
-(
-    host                 LowCardinality(String),
-    occurred_at          DateTime64(3, 'UTC'),
-    event_id             String,
-    service              LowCardinality(String),
-    cpu                  Float64 COMMENT '0..1 of all cores',
-    load                 Array(Float64) COMMENT 'over 1, 5 and 15 minutes',
-    memory_used_bytes    UInt64,
-    memory_total_bytes   UInt64,
-    storage_used_bytes   UInt64,
-    storage_total_bytes  UInt64
-)
+(...)
 ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}')
 PARTITION BY toYYYYMM(occurred_at)
 ORDER BY (host, occurred_at)
