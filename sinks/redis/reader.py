@@ -209,6 +209,10 @@ class RedisReader:
                 async with asyncio.timeout(self._patience):
                     yield
             answered = True
+        except StoreUnavailableError:
+            # The server answered; what it has is not enough.
+            answered = True
+            raise
         except (Unavailable, TimeoutError) as error:
             raise StoreUnavailableError(_STORE, str(error) or "no answer") from error
         finally:

@@ -26,6 +26,7 @@ from sinks.base import Books, Ledger, LiveBatch, Partition, Unavailable
 from sinks.redis import keys
 from sinks.redis.client import connect
 from sinks.redis.ledger import RedisLedgers, ledger_key
+from sinks.redis.reader import RedisReader
 from sinks.redis.sink import RedisLive
 from streams.domain.aggregate import Live, fold_playback
 from streams.domain.errors import StoreUnavailableError
@@ -216,6 +217,21 @@ async def test_a_cluster_that_is_away_is_unavailable(redis: Any) -> None:
     with pytest.raises(StoreUnavailableError):
         await Jobs(lost).find("exp_1")
     await lost.aclose()
+
+
+async def test_a_store_that_answers_too_little_is_not_counted_as_away(redis: Any) -> None:
+    told: list[tuple[str, bool]] = []
+
+    def asked(store: str, seconds: float, answered: bool) -> None:
+        assert seconds >= 0
+        told.append((store, answered))
+
+    away = connect("redis://127.0.0.1:1/0?cluster=true", connect_timeout=0.5)
+    for client, why in ((redis, "no partition has live counters"), (away, "cannot be connected")):
+        with pytest.raises(StoreUnavailableError, match=why):
+            await RedisReader(client, None, asked=asked).ask("return 1", NOW)  # type: ignore[arg-type]
+    await away.aclose()
+    assert told == [("redis", True), ("redis", False)]
 
 
 async def test_the_api_says_that_a_cluster_is_away() -> None:
