@@ -43,6 +43,8 @@ _VIEW: Final = re.compile(
     rf"\A{_COMMENTS}CREATE VIEW (?:IF NOT EXISTS )?(?P<name>\w+)(?P<rest>.*)\Z", re.DOTALL
 )
 _ALTER: Final = re.compile(rf"\A{_COMMENTS}ALTER TABLE (?P<name>\w+)(?P<rest>.*)\Z", re.DOTALL)
+_TRUNCATE: Final = re.compile(rf"\A{_COMMENTS}TRUNCATE TABLE (?P<name>\w+)\s*\Z", re.DOTALL)
+_FILL: Final = re.compile(rf"\A{_COMMENTS}INSERT INTO (?P<name>\w+)\s+(?P<rest>SELECT\b.*)\Z", re.DOTALL)
 _SOURCE: Final = re.compile(r"\b(FROM|JOIN)(\s+)(\w+)\b")
 _KEY: Final = re.compile(r"ORDER BY \(?([\w, ]+)\)?")
 _MERGES: Final = re.compile(r"^ {4}(\w+)\s+SimpleAggregateFunction\((\w+), ", re.MULTILINE)
@@ -67,7 +69,7 @@ class Cluster:
         """Return the clause that runs a statement on every node."""
         return f"ON CLUSTER '{self.name}'"
 
-    def spread(self, statement: str, tables: Collection[str]) -> list[str]:
+    def spread(self, statement: str, tables: frozenset[str]) -> list[str]:
         """Return the statements that do for the cluster what one statement does for one server.
 
         `tables` are the names of all tables that have a local one. Raises `MigrationError` for a statement
@@ -83,7 +85,22 @@ class Cluster:
             return [f"{match['comments']}CREATE VIEW IF NOT EXISTS {match['name']} {self.on}{match['rest']}"]
         if match := _ALTER.match(statement):
             return list(self._alter(match, tables))
+        if match := _TRUNCATE.match(statement):
+            return [f"{match['comments']}TRUNCATE TABLE {match['name']}{LOCAL} {self.on}"]
+        if (match := _FILL.match(statement)) and match["name"] in tables - MERGED:
+            return [self._fill(match)]
         raise MigrationError(f"This cannot be spread over a cluster: {statement[:200]}")
+
+    @staticmethod
+    def _fill(match: re.Match[str]) -> str:
+        """Return a fill of a new table from old ones: read from all shards once, put on the first.
+
+        It makes no difference to readers, who add up over shards.
+        """
+        settings = "insert_shard_id = 1, distributed_product_mode = 'global'"
+        return (
+            f"{match['comments']}INSERT INTO {match['name']}\n{match['rest'].rstrip()}\nSETTINGS {settings}"
+        )
 
     def _table(self, match: re.Match[str]) -> Iterator[str]:
         name, engine, rest = match["name"], match["engine"], match["rest"]
@@ -120,7 +137,7 @@ class Cluster:
             f"SELECT {', '.join([key, *columns])}\nFROM {name}{_SHARDS}\nGROUP BY {key}"
         )
 
-    def _alter(self, match: re.Match[str], tables: Collection[str]) -> Iterator[str]:
+    def _alter(self, match: re.Match[str], tables: frozenset[str]) -> Iterator[str]:
         name, rest = match["name"], match["rest"]
         if name not in tables:
             # A materialized view keeps its name.

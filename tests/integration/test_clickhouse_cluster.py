@@ -21,6 +21,7 @@ from sinks.base import Block, Partition
 from sinks.clickhouse import sink as sinks
 from sinks.clickhouse.archive import ClickHouseArchive
 from sinks.clickhouse.client import connect
+from sinks.clickhouse.cluster import Cluster
 from sinks.clickhouse.migrations import migrate
 from sinks.clickhouse.replicas import CONSISTENT
 from sinks.clickhouse.sink import ClickHouseBlocks
@@ -200,4 +201,14 @@ def test_every_statement_for_a_real_cluster_is_sound_sql(server: str) -> None:
     sent = statements("analytics", "videocloud")
     assert len(sent) > 40
     for statement in sent:
-        assert "CreateQuery" in send(server, f"EXPLAIN AST {statement}"), statement
+        assert send(server, f"EXPLAIN AST {statement}").strip(), statement
+
+
+def test_a_fill_puts_what_all_shards_have_on_one(server: str, databases: dict[str, str]) -> None:
+    name = databases[ONE].rpartition("/")[2]
+    statement = "INSERT INTO signups SELECT user + 1, signed_up, source FROM signups"
+    (fill,) = Cluster(ONE, name).spread(statement, frozenset({"signups"}))
+    here = f"{server}/?database={name}"
+    before = int(send(here, "SELECT count() FROM signups"))
+    send(here, fill)
+    assert int(send(here, "SELECT count() FROM signups")) == 2 * before > 0

@@ -87,7 +87,7 @@ def lay_over(server: str, cluster: str, database: str, local: str) -> str:
     """Make a database whose Distributed tables are in front of the local tables of another one."""
     send(server, f"CREATE DATABASE {database}")
     for statement in statements(cluster, local):
-        if "_local ON CLUSTER" in statement or "MATERIALIZED VIEW" in statement:
+        if re.search("_local ON CLUSTER|MATERIALIZED VIEW|INSERT INTO", statement):
             continue
         asked = re.sub(r" AS (\w+_local)\n", rf" AS {local}.\1\n", alone(statement))
         send(f"{server}/?database={database}", asked)

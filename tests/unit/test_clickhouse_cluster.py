@@ -86,6 +86,16 @@ def test_columns_are_added_to_both_tables_and_everything_else_to_the_local_ones(
     ]
 
 
+def test_a_new_table_is_filled_once_from_all_shards() -> None:
+    assert ANALYTICS.spread("TRUNCATE TABLE signups", TABLES) == [
+        "TRUNCATE TABLE signups_local ON CLUSTER 'analytics'"
+    ]
+    fill = "-- why\nINSERT INTO signups\nSELECT sipHash64(user_id), occurred_at, source FROM user_events"
+    assert ANALYTICS.spread(fill, TABLES) == [
+        f"{fill}\nSETTINGS insert_shard_id = 1, distributed_product_mode = 'global'"
+    ]
+
+
 @pytest.mark.parametrize("statement", ["DROP TABLE user_events", "INSERT INTO users SELECT 1", "OPTIMIZE x"])
 def test_a_statement_that_cannot_be_spread_is_refused(statement: str) -> None:
     with pytest.raises(MigrationError, match="cannot be spread"):
