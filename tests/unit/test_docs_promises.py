@@ -208,3 +208,9 @@ def test_capacity_is_planned_with_the_costs_that_were_measured() -> None:
     told = " ".join(TEXTS["docs/performance.md"].split())
     for part, micros in COSTS.items():
         assert re.search(rf"{part}[^.]*?\b{micros}\b", told), f"docs/capacity_page.py: cost of {part}"
+
+
+def test_the_index_and_the_list_of_decisions_name_every_page() -> None:
+    for index, folder in (("docs/README.md", "docs"), ("docs/decisions/README.md", "docs/decisions")):
+        pages = {page.name for page in (ROOT / folder).glob("*.md")} - {"README.md"}
+        assert pages - {link.partition("#")[0] for link in _LINK.findall(TEXTS[index])} == set()
