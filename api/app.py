@@ -20,8 +20,9 @@ from api.reporting import Reporter, Reporting
 from api.revisit import Revisit
 from api.routes import exports, health, live, system, users, videos
 from api.settings import Settings
-from api.telemetry import Telemetry, configure_logging
+from api.telemetry import Telemetry, configure_logging, traced
 from streams.domain.access import Scope
+from streams.domain.instruments import tell_build
 
 
 def _version() -> str:
@@ -39,6 +40,7 @@ def create_app(settings: Settings | None = None, *, clock: Clock = utc_now) -> F
     """
     settings = settings or Settings()
     configure_logging(settings.log_level)
+    tell_build()
 
     reporter: Reporter | None = None
     if settings.self_reporting and settings.kafka_bootstrap_servers:
@@ -63,6 +65,7 @@ def create_app(settings: Settings | None = None, *, clock: Clock = utc_now) -> F
         lifespan=lifespan,
         redoc_url=None,
         generate_unique_id_function=lambda route: to_camel(route.name),
+        telemetry=traced(),
     )
     app.state.settings = settings
     app.state.clock = clock

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Generic, TypeVar
 
+from api.metrics import looked
 from streams.domain.errors import StoreUnavailableError
 from streams.domain.readings import Catalog, CatalogEntry
 
@@ -17,6 +18,7 @@ FRESH_SECONDS: Final = 5.0
 #: A catalog that failed is left alone for this many seconds.
 REST_SECONDS: Final = 2.0
 _MOST: Final = 10_000
+_CACHE: Final = "catalog"
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
@@ -67,6 +69,7 @@ class RememberingCatalog:
     async def entry(self, video_id: str) -> CatalogEntry:
         """See `Catalog.entry`."""
         fresh, kept = self._entries.get(video_id, self._clock() - FRESH_SECONDS)
+        looked(_CACHE, fresh)
         if fresh and kept is not None:
             return kept
         try:
@@ -84,6 +87,7 @@ class RememberingCatalog:
         oldest = self._clock() - FRESH_SECONDS
         kept = {video: self._titles.get(video, oldest) for video in video_ids}
         stale = [video for video, (fresh, _) in kept.items() if not fresh]
+        looked(_CACHE, not stale)
         if stale:
             try:
                 found: Mapping[str, str] = await self._ask(lambda: self._catalog.titles(stale))
@@ -99,6 +103,7 @@ class RememberingCatalog:
     async def live(self) -> Collection[str]:
         """See `Catalog.live`."""
         fresh, kept = self._live.get("", self._clock() - FRESH_SECONDS)
+        looked(_CACHE, fresh)
         if fresh and kept is not None:
             return kept
         try:

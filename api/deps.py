@@ -22,6 +22,7 @@ from api.keys import Keyring
 from api.limits import RateLimit
 from api.live_desk import LiveDesk
 from api.live_feed import Feeds
+from api.metrics import asked
 from api.settings import Settings
 from api.shutdown import at_signal
 from sinks.clickhouse.live_reader import ClickHouseLiveReader
@@ -48,6 +49,7 @@ class Stores:
             patience=patience,
             longest=settings.query_seconds,
             connections=settings.clickhouse_connections,
+            asked=asked,
         )
         self._redis = connect(
             settings.redis_url,
@@ -56,7 +58,7 @@ class Stores:
             connections=settings.redis_connections,
         )
         remembered = RememberingCatalog(self.clickhouse)
-        self.redis = RedisReader(self._redis, remembered, patience=patience)
+        self.redis = RedisReader(self._redis, remembered, patience=patience, asked=asked)
         self.desk = Desk(self.redis, self.clickhouse, self.clickhouse, remembered)
         self.live = LiveDesk(RedisLiveReader(self.redis), ClickHouseLiveReader(self.clickhouse), remembered)
         self.feeds = Feeds(settings.live_streams)

@@ -12,6 +12,7 @@ from typing import Final
 
 import structlog
 
+from api.metrics import looked
 from streams.domain.access import ALL_SCOPES, Key, KeyStore, digest_of, is_secret
 from streams.domain.errors import StoreUnavailableError
 
@@ -69,7 +70,9 @@ class Keyring:
         digest = digest_of(secret)
         at, key = self._known.get(digest, (float("-inf"), None))
         oldest = self._clock() - FRESH_SECONDS
-        if at < oldest and self._unknown.get(digest, float("-inf")) >= oldest:
+        known_wrong = at < oldest and self._unknown.get(digest, float("-inf")) >= oldest
+        looked("keys", at >= oldest or known_wrong)
+        if known_wrong:
             return None
         if at < oldest:
             try:

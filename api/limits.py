@@ -58,10 +58,15 @@ def _storage(url: str, patience: float, prefix: str) -> Storage:
     parts = urlsplit(url)
     query = dict(parse_qsl(parts.query))
     clustered = query.pop("cluster", "").lower() in {"1", "true", "yes"}
-    scheme = f"async+{parts.scheme}" + ("+cluster" if clustered else "")
-    address = urlunsplit(parts._replace(scheme=scheme, query=urlencode(query)))
     # By itself the client tries a command again and again, seconds long.
     options: Any = {"retry": Retry(NoBackoff(), 1)}
+    scheme = f"async+{parts.scheme}"
+    if clustered:
+        # The library knows no address of a cluster with TLS or a query, and takes both as options.
+        scheme, options = "async+redis+cluster", options | query | {"ssl": parts.scheme == "rediss"}
+        options["reinitialize_steps"] = 0  # as sinks.redis.client
+        query = {}
+    address = urlunsplit(parts._replace(scheme=scheme, query=urlencode(query)))
     storage = storage_from_string(
         address,
         implementation="redispy",

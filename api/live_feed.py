@@ -12,6 +12,7 @@ import orjson
 import structlog
 
 from api.errors import MESSAGES, TooManyStreamsError, code_of
+from api.metrics import STREAMS
 from streams.domain.errors import RequestError, StoreUnavailableError
 
 _log = structlog.get_logger(__name__)
@@ -130,6 +131,7 @@ class Feeds:
         if self.streams >= self._most:
             raise TooManyStreamsError(f"This server sends {self._most} streams at once, and all are taken.")
         self.streams += 1
+        STREAMS.inc()
         try:
             first = await answered(ask)
             poll = self._polls.get(question)
@@ -146,6 +148,7 @@ class Feeds:
                         del self._polls[question]
         finally:
             self.streams -= 1
+            STREAMS.dec()
 
     def end(self) -> None:
         """End all streams."""

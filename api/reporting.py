@@ -2,7 +2,7 @@
 
 Nothing of it is in the way of an answer. What is to be reported waits in a bounded buffer; a task in the
 background sends it. While Kafka is away the buffer fills up, and what does not fit is dropped and counted
-in `vca_api_reports_dropped_total`.
+in `videocloud_api_reports_dropped_total`.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ import orjson
 import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
-from prometheus_client import Counter
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.ending import end
+from api.metrics import REPORTS_DROPPED
 
 _log = structlog.get_logger(__name__)
 
@@ -39,8 +39,6 @@ _BATCH: Final = 500
 _RETRY_SECONDS: Final = (1.0, 30.0)
 _CLOSE_SECONDS: Final = 2.0
 
-DROPPED = Counter("vca_api_reports_dropped", "Requests that could not be reported to Kafka.")
-
 
 class Reporter:
     """Sends what is reported to one topic, in the background of `open`."""
@@ -54,7 +52,7 @@ class Reporter:
     def report(self, endpoint: str, method: str, status: int, seconds: float, at: float) -> None:
         """Report a request that ended at `at` (epoch seconds); it never waits and never fails."""
         if len(self._waiting) >= MOST_WAITING:
-            DROPPED.inc()
+            REPORTS_DROPPED.inc()
             return
         event = {
             "eventId": uuid4().hex,
@@ -124,7 +122,7 @@ class Reporter:
                     await each
                     sent += 1
             finally:
-                DROPPED.inc(len(batch) - sent)
+                REPORTS_DROPPED.inc(len(batch) - sent)
 
 
 class Reporting:

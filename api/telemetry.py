@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sys
 import time
@@ -10,11 +11,13 @@ from typing import Any, Final
 from uuid import uuid4
 
 import structlog
-from prometheus_client import Counter, Histogram
+from fastapi.telemetry import TelemetryConfig
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import errors
+from api.metrics import REQUEST_SECONDS, REQUESTS
+from streams.domain import traces
 
 _log = structlog.get_logger(__name__)
 
@@ -23,13 +26,6 @@ _REQUEST_ID: Final = re.compile(r"[\w.:-]{1,64}", re.ASCII)
 LONGEST_QUERY: Final = 8192
 _QUIET: Final = {"/healthz", "/readyz", "/metrics"}
 
-REQUESTS = Counter("vca_api_requests", "Requests answered.", ["route", "method", "status"])
-SECONDS = Histogram(
-    "vca_api_request_seconds",
-    "Time to answer a request.",
-    ["route"],
-    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
-)
 _METHODS: Final = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 
@@ -51,6 +47,25 @@ def configure_logging(level: str) -> None:
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
+
+
+def traced() -> TelemetryConfig:
+    """Return what FastAPI makes of requests by itself: spans, if the environment says where they go."""
+    on = traces.wanted(os.environ)
+    if on and not traces.installed():
+        _log.warning("traces are not sent: install `videocloud-analytics[otel]`")
+        on = False
+    if on:
+        os.environ.setdefault("OTEL_SERVICE_NAME", "videocloud-api")
+        traces.switch_on()
+    return {
+        "auto_configure": on,
+        "tracing": on,
+        "metrics": False,
+        "logs": False,
+        "operation_spans": False,
+        "exclude": lambda scope: scope.get("path") in _QUIET,
+    }
 
 
 class Telemetry:
@@ -101,7 +116,7 @@ class Telemetry:
         route = getattr(scope.get("route"), "path", "unmatched")
         method = scope["method"] if scope["method"] in _METHODS else "other"
         REQUESTS.labels(route, method, str(status)).inc()
-        SECONDS.labels(route).observe(seconds)
+        REQUEST_SECONDS.labels(route).observe(seconds)
         if scope["path"] not in _QUIET:
             _log.info(
                 "request", method=method, path=scope["path"], status=status, ms=round(seconds * 1000, 1)

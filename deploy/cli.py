@@ -192,6 +192,7 @@ def migrate() -> None:
         raw_retention_days=settings.raw_retention_days,
         rollup_retention_days=settings.rollup_retention_days,
         deduplication_window=settings.deduplication_window,
+        cluster=settings.clickhouse_cluster,
         analyst_password=password.get_secret_value() if password else None,
     )
     text = f"applied {', '.join(applied)}" if applied else "nothing to do"

@@ -17,7 +17,8 @@ from typing import Final
 
 from api.app import create_app
 from api.settings import Settings
-from docs import events_page, schema_page, sdk_python_page
+from deploy.monitoring.files import FILES
+from docs import capacity_page, events_page, monitoring_page, schema_page, sdk_python_page
 from sinks.kafka.access import KafkaAccess
 from streams.domain.asyncapi import asyncapi
 from streams.domain.contract import TOPICS, Topic, json_schema
@@ -137,13 +138,16 @@ def _schema(topic: Topic) -> str:
 #: What is made, by path under docs/.
 DOCUMENTS: Final[dict[str, Callable[[], str]]] = {
     "asyncapi.json": lambda: _json(asyncapi()),
+    "capacity.md": capacity_page.page,
     "configuration.md": configuration,
     "events.md": events_page.page,
     "schema.md": schema_page.page,
     "metrics.md": metrics,
     "openapi.json": openapi,
     "sdk-python.md": sdk_python_page.page,
+    "monitoring.md": monitoring_page.page,
     **{f"schemas/{topic.name}.json": partial(_schema, topic) for topic in TOPICS},
+    **{f"../deploy/{path}": make for path, make in FILES.items()},
 }
 
 
@@ -159,7 +163,7 @@ def main() -> int:
         if not path.exists() or path.read_text("utf-8") != text:
             stale.append(name)
             if not check:
-                path.parent.mkdir(exist_ok=True)
+                path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(text, "utf-8")
     if stale:
         sys.stderr.write(f"{'out of date' if check else 'written'}: {', '.join(stale)}\n")

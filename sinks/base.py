@@ -5,7 +5,7 @@ Every implementation is held to the contract suites in `tests/contract/`; `sinks
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -21,9 +21,22 @@ class Fenced(Exception):
 class Unavailable(Exception):
     """The store cannot answer now; trying again may help."""
 
+    def __init__(self, text: str, store: str = "other") -> None:
+        """Say what happened; `store` is redis, clickhouse or kafka."""
+        super().__init__(text)
+        self.store = store
+
 
 class Unexpected(Exception):
     """A store is not where the worker left it: the worker must start again and recover."""
+
+
+#: Told of each question that a reader asked its store: the store, the seconds, whether there was an answer.
+Asked = Callable[[str, float, bool], None]
+
+
+def unheard(_store: str, _seconds: float, _answered: bool) -> None:
+    """Take no note of a question."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +81,8 @@ class Ledger:
     done: bool = True
     #: Offset after the last row of the last block that was done, which ClickHouse's own books must show.
     landed: int = 0
+    #: The shard that takes the partition's blocks, written with the first; 0 where there are no shards.
+    shard: int = 0
 
     @property
     def is_new(self) -> bool:
@@ -108,6 +123,8 @@ class Block:
     landed: int
     #: JSON lines, each an array in the order of the row's fields.
     chunks: list[bytes] = field(repr=False)
+    #: The shard that takes it, from 1; 0 where there are no shards.
+    shard: int = 0
 
     @property
     def token(self) -> str:
@@ -120,6 +137,12 @@ class BlockSink(Protocol):
 
     async def start(self) -> None:
         """Connect. Raises what the store's client raises when it cannot be reached."""
+
+    async def place(self, log: str, topic: str, partition: int) -> int:
+        """Return the shard for a partition whose ledger names none; 0 where there are no shards.
+
+        The one that has its rows, if any has. Raises `Unavailable`.
+        """
 
     async def write(self, block: Block) -> None:
         """Insert a block. On return it is durable; sent again under the same token it counts once.

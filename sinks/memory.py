@@ -69,6 +69,7 @@ class MemoryLedgers:
             from_mark=from_mark,
             to_mark=block.mark,
             done=False,
+            shard=block.shard,
         )
         self._store.fault("begun")
 
@@ -135,6 +136,10 @@ class MemoryBlocks:
 
     async def start(self) -> None:
         """Do nothing."""
+
+    async def place(self, log: str, topic: str, partition: int) -> int:
+        """Return that there are no shards."""
+        return 0
 
     async def write(self, block: Block) -> None:
         """Insert a block once."""

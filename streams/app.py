@@ -22,10 +22,12 @@ from redis.asyncio import Redis
 from sinks.base import Unavailable
 from sinks.clickhouse.archive import ClickHouseArchive
 from sinks.clickhouse.client import connect as connect_clickhouse
+from sinks.clickhouse.replicas import CONSISTENT
 from sinks.clickhouse.sink import ClickHouseBlocks
 from sinks.redis.client import connect as connect_redis
 from sinks.redis.ledger import RedisLedgers
 from sinks.redis.sink import RedisLive
+from streams import tracing
 from streams.blocks import Pace
 from streams.catalog import CatalogFeed
 from streams.dead_letter import KafkaDeadLetters, TooLarge
@@ -33,6 +35,8 @@ from streams.domain.catalog import CatalogFolder
 from streams.domain.event_ids import SystemFolder, UserFolder
 from streams.domain.folding import Folder, Place, PlaybackFolder
 from streams.domain.generations import Generations
+from streams.domain.instruments import tell_build
+from streams.gauges import Gauges
 from streams.health import Doubt, Health, serve
 from streams.logs import configure, faust_level
 from streams.pipeline import MakeFolder, Pipeline
@@ -84,7 +88,7 @@ class _FaustBroker:
         except MessageSizeTooLargeError as error:
             raise TooLarge(str(error)) from error
         except KafkaError as error:
-            raise Unavailable(f"Kafka: {error}") from error
+            raise Unavailable(f"Kafka: {error}", "kafka") from error
 
 
 def make_folders(settings: Settings, feed: CatalogFeed) -> Mapping[str, MakeFolder]:
@@ -154,14 +158,14 @@ def create_app(settings: Settings, redis: Redis, clickhouse: AsyncClient, health
         stream_publish_on_commit=False,
     )
     broker = _FaustBroker(app, settings)
-    archive = ClickHouseArchive(clickhouse)
+    archive = ClickHouseArchive(clickhouse, settings.clickhouse_cluster)
     feed = CatalogFeed(archive)
     pace = Pace(settings.inserts_per_second, settings.block_seconds)
     pipeline = Pipeline(
         broker,
         Stores(
             live=RedisLive(redis),
-            blocks=ClickHouseBlocks(clickhouse),
+            blocks=ClickHouseBlocks(clickhouse, settings.clickhouse_cluster),
             ledgers=RedisLedgers(redis),
             archive=archive,
             dead_letters=KafkaDeadLetters(broker.dead_letter),
@@ -178,6 +182,7 @@ def create_app(settings: Settings, redis: Redis, clickhouse: AsyncClient, health
         await pipeline.give_up(revoked)
 
     app.task(feed.run)
+    app.task(Gauges(app, pipeline, time.time).run)
     app.task(Watchdog(app, pipeline, settings.stall_seconds, end_process).run)
     cast(Any, app.on_partitions_revoked).connect(give_up)
     health.ask(partial(_waits_for, app, pipeline))
@@ -212,6 +217,8 @@ def run_worker(settings: Settings) -> int:
     """Run a worker until it is told to stop; return its exit status."""
     configure(settings.log_level)
     health = Health()
+    tell_build()
+    send_last_traces = tracing.configure()
     if settings.worker_metrics_port:
         serve(health, settings.worker_metrics_host, settings.worker_metrics_port)
     # Batches are made and dropped whole; looking for cycles among their records every 700 is a tenth
@@ -220,7 +227,11 @@ def run_worker(settings: Settings) -> int:
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     redis = connect_redis(settings.redis_url)
-    clickhouse = loop.run_until_complete(connect_clickhouse(settings.clickhouse_url))
+    clickhouse = loop.run_until_complete(
+        connect_clickhouse(
+            settings.clickhouse_url, settings=CONSISTENT if settings.clickhouse_cluster else None
+        )
+    )
     health.attach(loop)
     worker: Any = PromptWorker(
         create_app(settings, redis, clickhouse, health),
@@ -232,4 +243,6 @@ def run_worker(settings: Settings) -> int:
         worker.execute_from_commandline()
     except SystemExit as stop:
         return int(stop.code or 0)
+    finally:
+        send_last_traces()
     return 0

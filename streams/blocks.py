@@ -13,7 +13,10 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
+from opentelemetry.trace import Link
+
 from sinks.base import Block, BlockSink, LedgerStore, Partition
+from streams.domain import traces
 from streams.metrics import METRICS
 from streams.retry import Retry
 
@@ -96,6 +99,8 @@ class BlockWriter:
         self._taken = asyncio.Event()
         self._closing = False
         self._behind = False
+        #: Traces of the batches whose rows gather.
+        self._batches: list[Link] = []
         #: Every record before this offset is in ClickHouse.
         self.stored_to = empty.end
         self._task = asyncio.create_task(self._run(), name=f"blocks {empty.partition}")
@@ -120,6 +125,11 @@ class BlockWriter:
         """Take note of how many records Kafka has behind those that were added or will be next."""
         self._behind = records >= self._max_rows
 
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes of those rows."""
+        return sum(map(len, self._open.chunks))
+
     async def add(self, chunks: list[bytes], rows: int, landed: int, end: int, mark: str) -> None:
         """Add the encoded rows of the records up to `end`; waits while the store is far behind.
 
@@ -129,6 +139,7 @@ class BlockWriter:
             self._taken.clear()
             await self._retry.until(self._taken.wait())
         block = self._open
+        self._batches += traces.here()
         if block.start == block.end:
             self._opened_at = _now()
         block.chunks.extend(chunks)
@@ -179,16 +190,21 @@ class BlockWriter:
 
     async def _write(self, block: Block, opened_at: float) -> None:
         forever, ledgers, epoch = self._retry.forever, self._ledgers, self._epoch
-        await forever(lambda: ledgers.begin(block, epoch, self._before), "begin a block")
+        place = {"offset_from": block.start, "offset_to": block.end}
+        batches, self._batches = self._batches, []
+        await forever(lambda: ledgers.begin(block, epoch, self._before), "begin a block", **place)
         if block.rows:
             async with self._pace.slots:
                 began = _now()
-                await forever(lambda: self._sink.write(block), "insert a block")
+                with traces.span("insert block", batches, token=block.token, rows=block.rows):
+                    await forever(lambda: self._sink.write(block), "insert a block", **place)
             topic, now = block.partition.topic, _now()
             METRICS.insert_seconds.labels(topic).observe(now - began)
             METRICS.row_wait_seconds.labels(topic).observe(now - opened_at)
             METRICS.block_rows.labels(topic).observe(block.rows)
-        await forever(lambda: ledgers.finish(block, epoch), "finish a block")
+            METRICS.inserted_bytes.labels(topic).inc(sum(map(len, block.chunks)))
+        await forever(lambda: ledgers.finish(block, epoch), "finish a block", **place)
+        self._retry.log.debug("stored", rows=block.rows, **place)
 
     def _next(self) -> Block:
         end = self._open.end

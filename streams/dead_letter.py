@@ -45,7 +45,7 @@ class KafkaDeadLetters:
                 try:
                     await self._send(record.key, value[:_KEPT_OF_TOO_LARGE], record.timestamp, headers)
                 except TooLarge as error:
-                    raise Unavailable(f"dead letter refused: {error}") from error
+                    raise Unavailable(f"dead letter refused: {error}", "kafka") from error
 
 
 def headers_of(partition: Partition, letter: Rejected) -> list[tuple[str, bytes]]:

@@ -1,65 +1,54 @@
-"""What the worker says of itself to Prometheus."""
+"""What the worker says of itself to Prometheus; the definitions are in `streams.domain.instruments`."""
 
 from __future__ import annotations
 
-from prometheus_client import Counter, Gauge, Histogram
+from collections import Counter
+from collections.abc import Sequence
 
 from sinks.base import Books
-
-_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+from streams.domain import instruments as define
+from streams.domain.arrivals import Rejected
+from streams.domain.instruments import counter, gauge, histogram
 
 
 class Metrics:
-    """The worker's counters and gauges; one instance a process."""
+    """The worker's instruments; one instance a process."""
 
     def __init__(self) -> None:
         """Register everything with the default registry."""
-        self._records = Counter(
-            "videocloud_records_total",
-            "Records taken, by what became of them: stored, repeated, late or rejected.",
-            ["topic", "fate"],
-        )
-        self.recoveries = Counter(
-            "videocloud_recoveries_total",
-            "Partitions taken over, by what their ledger said.",
-            ["topic", "why"],
-        )
-        self.lost = Counter(
-            "videocloud_lost_records_total",
-            "Records that retention deleted before they were read.",
-            ["topic"],
-        )
-        self.replaced = Counter(
-            "videocloud_replaced_logs_total", "Partitions that turned out to be another log.", ["topic"]
-        )
-        self.looked_up = Counter(
-            "videocloud_lookups_total", "Views and event ids looked up in the raw tables.", ["topic"]
-        )
-        self.insert_seconds = Histogram(
-            "videocloud_insert_seconds",
-            "Time of a block from its turn to its place in ClickHouse.",
-            ["topic"],
-            buckets=_SECONDS,
-        )
-        self.row_wait_seconds = Histogram(
-            "videocloud_row_wait_seconds",
-            "Time from the first row of a block to its place in ClickHouse.",
-            ["topic"],
-            buckets=_SECONDS,
-        )
-        self.block_rows = Histogram(
-            "videocloud_block_rows",
-            "Rows of a block.",
-            ["topic"],
-            buckets=(1, 10, 100, 1_000, 10_000, 50_000, 100_000),
-        )
-        self.position = Gauge("videocloud_position", "Offset that is in both stores.", ["topic", "partition"])
+        self._records = counter(define.RECORDS)
+        self._dead_letters = counter(define.DEAD_LETTERS)
+        self.batch_records = histogram(define.BATCH_RECORDS)
+        self.batch_seconds = histogram(define.BATCH_SECONDS)
+        self.count_seconds = histogram(define.COUNT_SECONDS)
+        self.insert_seconds = histogram(define.INSERT_SECONDS)
+        self.row_wait_seconds = histogram(define.ROW_WAIT_SECONDS)
+        self.block_rows = histogram(define.BLOCK_ROWS)
+        self.inserted_bytes = counter(define.INSERTED_BYTES)
+        self.buffered_rows = gauge(define.BUFFERED_ROWS)
+        self.buffered_bytes = gauge(define.BUFFERED_BYTES)
+        self.memory_keys = gauge(define.MEMORY_KEYS)
+        self.position = gauge(define.POSITION)
+        self.lag_records = gauge(define.LAG_RECORDS)
+        self.lag_seconds = gauge(define.LAG_SECONDS)
+        self.partitions = gauge(define.PARTITIONS)
+        self.recoveries = counter(define.RECOVERIES)
+        self.retries = counter(define.RETRIES)
+        self.fenced = counter(define.FENCED)
+        self.lost = counter(define.LOST)
+        self.replaced = counter(define.REPLACED)
+        self.looked_up = counter(define.LOOKUPS)
 
     def count(self, topic: str, books: Books) -> None:
         """Add a batch's books."""
         for fate in ("stored", "repeated", "late", "rejected"):
             if n := getattr(books, fate):
                 self._records.labels(topic, fate).inc(n)
+
+    def letters(self, topic: str, rejected: Sequence[Rejected]) -> None:
+        """Add dead letters that were sent."""
+        for error, n in Counter(letter.error for letter in rejected).items():
+            self._dead_letters.labels(topic, error).inc(n)
 
 
 METRICS = Metrics()

@@ -11,11 +11,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, Final
 
-import structlog
+from opentelemetry.trace import SpanKind
 
 from sinks.base import Block, Ledger, LiveBatch, Partition
 from streams.batch import BatchFolder
 from streams.blocks import BlockWriter, Pace
+from streams.domain import traces
 from streams.domain.aggregate import LIVE_MINUTES, Live
 from streams.domain.arrivals import SKEW_MS, Record
 from streams.domain.folding import Folder, Place
@@ -23,9 +24,7 @@ from streams.domain.generations import MOST_AHEAD
 from streams.ledger import Plan, another_log, fingerprint, log_name, plan
 from streams.metrics import METRICS
 from streams.retry import Retry
-from streams.work import Fetched, Limits, Stores
-
-log = structlog.get_logger(__name__)
+from streams.work import Fetched, Limits, Standing, Stores
 
 #: How long giving up a partition may take to write what has gathered.
 _CLOSE_SECONDS: Final = 3.0
@@ -69,10 +68,11 @@ class PartitionWorker:
         self._seek = seek
         self._log_start = log_start
         self._on_failure = on_failure
-        self.retry = Retry(str(partition))
+        self.retry = Retry(cluster=partition.cluster, topic=partition.topic, partition=partition.number)
         self._busy = False
         self._sought_at = 0.0
         self._turned_at = 0
+        self._newest_at = 0.0
 
     # What `take_over` sets.
     _ledger: Ledger
@@ -99,6 +99,19 @@ class PartitionWorker:
         """Every record before this offset is in both stores."""
         return min(self.counted, self._writer.stored_to)
 
+    @property
+    def standing(self) -> Standing:
+        """Return how the partition stands; it was taken over."""
+        memory = self._folding.folder.memory
+        return Standing(
+            self.position,
+            self.safe,
+            self._newest_at,
+            self._writer.waiting_rows,
+            self._writer.waiting_bytes,
+            len(memory) if memory is not None else 0,
+        )
+
     async def take_over(self) -> int:
         """Claim the partition, put its books in order and return the offset to read from."""
         retry, stores, partition = self.retry, self._stores, self.partition
@@ -109,14 +122,8 @@ class PartitionWorker:
         )
         plan_ = plan(ledger, landed)
         METRICS.recoveries.labels(partition.topic, plan_.why).inc()
-        log.info(
-            "took over",
-            partition=str(partition),
-            why=plan_.why,
-            epoch=ledger.epoch,
-            position=plan_.position,
-            in_doubt=plan_.pending,
-        )
+        retry.log = retry.log.bind(epoch=ledger.epoch)
+        retry.log.info("took over", why=plan_.why, position=plan_.position, in_doubt=plan_.pending)
         await self._begin(place, plan_)
         if plan_.rebuild:
             await self._rebuild(place, plan_.ledger)
@@ -144,6 +151,9 @@ class PartitionWorker:
         self._mark = plan_.mark if plan_.position else ""
         cursor = (ledger.block_to if ledger.done else ledger.block_from) or 0
         mark = ledger.to_mark if ledger.done else ledger.from_mark
+        shard = ledger.shard or await self.retry.forever(
+            lambda: self._stores.blocks.place(place.log, place.topic, place.partition), "find a shard"
+        )
         empty = Block(
             partition=self.partition,
             log=place.log,
@@ -155,6 +165,7 @@ class PartitionWorker:
             rows=0,
             landed=cursor,
             chunks=[],
+            shard=shard,
         )
         self._writer = BlockWriter(
             empty,
@@ -203,17 +214,30 @@ class PartitionWorker:
             return
         self._busy = True
         self._writer.note_waiting(fetched.waiting)
-        for part in _split(records, self._bounds()):
-            await self._take(part)
+        began, topic = _now(), self.partition.topic
+        with traces.span(
+            "take batch",
+            traces.links_of(records),
+            kind=SpanKind.CONSUMER,
+            topic=topic,
+            partition=self.partition.number,
+            epoch=self._ledger.epoch,
+            offset_from=records[0].offset,
+            offset_to=records[-1].offset + 1,
+        ):
+            for part in _split(records, self._bounds()):
+                await self._take(part)
         self._forget(records[-1])
+        self._newest_at = records[-1].timestamp / 1000
+        METRICS.batch_records.labels(topic).observe(len(records))
+        METRICS.batch_seconds.labels(topic).observe(_now() - began)
         self._busy = False
 
     async def _due(self, fetched: Fetched) -> Sequence[Record]:
         """Return the batch's records from the position on, none if it is not what must come next."""
         if fetched.start != self.next_fetch:
             # Fetched before a seek, or what lies between was dropped with a closed stream.
-            now = asyncio.get_running_loop().time()
-            if now - self._sought_at > 1.0:
+            if (now := _now()) - self._sought_at > 1.0:
                 self._sought_at = now
                 await self._seek(self.next_fetch)
             return ()
@@ -239,18 +263,18 @@ class PartitionWorker:
         lost = max(0, start - self.position)
         if lost:
             METRICS.lost.labels(self.partition.topic).inc(lost)
-            log.error(
+            self.retry.log.error(
                 "records lost to retention: the worker was away for longer than the topic keeps them",
-                partition=str(self.partition),
                 lost=lost,
-                resumed_at=start,
+                offset_from=self.position,
+                offset_to=start,
             )
         self.position, self._mark = max(start, self.position), ""
         if self._writer.exact_end is not None and self._writer.end < start:
-            log.error(
+            self.retry.log.error(
                 "a block in doubt cannot be read again; what landed of it stays",
-                partition=str(self.partition),
-                block_end=self._writer.exact_end,
+                offset_from=self._writer.end,
+                offset_to=self._writer.exact_end,
             )
             self._writer.give_up_exactness(start)
         await self._seek(self.next_fetch)
@@ -262,9 +286,8 @@ class PartitionWorker:
         """
         incarnation = self._ledger.incarnation + 1
         METRICS.replaced.labels(self.partition.topic).inc()
-        log.error(
+        self.retry.log.error(
             "this is another log than the one that was read before; it is read from its start",
-            partition=str(self.partition),
             expected=self.position,
             log_start=start,
             incarnation=incarnation,
@@ -293,8 +316,12 @@ class PartitionWorker:
         counting, storing = end > self.counted, end > self._writer.end
         folded = await self._folding.fold(records, self._since(), counting=counting, storing=storing)
         if counting:
+            place = {"offset_from": self.counted, "offset_to": end}
             if rejected := folded.rejected:
-                await retry.forever(lambda: stores.dead_letters.send(self.partition, rejected), "dead letter")
+                await retry.forever(
+                    lambda: stores.dead_letters.send(self.partition, rejected), "dead letter", **place
+                )
+                METRICS.letters(self.partition.topic, rejected)
             batch = LiveBatch(
                 self.partition,
                 self._ledger.epoch,
@@ -305,7 +332,11 @@ class PartitionWorker:
                 folded.live,
                 folded.books,
             )
-            await retry.forever(lambda: stores.live.write(batch), "count")
+            began = _now()
+            with traces.span("count"):
+                await retry.forever(lambda: stores.live.write(batch), "count", **place)
+            METRICS.count_seconds.labels(self.partition.topic).observe(_now() - began)
+            retry.log.debug("counted", stored=folded.books.stored, read=folded.books.read, **place)
             self.counted = end
             METRICS.count(self.partition.topic, folded.books)
         if storing:
@@ -342,3 +373,7 @@ def _split(records: Sequence[Record], bounds: Sequence[int]) -> Iterator[Sequenc
             yield records[begin:cut]
             begin = cut
     yield records[begin:]
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

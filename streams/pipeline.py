@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-import structlog
 from faust.types import TP
 
 from sinks.base import Fenced, Partition
@@ -18,9 +17,7 @@ from streams.domain.folding import Folder, Place
 from streams.metrics import METRICS
 from streams.partition import PartitionWorker
 from streams.retry import Released
-from streams.work import Fetched, Limits, Stores
-
-log = structlog.get_logger(__name__)
+from streams.work import Fetched, Limits, Standing, Stores
 
 MakeFolder = Callable[[Place, float], Folder]
 
@@ -123,16 +120,19 @@ class Pipeline:
     def _drop(self, tp: TP, error: Fenced | None) -> None:
         worker = self._workers.pop(tp, None)
         if worker is not None:
-            log.warning("partition lost", partition=str(worker.partition), reason=str(error or "cancelled"))
+            if error is not None:
+                METRICS.fenced.labels(tp.topic).inc()
+            worker.retry.log.warning("partition lost", reason=str(error or "cancelled"))
             worker.retry.release()
             worker.abandon()
 
     def safe_offsets(self) -> dict[TP, int]:
         """Return the offset before which both stores have all, by partition."""
-        offsets = {tp: worker.safe for tp, worker in self._workers.items() if worker.is_ready}
-        for tp, offset in offsets.items():
-            METRICS.position.labels(tp.topic, str(tp.partition)).set(offset)
-        return offsets
+        return {tp: worker.safe for tp, worker in self._workers.items() if worker.is_ready}
+
+    def standings(self) -> dict[TP, Standing]:
+        """Return how each partition at work stands."""
+        return {tp: worker.standing for tp, worker in self._workers.items() if worker.is_ready}
 
     def positions(self) -> dict[TP, int]:
         """Return the next offset to fold of each partition at work, and none that waits for a store."""

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 import structlog
 
 from sinks.base import Unavailable
+from streams.metrics import METRICS
 
 T = TypeVar("T")
 
@@ -27,9 +28,9 @@ class Released(Exception):
 class Retry:
     """Repeats operations of one partition until they succeed or the partition is released."""
 
-    def __init__(self, name: str) -> None:
-        """Name the partition for the log."""
-        self._name = name
+    def __init__(self, **coordinates: Any) -> None:
+        """Take what the log says of the partition."""
+        self.log = log.bind(**coordinates)
         self._released = asyncio.Event()
         #: Tries that failed since the last success; 0 when the stores answer.
         self.failures = 0
@@ -38,15 +39,16 @@ class Retry:
         """End every wait with `Released`."""
         self._released.set()
 
-    async def forever(self, operation: Callable[[], Awaitable[T]], what: str) -> T:
-        """Run an operation until it does not raise `Unavailable`."""
+    async def forever(self, operation: Callable[[], Awaitable[T]], what: str, **coordinates: Any) -> T:
+        """Run an operation until it does not raise `Unavailable`; `coordinates` are for the log."""
         pause = _FIRST_PAUSE
         while True:
             try:
                 result = await operation()
             except Unavailable as error:
                 self.failures += 1
-                log.warning("retrying", partition=self._name, operation=what, error=str(error)[:300])
+                METRICS.retries.labels(error.store, what).inc()
+                self.log.warning("retrying", operation=what, error=str(error)[:300], **coordinates)
             else:
                 self.failures = 0
                 return result

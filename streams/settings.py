@@ -18,6 +18,13 @@ class Settings(KafkaAccess):
         "http://127.0.0.1:8123/videocloud", description="ClickHouse over HTTP; the path is the database."
     )
 
+    clickhouse_cluster: str = Field(
+        "",
+        pattern=r"^([A-Za-z_][\w.-]{0,63})?$",
+        description="Cluster of ClickHouse's `remote_servers` over which `vca migrate` spreads the tables, "
+        "and to whose shards workers write; empty for one server.",
+    )
+
     topic_playback: str = Field("playback.events", description="Topic of playback events.")
     topic_users: str = Field("user.events", description="Topic of user events.")
     topic_systems: str = Field("system.events", description="Topic of system events.")

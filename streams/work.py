@@ -40,3 +40,17 @@ class Limits:
 
     block_rows: int
     retention_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a partition stands: offsets as those of its worker, and what waits for the next block."""
+
+    position: int
+    safe: int
+    #: Time of the newest record that was taken (epoch s); 0 before the first.
+    newest_at: float
+    rows: int
+    bytes: int
+    #: Views or event ids in memory.
+    keys: int

@@ -26,6 +26,7 @@ import pytest
 from deploy.embedded import servers
 from deploy.embedded.ports import free_port
 from deploy.embedded.process import Child, module_environment, wait_until
+from tests.servers.redis_cluster import redis_cluster
 
 
 def _serve(server: servers.Server, logs: Path) -> Iterator[str]:
@@ -53,6 +54,16 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         return
     folder = tmp_path_factory.mktemp("redis")
     yield from _serve(servers.redis(free_port(), folder / "data"), folder)
+
+
+@pytest.fixture(scope="session")
+def redis_cluster_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Yield the URL of a Redis Cluster of three nodes; REDIS_CLUSTER_URL names one to use instead."""
+    if address := os.environ.get("REDIS_CLUSTER_URL"):
+        yield address
+        return
+    with redis_cluster(tmp_path_factory.mktemp("redis-cluster")) as address:
+        yield address
 
 
 @pytest.fixture(scope="session")

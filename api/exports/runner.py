@@ -14,6 +14,7 @@ import structlog
 from api.exports import orders, queries, writing
 from api.exports.jobs import LEASE_SECONDS, Job, Jobs
 from api.exports.source import BrokenSourceError, Source
+from api.metrics import EXPORT_SECONDS, EXPORTS
 from sinks.base import Unavailable
 from streams.domain.errors import StoreUnavailableError
 
@@ -91,8 +92,10 @@ class Runner:
             size = part.stat().st_size
             part.replace(self.path(job))
             if await self._jobs.complete(job.id, rows, size):
-                seconds = round(time.monotonic() - began, 1)
-                _log.info("export completed", export=job.id, rows=rows, bytes=size, seconds=seconds)
+                seconds = time.monotonic() - began
+                EXPORTS.labels("completed").inc()
+                EXPORT_SECONDS.observe(seconds)
+                _log.info("export completed", export=job.id, rows=rows, bytes=size, seconds=round(seconds, 1))
         except asyncio.CancelledError:
             with suppress(StoreUnavailableError, TimeoutError):
                 async with asyncio.timeout(2):
@@ -104,13 +107,16 @@ class Runner:
             # The lease is left to end: then it is tried again, by whoever can.
             _log.warning("an export waits for ClickHouse", export=job.id, reason=str(error))
         except BrokenSourceError as error:
-            _log.error("export failed", export=job.id, reason=str(error))
-            await self._jobs.fail(job.id, _BROKEN)
+            await self._failed(job, _BROKEN, error)
         except OSError as error:
-            _log.error("export failed", export=job.id, reason=str(error))
-            await self._jobs.fail(job.id, _NO_SPACE)
+            await self._failed(job, _NO_SPACE, error)
         finally:
             part.unlink(missing_ok=True)
+
+    async def _failed(self, job: Job, told: str, error: Exception) -> None:
+        _log.error("export failed", export=job.id, reason=str(error))
+        EXPORTS.labels("failed").inc()
+        await self._jobs.fail(job.id, told)
 
     async def _write(self, job: Job, part: Path) -> int | None:
         """Write the file of a job and return its rows, as far as they are known."""

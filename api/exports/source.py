@@ -11,7 +11,7 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.exceptions import Error
 
 from sinks.base import Unavailable
-from sinks.clickhouse.client import available, connect
+from sinks.clickhouse.client import READING, available, connect
 from sinks.clickhouse.queries import Query
 
 #: Ends the block that ClickHouse appends when a query fails after its first bytes were sent.
@@ -52,7 +52,11 @@ class Source:
             with available():
                 if self._client is None:
                     self._client = await connect(
-                        self._url, read_timeout=_SILENCE_SECONDS, connections=4, name="vca-export"
+                        self._url,
+                        read_timeout=_SILENCE_SECONDS,
+                        connections=4,
+                        name="vca-export",
+                        settings=READING,
                     )
                 answer = await self._client.raw_stream(
                     query.sql, parameters=query.parameters, settings=settings, fmt=encoding

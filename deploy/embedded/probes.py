@@ -6,8 +6,12 @@ import socket
 import struct
 import urllib.error
 import urllib.request
+from typing import Any
 
 import redis
+from redis.exceptions import RedisClusterException
+
+from sinks.redis.client import address_of
 
 _TIMEOUT = 2.0
 # ApiVersions (key 18) version 0, correlation id 1, client id "vca": every Kafka broker answers it.
@@ -43,11 +47,16 @@ def port_answers(addresses: str) -> bool:
 
 
 def redis_answers(url: str) -> bool:
-    """Say whether the Redis at ``url`` answers PING; one that is still loading its data does not yet."""
+    """Say whether the Redis at ``url`` answers PING; one that is still loading its data does not yet.
+
+    Of a cluster, every node must.
+    """
+    address, clustered = address_of(url)
+    kind: Any = redis.RedisCluster if clustered else redis.Redis
     try:
-        with redis.Redis.from_url(url, socket_timeout=_TIMEOUT, socket_connect_timeout=_TIMEOUT) as client:
+        with kind.from_url(address, socket_timeout=_TIMEOUT, socket_connect_timeout=_TIMEOUT) as client:
             return bool(client.ping())
-    except (redis.RedisError, ValueError, OSError):
+    except (redis.RedisError, RedisClusterException, ValueError, OSError):
         return False
 
 

@@ -10,6 +10,7 @@ import msgspec
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
 from sinks.clickhouse.client import available
+from sinks.clickhouse.replicas import Replicas
 from streams.domain.generations import Key
 from streams.domain.rows import CatalogRow, Row, columns
 
@@ -30,12 +31,19 @@ def _select(row: type[Row]) -> str:
 class ClickHouseArchive:
     """`Archive` on ClickHouse. Table and column names come from the folders, never from input."""
 
-    def __init__(self, client: AsyncClient) -> None:
-        """Use a client bound to the analytics database."""
+    def __init__(self, client: AsyncClient, cluster: str = "") -> None:
+        """Use a client bound to the analytics database, which is spread over `cluster` if that is named."""
         self._client = client
+        self._replicas = Replicas(client, cluster) if cluster else None
 
     async def next_offset(self, log: str, topic: str, partition: int) -> int | None:
-        """Return the offset after the last stored row; None when there is none."""
+        """Return the offset after the last stored row; None when there is none.
+
+        On a cluster, everything that was acknowledged before this call is in every later answer: a replica
+        that is a second behind would have the worker insert again what is there.
+        """
+        if self._replicas is not None:
+            await self._replicas.catch_up()
         with available():
             result = await self._client.query(
                 "SELECT max(next_offset) FROM ingested_offsets"

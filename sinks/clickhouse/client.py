@@ -35,13 +35,20 @@ _PASSING: Final = frozenset(
         243,  # NOT_ENOUGH_SPACE
         252,  # TOO_MANY_PARTS
         279,  # ALL_CONNECTION_TRIES_FAILED
+        285,  # TOO_FEW_LIVE_REPLICAS
+        286,  # UNSATISFIED_QUORUM_FOR_PREVIOUS_WRITE
         319,  # UNKNOWN_STATUS_OF_INSERT
+        369,  # ALL_REPLICAS_ARE_STALE
         394,  # QUERY_WAS_CANCELLED
         439,  # CANNOT_SCHEDULE_TASK
         735,  # QUERY_WAS_CANCELLED_BY_CLIENT
         999,  # KEEPER_EXCEPTION
     }
 )
+
+
+#: Subqueries see the rows of all shards, as the ones around them do; one server takes no notice of it.
+READING: Final = {"distributed_product_mode": "global"}
 
 
 def database_of(url: str) -> str:
@@ -98,7 +105,7 @@ def available() -> Iterator[None]:
     except Error as error:
         # Without a code there was no answer of ClickHouse at all: the network, or a proxy in between.
         if error.code in _PASSING or (error.code is None and isinstance(error, OperationalError)):
-            raise Unavailable(f"ClickHouse: {error}") from error
+            raise Unavailable(f"ClickHouse: {error}", "clickhouse") from error
         raise
     except (TimeoutError, aiohttp.ClientError, OSError) as error:
-        raise Unavailable(f"ClickHouse: {error or type(error).__name__}") from error
+        raise Unavailable(f"ClickHouse: {error or type(error).__name__}", "clickhouse") from error

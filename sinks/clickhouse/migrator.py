@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from importlib.resources import files
@@ -22,6 +22,7 @@ from clickhouse_connect.driver.client import Client
 
 from sinks.clickhouse.analyst import admit
 from sinks.clickhouse.client import available, database_of, options
+from sinks.clickhouse.cluster import Cluster, check, table_of
 from sinks.clickhouse.statements import split
 from streams.domain.errors import MigrationError
 
@@ -34,16 +35,22 @@ _CREATE: Final = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _BOOKS: Final = """
-CREATE TABLE IF NOT EXISTS schema_migrations
+CREATE TABLE IF NOT EXISTS schema_migrations {on}
 (
     name        String,
     checksum    String COMMENT 'SHA-256 of the file',
     applied_at  DateTime64(3, 'UTC') DEFAULT now64(3)
 )
-ENGINE = ReplacingMergeTree(applied_at)
+ENGINE = {engine}
 ORDER BY name
 COMMENT 'Migrations of this database that were applied'
 """
+_ONE: Final = "ReplacingMergeTree(applied_at)"
+#: All nodes of a cluster keep the same books, whatever their shard.
+_ALL: Final = (
+    "ReplicatedReplacingMergeTree("
+    "'/clickhouse/tables/all/{database}/{table}', '{shard}-{replica}', applied_at)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +82,12 @@ def migrations() -> list[Migration]:
     ]
 
 
+def tables_of(wanted: Iterable[Migration], values: Mapping[str, int]) -> frozenset[str]:
+    """Return the names of all tables that migrations create."""
+    made = (table_of(statement) for migration in wanted for statement in migration.statements(values))
+    return frozenset(name for name in made if name)
+
+
 def migrate(
     url: str,
     *,
@@ -82,14 +95,17 @@ def migrate(
     rollup_retention_days: int = 1100,
     deduplication_window: int = 100_000,
     analyst_password: str | None = None,
+    cluster: str = "",
     connect_timeout: float = 10.0,
 ) -> list[str]:
     """Create the database of `url` if it is missing, apply what is new, and return the names applied.
 
     Retention and window are used when a table is created; changing them later changes no table.
-    With `analyst_password`, a read-only user `analyst` is kept on servers that have users.
-    Raises `MigrationError` when a file that was applied is another one now, or the database is newer
-    than this version, and `sinks.base.Unavailable` when the server does not answer.
+    With `analyst_password`, a read-only user `analyst` is kept on servers that have users. With `cluster`,
+    the tables are replicated and spread over it (`sinks.clickhouse.cluster`).
+    Raises `MigrationError` when a file that was applied is another one now, the database is newer than
+    this version, or the cluster is not set up for it, and `sinks.base.Unavailable` when the server does
+    not answer.
     """
     database = database_of(url)
     if not _DATABASE.fullmatch(database):
@@ -101,14 +117,28 @@ def migrate(
         "rollup_retention_days": rollup_retention_days,
         "deduplication_window": deduplication_window,
     }
+    spread = Cluster(cluster, database) if cluster else None
+    on = spread.on if spread else ""
     with available():
         with closing(_client(url, "default", connect_timeout)) as server:
-            server.command(f"CREATE DATABASE IF NOT EXISTS {database}")
+            if spread:
+                check(spread, *_told(server, cluster))
+            server.command(f"CREATE DATABASE IF NOT EXISTS {database} {on}")
             if analyst_password is not None:
-                admit(server, database, analyst_password)
+                admit(server, database, analyst_password, on)
         with closing(_client(url, database, connect_timeout)) as client:
-            client.command(_BOOKS)
-            return _apply(client, migrations(), values)
+            client.command(_BOOKS.replace("{on}", on).replace("{engine}", _ALL if spread else _ONE))
+            return _apply(client, migrations(), values, spread)
+
+
+def _told(server: Client, cluster: str) -> tuple[list[int], set[str]]:
+    """Return whether each replica's shard replicates by itself, and the macros of the node that answers."""
+    replicas = server.query(
+        "SELECT internal_replication FROM system.clusters WHERE cluster = {cluster:String}",
+        parameters={"cluster": cluster},
+    )
+    macros = server.query("SELECT macro FROM system.macros")
+    return [int(one) for (one,) in replicas.result_rows], {str(name) for (name,) in macros.result_rows}
 
 
 def _client(url: str, database: str, connect_timeout: float) -> Client:
@@ -117,16 +147,20 @@ def _client(url: str, database: str, connect_timeout: float) -> Client:
     )
 
 
-def _apply(client: Client, wanted: list[Migration], values: Mapping[str, int]) -> list[str]:
+def _apply(
+    client: Client, wanted: list[Migration], values: Mapping[str, int], spread: Cluster | None
+) -> list[str]:
     rows = client.query("SELECT name, argMax(checksum, applied_at) FROM schema_migrations GROUP BY name")
     applied = {str(name): str(checksum) for name, checksum in rows.result_rows}
     _check(wanted, applied)
     done = []
+    tables = tables_of(wanted, values)
     for migration in wanted:
         if migration.name in applied:
             continue
         for statement in migration.statements(values):
-            client.command(statement)
+            for part in spread.spread(statement, tables) if spread else (statement,):
+                client.command(part)
         client.command(
             "INSERT INTO schema_migrations (name, checksum) VALUES ({name:String}, {checksum:String})",
             parameters={"name": migration.name, "checksum": migration.checksum},

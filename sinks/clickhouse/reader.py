@@ -11,9 +11,9 @@ from typing import Any, Final
 import orjson
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
-from sinks.base import Unavailable
+from sinks.base import Asked, Unavailable, unheard
 from sinks.clickhouse import queries
-from sinks.clickhouse.client import available, connect
+from sinks.clickhouse.client import READING, available, connect
 from sinks.clickhouse.queries import Query
 from streams.domain.errors import StoreUnavailableError
 from streams.domain.measures import Sums
@@ -33,13 +33,20 @@ class ClickHouseReader:
     """
 
     def __init__(
-        self, url: str, *, patience: float = 1.0, longest: float = 30.0, connections: int = 20
+        self,
+        url: str,
+        *,
+        patience: float = 1.0,
+        longest: float = 30.0,
+        connections: int = 20,
+        asked: Asked = unheard,
     ) -> None:
-        """Remember the address. `longest` bounds a query, in seconds."""
+        """Remember the address. `longest` bounds a query, in seconds; `asked` is told of each."""
         self._url = url
         self._patience = patience
         self._longest = longest
         self._connections = connections
+        self._asked = asked
         self._client: AsyncClient | None = None
         self._connecting: asyncio.Task[AsyncClient] | None = None
         self._slots = asyncio.Semaphore(connections)
@@ -57,6 +64,7 @@ class ClickHouseReader:
                         # Some are left for pings while all others are taken.
                         connections=self._connections + 4,
                         name="vca-api",
+                        settings=READING,
                     )
                 )
             async with asyncio.timeout(1.5 * self._patience):
@@ -95,16 +103,19 @@ class ClickHouseReader:
     @asynccontextmanager
     async def _answering(self) -> AsyncIterator[AsyncClient]:
         """Lend the client; every failure that may pass becomes `StoreUnavailableError`."""
+        began, answered = asyncio.get_running_loop().time(), False
         try:
-            began = asyncio.get_running_loop().time()
             client = await self._connected()
             async with self._slots:
                 if self._silent_at >= began:
                     raise Unavailable("no answer while others were waiting")
                 with available():
                     yield client
+            answered = True
         except (Unavailable, TimeoutError) as error:
             raise StoreUnavailableError(_STORE, str(error) or "no answer") from error
+        finally:
+            self._asked(_STORE, asyncio.get_running_loop().time() - began, answered)
 
     async def _patiently(self, client: AsyncClient, asked: asyncio.Task[bytes]) -> bytes:
         """Wait for an answer as long as the server is alive, and `longest` at most."""

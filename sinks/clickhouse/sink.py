@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from typing import Final
+from zlib import crc32
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
@@ -27,6 +28,9 @@ _SETTINGS: Final = {
     # A block of late events may touch many months; refusing it would stop the partition for ever.
     "throw_on_max_partitions_per_insert_block": 0,
 }
+#: On a cluster, beside the shard. Whichever node takes the statement sends it to the shard as a client
+#: would, so that every try of a block comes in one way, and answers when the shard has it.
+SHARDED: Final = {"prefer_localhost_replica": 0, "distributed_foreground_insert": 1}
 
 
 #: Bytes sent at once, at least.
@@ -56,27 +60,52 @@ class _Body:
 
 
 class ClickHouseBlocks:
-    """`BlockSink` on ClickHouse over HTTP."""
+    """`BlockSink` on ClickHouse over HTTP, on one server or on a cluster of shards.
 
-    def __init__(self, client: AsyncClient) -> None:
-        """Use a client bound to the analytics database."""
+    A shard's tables know the tokens of what they took, so a block goes to one shard, whole, in every try.
+    """
+
+    def __init__(self, client: AsyncClient, cluster: str = "") -> None:
+        """Use a client bound to the analytics database, which is spread over `cluster` if that is named."""
         self._client = client
+        self._cluster = cluster
 
     async def start(self) -> None:
         """Check that the server answers."""
         with available():
             await self._client.command("SELECT 1")
 
+    async def place(self, log: str, topic: str, partition: int) -> int:
+        """Return the shard that has most of a partition, else one by its number; see `BlockSink.place`."""
+        if not self._cluster:
+            return 0
+        with available():
+            found = await self._client.query(
+                "SELECT _shard_num FROM ingested_offsets"
+                " WHERE log = {log:String} AND topic = {topic:String} AND partition = {partition:UInt32}"
+                " GROUP BY _shard_num ORDER BY max(next_offset) DESC LIMIT 1",
+                parameters={"log": log, "topic": topic, "partition": partition},
+            )
+            if found.result_rows:
+                return int(found.result_rows[0][0])
+            shards = await self._client.query(
+                "SELECT max(shard_num) FROM system.clusters WHERE cluster = {cluster:String}",
+                parameters={"cluster": self._cluster},
+            )
+        # Topics begin at different shards: partition 0 of one is often busy when that of another is.
+        return 1 + (crc32(topic.encode()) + partition) % int(shards.result_rows[0][0])
+
     async def write(self, block: Block) -> None:
         """Insert a block; see `BlockSink.write`."""
         if not block.rows:
             return
+        sharded = SHARDED | {"insert_shard_id": block.shard} if block.shard else {}
         with available():
             await self._client.raw_insert(
                 table=block.table,
                 column_names=columns(block.row),
                 insert_block=_Body(block.chunks),
-                settings={**_SETTINGS, "insert_deduplication_token": block.token},
+                settings={**_SETTINGS, **sharded, "insert_deduplication_token": block.token},
                 fmt="JSONCompactEachRow",
             )
 

@@ -20,12 +20,40 @@ _PASSING: Final = (
     exceptions.TimeoutError,
     exceptions.ReadOnlyError,
     exceptions.OutOfMemoryError,
+    exceptions.ClusterError,  # every node that was asked sent the client on to another
     exceptions.ClusterDownError,
     exceptions.RedisClusterException,
     exceptions.TryAgainError,
     exceptions.MasterDownError,
     OSError,
 )
+#: What a script meets whose keys are just moving to another node of a cluster (Redis 6 and 7 say it so).
+_MOVING: Final = "non local key"
+
+
+class _Cluster(RedisCluster):
+    """A cluster's client that many tasks may use from their first command on.
+
+    redis-py sends commands that come before it knows the cluster to any node, and takes many wrong guesses
+    for a cluster that changed: it closes the connections under everybody's commands.
+    """
+
+    async def execute_command(self, *args: Any, **kwargs: Any) -> Any:
+        """Run a command; raise `ConnectionError` where the client had closed its own connection."""
+        await self.initialize()
+        try:
+            return await super().execute_command(*args, **kwargs)
+        except AttributeError as error:
+            # https://github.com/redis/redis-py/issues/4287: a connection without a writer.
+            raise exceptions.ConnectionError(f"connection closed meanwhile: {error}") from error
+
+
+def address_of(url: str) -> tuple[str, bool]:
+    """Return an address as redis-py takes it, and whether it is of a cluster (`?cluster=true`)."""
+    parts = urlsplit(url)
+    query = dict(parse_qsl(parts.query))
+    clustered = query.pop("cluster", "").lower() in {"1", "true", "yes"}
+    return urlunsplit(parts._replace(query=urlencode(query))), clustered
 
 
 def connect(
@@ -37,11 +65,10 @@ def connect(
     a Redis Cluster. A command that fails is tried once more at once, which hides a server that was
     restarted; what takes longer is for the caller to decide. Times are in seconds.
     """
-    parts = urlsplit(url)
-    query = dict(parse_qsl(parts.query))
-    clustered = query.pop("cluster", "").lower() in {"1", "true", "yes"}
-    address = urlunsplit(parts._replace(query=urlencode(query)))
-    kind: Any = RedisCluster if clustered else Redis
+    address, clustered = address_of(url)
+    # A slot that moved is learnt when it is asked for; nothing else is thrown away then.
+    options = {"reinitialize_steps": 0} if clustered else {}
+    kind: Any = _Cluster if clustered else Redis
     return kind.from_url(
         address,
         socket_connect_timeout=connect_timeout,
@@ -50,6 +77,7 @@ def connect(
         health_check_interval=30,
         max_connections=connections,
         retry=Retry(ExponentialBackoff(cap=0.2, base=0.05), 1),
+        **options,
     )
 
 
@@ -59,4 +87,8 @@ def available() -> Iterator[None]:
     try:
         yield
     except _PASSING as error:
-        raise Unavailable(f"Redis: {error or type(error).__name__}") from error
+        raise Unavailable(f"Redis: {error or type(error).__name__}", "redis") from error
+    except exceptions.ResponseError as error:
+        if _MOVING not in str(error):
+            raise
+        raise Unavailable(f"Redis Cluster is moving keys: {error}", "redis") from error

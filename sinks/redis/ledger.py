@@ -42,6 +42,7 @@ class RedisLedgers:
             to_mark=fields.get("to_mark", ""),
             done=fields.get("done", "1") == "1",
             landed=number("landed") or 0,
+            shard=number("shard") or 0,
         )
 
     async def begin(self, block: Block, epoch: int, from_mark: str) -> None:
@@ -49,7 +50,7 @@ class RedisLedgers:
         await self._write.fenced(
             ledger_key(block.partition),
             *(epoch, "block_from", block.start, "block_to", block.end),
-            *("from_mark", from_mark, "to_mark", block.mark, "done", 0),
+            *("from_mark", from_mark, "to_mark", block.mark, "done", 0, "shard", block.shard),
         )
 
     async def finish(self, block: Block, epoch: int) -> None:

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from importlib.resources import files
 from typing import Any, Final
 
-from sinks.base import Unavailable
+from sinks.base import Asked, Unavailable, unheard
 from sinks.redis import keys
 from sinks.redis.client import available
 from streams.domain.errors import StoreUnavailableError
@@ -71,14 +71,17 @@ class RedisReader:
     rebuilt, the live window is not whole, and the reader says so: `StoreUnavailableError`.
     """
 
-    def __init__(self, redis: Any, catalog: Catalog, *, patience: float = 1.0) -> None:
+    def __init__(
+        self, redis: Any, catalog: Catalog, *, patience: float = 1.0, asked: Asked = unheard
+    ) -> None:
         """Use a client that answers bytes; `catalog` tells which videos are live.
 
-        A server that does not answer within `patience` seconds is given up.
+        A server that does not answer within `patience` seconds is given up. `asked` is told of each question.
         """
         self._redis = redis
         self._catalog = catalog
         self._patience = patience
+        self._asked = asked
         folder = files("sinks.redis.scripts")
         self._video = (folder / "read_video.lua").read_text("utf-8")
         self._totals = (folder / "read_totals.lua").read_text("utf-8")
@@ -200,12 +203,20 @@ class RedisReader:
     @asynccontextmanager
     async def _answering(self) -> AsyncIterator[None]:
         """Bound what is done by `patience`; every failure that may pass becomes `StoreUnavailableError`."""
+        began, answered = asyncio.get_running_loop().time(), False
         try:
             with available():
                 async with asyncio.timeout(self._patience):
                     yield
+            answered = True
+        except StoreUnavailableError:
+            # The server answered; what it has is not enough.
+            answered = True
+            raise
         except (Unavailable, TimeoutError) as error:
             raise StoreUnavailableError(_STORE, str(error) or "no answer") from error
+        finally:
+            self._asked(_STORE, asyncio.get_running_loop().time() - began, answered)
 
     async def _pipelined(self, commands: Iterable[Sequence[Any]]) -> list[Any]:
         pipeline = self._redis.pipeline(transaction=False)

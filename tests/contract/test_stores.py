@@ -78,7 +78,7 @@ def partition() -> Partition:
     return Partition(f"c{uuid4().hex[:8]}", "playback.events", 0)
 
 
-@pytest.fixture(params=["memory", "servers"])
+@pytest.fixture(params=["memory", "servers", "redis-cluster"])
 async def stores(request: pytest.FixtureRequest) -> AsyncIterator[Stores]:
     if request.param == "memory":
         store = MemoryStore()
@@ -97,7 +97,8 @@ async def stores(request: pytest.FixtureRequest) -> AsyncIterator[Stores]:
             MemoryLive(store), MemoryLedgers(store), MemoryBlocks(store), MemoryArchive(store), counters, rows
         )
         return
-    redis = connect_redis(request.getfixturevalue("redis_server"))
+    server = "redis_cluster_server" if request.param == "redis-cluster" else "redis_server"
+    redis = connect_redis(request.getfixturevalue(server))
     base = request.getfixturevalue("clickhouse_server").rstrip("/")
     url = f"{base}/{request.getfixturevalue('clickhouse_database')}"
     migrate(url)
@@ -161,6 +162,18 @@ class TestLedger:
         await stores.ledgers.finish(block, ledger.epoch)
         ledger = await stores.ledgers.claim(partition)
         assert (ledger.done, ledger.landed) == (True, rows[-1].offset + 1)
+
+    async def test_it_keeps_the_shard_that_took_the_first_block(
+        self, stores: Stores, partition: Partition
+    ) -> None:
+        epoch = await claimed(stores, partition)
+        assert (await stores.ledgers.claim(partition)).shard == 0
+        ledger = await stores.ledgers.claim(partition)
+        assert ledger.epoch > epoch
+        await stores.ledgers.begin(replace(block_of(partition, [], 0, 9), shard=3), ledger.epoch, "")
+        ledger = await stores.ledgers.claim(partition)
+        await stores.ledgers.restart(partition, ledger)
+        assert (await stores.ledgers.claim(partition)).shard == 3
 
     async def test_a_block_without_rows_leaves_what_landed(
         self, stores: Stores, partition: Partition
@@ -280,4 +293,4 @@ async def test_a_server_that_is_away_is_unavailable() -> None:
         await RedisLedgers(redis).claim(Partition("c", "t", 0))
     with pytest.raises(Unavailable):
         await clickhouse.connect("http://127.0.0.1:1/videocloud", connect_timeout=1.0)
-    assert Retry("x").failures == 0
+    assert Retry(topic="x").failures == 0

@@ -15,6 +15,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from api import reporting
+from api.metrics import REPORTS_DROPPED
 from deploy.embedded.ports import free_port
 from deploy.host_agent import probe, sample
 from streams.domain.events import ApiRequest, HealthProbe, HostSample
@@ -59,14 +60,14 @@ async def test_without_kafka_answers_do_not_wait_and_what_does_not_fit_is_counte
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(reporting, "MOST_WAITING", 2)
-    dropped = reporting.DROPPED._value.get()
+    dropped = REPORTS_DROPPED._value.get()
     settings = NOWHERE | {"kafka_bootstrap_servers": f"127.0.0.1:{free_port()}"}
     async with serving(lambda: NOW, **settings) as api:
         began = time.monotonic()
         for _ in range(5):
             assert (await api.get("/nowhere")).status_code == 404
         assert time.monotonic() - began < 2
-    assert reporting.DROPPED._value.get() - dropped == 3
+    assert REPORTS_DROPPED._value.get() - dropped == 3
 
 
 def test_samples_are_events_as_the_contract_has_them() -> None:

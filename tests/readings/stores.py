@@ -15,6 +15,7 @@ from api.settings import Settings
 from sinks.base import Block, Books, Ledger, LiveBatch, Partition
 from sinks.clickhouse.client import connect
 from sinks.clickhouse.sink import ClickHouseBlocks
+from sinks.redis.client import connect as connect_redis
 from sinks.redis.ledger import RedisLedgers
 from sinks.redis.sink import RedisLive
 from streams.domain.aggregate import Live, fold_playback, fold_users
@@ -40,7 +41,7 @@ async def insert(url: str, rows: Iterable[Row]) -> None:
 
 async def count(url: str, rows: Iterable[Row], now: datetime, partitions: int = 2) -> None:
     """Count rows into Redis, spread over some partitions of both topics."""
-    redis = Redis.from_url(url)
+    redis = connect_redis(url)
     try:
         since = int(now.timestamp()) // 60 - 120
         for number in range(partitions):

@@ -183,7 +183,7 @@ async def test_requests_are_counted_by_route(api: Api) -> None:
     await api.get("/nothing/of/the/kind")
     text = (await api.get("/metrics")).text
     assert re.search(
-        r'vca_api_requests_total\{method="GET",route="/analytics/videos/\{id\}",status="400"\}', text
+        r'videocloud_api_requests_total\{method="GET",route="/analytics/videos/\{id\}",status="400"\}', text
     )
     assert 'route="unmatched",status="404"' in text
 

@@ -14,14 +14,14 @@ import aiokafka
 import pytest
 import typer
 from msgspec import Struct
-from prometheus_client import REGISTRY
 
-import streams.metrics  # noqa: F401  (registers the worker's metrics)
+from api import errors
 from api.settings import Settings as ApiSettings
 from deploy import env
 from deploy.cli import app
 from streams.domain.arrivals import Decoder, Rejected
 from streams.domain.events import PlaybackEvent, UserEvent
+from streams.domain.instruments import INSTRUMENTS
 from streams.settings import Settings
 from tests.world.feed import Taken
 
@@ -48,6 +48,10 @@ OTHER_VARIABLES = {
 COMPOSE_VARIABLES = env.MADE.keys() | env.CHOICES.keys()
 #: Values of KAFKA_SECURITY_PROTOCOL, and a variable of Strimzi's own operator.
 OTHER_WORDS = {"SASL_PLAINTEXT", "SASL_SSL", "STRIMZI_POD_SECURITY_PROVIDER_CLASS"}
+#: Of OpenTelemetry itself.
+OTHER_VARIABLES |= {"OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_SERVICE_NAME", "OTEL_SDK_DISABLED"}
+#: What looks like a variable, and is the code of an error.
+CODES = {code for _, code in errors.TABLE.values()} | set(errors.FRAMEWORK.values())
 
 
 def _without_code(text: str) -> str:
@@ -114,12 +118,12 @@ def test_environment_variables_are_settings(name: str) -> None:
     text = " ".join(_commands(TEXTS[name]))
     named = set(re.findall(r"\$\{?([A-Z][A-Z_]+)", text)) | set(re.findall(r"\b([A-Z]+(?:_[A-Z]+)*)=", text))
     named |= {span for span in _SPAN.findall(TEXTS[name]) if re.fullmatch(r"[A-Z]+_[A-Z_]+", span)}
-    assert named <= known | OTHER_VARIABLES | COMPOSE_VARIABLES | OTHER_WORDS
+    assert named <= known | OTHER_VARIABLES | COMPOSE_VARIABLES | OTHER_WORDS | CODES
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_metrics_of_the_worker_exist(name: str) -> None:
-    registered = {sample for family in REGISTRY.collect() for sample in (family.name, f"{family.name}_total")}
+def test_metrics_exist(name: str) -> None:
+    registered = {instrument.name for instrument in INSTRUMENTS}
     named = {span for span in _SPAN.findall(TEXTS[name]) if span.startswith("videocloud_")}
     assert named <= registered
 
@@ -210,3 +214,17 @@ def test_the_numbers_that_the_pages_tell_are_those_of_the_code() -> None:
     assert f"status {FAULT}" in TEXTS["docs/delivery.md"]
     assert f"`seq` is {WINDOW} or more" in TEXTS["docs/delivery.md"]
     assert f"{len(TAGS)} event types" in TEXTS["CHANGELOG.md"]
+
+
+def test_capacity_is_planned_with_the_costs_that_were_measured() -> None:
+    from docs.capacity_page import COSTS
+
+    told = " ".join(TEXTS["docs/performance.md"].split())
+    for part, micros in COSTS.items():
+        assert re.search(rf"{part}[^.]*?\b{micros}\b", told), f"docs/capacity_page.py: cost of {part}"
+
+
+def test_the_index_and_the_list_of_decisions_name_every_page() -> None:
+    for index, folder in (("docs/README.md", "docs"), ("docs/decisions/README.md", "docs/decisions")):
+        pages = {page.name for page in (ROOT / folder).glob("*.md")} - {"README.md"}
+        assert pages - {link.partition("#")[0] for link in _LINK.findall(TEXTS[index])} == set()

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from redis.asyncio import Connection, RedisCluster, SSLConnection
 from starlette.types import Message, Receive, Scope, Send
 
-from api.limits import Allowance, RateLimitHeaders, limit_of
+from api.limits import Allowance, RateLimitHeaders, _storage, limit_of
 from api.revisit import SMALLEST, Revisit
 from api.settings import Settings
 
@@ -53,6 +54,24 @@ def test_a_limit_is_a_number_of_requests_in_a_time_or_none() -> None:
     for wrong in ("", "many", "600", "600/fortnight"):
         with pytest.raises(ValidationError):
             Settings(rate_limit=wrong)
+
+
+@pytest.mark.parametrize(
+    ("url", "secure"),
+    [
+        ("redis://user:secret@redis:6379/0?cluster=true", False),
+        ("rediss://user:secret@redis:6379/0?cluster=true&ssl_ca_certs=/etc/ca.pem", True),
+    ],
+)
+def test_limits_are_counted_in_a_cluster_with_its_password_and_tls(url: str, secure: bool) -> None:
+    storage: Any = _storage(url, 1.0, "vc:limits")
+    cluster = storage.bridge.get_connection()
+    assert isinstance(cluster, RedisCluster)
+    options = cluster.connection_kwargs
+    assert (options["username"], options["password"]) == ("user", "secret")
+    assert (cluster.nodes_manager.startup_nodes.keys()) == {"redis:6379"}
+    assert (options.get("ssl_ca_certs") == "/etc/ca.pem") is secure
+    assert issubclass(options.get("connection_class", Connection), SSLConnection) is secure
 
 
 async def test_long_json_is_compressed_for_those_who_take_it() -> None:

@@ -33,6 +33,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--port", type=int, required=True, help="port on 127.0.0.1")
     parser.add_argument("--memory", type=int, default=limits.memory, help="bytes the engine may use")
     parser.add_argument("--threads", type=int, default=limits.threads, help="threads of one query")
+    parser.add_argument("--config", type=Path, help="file with more elements for ClickHouse's configuration")
     return parser.parse_args()
 
 
@@ -64,7 +65,8 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     arguments = _arguments()
     try:
-        engine = Engine(arguments.path, Limits(arguments.memory, arguments.threads))
+        more = arguments.config.read_text("utf-8") if arguments.config else ""
+        engine = Engine(arguments.path, Limits(arguments.memory, arguments.threads), more)
     except EngineError as error:
         logging.error("cannot open the database in %s: %s", arguments.path, error)
         return 1

@@ -36,6 +36,7 @@ _CONFIG = """<clickhouse>
   <uncompressed_cache_size>0</uncompressed_cache_size>
   <background_pool_size>2</background_pool_size>
   <background_schedule_pool_size>2</background_schedule_pool_size>
+{more}
 </clickhouse>
 """
 
@@ -68,13 +69,16 @@ def _set_statement(settings: Mapping[str, str]) -> str:
 class Engine:
     """One chDB database directory. chDB serves one process: never open the same directory twice."""
 
-    def __init__(self, path: Path, limits: Limits) -> None:
-        """Open or create the database at ``path``; raise EngineError when chDB refuses it."""
+    def __init__(self, path: Path, limits: Limits, more: str = "") -> None:
+        """Open or create the database at ``path``; raise EngineError when chDB refuses it.
+
+        ``more`` are elements for ClickHouse's configuration.
+        """
         path.mkdir(parents=True, exist_ok=True)
         self._spool = tempfile.TemporaryDirectory(prefix="vca-clickhouse-")
         self._names = itertools.count()
         config = Path(self._spool.name, "config.xml")
-        config.write_text(_CONFIG.format(memory=limits.memory, marks=limits.memory // 16))
+        config.write_text(_CONFIG.format(memory=limits.memory, marks=limits.memory // 16, more=more))
         options = {
             "config-file": str(config),
             "max_threads": limits.threads,

@@ -3,25 +3,13 @@
 from __future__ import annotations
 
 from importlib.resources import files
-from typing import Any, Final
+from typing import Any
 
-from redis import exceptions
 from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
 
 from sinks.base import Fenced, Unavailable, Unexpected
-
-#: What may pass: the server is away, starting, full, failing over or only a replica just now.
-_PASSING: Final = (
-    exceptions.ConnectionError,
-    exceptions.TimeoutError,
-    exceptions.ReadOnlyError,
-    exceptions.OutOfMemoryError,
-    exceptions.ClusterDownError,
-    exceptions.TryAgainError,
-    exceptions.MasterDownError,
-    OSError,
-)
+from sinks.redis.client import available
 
 
 class Script:
@@ -38,14 +26,18 @@ class Script:
 
         Raises `Unavailable` when the server cannot answer now; whether the script ran is then in doubt.
         """
-        try:
+        with available():
             return await self._script(keys=[key], args=arguments)
-        except _PASSING as error:
-            raise Unavailable(f"Redis: {error}") from error
 
     async def fenced(self, key: str, *arguments: Any) -> None:
-        """Run a script that answers with a verdict; raise `Fenced` or `Unexpected` unless it is OK."""
+        """Run a script that answers with a verdict; raise an error unless it is OK.
+
+        `Fenced` and `Unexpected` say that the ledger is another's or stands elsewhere, `Unavailable` that a
+        cluster is moving it to another node: nothing was written then.
+        """
         verdict, detail = (part.decode() for part in await self(key, *arguments))
+        if verdict == "MOVING":
+            raise Unavailable(f"Redis Cluster is moving {key} to another node: {detail}", "redis")
         if verdict == "FENCED":
             raise Fenced(f"epoch {detail} owns {key} now")
         if verdict == "GONE":

@@ -7,6 +7,10 @@ if ledger[1] ~= ARGV[1] then return {'FENCED', ledger[1]} end
 -- Already counted: the answer to an earlier call was lost.
 if tonumber(ledger[2]) >= tonumber(ARGV[3]) then return {'OK', ledger[2]} end
 if ledger[2] ~= ARGV[2] then return {'UNEXPECTED', ledger[2]} end
+-- In a slot that is being moved, some keys are here and others are not: a write would fail half way. A key
+-- that is here and one that nowhere is, asked for together, tell.
+local moving = redis.pcall('EXISTS', KEYS[1], KEYS[1] .. ':none')
+if type(moving) == 'table' and moving.err then return {'MOVING', moving.err} end
 local live = ARGV[6] ~= '' and cmsgpack.unpack(ARGV[6])
 -- From here on nothing may fail: a script that fails half way is not rolled back.
 redis.call('HSET', KEYS[1], 'counted', ARGV[3], 'counted_mark', ARGV[4])

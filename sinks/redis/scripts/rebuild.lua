@@ -4,5 +4,9 @@
 local epoch = redis.call('HGET', KEYS[1], 'epoch')
 if not epoch then return {'GONE', ''} end
 if epoch ~= ARGV[1] then return {'FENCED', epoch} end
+-- In a slot that is being moved, some keys are here and others are not: a write would fail half way. A key
+-- that is here and one that nowhere is, asked for together, tell.
+local moving = redis.pcall('EXISTS', KEYS[1], KEYS[1] .. ':none')
+if type(moving) == 'table' and moving.err then return {'MOVING', moving.err} end
 apply(ARGV[2], cmsgpack.unpack(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]))
 return {'OK', ''}

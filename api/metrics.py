@@ -1,0 +1,32 @@
+"""What the API says of itself to Prometheus; the definitions are in `streams.domain.instruments`."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from streams.domain import instruments as define
+from streams.domain import traces
+from streams.domain.instruments import counter, gauge, histogram
+
+REQUESTS: Final = counter(define.REQUESTS)
+REQUEST_SECONDS: Final = histogram(define.REQUEST_SECONDS)
+STREAMS: Final = gauge(define.STREAMS)
+EXPORTS: Final = counter(define.EXPORTS)
+EXPORT_SECONDS: Final = histogram(define.EXPORT_SECONDS)
+REPORTS_DROPPED: Final = counter(define.REPORTS_DROPPED)
+_QUERY_SECONDS: Final = histogram(define.QUERY_SECONDS)
+_QUERY_FAILURES: Final = counter(define.QUERY_FAILURES)
+_CACHE: Final = counter(define.CACHE)
+
+
+def asked(store: str, seconds: float, answered: bool) -> None:
+    """Take note of a question to a store."""
+    traces.done(f"ask {store}", seconds, answered=answered)
+    _QUERY_SECONDS.labels(store).observe(seconds)
+    if not answered:
+        _QUERY_FAILURES.labels(store).inc()
+
+
+def looked(cache: str, found: bool) -> None:
+    """Take note of a look into a memory."""
+    _CACHE.labels(cache, "hit" if found else "miss").inc()

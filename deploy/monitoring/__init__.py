@@ -1,0 +1,1 @@
+"""Dashboards, alert rules and their provisioning, as code; `python -m docs.generate` writes the files."""

@@ -1,0 +1,209 @@
+"""The alert rules. Each has a chapter of docs/runbook.md: a test holds both to each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from deploy.monitoring.dashboards import FAULTS, STARTED
+from deploy.monitoring.promql import happened, highest, quantile, rate, selector, total
+from streams.domain import instruments as of
+
+_FAILED: Final = selector(of.EXPORTS, 'outcome="failed"')
+PAGE, TICKET = "critical", "warning"
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """A rule: `lasting` is how long it must hold, `chapter` the heading in docs/runbook.md."""
+
+    name: str
+    query: str
+    lasting: str
+    severity: str
+    chapter: str
+    summary: str
+
+    @property
+    def runbook(self) -> str:
+        """Return where it says what to do."""
+        return f"docs/runbook.md#{self.chapter.lower().replace(',', '').replace(' ', '-')}"
+
+
+ALERTS: Final = (
+    Alert(
+        "VideoCloudNoWorker",
+        'absent(up{job="worker"} == 1)',
+        "2m",
+        PAGE,
+        "Worker down",
+        "No worker runs: events gather in Kafka and nothing is counted.",
+    ),
+    Alert(
+        "VideoCloudWorkerDown",
+        'up{job="worker"} == 0',
+        "5m",
+        TICKET,
+        "Worker down",
+        "Worker {{ $labels.instance }} does not answer.",
+    ),
+    Alert(
+        "VideoCloudWorkerRestarts",
+        f'changes({STARTED}{{job="worker"}}[30m]) > 3',
+        "0m",
+        TICKET,
+        "Worker restarts",
+        "Worker {{ $labels.instance }} was started {{ $value }} times in half an hour.",
+    ),
+    Alert(
+        "VideoCloudLagGrows",
+        f"{highest(selector(of.LAG_SECONDS), 'topic')} > 300",
+        "10m",
+        TICKET,
+        "Lag grows",
+        "{{ $labels.topic }} is counted {{ $value | humanizeDuration }} late.",
+    ),
+    Alert(
+        "VideoCloudLagNearsRetention",
+        f"{highest(selector(of.LAG_SECONDS), 'topic')} > 6 * 3600",
+        "10m",
+        PAGE,
+        "Lag grows",
+        "{{ $labels.topic }} is {{ $value | humanizeDuration }} behind: retention may be faster than we are.",
+    ),
+    Alert(
+        "VideoCloudPartitionsIdle",
+        f"{total(selector(of.PARTITIONS), 'topic')} <"
+        f" max_over_time({total(selector(of.PARTITIONS), 'topic')}[1d:1m])",
+        "10m",
+        PAGE,
+        "Partitions without a worker",
+        "Of {{ $labels.topic }} only {{ $value }} partitions are at work, fewer than a day ago.",
+    ),
+    Alert(
+        "VideoCloudRecordsLost",
+        happened(of.LOST, "15m", "topic"),
+        "0m",
+        PAGE,
+        "Records lost to retention",
+        "Kafka deleted {{ $value }} records of {{ $labels.topic }} before they were read.",
+    ),
+    Alert(
+        "VideoCloudAnotherLog",
+        happened(of.REPLACED, "15m", "topic"),
+        "0m",
+        TICKET,
+        "Another log",
+        "Partitions of {{ $labels.topic }} turned out to be another log than before.",
+    ),
+    Alert(
+        "VideoCloudRedisLostData",
+        happened(of.RECOVERIES, "15m", "topic", where='why="redis-behind"'),
+        "0m",
+        PAGE,
+        "Redis lost data",
+        "Redis was behind ClickHouse for {{ $labels.topic }}: the live window was rebuilt.",
+    ),
+    Alert(
+        "VideoCloudClickHouseLostData",
+        happened(of.RECOVERIES, "15m", "topic", where='why="clickhouse-behind"'),
+        "0m",
+        PAGE,
+        "ClickHouse lost data",
+        "ClickHouse had less of {{ $labels.topic }} than was acknowledged: it is replayed from Kafka.",
+    ),
+    Alert(
+        "VideoCloudStoreAway",
+        f"{rate(of.RETRIES, 'store', window='5m')} > 0.1",
+        "5m",
+        PAGE,
+        "A store does not answer",
+        "Workers wait for {{ $labels.store }}.",
+    ),
+    Alert(
+        "VideoCloudSlowInserts",
+        f"{quantile(0.95, of.INSERT_SECONDS, window='10m')} > 5",
+        "15m",
+        TICKET,
+        "Slow inserts",
+        "An insert into ClickHouse takes {{ $value | humanizeDuration }} (p95).",
+    ),
+    Alert(
+        "VideoCloudBuffersFill",
+        f"{total(selector(of.BUFFERED_BYTES), 'instance')} > 1e9",
+        "5m",
+        TICKET,
+        "Slow inserts",
+        "Worker {{ $labels.instance }} holds {{ $value | humanize1024 }}B of rows that wait for ClickHouse.",
+    ),
+    Alert(
+        "VideoCloudDeadLetters",
+        f"{rate(of.DEAD_LETTERS, 'topic', window='15m')} / {rate(of.RECORDS, 'topic', window='15m')} > 0.01",
+        "15m",
+        TICKET,
+        "Dead letters",
+        "{{ $value | humanizePercentage }} of the records of {{ $labels.topic }} cannot be taken.",
+    ),
+    Alert(
+        "VideoCloudApiDown",
+        'absent(up{job="api"} == 1)',
+        "2m",
+        PAGE,
+        "API down",
+        "No API process answers.",
+    ),
+    Alert(
+        "VideoCloudApiErrors",
+        f"{rate(of.REQUESTS, where=FAULTS, window='5m')} / {rate(of.REQUESTS, window='5m')} > 0.02",
+        "10m",
+        PAGE,
+        "API errors",
+        "{{ $value | humanizePercentage }} of the API's answers are server errors.",
+    ),
+    Alert(
+        "VideoCloudApiSlow",
+        f"{quantile(0.95, of.REQUEST_SECONDS, window='10m')} > 2",
+        "15m",
+        TICKET,
+        "API slow",
+        "The API takes {{ $value | humanizeDuration }} (p95).",
+    ),
+    Alert(
+        "VideoCloudApiStoreAway",
+        f"{rate(of.QUERY_FAILURES, 'store', window='5m')} > 0.1",
+        "5m",
+        TICKET,
+        "A store does not answer",
+        "The API cannot read {{ $labels.store }}; the other store stands in where it can.",
+    ),
+    Alert(
+        "VideoCloudExportsFail",
+        f"{total(f'increase({_FAILED}[1h])')} > 2",
+        "0m",
+        TICKET,
+        "Exports fail",
+        "{{ $value }} exports failed within an hour.",
+    ),
+)
+
+
+def rules() -> dict[str, Any]:
+    """Return the rule file of Prometheus."""
+    return {
+        "groups": [
+            {
+                "name": "videocloud",
+                "interval": "30s",
+                "rules": [
+                    {
+                        "alert": alert.name,
+                        "expr": alert.query,
+                        "for": alert.lasting,
+                        "labels": {"severity": alert.severity},
+                        "annotations": {"summary": alert.summary, "runbook_url": alert.runbook},
+                    }
+                    for alert in ALERTS
+                ],
+            }
+        ]
+    }

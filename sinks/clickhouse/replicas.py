@@ -1,0 +1,56 @@
+"""Replicas of a cluster, and how the worker knows that none of those it reads is behind."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from clickhouse_connect.driver.asyncclient import AsyncClient
+
+from sinks.clickhouse.client import READING, available
+from sinks.clickhouse.cluster import LOCAL
+
+#: What the worker reads, on every shard.
+_READ: Final = ("ingested_offsets", "playback_events", "user_events", "system_events", "video_catalog")
+#: A replica that does not answer is no reason to wait: it is not read either, or is a minute behind at most.
+_SYNCING: Final = {"distributed_ddl_output_mode": "throw_only_active", "distributed_ddl_task_timeout": 60}
+#: Settings of a worker's reads. What it asks for between two recoveries is older than the two minutes that it
+#: remembers by itself (`MEMORY_SECONDS`), so a replica may be a minute behind, and no more.
+CONSISTENT: Final = {
+    **READING,
+    "max_replica_delay_for_distributed_queries": 60,
+    "fallback_to_stale_replicas_for_distributed_queries": 0,
+}
+
+
+class Replicas:
+    """The active replicas of all shards."""
+
+    def __init__(self, client: AsyncClient, cluster: str) -> None:
+        """Use a client bound to the analytics database of `cluster`."""
+        self._client = client
+        self._cluster = cluster
+        self._one_at_a_time = asyncio.Lock()
+        self._asked = 0
+        self._covered = 0
+
+    async def catch_up(self) -> None:
+        """Return when every active replica has what was acknowledged before the call.
+
+        Calls that come while others wait are answered together: a worker takes over many partitions at
+        once. Raises `Unavailable` while a replica cannot get at what it lacks.
+        """
+        self._asked += 1
+        mine = self._asked
+        async with self._one_at_a_time:
+            if self._covered >= mine:
+                return
+            covered = self._asked
+            for table in _READ:
+                with available():
+                    await self._client.command(
+                        f"SYSTEM SYNC REPLICA ON CLUSTER '{self._cluster}'"
+                        f" {self._client.database}.{table}{LOCAL} LIGHTWEIGHT",
+                        settings=_SYNCING,
+                    )
+            self._covered = covered

@@ -1,0 +1,208 @@
+"""THE registry of what the processes tell Prometheus of themselves.
+
+Pure definitions: `streams.metrics` and `api.metrics` make the instruments, docs/monitoring.md, the dashboards
+and the alert rules (`deploy.monitoring`) are generated from here or tested against it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib.metadata import PackageNotFoundError, version
+from platform import python_version
+from typing import Final
+
+from prometheus_client import Counter, Gauge, Histogram
+
+#: Seconds of what touches one store once, from a local Redis to a slow query.
+_QUICK: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_SECONDS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_SIZES: Final = (1, 10, 100, 1_000, 10_000, 50_000, 100_000)
+
+
+class Kind(StrEnum):
+    """How a value moves."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+class Process(StrEnum):
+    """Who tells."""
+
+    WORKER = "worker"
+    API = "api"
+    BOTH = "worker, api"
+
+
+@dataclass(frozen=True, slots=True)
+class Instrument:
+    """One metric: `help` is a sentence; a label's values are told there, or are topics and routes."""
+
+    process: Process
+    kind: Kind
+    name: str
+    help: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+
+    @property
+    def series(self) -> tuple[str, ...]:
+        """Return the names under which Prometheus knows it."""
+        if self.kind is Kind.HISTOGRAM:
+            return tuple(f"{self.name}_{part}" for part in ("bucket", "sum", "count"))
+        return (self.name,)
+
+
+def _counter(process: Process, name: str, text: str, *labels: str) -> Instrument:
+    return Instrument(process, Kind.COUNTER, f"videocloud_{name}_total", text, labels)
+
+
+def _gauge(process: Process, name: str, text: str, *labels: str) -> Instrument:
+    return Instrument(process, Kind.GAUGE, f"videocloud_{name}", text, labels)
+
+
+def _histogram(
+    process: Process, name: str, text: str, *labels: str, buckets: tuple[float, ...] = _SECONDS
+) -> Instrument:
+    return Instrument(process, Kind.HISTOGRAM, f"videocloud_{name}", text, labels, buckets)
+
+
+_W, _A = Process.WORKER, Process.API
+
+BUILD: Final = _gauge(Process.BOTH, "build_info", "Always 1; its labels say what runs.", "version", "python")
+
+RECORDS: Final = _counter(
+    _W,
+    "records",
+    "Records taken, by what became of them: stored, repeated, late or rejected.",
+    "topic",
+    "fate",
+)
+DEAD_LETTERS: Final = _counter(
+    _W,
+    "dead_letters",
+    "Records sent to the dead letters, by the class of their fault: Empty, NotJson, UnknownType, Invalid, "
+    "TooDeep or TooOld.",
+    "topic",
+    "error",
+)
+BATCH_RECORDS: Final = _histogram(_W, "batch_records", "Records of a fetched batch.", "topic", buckets=_SIZES)
+BATCH_SECONDS: Final = _histogram(
+    _W, "batch_seconds", "Time to take a batch: decode, fold, count, gather.", "topic", buckets=_QUICK
+)
+COUNT_SECONDS: Final = _histogram(
+    _W,
+    "count_seconds",
+    "Time of the live counters' step in Redis, retries included.",
+    "topic",
+    buckets=_QUICK,
+)
+INSERT_SECONDS: Final = _histogram(
+    _W,
+    "insert_seconds",
+    "Time of a block from its turn to its place in ClickHouse, retries included.",
+    "topic",
+)
+ROW_WAIT_SECONDS: Final = _histogram(
+    _W, "row_wait_seconds", "Time from the first row of a block to its place in ClickHouse.", "topic"
+)
+BLOCK_ROWS: Final = _histogram(_W, "block_rows", "Rows of a block.", "topic", buckets=_SIZES)
+INSERTED_BYTES: Final = _counter(_W, "inserted_bytes", "Bytes of encoded rows put into ClickHouse.", "topic")
+BUFFERED_ROWS: Final = _gauge(_W, "buffered_rows", "Rows that gather for their block.", "topic", "partition")
+BUFFERED_BYTES: Final = _gauge(_W, "buffered_bytes", "Bytes of those rows.", "topic", "partition")
+MEMORY_KEYS: Final = _gauge(_W, "memory_keys", "Views and event ids held in memory.", "topic", "partition")
+POSITION: Final = _gauge(_W, "position", "Offset that is in both stores.", "topic", "partition")
+LAG_RECORDS: Final = _gauge(
+    _W, "lag_records", "Records that wait in Kafka or on the way into both stores.", "topic", "partition"
+)
+LAG_SECONDS: Final = _gauge(
+    _W,
+    "lag_seconds",
+    "Age of the newest record that was taken, while others wait; 0 when none does.",
+    "topic",
+    "partition",
+)
+PARTITIONS: Final = _gauge(_W, "partitions", "Partitions at work here.", "topic")
+RECOVERIES: Final = _counter(
+    _W,
+    "recoveries",
+    "Partitions taken over, by what their ledger said: new, resume, redis-behind or clickhouse-behind.",
+    "topic",
+    "why",
+)
+RETRIES: Final = _counter(
+    _W,
+    "retries",
+    "Tries that failed and are made again, by who did not answer: redis, clickhouse or kafka.",
+    "store",
+    "operation",
+)
+FENCED: Final = _counter(
+    _W, "partitions_lost", "Partitions that another worker owned when this one still wrote.", "topic"
+)
+LOST: Final = _counter(_W, "lost_records", "Records that retention deleted before they were read.", "topic")
+REPLACED: Final = _counter(_W, "replaced_logs", "Partitions that turned out to be another log.", "topic")
+LOOKUPS: Final = _counter(_W, "lookups", "Views and event ids looked up in the raw tables.", "topic")
+
+REQUESTS: Final = _counter(_A, "api_requests", "Requests answered.", "route", "method", "status")
+REQUEST_SECONDS: Final = _histogram(
+    _A, "api_request_seconds", "Time to answer a request.", "route", buckets=_QUICK
+)
+QUERY_SECONDS: Final = _histogram(
+    _A,
+    "api_query_seconds",
+    "Time of one question to a store (redis or clickhouse), answered or not.",
+    "store",
+    buckets=_QUICK,
+)
+QUERY_FAILURES: Final = _counter(
+    _A, "api_query_failures", "Questions that a store could not answer.", "store"
+)
+CACHE: Final = _counter(
+    _A, "api_cache", "Look-ups in a memory (catalog or keys), by outcome: hit or miss.", "cache", "outcome"
+)
+STREAMS: Final = _gauge(_A, "api_live_streams", "Live streams that are sent just now.")
+EXPORTS: Final = _counter(_A, "api_exports", "Exports that ended, by how: completed or failed.", "outcome")
+EXPORT_SECONDS: Final = _histogram(
+    _A,
+    "api_export_seconds",
+    "Time to make the file of an export.",
+    buckets=(0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0),
+)
+REPORTS_DROPPED: Final = _counter(
+    _A, "api_reports_dropped", "Requests of the API's own that could not be reported to Kafka."
+)
+
+#: All of them, in the order of this file.
+INSTRUMENTS: Final = tuple(value for value in list(globals().values()) if isinstance(value, Instrument))
+
+
+def counter(instrument: Instrument) -> Counter:
+    """Make a counter, registered with the process's registry."""
+    return Counter(instrument.name, instrument.help, instrument.labels)
+
+
+def gauge(instrument: Instrument) -> Gauge:
+    """Make a gauge, registered with the process's registry."""
+    return Gauge(instrument.name, instrument.help, instrument.labels)
+
+
+def histogram(instrument: Instrument) -> Histogram:
+    """Make a histogram, registered with the process's registry."""
+    return Histogram(instrument.name, instrument.help, instrument.labels, buckets=instrument.buckets)
+
+
+def tell_build() -> None:
+    """Say which version runs, for as long as the process lives."""
+    if not _told:
+        try:
+            running = version("videocloud-analytics")
+        except PackageNotFoundError:
+            running = "0.0.0"
+        _told.append(gauge(BUILD))
+        _told[0].labels(running, python_version()).set(1)
+
+
+_told: list[Gauge] = []

@@ -1,0 +1,214 @@
+"""The tables of a cluster, run as far as one server can: what is inserted and asked goes through them.
+
+What one server cannot show (replicas, Keeper, the way to another node) is said in docs/clickhouse-cluster.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from datetime import timedelta
+from random import Random
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import pytest_asyncio
+from clickhouse_connect.driver.exceptions import DatabaseError
+
+from sinks.base import Block, Partition
+from sinks.clickhouse import sink as sinks
+from sinks.clickhouse.archive import ClickHouseArchive
+from sinks.clickhouse.client import connect
+from sinks.clickhouse.cluster import Cluster
+from sinks.clickhouse.migrations import migrate
+from sinks.clickhouse.replicas import CONSISTENT
+from sinks.clickhouse.sink import ClickHouseBlocks
+from streams.domain.rows import PlaybackRow
+from tests.audience.landing import land
+from tests.audience.world import now_of, people, services
+from tests.readings import rows as make
+from tests.readings.rows import lines
+from tests.readings.stores import insert, serving
+from tests.servers.clickhouse_cluster import ONE, TWO, clickhouse_cluster, lay, lay_over, send, statements
+
+NOW = now_of("2024-03-30T14:05:27")
+OLD = "start=2024-02-01T00:00:07Z&end=2024-03-30T09:13:21Z"
+QUESTIONS = [
+    f"/analytics/{path}{'&' if '?' in path else '?'}{window}"
+    for path in (
+        "videos/summary",
+        "videos/clip",
+        "users?metrics=activity,growth,retention",
+        "users/engagement",
+        "system/health",
+        "system/performance",
+    )
+    for window in ("period=7d", "period=30d&timezone=America/New_York", OLD)
+] + ["/analytics/live", "/analytics/videos/clip/live"]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with clickhouse_cluster(tmp_path_factory.mktemp("cluster")) as address:
+        yield address
+
+
+def rows() -> list[Any]:
+    recent = NOW - timedelta(hours=3)
+    return [
+        make.view("clip", recent, d_completions=1),
+        make.view("clip", NOW - timedelta(minutes=4), user_id="other"),
+        make.view("clip", recent - timedelta(days=9)),
+        make.heartbeat("clip", NOW - timedelta(seconds=9), 12.5),
+        make.reaction("clip", recent),
+        make.listed("clip", "A clip", NOW - timedelta(days=30)),
+        make.listed("stage", "A stage", NOW - timedelta(days=30), live=True),
+    ]
+
+
+async def fill(url: str) -> None:
+    rng = Random(11)
+    await land(url, people(rng, NOW, sessions=120) + services(rng, NOW, events=400), rng)
+    await insert(url, rows())
+
+
+@pytest.fixture(scope="module")
+def databases(server: str) -> dict[str, str]:
+    """Make the same world three times: on a server, on one shard, and on two that both have all of it."""
+    plain = f"{server}/plain"
+    migrate(plain, raw_retention_days=18_000, rollup_retention_days=18_000)
+    one = lay(server, ONE, "sharded")
+    for url in (plain, one):
+        asyncio.run(fill(url))
+    return {"plain": plain, ONE: one, TWO: lay_over(server, TWO, "doubled", "sharded")}
+
+
+async def answers(url: str) -> dict[str, Any]:
+    nowhere = "redis://127.0.0.1:1/0"
+    async with serving(lambda: NOW, clickhouse_url=url, redis_url=nowhere, store_patience=5) as api:
+        return {question: await api.data(question) for question in QUESTIONS}
+
+
+async def test_every_question_is_answered_through_the_cluster_as_by_one_server(
+    databases: dict[str, str],
+) -> None:
+    plain, sharded = await answers(databases["plain"]), await answers(databases[ONE])
+    assert plain["/analytics/videos/clip?period=7d"]["views"]["total"] == 2
+    assert sharded == plain
+
+
+async def test_shards_are_merged_before_anything_is_counted_once(databases: dict[str, str]) -> None:
+    """Both shards hold every row: sums double, and what is distinct does not."""
+    plain, doubled = await answers(databases["plain"]), await answers(databases[TWO])
+    video = "/analytics/videos/clip?period=7d"
+    assert doubled[video]["views"]["total"] == 2 * plain[video]["views"]["total"]
+    assert doubled[video]["views"]["unique"] == plain[video]["views"]["unique"]
+    users = "/analytics/users?metrics=activity,growth,retention&period=30d&timezone=America/New_York"
+    for part in ("activeUsers", "growth", "retention"):
+        assert doubled[users].get(part) == plain[users].get(part)
+    assert (
+        doubled["/analytics/live"]["concurrentViewers"] == plain["/analytics/live"]["concurrentViewers"] > 0
+    )
+    jobs = "/analytics/system/performance?period=30d&timezone=America/New_York"
+    assert doubled[jobs]["processing"].keys() == plain[jobs]["processing"].keys()
+    for kind, there in doubled[jobs]["processing"].items():
+        here = plain[jobs]["processing"][kind]
+        assert {name: there[name] for name in there if name in ("queued", "started")} == {
+            name: here[name] for name in here if name in ("queued", "started")
+        }
+
+
+@pytest.fixture
+def local_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a block take the short way, for want of another node to take the long one to."""
+    monkeypatch.setitem(sinks.SHARDED, "prefer_localhost_replica", 1)
+
+
+@pytest_asyncio.fixture
+async def client(server: str) -> AsyncIterator[Any]:
+    """Yield a client of an empty database on one shard."""
+    url = lay(server, ONE, f"empty_{uuid4().hex[:8]}")
+    client = await connect(url, settings=CONSISTENT)
+    yield client
+    await client.close()
+
+
+def block(shard: int) -> Block:
+    """Return a block of the world's playback rows; its token is another one with every call."""
+    some = [row for row in rows() if isinstance(row, PlaybackRow)]
+    start, end = some[0].offset, some[-1].offset + 1
+    partition = Partition("test", some[0].topic, some[0].partition)
+    chunks = [lines(some)]
+    return Block(
+        partition, "test", "playback_events", PlaybackRow, start, end, "", len(some), end, chunks, shard
+    )
+
+
+async def counts(client: Any) -> list[int]:
+    tables = ("playback_events", "video_15m", "view_starts", "user_days", "session_days")
+    answers = [await client.query(f"SELECT count() FROM {table}_local") for table in tables]
+    return [int(answer.result_rows[0][0]) for answer in answers]
+
+
+async def test_a_block_counts_once_in_every_table_of_its_shard(client: Any, local_path: None) -> None:
+    blocks = ClickHouseBlocks(client, ONE)
+    sent = block(1)
+    await blocks.write(sent)
+    once = await counts(client)
+    assert min(once) > 0
+    await blocks.write(sent)
+    await blocks.write(sent)
+    assert await counts(client) == once
+    await blocks.write(block(1))
+    assert (await counts(client))[0] == 2 * once[0]
+
+
+async def test_a_partition_stays_on_the_shard_that_has_its_rows(client: Any, local_path: None) -> None:
+    alone, blocks = ClickHouseBlocks(client), ClickHouseBlocks(client, TWO)
+    assert await alone.place("test", "playback.events", 3) == 0
+    fresh = [await blocks.place("test", "playback.events", number) for number in range(6)]
+    assert sorted(fresh) == [1, 1, 1, 2, 2, 2]
+    sent, elsewhere = block(1), 0
+    there = sent.partition
+    while await blocks.place("test", f"topic {elsewhere}", there.number) == 1:
+        elsewhere += 1
+    await ClickHouseBlocks(client, ONE).write(sent)
+    assert await blocks.place("test", there.topic, there.number) == 1
+    archive = ClickHouseArchive(client)
+    assert await archive.next_offset("test", there.topic, there.number) == sent.end
+
+
+async def test_a_block_goes_the_way_that_every_try_goes(client: Any) -> None:
+    # The shard is this server, and nobody listens where it would send the block to. As a statement: chDB
+    # does not tell of it when rows are streamed into a Distributed table.
+    settings = sinks.SHARDED | {"insert_shard_id": 1}
+    with pytest.raises(DatabaseError, match="127.0.0.1:9000"):
+        await client.command("INSERT INTO signups SELECT 1, now(), ''", settings=settings)
+
+
+async def test_a_block_without_a_shard_is_refused_not_split(server: str, databases: dict[str, str]) -> None:
+    client = await connect(databases[TWO])
+    with pytest.raises(DatabaseError, match="more than one shard and no sharding key"):
+        await ClickHouseBlocks(client).write(replace(block(0)))
+    with pytest.raises(DatabaseError, match="Shard id should be range"):
+        await ClickHouseBlocks(client, TWO).write(block(3))
+    await client.close()
+
+
+def test_every_statement_for_a_real_cluster_is_sound_sql(server: str) -> None:
+    sent = statements("analytics", "videocloud")
+    assert len(sent) > 40
+    for statement in sent:
+        assert send(server, f"EXPLAIN AST {statement}").strip(), statement
+
+
+def test_a_fill_puts_what_all_shards_have_on_one(server: str, databases: dict[str, str]) -> None:
+    name = databases[ONE].rpartition("/")[2]
+    statement = "INSERT INTO signups SELECT user + 1, signed_up, source FROM signups"
+    (fill,) = Cluster(ONE, name).spread(statement, frozenset({"signups"}))
+    here = f"{server}/?database={name}"
+    before = int(send(here, "SELECT count() FROM signups"))
+    send(here, fill)
+    assert int(send(here, "SELECT count() FROM signups")) == 2 * before > 0

@@ -1,0 +1,134 @@
+"""What a worker tells of the partitions at work, and of those that left."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import structlog
+from faust.types import TP
+from prometheus_client import REGISTRY
+
+from sinks.base import Unavailable
+from sinks.memory import MemoryStore
+from streams.gauges import Gauges
+from streams.retry import Retry
+from streams.work import Standing
+from tests.pipeline.bench import NOW, Bench, Log, view
+
+HERE, GONE = TP("gauged", 0), TP("gauged", 1)
+
+
+class App:
+    rebalancing = False
+
+    def __init__(self, highwater: dict[TP, int | None]) -> None:
+        self.consumer = self
+        self.highwater = highwater.get
+
+
+class Pipeline:
+    def __init__(self, **standings: Any) -> None:
+        self.found: dict[TP, Standing] = {}
+
+    def standings(self) -> dict[TP, Standing]:
+        return self.found
+
+
+def told(name: str, partition: int = 0) -> float | None:
+    labels = {"topic": "gauged", "partition": str(partition)}
+    return REGISTRY.get_sample_value(f"videocloud_{name}", labels)
+
+
+def gauges(highwater: dict[TP, int | None]) -> tuple[Gauges, Pipeline]:
+    pipeline = Pipeline()
+    return Gauges(App(highwater), pipeline, lambda: NOW), pipeline  # type: ignore[arg-type]
+
+
+def test_lag_is_what_waits_and_how_old_the_newest_taken_record_is() -> None:
+    watching, pipeline = gauges({HERE: 150, GONE: None})
+    pipeline.found = {
+        HERE: Standing(position=100, safe=90, newest_at=NOW - 40, rows=10, bytes=2_000, keys=7),
+        GONE: Standing(position=5, safe=5, newest_at=0.0, rows=0, bytes=0, keys=0),
+    }
+    watching.look(NOW)
+    assert (told("lag_records"), told("lag_seconds"), told("position")) == (60, 40, 90)
+    assert (told("buffered_rows"), told("buffered_bytes"), told("memory_keys")) == (10, 2_000, 7)
+    assert (told("lag_records", 1), told("lag_seconds", 1)) == (0, 0)
+    assert REGISTRY.get_sample_value("videocloud_partitions", {"topic": "gauged"}) == 2
+
+
+def test_a_partition_that_is_up_to_date_is_not_behind_however_old_its_last_record_is() -> None:
+    watching, pipeline = gauges({HERE: 100})
+    pipeline.found = {HERE: Standing(100, 100, NOW - 9_000, 0, 0, 0)}
+    watching.look(NOW)
+    assert (told("lag_records"), told("lag_seconds")) == (0, 0)
+
+
+def test_a_partition_that_left_is_told_no_more() -> None:
+    watching, pipeline = gauges({HERE: 100, GONE: 7})
+    pipeline.found = {tp: Standing(1, 1, NOW, 0, 0, 0) for tp in (HERE, GONE)}
+    watching.look(NOW)
+    assert told("position", 1) == 1
+    pipeline.found = {HERE: pipeline.found[HERE]}
+    watching.look(NOW)
+    assert told("position", 1) is None
+    assert told("position") == 1
+    pipeline.found = {}
+    watching.look(NOW)
+    assert REGISTRY.get_sample_value("videocloud_partitions", {"topic": "gauged"}) == 0
+
+
+def value(name: str, **labels: str) -> float:
+    return REGISTRY.get_sample_value(f"videocloud_{name}", labels) or 0.0
+
+
+async def test_a_run_is_counted_in_batches_blocks_and_dead_letters() -> None:
+    topic = {"topic": "playback.events"}
+    before = {
+        name: value(name, **topic)
+        for name in ("batch_records_sum", "batch_seconds_count", "count_seconds_count", "block_rows_sum")
+    }
+    letters = value("dead_letters_total", error="NotJson", **topic)
+    made = Log()
+    for event in view("v", int(NOW * 1000) - 60_000):
+        made.append(event, int(NOW * 1000))
+    made.append(b"{not json", int(NOW * 1000))
+    bench = Bench(made, MemoryStore())
+    await bench.run([7])
+    assert value("batch_records_sum", **topic) - before["batch_records_sum"] == 7
+    assert value("batch_seconds_count", **topic) - before["batch_seconds_count"] == 1
+    assert value("count_seconds_count", **topic) - before["count_seconds_count"] == 1
+    assert value("block_rows_sum", **topic) - before["block_rows_sum"] == 6
+    assert value("dead_letters_total", error="NotJson", **topic) - letters == 1
+    assert bench.worker.standing == Standing(7, 7, NOW, 0, 0, bench.worker.standing.keys)
+
+
+async def test_a_retry_is_counted_by_store_and_logged_with_its_coordinates(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    before = value("retries_total", store="redis", operation="count")
+    left = [Unavailable("Redis: away", "redis")]
+
+    async def count() -> str:
+        if left:
+            raise left.pop()
+        return "counted"
+
+    structlog.configure(processors=[structlog.processors.JSONRenderer()])
+    try:
+        retry = Retry(cluster="c", topic="playback.events", partition=3)
+        assert await retry.forever(count, "count", offset_from=10, offset_to=20) == "counted"
+    finally:
+        structlog.reset_defaults()
+    assert value("retries_total", store="redis", operation="count") - before == 1
+    (line,) = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
+    assert (line["event"], line["operation"]) == ("retrying", "count")
+    assert [line[name] for name in ("cluster", "topic", "partition", "offset_from", "offset_to")] == [
+        "c",
+        "playback.events",
+        3,
+        10,
+        20,
+    ]
