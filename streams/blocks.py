@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import Final
 
 from sinks.base import Block, BlockSink, LedgerStore, Partition
+from streams.budget import Budget
 from streams.metrics import METRICS
 from streams.retry import Retry
 
@@ -22,6 +23,8 @@ _BUSY_ROWS: Final = 4_000
 #: How many times the longest wait a block may take while at least another one waits in Kafka. Its rows are
 #: late by more than that already, and an insert costs ClickHouse as much as some thousand rows in it.
 _BEHIND: Final = 4
+#: Bytes of rows that a worker holds, if nothing else is said.
+_BUFFER_BYTES: Final = 256_000_000
 
 
 class Pace:
@@ -29,11 +32,18 @@ class Pace:
 
     Inserts cost ClickHouse about the same whatever their size, so a worker keeps to so many a second
     over all its partitions, and a row waits no longer than `longest` all the same. A partition that is far
-    behind gathers full blocks first.
+    behind gathers full blocks first. `budget` bounds the memory that waiting rows take, over all partitions.
     """
 
-    def __init__(self, inserts_per_second: float, longest: float, at_once: int = 2) -> None:
+    def __init__(
+        self,
+        inserts_per_second: float,
+        longest: float,
+        at_once: int = 2,
+        buffer_bytes: int = _BUFFER_BYTES,
+    ) -> None:
         """Aim at `inserts_per_second`; never wait more than `longest` seconds unless far behind."""
+        self.budget = Budget(buffer_bytes)
         self._rate = inserts_per_second
         self._longest = longest
         self._writing: deque[tuple[float, Partition]] = deque()
@@ -92,7 +102,10 @@ class BlockWriter:
         self._max_rows = max_rows
         self._exact_end = exact_end
         self._opened_at = 0.0
+        #: Bytes of rows in the open block, and in the one that is being written.
+        self._gathered = self._in_hand = 0
         self._changed = asyncio.Event()
+        pace.budget.watch(self._changed)
         self._taken = asyncio.Event()
         self._closing = False
         self._behind = False
@@ -125,17 +138,32 @@ class BlockWriter:
 
         `landed` is the offset after the last row, of any value when there are no rows.
         """
-        while self._is_full() and not self._task.done():
-            self._taken.clear()
-            await self._retry.until(self._taken.wait())
+        await self._room()
         block = self._open
         if block.start == block.end:
             self._opened_at = _now()
         block.chunks.extend(chunks)
+        size = sum(map(len, chunks))
+        self._gathered += size
+        self._pace.budget.take(size)
         self._open = replace(
             block, end=end, mark=mark, rows=block.rows + rows, landed=landed if rows else block.landed
         )
         self._changed.set()
+
+    async def _room(self) -> None:
+        """Wait until there is room: in the open block, and in what the worker may hold in all."""
+        budget = self._pace.budget
+        while not self._task.done():
+            if self._is_full():
+                self._taken.clear()
+                await self._retry.until(self._taken.wait())
+            elif budget.is_spent and self._exact_end is None:
+                # A block in doubt is exempt: it is written whole or not at all, and must not wait for
+                # others that wait for it.
+                await self._retry.until(budget.room())
+            else:
+                return
 
     def _is_full(self) -> bool:
         if self._exact_end is not None:
@@ -164,16 +192,24 @@ class BlockWriter:
 
     def _ended(self, on_failure: Callable[[BaseException], None]) -> None:
         self._taken.set()  # Nobody makes room any more: let go of who waits for it.
+        budget = self._pace.budget
+        budget.leave(self._changed)
+        budget.give(self._gathered + self._in_hand)
+        self._gathered = self._in_hand = 0
         if not self._task.cancelled() and (error := self._task.exception()) is not None:
             on_failure(error)
 
     async def _run(self) -> None:
         while await self._due():
             block, opened_at, self._open = self._open, self._opened_at, self._next()
+            self._in_hand, self._gathered = self._gathered, 0
             self._exact_end = None
             self._taken.set()
             self._pace.note(block.partition, _now())
             await self._write(block, opened_at)
+            block.chunks.clear()
+            self._pace.budget.give(self._in_hand)
+            self._in_hand = 0
             self.stored_to = block.end
             self._before = block.mark
 
@@ -211,7 +247,7 @@ class BlockWriter:
                 wait = None
             elif self._closing:
                 return not empty
-            elif block.rows >= self._max_rows:
+            elif block.rows >= self._max_rows or (block.rows and self._pace.budget.is_spent):
                 return True
             else:
                 wait = None if empty else self._opened_at + self._linger() - _now()

@@ -53,6 +53,7 @@ class Metrics:
             ["topic"],
             buckets=(1, 10, 100, 1_000, 10_000, 50_000, 100_000),
         )
+        self.buffered = Gauge("videocloud_buffered_bytes", "Bytes of rows that wait for ClickHouse.")
         self.position = Gauge("videocloud_position", "Offset that is in both stores.", ["topic", "partition"])
 
     def count(self, topic: str, books: Books) -> None:

@@ -295,6 +295,7 @@ class PartitionWorker:
         counting, storing = end > self.counted, end > self._writer.end
         folded = await self._folding.fold(records, self._since(), counting=counting, storing=storing)
         if counting:
+            self._limits.rejections.note(self.partition, records, folded.rejected)
             if rejected := folded.rejected:
                 await retry.forever(lambda: stores.dead_letters.send(self.partition, rejected), "dead letter")
             batch = LiveBatch(

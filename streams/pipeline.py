@@ -135,9 +135,11 @@ class Pipeline:
         return offsets
 
     def positions(self) -> dict[TP, int]:
-        """Return the next offset to fold of each partition at work, and none that waits for a store."""
-        return {
-            tp: worker.position
-            for tp, worker in self._workers.items()
-            if worker.is_ready and not worker.retry.failures
-        }
+        """Return the next offset to fold of each partition at work; none while a store is waited for.
+
+        Partitions share streams, slots for inserts and the budget, so one that waits holds up others.
+        """
+        now = asyncio.get_running_loop().time()
+        if any(worker.retry.is_waiting(now) for worker in self._workers.values()):
+            return {}
+        return {tp: worker.position for tp, worker in self._workers.items() if worker.is_ready}
