@@ -2,16 +2,66 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
 from redis.asyncio import Redis
 
-from sinks.base import Block, Ledger, Partition
+from sinks.base import Block, Books, Ledger, Partition
 from sinks.redis import keys
+from sinks.redis.client import available
 from sinks.redis.scripts import Script
+
+
+_TAG: Final = re.compile(r"vc:\{(.+)/([^/]+)/(\d+)\}:ledger")
 
 
 def ledger_key(partition: Partition) -> str:
     """Key of a partition's ledger."""
     return keys.ledger(keys.tag(partition.cluster, partition.topic, partition.number))
+
+
+def ledger_of(fields: Mapping[str, str]) -> Ledger:
+    """Return the ledger that the fields of its hash say."""
+
+    def number(name: str) -> int | None:
+        return int(fields[name]) if name in fields else None
+
+    return Ledger(
+        epoch=int(fields.get("epoch", 0)),
+        incarnation=number("incarnation") or 0,
+        generation=number("generation") or 0,
+        counted=number("counted"),
+        counted_mark=fields.get("counted_mark", ""),
+        block_from=number("block_from"),
+        block_to=number("block_to"),
+        from_mark=fields.get("from_mark", ""),
+        to_mark=fields.get("to_mark", ""),
+        done=fields.get("done", "1") == "1",
+        landed=number("landed") or 0,
+    )
+
+
+def _fields(flat: Any) -> dict[str, str]:
+    return {flat[i].decode(): flat[i + 1].decode() for i in range(0, len(flat), 2)}
+
+
+async def read_ledgers(redis: Any) -> dict[Partition, tuple[Ledger, Books]]:
+    """Return every ledger that there is, with its books, as they stand; nothing is claimed."""
+    found = {}
+    with available():
+        async for key in redis.scan_iter(match=keys.ledger("*"), count=1000):
+            match = _TAG.fullmatch(key.decode())
+            if match is None:
+                continue
+            flat = await redis.hgetall(key)
+            fields = {name.decode(): value.decode() for name, value in flat.items()}
+            partition = Partition(match[1], match[2], int(match[3]))
+            if "epoch" in fields:
+                books = Books(*(int(fields.get(f"books:{fate}", 0)) for fate in Books.__dataclass_fields__))
+                found[partition] = (ledger_of(fields), books)
+    return found
 
 
 class RedisLedgers:
@@ -24,25 +74,7 @@ class RedisLedgers:
 
     async def claim(self, partition: Partition) -> Ledger:
         """Raise the epoch and return the ledger as it stands."""
-        flat = await self._claim(ledger_key(partition))
-        fields = {flat[i].decode(): flat[i + 1].decode() for i in range(0, len(flat), 2)}
-
-        def number(name: str) -> int | None:
-            return int(fields[name]) if name in fields else None
-
-        return Ledger(
-            epoch=int(fields["epoch"]),
-            incarnation=number("incarnation") or 0,
-            generation=number("generation") or 0,
-            counted=number("counted"),
-            counted_mark=fields.get("counted_mark", ""),
-            block_from=number("block_from"),
-            block_to=number("block_to"),
-            from_mark=fields.get("from_mark", ""),
-            to_mark=fields.get("to_mark", ""),
-            done=fields.get("done", "1") == "1",
-            landed=number("landed") or 0,
-        )
+        return ledger_of(_fields(await self._claim(ledger_key(partition))))
 
     async def begin(self, block: Block, epoch: int, from_mark: str) -> None:
         """Write down that a block is about to be inserted."""

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable
 
 import pytest
+from faust.types import TP
 
 from sinks.base import Partition, Unavailable
 from sinks.memory import MemoryStore
@@ -141,8 +142,9 @@ async def test_no_position_is_judged_while_one_partition_waits(monkeypatch: pyte
     store, pace = _Down(), Pace(1000.0, 0.001)
     one, other = await _partitions(store, pace, count=2, views=1)
     pipeline = Pipeline.__new__(Pipeline)
-    monkeypatch.setattr(pipeline, "_workers", {0: one.worker, 1: other.worker}, raising=False)
-    assert pipeline.positions() == {0: 0, 1: 0}
+    first, second = TP("playback.events", 0), TP("playback.events", 1)
+    monkeypatch.setattr(pipeline, "_workers", {first: one.worker, second: other.worker}, raising=False)
+    assert pipeline.positions() == {first: 0, second: 0}
     one.worker.retry.failures = 1
     assert pipeline.positions() == {}
     for bench in (one, other):
