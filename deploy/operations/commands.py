@@ -5,6 +5,8 @@ from __future__ import annotations
 import typer
 
 from deploy.operations.lag_command import lag
+from deploy.operations.verify_command import verify
 
 operations = typer.Typer()
 operations.command()(lag)
+operations.command()(verify)

@@ -65,11 +65,20 @@ def lags(
         counted, stored = cursors(ledgers.get(where))
         # A partition that nobody has taken yet begins at the start of its log: nothing of it is lost.
         begun = where in ledgers and not ledgers[where].is_new
-        waited = 0.0 if end.waiting_since is None else max(0.0, now - end.waiting_since)
+        behind = min(counted, stored) < end.end and end.waiting_since is not None
+        waited = max(0.0, now - (end.waiting_since or now)) if behind else 0.0
         lost = max(0, end.start - min(counted, stored)) if begun else 0
         found.append(
             PartitionLag(
-                where.topic, where.number, end.start, end.end, counted, stored, round(waited, 3), lost
+                where.topic,
+                where.number,
+                end.start,
+                # Kafka was asked first: what was taken since is there as well.
+                max(end.end, counted, stored),
+                counted,
+                stored,
+                round(waited, 3),
+                lost,
             )
         )
     return found

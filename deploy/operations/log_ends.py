@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+from aiokafka.errors import OffsetOutOfRangeError
 
 from sinks.base import Partition
 
@@ -67,7 +67,12 @@ async def read_ends(bootstrap: str, positions: Mapping[Partition, int]) -> dict[
         return {
             where: LogEnds(
                 starts[tp],
-                max(ends[tp], starts[tp], consumer.highwater(tp) or 0, first[tp].offset + 1 if tp in first else 0),
+                max(
+                    ends[tp],
+                    starts[tp],
+                    consumer.highwater(tp) or 0,
+                    first[tp].offset + 1 if tp in first else 0,
+                ),
                 first[tp].timestamp / 1000 if tp in first else None,
             )
             for tp, where in by_tp.items()
@@ -86,8 +91,6 @@ async def _first_records(consumer: Any, wanted: set[TopicPartition]) -> dict[Top
             # Past the end: another log than the ledger knows.
             wanted -= set(error.args[0])
             continue
-        except KafkaError:
-            raise
         if not batches:
             break
         for tp, records in batches.items():

@@ -13,7 +13,6 @@ from sinks.redis import keys
 from sinks.redis.client import available
 from sinks.redis.scripts import Script
 
-
 _TAG: Final = re.compile(r"vc:\{(.+)/([^/]+)/(\d+)\}:ledger")
 
 
