@@ -49,6 +49,8 @@ log = structlog.get_logger(__name__)
 
 #: Batches that wait in a stream: each is up to `fetch_bytes` of records, and more only fill memory.
 _BATCHES_BUFFERED: Final = 4
+#: How often a worker looks whether live windows are to be counted again.
+_RECOUNT_SECONDS: Final = 1.0
 
 
 def end_process(error: BaseException) -> None:
@@ -185,7 +187,13 @@ def create_app(settings: Settings, redis: Redis, clickhouse: AsyncClient) -> fau
     async def give_up(_app: Any, revoked: set[TP], **_: Any) -> None:
         await pipeline.give_up(revoked)
 
+    async def recount() -> None:
+        while True:
+            await asyncio.sleep(_RECOUNT_SECONDS)
+            await pipeline.recount()
+
     app.task(feed.run)
+    app.task(recount)
     app.task(Watchdog(app, pipeline, settings.stall_seconds, end_process).run)
     cast(Any, app.on_partitions_revoked).connect(give_up)
 

@@ -107,6 +107,7 @@ class BlockWriter:
         self._changed = asyncio.Event()
         pace.budget.watch(self._changed)
         self._taken = asyncio.Event()
+        self._written = asyncio.Event()
         self._closing = False
         self._behind = False
         #: Every record before this offset is in ClickHouse.
@@ -170,6 +171,12 @@ class BlockWriter:
             return self._open.end == self._exact_end  # However many rows: it must end there.
         return self._open.rows >= 2 * self._max_rows
 
+    async def settle(self) -> None:
+        """Wait until all that was added is in ClickHouse; nothing may be added meanwhile."""
+        while self.stored_to < self.end and not self._task.done():
+            self._written.clear()
+            await self._written.wait()
+
     def give_up_exactness(self, start: int) -> None:
         """Go on at `start`: the records of the block in doubt are gone from Kafka."""
         self._exact_end = None
@@ -191,6 +198,7 @@ class BlockWriter:
         self._task.cancel()
 
     def _ended(self, on_failure: Callable[[BaseException], None]) -> None:
+        self._written.set()
         self._taken.set()  # Nobody makes room any more: let go of who waits for it.
         budget = self._pace.budget
         budget.leave(self._changed)
@@ -211,6 +219,7 @@ class BlockWriter:
             self._pace.budget.give(self._in_hand)
             self._in_hand = 0
             self.stored_to = block.end
+            self._written.set()
             self._before = block.mark
 
     async def _write(self, block: Block, opened_at: float) -> None:

@@ -12,7 +12,7 @@ from typing import Protocol
 import structlog
 from faust.types import TP
 
-from sinks.base import Fenced, Partition
+from sinks.base import Fenced, Partition, Unavailable
 from streams.blocks import Pace
 from streams.domain.folding import Folder, Place
 from streams.metrics import METRICS
@@ -119,6 +119,25 @@ class Pipeline:
         except Exception as error:
             self._on_failure(error)
             raise
+
+    async def recount(self) -> None:
+        """Count the live windows again for which that was asked, or leave them for the next call."""
+        workers = {worker.partition: (tp, worker) for tp, worker in self._workers.items() if worker.is_ready}
+        try:
+            wanted = await self._stores.ledgers.recounts(list(workers))
+        except Unavailable:
+            return
+        for partition, request in wanted.items():
+            tp, worker = workers[partition]
+            try:
+                await worker.recount(request)
+            except Fenced as error:
+                self._drop(tp, error)
+            except (Released, Unavailable) as error:
+                log.warning("not counted again yet", partition=str(partition), error=str(error)[:300])
+            except Exception as error:
+                self._on_failure(error)
+                raise
 
     def _drop(self, tp: TP, error: Fenced | None) -> None:
         worker = self._workers.pop(tp, None)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import typer
 
 from deploy.operations.lag_command import lag
+from deploy.operations.rebuild_command import rebuild
 from deploy.operations.verify_command import verify
 
 operations = typer.Typer()
 operations.command()(lag)
 operations.command()(verify)
+operations.add_typer(rebuild, name="rebuild")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from redis.asyncio import Redis
@@ -68,7 +68,9 @@ class RedisLedgers:
 
     def __init__(self, redis: Redis) -> None:
         """Use a client that answers bytes."""
+        self._redis = redis
         self._claim = Script(redis, "claim")
+        self._begin = Script(redis, "begin")
         self._write = Script(redis, "write")
 
     async def claim(self, partition: Partition) -> Ledger:
@@ -77,10 +79,8 @@ class RedisLedgers:
 
     async def begin(self, block: Block, epoch: int, from_mark: str) -> None:
         """Write down that a block is about to be inserted."""
-        await self._write.fenced(
-            ledger_key(block.partition),
-            *(epoch, "block_from", block.start, "block_to", block.end),
-            *("from_mark", from_mark, "to_mark", block.mark, "done", 0),
+        await self._begin.fenced(
+            ledger_key(block.partition), epoch, block.start, block.end, from_mark, block.mark
         )
 
     async def finish(self, block: Block, epoch: int) -> None:
@@ -99,3 +99,29 @@ class RedisLedgers:
             *("from_mark", ledger.from_mark, "to_mark", ledger.to_mark),
             *("done", int(ledger.done), "landed", ledger.landed),
         )
+
+    async def recounts(self, partitions: Collection[Partition]) -> dict[Partition, str]:
+        """Return the requests to count live windows again that nobody has done yet."""
+        if not partitions:
+            return {}
+        pipeline = self._redis.pipeline(transaction=False)
+        for partition in partitions:
+            pipeline.hmget(ledger_key(partition), ["recount", "recounted"])
+        with available():
+            answers = await pipeline.execute()
+        return {
+            partition: wanted.decode()
+            for partition, (wanted, done) in zip(partitions, answers, strict=True)
+            if wanted and wanted != done
+        }
+
+    async def recounted(self, partition: Partition, epoch: int, generation: int, request: str) -> None:
+        """Switch readers to a generation, and write down which request that was."""
+        await self._write.fenced(ledger_key(partition), epoch, "generation", generation, "recounted", request)
+
+
+async def ask_for_recount(redis: Any, partitions: Collection[Partition], request: str) -> None:
+    """Ask whoever owns the partitions, now or later, to count their live windows again."""
+    with available():
+        for partition in partitions:
+            await redis.hset(ledger_key(partition), "recount", request)

@@ -44,8 +44,10 @@ class Script:
             raise Unavailable(f"Redis: {error}") from error
 
     async def fenced(self, key: str, *arguments: Any) -> None:
-        """Run a script that answers with a verdict; raise `Fenced` or `Unexpected` unless it is OK."""
+        """Run a script that answers with a verdict; raise what it says unless it is OK."""
         verdict, detail = (part.decode() for part in await self(key, *arguments))
+        if verdict == "HELD":
+            raise Unavailable("Redis: inserts are held for a moment (vca rebuild)")
         if verdict == "FENCED":
             raise Fenced(f"epoch {detail} owns {key} now")
         if verdict == "GONE":
