@@ -6,9 +6,11 @@ import typer
 
 from deploy.operations.lag_command import lag
 from deploy.operations.rebuild_command import rebuild
+from deploy.operations.replay_command import replay
 from deploy.operations.verify_command import verify
 
 operations = typer.Typer()
 operations.command()(lag)
 operations.command()(verify)
 operations.add_typer(rebuild, name="rebuild")
+operations.add_typer(replay, name="replay")

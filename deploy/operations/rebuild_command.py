@@ -5,15 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from deploy.operations.progress import Bar, bar, console
 from deploy.operations.running import settings
 
 if TYPE_CHECKING:
@@ -26,47 +23,7 @@ rebuild = typer.Typer(
         "`vca verify` says whether that is needed. Either is exact, and no wrong number is seen meanwhile."
     ),
 )
-_console = Console(stderr=True)
 _POLL_SECONDS: Final = 0.3
-
-
-class _Bar:
-    """A progress bar on a terminal, lines elsewhere."""
-
-    def __init__(self, progress: Progress | None) -> None:
-        self._progress = progress
-        self._task = progress.add_task("connecting", total=None) if progress else None
-        self._said = ""
-
-    def total(self, rows: int) -> None:
-        """Say how many there are."""
-        if self._progress and self._task is not None:
-            self._progress.update(self._task, total=rows)
-        else:
-            _console.print(f"{rows:,} in all", highlight=False)
-
-    def done(self, rows: int) -> None:
-        """Say that so many more are done."""
-        if self._progress and self._task is not None:
-            self._progress.advance(self._task, rows)
-
-    def say(self, text: str) -> None:
-        """Say what is done now."""
-        if self._progress and self._task is not None:
-            self._progress.update(self._task, description=text)
-        elif text != self._said:
-            _console.print(text, highlight=False)
-        self._said = text
-
-
-@contextmanager
-def _bar() -> Iterator[_Bar]:
-    if not _console.is_terminal:
-        yield _Bar(None)
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=_console) as progress:
-        yield _Bar(progress)
 
 
 @rebuild.command()
@@ -86,16 +43,16 @@ def rollups() -> None:
     from sinks.redis.holds import HeldByAnother
 
     try:
-        with _bar() as bar:
-            since, held = asyncio.run(_rollups(settings(), bar))
+        with bar() as steps:
+            since, held = asyncio.run(_rollups(settings(), steps))
     except (RebuildError, HeldByAnother) as error:
-        _console.print(f"[red]error:[/] {error}", highlight=False, soft_wrap=True)
+        console.print(f"[red]error:[/] {error}", highlight=False, soft_wrap=True)
         raise typer.Exit(1) from None
     reach = f"from {since:%Y-%m} on; older months have no raw events and stay" if since else "all of them"
-    _console.print(f"rebuilt roll-ups: {reach}. Inserts were held for {held:.1f} s.", highlight=False)
+    console.print(f"rebuilt roll-ups: {reach}. Inserts were held for {held:.1f} s.", highlight=False)
 
 
-async def _rollups(chosen: Settings, bar: _Bar) -> tuple[datetime | None, float]:
+async def _rollups(chosen: Settings, steps: Bar) -> tuple[datetime | None, float]:
     from deploy.operations.rebuilding import Rebuild, whole_months
     from sinks.clickhouse.audit import Audit
     from sinks.clickhouse.client import connect as connect_clickhouse
@@ -112,7 +69,7 @@ async def _rollups(chosen: Settings, bar: _Bar) -> tuple[datetime | None, float]
     try:
         first = await Audit(clickhouse, database).first_instant()
         since = whole_months(first, chosen.raw_retention_days, datetime.now(UTC))
-        return since, await Rebuild(redis, Shadow(clickhouse, database), cluster, bar).run(since)
+        return since, await Rebuild(redis, Shadow(clickhouse, database), cluster, steps).run(since)
     finally:
         await clickhouse.close()
         await redis.aclose()
@@ -133,20 +90,20 @@ def live(
     Who is watching right now is known again with each view's next event.
     """
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    with _bar() as bar:
-        left = asyncio.run(_live(settings(), bar, patience))
+    with bar() as steps:
+        left = asyncio.run(_live(settings(), steps, patience))
     if left:
-        _console.print(
+        console.print(
             f"[red]error:[/] {len(left)} partitions wait for a worker, {left[0]} first; it counts them when"
             " it runs (`vca worker`)",
             highlight=False,
             soft_wrap=True,
         )
         raise typer.Exit(1)
-    _console.print("rebuilt the live counters", highlight=False)
+    console.print("rebuilt the live counters", highlight=False)
 
 
-async def _live(chosen: Settings, bar: _Bar, patience: float) -> list[str]:
+async def _live(chosen: Settings, steps: Bar, patience: float) -> list[str]:
     """Ask for it and wait; return the partitions that nobody has counted again."""
     from sinks.redis.client import connect as connect_redis
     from sinks.redis.ledger import RedisLedgers, ask_for_recount, read_ledgers
@@ -162,15 +119,15 @@ async def _live(chosen: Settings, bar: _Bar, patience: float) -> list[str]:
             if where.cluster == cluster and where.topic in counted
         ]
         await ask_for_recount(redis, wanted, f"{time.time_ns():x}")
-        bar.total(len(wanted))
-        bar.say("partitions counted again")
+        steps.total(len(wanted))
+        steps.say("partitions counted again")
         ledgers, moved = RedisLedgers(redis), time.monotonic()
         waiting = set(wanted)
         while waiting and time.monotonic() - moved < patience:
             await asyncio.sleep(_POLL_SECONDS)
             left = set(await ledgers.recounts(sorted(waiting, key=str)))
             if left != waiting:
-                bar.done(len(waiting - left))
+                steps.done(len(waiting - left))
                 waiting, moved = left, time.monotonic()
         return sorted(map(str, waiting))
     finally:

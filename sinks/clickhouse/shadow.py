@@ -36,7 +36,7 @@ _OLD: Final = {
     " HAVING intDiv(max(latest), 4000) < toUnixTimestamp({before:DateTime('UTC')})",
     "signups": "SELECT * FROM {db}.signups WHERE signed_up < {before:DateTime('UTC')}",
 }
-#: What a raw table is cut by when it is too large for one go: what it is sorted by, where that is fine enough.
+#: What a raw table is cut by when it is too large for one go: what it is sorted by, if that is fine enough.
 _CUT_BY: Final = {"playback_events": "video_id", "user_events": "user_id", "system_events": "event_id"}
 _ROWS_AT_ONCE: Final = 3_000_000
 _END: Final = (1 << 64) - 1
@@ -128,26 +128,20 @@ class Shadow:
 
     async def advance(self, starts: Mapping[Where, int], ends: Mapping[Where, int], since: datetime) -> None:
         """Take in the rows of each partition from its start to its end."""
-        for topic in {topic for _, topic, _ in ends}:
-            # Bounds in plain sight: parts and granules that hold none of these offsets are not read.
-            between = [
-                f"(partition = {number} AND offset >= {starts[where]} AND offset < {end}"
-                f" AND log = {{log{n}:String}})"
-                for n, (where, end) in enumerate(ends.items())
-                if where[1] == topic and end > starts[where]
-                for number in (where[2],)
-            ]
-            if between:
-                logs = {f"log{n}": log for n, (log, _, _) in enumerate(ends)}
-                for table in RAW:
-                    await self._insert(
-                        table,
-                        f"toYYYYMM(occurred_at) >= {{month:UInt32}} AND topic = {{topic:String}}"
-                        f" AND ({' OR '.join(between)})",
-                        month=_month(since),
-                        topic=topic,
-                        **logs,
-                    )
+        # Bounds in plain sight: parts and granules that hold none of these offsets are not read.
+        moved = [(where, starts[where], end) for where, end in ends.items() if end > starts[where]]
+        if not moved:
+            return
+        between = " OR ".join(
+            f"(partition = {number} AND offset >= {first} AND offset < {end}"
+            f" AND topic = {{topic{n}:String}} AND log = {{log{n}:String}})"
+            for n, ((_, _, number), first, end) in enumerate(moved)
+        )
+        names = {f"topic{n}": topic for n, ((_, topic, _), _, _) in enumerate(moved)}
+        logs = {f"log{n}": log for n, ((log, _, _), _, _) in enumerate(moved)}
+        condition = f"toYYYYMM(occurred_at) >= {{month:UInt32}} AND ({between})"
+        for table in RAW:
+            await self._insert(table, condition, month=_month(since), **names, **logs)
 
     async def keep_old(self, before: datetime) -> None:
         """Take over what tables that are not cut by month tell of before raw events began."""
