@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from deploy.operations.doctor_command import doctor
 from deploy.operations.lag_command import lag
 from deploy.operations.rebuild_command import rebuild
 from deploy.operations.replay_command import replay
@@ -14,3 +15,4 @@ operations.command()(lag)
 operations.command()(verify)
 operations.add_typer(rebuild, name="rebuild")
 operations.add_typer(replay, name="replay")
+operations.command()(doctor)
