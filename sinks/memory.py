@@ -209,10 +209,12 @@ class MemoryArchive:
             if (getattr(row, first), getattr(row, second)) in keys
             and not ((row.log, row.topic, row.partition) == here and row.offset >= before)
         ]
-        return sorted(
-            found,
-            key=lambda row: ((row.log, row.topic, row.partition) == here, row.received_at, row.offset),
-        )
+
+        def order(row: Any) -> tuple[bool, float, int]:
+            mine = (row.log, row.topic, row.partition) == here
+            return mine, 0.0 if mine else row.received_at, row.offset
+
+        return sorted(found, key=order)
 
     async def recent(
         self, table: str, row: type[Row], log: str, topic: str, partition: int, before: int, since: float
