@@ -90,7 +90,7 @@ class Rebuild:
         await shadow.create()
         try:
             ends = ends_of(await self._ledgers())
-            pieces = await shadow.pieces(start)
+            pieces = await shadow.pieces()
             self._steps.total(sum(piece.rows for piece in pieces))
             for piece in pieces:
                 self._steps.say(f"{piece.table} of {piece.month // 100}-{piece.month % 100:02}")
@@ -99,7 +99,7 @@ class Rebuild:
             for _ in range(_ROUNDS):
                 self._steps.say("what came meanwhile")
                 now = ends_of(await self._ledgers())
-                ends, few = await self._advance(ends, now, start)
+                ends, few = await self._advance(ends, now)
                 if few:
                     break
             return await self._switch(ends, start, since)
@@ -111,7 +111,7 @@ class Rebuild:
         return {where: ledger for where, (ledger, _) in (await read_ledgers(self._redis)).items()}
 
     async def _advance(
-        self, starts: dict[Where, int], ends: dict[Where, int], since: datetime
+        self, starts: dict[Where, int], ends: dict[Where, int]
     ) -> tuple[dict[Where, int], bool]:
         """Take in what lies between; say whether it was little."""
         if strange := sorted(ends.keys() - starts.keys()):
@@ -119,7 +119,7 @@ class Rebuild:
             raise RebuildError(
                 f"{log}/{topic}/{number} is new since the rebuild began; nothing was changed: run it again"
             )
-        await self._shadow.advance(starts, ends, since)
+        await self._shadow.advance(starts, ends)
         return ends, sum(end - starts[where] for where, end in ends.items()) <= _FEW
 
     async def _switch(self, starts: dict[Where, int], start: datetime, since: datetime | None) -> float:
@@ -130,7 +130,7 @@ class Rebuild:
             self._steps.say("waiting for blocks under way")
             ends = ends_of(await self._drained(partitions))
             self._steps.say("switching over")
-            await self._advance(starts, ends, start)
+            await self._advance(starts, ends)
             if since is not None:
                 await self._shadow.keep_old(since)
             await self._holds.keep(partitions)

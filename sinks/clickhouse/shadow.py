@@ -98,15 +98,14 @@ class Shadow:
         """Remove it with all it has."""
         await self._do(f"DROP DATABASE IF EXISTS {self.name} SYNC")
 
-    async def pieces(self, since: datetime) -> list[Piece]:
-        """Return what is to be filled, for raw rows of the months from `since` on."""
+    async def pieces(self) -> list[Piece]:
+        """Return what is to be filled: all raw rows that there are."""
         rows = await self._ask(
             "SELECT table, toUInt32(partition_id) AS month, sum(rows) FROM system.parts"
             " WHERE database = {database:String} AND table IN {tables:Array(String)} AND active"
-            " AND month >= {month:UInt32} GROUP BY table, month ORDER BY month, table",
+            " GROUP BY table, month ORDER BY month, table",
             database=self._database,
             tables=list(RAW),
-            month=_month(since),
         )
         found = []
         for table, month, count in rows:
@@ -126,7 +125,7 @@ class Shadow:
             **_arrays("ends", ends),
         )
 
-    async def advance(self, starts: Mapping[Where, int], ends: Mapping[Where, int], since: datetime) -> None:
+    async def advance(self, starts: Mapping[Where, int], ends: Mapping[Where, int]) -> None:
         """Take in the rows of each partition from its start to its end."""
         # Bounds in plain sight: parts and granules that hold none of these offsets are not read.
         moved = [(where, starts[where], end) for where, end in ends.items() if end > starts[where]]
@@ -139,12 +138,20 @@ class Shadow:
         )
         names = {f"topic{n}": topic for n, ((_, topic, _), _, _) in enumerate(moved)}
         logs = {f"log{n}": log for n, ((log, _, _), _, _) in enumerate(moved)}
-        condition = f"toYYYYMM(occurred_at) >= {{month:UInt32}} AND ({between})"
         for table in RAW:
-            await self._insert(table, condition, month=_month(since), **names, **logs)
+            await self._insert(table, between, **names, **logs)
 
     async def keep_old(self, before: datetime) -> None:
-        """Take over what tables that are not cut by month tell of before raw events began."""
+        """Take over what tables that are not cut by month tell of before a time.
+
+        Of users and jobs, raw rows that are older still can only add what is true. Of sign-ups they would
+        be there twice.
+        """
+        await self._do(
+            f"ALTER TABLE {self.name}.signups DELETE WHERE signed_up < {{before:DateTime('UTC')}}",
+            {"mutations_sync": 1},
+            before=before,
+        )
         for table in self.rollups:
             if table in _OLD:
                 select = _OLD[table].replace("{db}", self._database)

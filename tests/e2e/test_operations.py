@@ -81,11 +81,12 @@ def damage_rollups(running: Platform) -> None:
     """Make every kind of roll-up wrong: too much, too little, nothing."""
     for sql in (
         "INSERT INTO video_15m (video_id, bucket, country, views, watched_ms)"
-        " SELECT video_id, bucket, country, 7, 1000 FROM video_15m LIMIT 5",
-        "TRUNCATE TABLE session_days",
+        " SELECT video_id, bucket, country, 7, 1000 FROM video_15m WHERE bucket > now() - 86400 LIMIT 5",
+        f"ALTER TABLE session_days DROP PARTITION {now_utc():%Y%m}",
         "TRUNCATE TABLE users",
-        "INSERT INTO user_days SELECT day - 1, user, slots FROM user_days LIMIT 5",
-        "INSERT INTO jobs SELECT job_type, job + 1, latest FROM jobs LIMIT 3",
+        "INSERT INTO user_days SELECT day - 1, user, slots FROM user_days WHERE day > today() - 2 LIMIT 5",
+        "INSERT INTO jobs SELECT job_type, job + 1, latest FROM jobs"
+        " WHERE intDiv(latest, 4000) > toUnixTimestamp(now() - 86400 * 30) LIMIT 3",
     ):
         running.select(sql)
 
@@ -104,7 +105,8 @@ async def test_what_is_damaged_is_found_and_rebuilt_while_events_flow(servers: C
     catalog, before, changes, after = world.phases
     with working(servers):
         async with platform(servers.endpoints) as running:
-            some, rest = after[: len(after) // 3], after[len(after) // 3 :]
+            # The last hour is at the end.
+            some, rest = after[: len(after) * 3 // 4], after[len(after) * 3 // 4 :]
             for phase in (catalog, before, changes, some):
                 await running.send(phase)
                 await running.caught_up()
@@ -118,15 +120,16 @@ async def test_what_is_damaged_is_found_and_rebuilt_while_events_flow(servers: C
             assert found.code == 1
             assert wrong == {
                 "live counters against a recount",
+                "jobs against raw events",
                 *(
                     f"{table} against raw events"
                     for table in ("video_15m", "session_days", "users", "user_days")
                 ),
-            } | ({"jobs against raw events"} if running.select("SELECT count() FROM jobs")[0][0] else set())
+            }
 
             async def flow() -> None:
-                for begin in range(0, len(rest), 50):
-                    await running.send(rest[begin : begin + 50])
+                for begin in range(0, len(rest), 20):
+                    await running.send(rest[begin : begin + 20])
                     await asyncio.sleep(0.3)
 
             flowing = asyncio.create_task(flow())
@@ -140,7 +143,8 @@ async def test_what_is_damaged_is_found_and_rebuilt_while_events_flow(servers: C
             await running.caught_up()
 
             mended = await vca(servers, "verify", "--days", "0", "--json")
-            assert (mended.code, mended.json["ok"]) == (0, True), mended
+            assert [check for check in mended.json["checks"] if not check["ok"]] == []
+            assert mended.code == 0
             log = read(world.delivered)
             assert running.stored() == expected_rows(log)
             every = questions(rng, world, now_utc())
