@@ -21,6 +21,7 @@ from rich.console import Console
 from deploy.check import check
 from deploy.explain import explain
 from deploy.keys import keys
+from deploy.operations.commands import operations
 from deploy.traffic.command import traffic
 
 _ADDRESSES = ("KAFKA_BOOTSTRAP_SERVERS", "REDIS_URL", "CLICKHOUSE_URL")
@@ -246,6 +247,7 @@ def agent(
 app.command()(check)
 app.command()(traffic)
 app.add_typer(keys, name="keys")
+app.add_typer(operations)
 
 
 def _fail(text: str) -> NoReturn:

@@ -183,13 +183,22 @@ class LedgerStore(Protocol):
         """Raise the epoch, so that every earlier owner is fenced, and return the ledger as it stands."""
 
     async def begin(self, block: Block, epoch: int, from_mark: str) -> None:
-        """Write down that this block is about to be inserted. Raises `Fenced`, `Unavailable`."""
+        """Write down that this block is about to be inserted. Raises `Fenced`, `Unavailable`.
+
+        `Unavailable` also while inserts are held (`sinks.redis.holds`), but for a block begun before.
+        """
 
     async def finish(self, block: Block, epoch: int) -> None:
         """Write down that the block is in. Raises `Fenced`, `Unavailable`."""
 
     async def restart(self, partition: Partition, ledger: Ledger) -> None:
         """Replace the ledger by this one: a new incarnation, or a window rebuilt. Raises `Fenced`."""
+
+    async def recounts(self, partitions: Collection[Partition]) -> dict[Partition, str]:
+        """Return the requests to count live windows again that nobody has done yet."""
+
+    async def recounted(self, partition: Partition, epoch: int, generation: int, request: str) -> None:
+        """Switch readers to a generation, and write down which request that was. Raises `Fenced`."""
 
 
 class Archive(Protocol):

@@ -34,6 +34,8 @@ class MemoryStore:
     live: dict[tuple[Partition, int], Live] = field(default_factory=lambda: defaultdict(Live))
     tables: dict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))
     tokens: set[str] = field(default_factory=set)
+    #: Requests to count live windows again.
+    recounts: dict[Partition, str] = field(default_factory=dict)
 
     def owned(self, partition: Partition, epoch: int) -> Ledger:
         """Return the ledger if `epoch` still owns the partition."""
@@ -86,6 +88,18 @@ class MemoryLedgers:
         self._store.fault("restart")
         self._store.owned(partition, ledger.epoch)
         self._store.ledgers[partition] = ledger
+
+    async def recounts(self, partitions: Collection[Partition]) -> dict[Partition, str]:
+        """Return the requests that nobody has done yet."""
+        return {where: self._store.recounts[where] for where in partitions if where in self._store.recounts}
+
+    async def recounted(self, partition: Partition, epoch: int, generation: int, request: str) -> None:
+        """Switch readers to a generation."""
+        self._store.fault("recounted")
+        ledger = self._store.owned(partition, epoch)
+        self._store.ledgers[partition] = replace(ledger, generation=generation)
+        if self._store.recounts.get(partition) == request:
+            del self._store.recounts[partition]
 
 
 class MemoryLive:
@@ -200,10 +214,12 @@ class MemoryArchive:
             if (getattr(row, first), getattr(row, second)) in keys
             and not ((row.log, row.topic, row.partition) == here and row.offset >= before)
         ]
-        return sorted(
-            found,
-            key=lambda row: ((row.log, row.topic, row.partition) == here, row.received_at, row.offset),
-        )
+
+        def order(row: Any) -> tuple[bool, float, int]:
+            mine = (row.log, row.topic, row.partition) == here
+            return mine, 0.0 if mine else row.received_at, row.offset
+
+        return sorted(found, key=order)
 
     async def recent(
         self, table: str, row: type[Row], log: str, topic: str, partition: int, before: int, since: float

@@ -36,11 +36,13 @@ from streams.domain.event_ids import SystemFolder, UserFolder
 from streams.domain.folding import Folder, Place, PlaybackFolder
 from streams.domain.generations import Generations
 from streams.domain.instruments import tell_build
+from streams.exits import FAULT, REFUSED
 from streams.gauges import Gauges
 from streams.health import Doubt, Health, serve
 from streams.logs import configure, faust_level
 from streams.pipeline import MakeFolder, Pipeline
 from streams.prompt import PromptTables, PromptWorker
+from streams.rejections import Rejections, TooManyRejected
 from streams.settings import Settings
 from streams.topics import MAX_RECORD_BYTES, cluster_id, source_topics
 from streams.transport import BatchConsumer, batch_transport
@@ -49,14 +51,30 @@ from streams.work import Limits, Stores
 
 log = structlog.get_logger(__name__)
 
-#: Exit status after a fault that only a new start can mend (EX_SOFTWARE).
-FAULT: Final = 70
 #: Batches that wait in a stream: each is up to `fetch_bytes` of records, and more only fill memory.
 _BATCHES_BUFFERED: Final = 4
+#: How often a worker looks whether live windows are to be counted again.
+_RECOUNT_SECONDS: Final = 1.0
 
 
 def end_process(error: BaseException) -> None:
     """End the process at once: what it holds in memory is not to be trusted, and the ledger is right."""
+    if isinstance(error, TooManyRejected):
+        log.critical(
+            "too many dead letters: the worker stops before it takes them; start it again when you know why",
+            topic=error.topic,
+            rejected=error.rejected,
+            of_the_last=error.window,
+            limit=error.share,
+            reasons=error.reasons,
+            samples=error.samples,
+            to_go_on=(
+                "mend or stop the producer, or update the worker; or start it with DEAD_LETTER_SHARE=0 (or a"
+                " larger one) to let the records go to the dead letters, from where `vca replay dead-letters`"
+                " sends them again"
+            ),
+        )
+        os._exit(REFUSED)
     log.critical("the worker ends and must be started again", error=repr(error), exc_info=error)
     os._exit(FAULT)
 
@@ -150,6 +168,8 @@ def create_app(settings: Settings, redis: Redis, clickhouse: AsyncClient, health
         broker_session_timeout=settings.session_timeout,
         broker_rebalance_timeout=settings.rebalance_timeout,
         broker_heartbeat_interval=settings.session_timeout / 4,
+        # A worker that waits for a store polls nothing and is alive all the same: its watchdog knows.
+        broker_max_poll_interval=7 * 86_400.0,
         broker_commit_interval=2.0,
         broker_check_crcs=False,
         producer_max_request_size=MAX_RECORD_BYTES + 65_536,
@@ -160,7 +180,7 @@ def create_app(settings: Settings, redis: Redis, clickhouse: AsyncClient, health
     broker = _FaustBroker(app, settings)
     archive = ClickHouseArchive(clickhouse, settings.clickhouse_cluster)
     feed = CatalogFeed(archive)
-    pace = Pace(settings.inserts_per_second, settings.block_seconds)
+    pace = Pace(settings.inserts_per_second, settings.block_seconds, buffer_bytes=settings.buffer_bytes)
     pipeline = Pipeline(
         broker,
         Stores(
@@ -171,7 +191,11 @@ def create_app(settings: Settings, redis: Redis, clickhouse: AsyncClient, health
             dead_letters=KafkaDeadLetters(broker.dead_letter),
         ),
         make_folders(settings, feed),
-        Limits(settings.block_rows, settings.raw_retention_days * 86_400_000),
+        Limits(
+            settings.block_rows,
+            settings.raw_retention_days * 86_400_000,
+            Rejections(settings.dead_letter_share, settings.dead_letter_window),
+        ),
         pace,
         clock=time.time,
         on_failure=end_process,
@@ -181,8 +205,14 @@ def create_app(settings: Settings, redis: Redis, clickhouse: AsyncClient, health
     async def give_up(_app: Any, revoked: set[TP], **_: Any) -> None:
         await pipeline.give_up(revoked)
 
+    async def recount() -> None:
+        while True:
+            await asyncio.sleep(_RECOUNT_SECONDS)
+            await pipeline.recount()
+
     app.task(feed.run)
     app.task(Gauges(app, pipeline, time.time).run)
+    app.task(recount)
     app.task(Watchdog(app, pipeline, settings.stall_seconds, end_process).run)
     cast(Any, app.on_partitions_revoked).connect(give_up)
     health.ask(partial(_waits_for, app, pipeline))

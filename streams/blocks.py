@@ -16,6 +16,7 @@ from typing import Final
 from opentelemetry.trace import Link
 
 from sinks.base import Block, BlockSink, LedgerStore, Partition
+from streams.budget import Budget
 from streams.domain import traces
 from streams.metrics import METRICS
 from streams.retry import Retry
@@ -25,6 +26,8 @@ _BUSY_ROWS: Final = 4_000
 #: How many times the longest wait a block may take while at least another one waits in Kafka. Its rows are
 #: late by more than that already, and an insert costs ClickHouse as much as some thousand rows in it.
 _BEHIND: Final = 4
+#: Bytes of rows that a worker holds, if nothing else is said.
+_BUFFER_BYTES: Final = 256_000_000
 
 
 class Pace:
@@ -32,11 +35,18 @@ class Pace:
 
     Inserts cost ClickHouse about the same whatever their size, so a worker keeps to so many a second
     over all its partitions, and a row waits no longer than `longest` all the same. A partition that is far
-    behind gathers full blocks first.
+    behind gathers full blocks first. `budget` bounds the memory that waiting rows take, over all partitions.
     """
 
-    def __init__(self, inserts_per_second: float, longest: float, at_once: int = 2) -> None:
+    def __init__(
+        self,
+        inserts_per_second: float,
+        longest: float,
+        at_once: int = 2,
+        buffer_bytes: int = _BUFFER_BYTES,
+    ) -> None:
         """Aim at `inserts_per_second`; never wait more than `longest` seconds unless far behind."""
+        self.budget = Budget(buffer_bytes)
         self._rate = inserts_per_second
         self._longest = longest
         self._writing: deque[tuple[float, Partition]] = deque()
@@ -95,8 +105,12 @@ class BlockWriter:
         self._max_rows = max_rows
         self._exact_end = exact_end
         self._opened_at = 0.0
+        #: Bytes of rows in the open block, and in the one that is being written.
+        self._gathered = self._in_hand = 0
         self._changed = asyncio.Event()
+        pace.budget.watch(self._changed)
         self._taken = asyncio.Event()
+        self._written = asyncio.Event()
         self._closing = False
         self._behind = False
         #: Traces of the batches whose rows gather.
@@ -127,31 +141,52 @@ class BlockWriter:
 
     @property
     def waiting_bytes(self) -> int:
-        """Bytes of those rows."""
-        return sum(map(len, self._open.chunks))
+        """Bytes of those rows, and of those on their way to ClickHouse."""
+        return self._gathered + self._in_hand
 
     async def add(self, chunks: list[bytes], rows: int, landed: int, end: int, mark: str) -> None:
         """Add the encoded rows of the records up to `end`; waits while the store is far behind.
 
         `landed` is the offset after the last row, of any value when there are no rows.
         """
-        while self._is_full() and not self._task.done():
-            self._taken.clear()
-            await self._retry.until(self._taken.wait())
+        await self._room()
         block = self._open
         self._batches += traces.here()
         if block.start == block.end:
             self._opened_at = _now()
         block.chunks.extend(chunks)
+        size = sum(map(len, chunks))
+        self._gathered += size
+        self._pace.budget.take(size)
         self._open = replace(
             block, end=end, mark=mark, rows=block.rows + rows, landed=landed if rows else block.landed
         )
         self._changed.set()
 
+    async def _room(self) -> None:
+        """Wait until there is room: in the open block, and in what the worker may hold in all."""
+        budget = self._pace.budget
+        while not self._task.done():
+            if self._is_full():
+                self._taken.clear()
+                await self._retry.until(self._taken.wait())
+            elif budget.is_spent and self._exact_end is None:
+                # A block in doubt is exempt: it is written whole or not at all, and must not wait for
+                # others that wait for it.
+                await self._retry.until(budget.room())
+            else:
+                return
+
     def _is_full(self) -> bool:
         if self._exact_end is not None:
             return self._open.end == self._exact_end  # However many rows: it must end there.
         return self._open.rows >= 2 * self._max_rows
+
+    async def settle(self) -> None:
+        """Wait until all that was added is in ClickHouse; nothing may be added meanwhile."""
+        while self.stored_to < self.end and not self._task.done():
+            self._written.clear()
+            await self._written.wait()
 
     def give_up_exactness(self, start: int) -> None:
         """Go on at `start`: the records of the block in doubt are gone from Kafka."""
@@ -174,18 +209,28 @@ class BlockWriter:
         self._task.cancel()
 
     def _ended(self, on_failure: Callable[[BaseException], None]) -> None:
+        self._written.set()
         self._taken.set()  # Nobody makes room any more: let go of who waits for it.
+        budget = self._pace.budget
+        budget.leave(self._changed)
+        budget.give(self._gathered + self._in_hand)
+        self._gathered = self._in_hand = 0
         if not self._task.cancelled() and (error := self._task.exception()) is not None:
             on_failure(error)
 
     async def _run(self) -> None:
         while await self._due():
             block, opened_at, self._open = self._open, self._opened_at, self._next()
+            self._in_hand, self._gathered = self._gathered, 0
             self._exact_end = None
             self._taken.set()
             self._pace.note(block.partition, _now())
             await self._write(block, opened_at)
+            block.chunks.clear()
+            self._pace.budget.give(self._in_hand)
+            self._in_hand = 0
             self.stored_to = block.end
+            self._written.set()
             self._before = block.mark
 
     async def _write(self, block: Block, opened_at: float) -> None:
@@ -202,7 +247,7 @@ class BlockWriter:
             METRICS.insert_seconds.labels(topic).observe(now - began)
             METRICS.row_wait_seconds.labels(topic).observe(now - opened_at)
             METRICS.block_rows.labels(topic).observe(block.rows)
-            METRICS.inserted_bytes.labels(topic).inc(sum(map(len, block.chunks)))
+            METRICS.inserted_bytes.labels(topic).inc(self._in_hand)
         await forever(lambda: ledgers.finish(block, epoch), "finish a block", **place)
         self._retry.log.debug("stored", rows=block.rows, **place)
 
@@ -227,7 +272,7 @@ class BlockWriter:
                 wait = None
             elif self._closing:
                 return not empty
-            elif block.rows >= self._max_rows:
+            elif block.rows >= self._max_rows or (block.rows and self._pace.budget.is_spent):
                 return True
             else:
                 wait = None if empty else self._opened_at + self._linger() - _now()

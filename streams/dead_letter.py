@@ -48,9 +48,19 @@ class KafkaDeadLetters:
                     raise Unavailable(f"dead letter refused: {error}", "kafka") from error
 
 
+#: How often a record was sent again from the dead letters, and from which of them.
+REPLAYS: Final = "replays"
+REPLAYED_FROM: Final = "replayed-from"
+
+
 def headers_of(partition: Partition, letter: Rejected) -> list[tuple[str, bytes]]:
-    """Return a dead letter's headers: source coordinates, class of the fault, reason."""
+    """Return a dead letter's headers: source coordinates, class of the fault, reason.
+
+    A record that was sent again and came back keeps saying how often.
+    """
+    again = [(name, value) for name, value in letter.record.headers if name == REPLAYS]
     return [
+        *again,
         ("source-cluster", partition.cluster.encode()),
         ("source-topic", partition.topic.encode()),
         ("source-partition", str(partition.number).encode()),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from opentelemetry.trace import SpanKind
@@ -28,6 +29,8 @@ from streams.work import Fetched, Limits, Standing, Stores
 
 #: How long giving up a partition may take to write what has gathered.
 _CLOSE_SECONDS: Final = 3.0
+#: Generations of recounts lie far above those of take-overs, which are epochs.
+_RECOUNT_BITS: Final = 20
 
 
 class PartitionWorker:
@@ -70,6 +73,9 @@ class PartitionWorker:
         self._on_failure = on_failure
         self.retry = Retry(cluster=partition.cluster, topic=partition.topic, partition=partition.number)
         self._busy = False
+        #: Held while a batch is taken, or the live window counted again.
+        self._turn = asyncio.Lock()
+        self._recounts = 0
         self._sought_at = 0.0
         self._turned_at = 0
         self._newest_at = 0.0
@@ -205,6 +211,31 @@ class PartitionWorker:
         Raises `Fenced` when another worker owns the partition, `Released` when it was given up, and
         anything else only for what must end the process.
         """
+        async with self._turn:
+            await self._process(fetched)
+
+    async def recount(self, request: str) -> None:
+        """Count the live window again from ClickHouse, beside the one that is read, and switch over.
+
+        Left for the next time when ClickHouse is still to be replayed. Raises as `process` does.
+        """
+        async with self._turn:
+            writer, counted = self._writer, self.counted
+            if self._busy or writer.exact_end is not None or writer.end < counted:
+                return
+            await self.retry.until(writer.settle())
+            if writer.stored_to < counted:
+                return  # The writer has ended; who told it so knows.
+            self._recounts += 1
+            # A count that fails half way is never added to: each has a generation of its own.
+            generation = (self._ledger.epoch << _RECOUNT_BITS) + self._recounts
+            ledger = replace(self._ledger, generation=generation, counted=counted)
+            await self._rebuild(self._folding.folder.place, ledger)
+            await self._stores.ledgers.recounted(self.partition, ledger.epoch, generation, request)
+            self._ledger = ledger
+            self.retry.log.info("counted the live window again", request=request)
+
+    async def _process(self, fetched: Fetched) -> None:
         if self._busy:
             raise RuntimeError(
                 f"{self.partition}: the last batch was cut short, its state is not to be trusted"
@@ -317,6 +348,7 @@ class PartitionWorker:
         folded = await self._folding.fold(records, self._since(), counting=counting, storing=storing)
         if counting:
             place = {"offset_from": self.counted, "offset_to": end}
+            self._limits.rejections.note(self.partition, records, folded.rejected)
             if rejected := folded.rejected:
                 await retry.forever(
                     lambda: stores.dead_letters.send(self.partition, rejected), "dead letter", **place

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from faust.types import TP
 
-from sinks.base import Fenced, Partition
+from sinks.base import Fenced, Partition, Unavailable
 from streams.blocks import Pace
 from streams.domain.folding import Folder, Place
 from streams.metrics import METRICS
@@ -117,6 +117,25 @@ class Pipeline:
             self._on_failure(error)
             raise
 
+    async def recount(self) -> None:
+        """Count the live windows again for which that was asked, or leave them for the next call."""
+        workers = {worker.partition: (tp, worker) for tp, worker in self._workers.items() if worker.is_ready}
+        try:
+            wanted = await self._stores.ledgers.recounts(list(workers))
+        except Unavailable:
+            return
+        for partition, request in wanted.items():
+            tp, worker = workers[partition]
+            try:
+                await worker.recount(request)
+            except Fenced as error:
+                self._drop(tp, error)
+            except (Released, Unavailable) as error:
+                worker.retry.log.warning("not counted again yet", error=str(error)[:300])
+            except Exception as error:
+                self._on_failure(error)
+                raise
+
     def _drop(self, tp: TP, error: Fenced | None) -> None:
         worker = self._workers.pop(tp, None)
         if worker is not None:
@@ -135,9 +154,11 @@ class Pipeline:
         return {tp: worker.standing for tp, worker in self._workers.items() if worker.is_ready}
 
     def positions(self) -> dict[TP, int]:
-        """Return the next offset to fold of each partition at work, and none that waits for a store."""
-        return {
-            tp: worker.position
-            for tp, worker in self._workers.items()
-            if worker.is_ready and not worker.retry.failures
-        }
+        """Return the next offset to fold of each partition at work; none while a store is waited for.
+
+        Partitions share streams, slots for inserts and the budget, so one that waits holds up others.
+        """
+        now = asyncio.get_running_loop().time()
+        if any(worker.retry.is_waiting(now) for worker in self._workers.values()):
+            return {}
+        return {tp: worker.position for tp, worker in self._workers.items() if worker.is_ready}

@@ -17,6 +17,8 @@ T = TypeVar("T")
 
 _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 5.0
+#: A store that has not answered for this long is waited for, even if it has not failed yet.
+_PATIENCE: Final = 5.0
 
 log = structlog.get_logger(__name__)
 
@@ -34,6 +36,11 @@ class Retry:
         self._released = asyncio.Event()
         #: Tries that failed since the last success; 0 when the stores answer.
         self.failures = 0
+        self._asked_at: dict[object, float] = {}
+
+    def is_waiting(self, now: float) -> bool:
+        """Say whether a store is failing, or was asked long ago and is silent (`now` is monotonic)."""
+        return bool(self.failures) or any(now - asked > _PATIENCE for asked in self._asked_at.values())
 
     def release(self) -> None:
         """End every wait with `Released`."""
@@ -42,7 +49,9 @@ class Retry:
     async def forever(self, operation: Callable[[], Awaitable[T]], what: str, **coordinates: Any) -> T:
         """Run an operation until it does not raise `Unavailable`; `coordinates` are for the log."""
         pause = _FIRST_PAUSE
+        call = object()
         while True:
+            self._asked_at[call] = asyncio.get_running_loop().time()
             try:
                 result = await operation()
             except Unavailable as error:
@@ -52,6 +61,8 @@ class Retry:
             else:
                 self.failures = 0
                 return result
+            finally:
+                del self._asked_at[call]
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause * random.uniform(0.5, 1.0)):
                     await self._released.wait()

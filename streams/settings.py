@@ -51,6 +51,13 @@ class Settings(KafkaAccess):
     inserts_per_second: float = Field(
         10.0, gt=0, description="ClickHouse inserts a second that a worker aims at, over all partitions."
     )
+    buffer_bytes: int = Field(
+        256_000_000,
+        ge=1_000_000,
+        description=(
+            "Bytes of rows that wait for ClickHouse, over all partitions of a worker; more stop the reading."
+        ),
+    )
     raw_retention_days: int = Field(
         180, ge=3, description="Days that raw events are kept; older events are refused."
     )
@@ -64,6 +71,18 @@ class Settings(KafkaAccess):
     )
     analyst_password: SecretStr | None = Field(
         None, description="With it, `vca migrate` keeps a read-only ClickHouse user `analyst` with a quota."
+    )
+    dead_letter_share: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description=(
+            "Share of a topic's last records that may be dead letters; over it the worker stops with exit"
+            " status 65, which is not started again blindly. 0 for no limit."
+        ),
+    )
+    dead_letter_window: int = Field(
+        1_000, ge=10, le=1_000_000, description="Records of a topic that DEAD_LETTER_SHARE is a share of."
     )
     memory_keys: int = Field(
         2_000_000, ge=10_000, description="Views and event ids held in memory by a worker, at most."

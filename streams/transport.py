@@ -35,12 +35,22 @@ class _PlainRecords(PartitionRecords):  # type: ignore[misc]  # aiokafka is not 
 
     next_fetch_offset: int
 
-    def all(self) -> list[Any]:
-        """Return every record from the fetched position on, and move the position behind the last batch."""
+    @property
+    def is_exhausted(self) -> bool:
+        """Say whether no record batch is left."""
+        return not self._records.has_next()
+
+    def all(self, most: int | None = None) -> list[Any]:
+        """Return every record from the fetched position on, and move the position behind the last batch.
+
+        It stops after a record batch with which the unpacked values are at least `most` bytes: a fetch is
+        bounded as it travels, and compressed it may hold ten times as much.
+        """
         if self._isolation_level != READ_UNCOMMITTED:
             return list(self)
         taken: list[Any] = []
-        while self._records.has_next():
+        unpacked = 0
+        while self._records.has_next() and (most is None or unpacked < most):
             batch = self._records.next_batch()
             if self._check_crcs and not batch.validate_crc():
                 raise CorruptRecordException(f"Invalid CRC - {self._tp}")
@@ -49,6 +59,8 @@ class _PlainRecords(PartitionRecords):  # type: ignore[misc]  # aiokafka is not 
                 # The broker sends whole batches: the first may begin before the position.
                 if records and records[0].offset < self.next_fetch_offset:
                     records = [record for record in records if record.offset >= self.next_fetch_offset]
+                if most is not None and getattr(batch, "compression_type", True):
+                    unpacked += sum(len(record.value or b"") for record in records)
                 taken += records
             self.next_fetch_offset = max(batch.next_offset, self.next_fetch_offset)
         return taken
@@ -58,19 +70,21 @@ class _PlainRecords(PartitionRecords):  # type: ignore[misc]  # aiokafka is not 
 
 
 class _WholeResult(FetchResult):  # type: ignore[misc]  # aiokafka is not typed here
-    """A fetch of one partition that is handed over at once."""
+    """A fetch of one partition that is handed over at once, or about `most` bytes of it at a time."""
 
+    most: ClassVar[int | None] = None
     _partition_records: _PlainRecords | None
 
     def getall(self, max_records: int | None = None) -> list[Any]:
-        """Return all of it, or `max_records` when there is such a limit."""
+        """Return what is next of it, or `max_records` when there is such a limit."""
         if max_records is not None:
             return list(super().getall(max_records))
         if not self.check_assignment(self._topic_partition) or self._partition_records is None:
             return []
-        records = self._partition_records.all()
+        records = self._partition_records.all(self.most)
         self._update_position()
-        self._partition_records = None
+        if self._partition_records.is_exhausted:
+            self._partition_records = None
         return records
 
 
@@ -96,6 +110,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         fetcher.PartitionRecords, fetcher.FetchResult = _PlainRecords, _WholeResult
+        _WholeResult.most = consumer._max_partition_fetch_bytes
         # One request at a time goes to a broker, for the partitions whose records were all handed over.
         # While it waits for the silent ones, the busy ones cannot ask: Faust's fixed 1.5 s would be
         # the pace of everything.

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sinks.base import Archive, BlockSink, LedgerStore, LiveSink
 from streams.dead_letter import DeadLetters
 from streams.domain.arrivals import Record
+from streams.rejections import Rejections
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +37,11 @@ class Stores:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of one partition; see `streams.settings`."""
+    """Bounds of one partition, and one that a worker's partitions share; see `streams.settings`."""
 
     block_rows: int
     retention_ms: int
+    rejections: Rejections = field(default_factory=Rejections)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,8 @@ from typing import NoReturn
 
 import psutil
 
+from streams.exits import REFUSED
+
 from . import probes, servers, stack
 from .growth import Growth
 from .kafka import jars
@@ -149,6 +151,13 @@ class Supervisor:
         if not what.restart:
             end = "is done" if code == 0 else f"{describe_exit(code)}: see {child.log}"
             self._screen.say(f"{child.name} {end}")
+            self._running.remove(running)
+            self._write_pids()
+        elif code == REFUSED:
+            self._screen.fail(
+                f"{child.name} has stopped for too many dead letters and is not started again: the end of"
+                f" {child.log} says which and how to go on"
+            )
             self._running.remove(running)
             self._write_pids()
         elif running.restarts.due is None:

@@ -90,8 +90,9 @@ class ClickHouseArchive:
             f"SELECT {_select(row)} FROM {table}"
             f" WHERE ({', '.join(key_columns)}) IN {{keys:Array(Tuple(String, String))}}"
             f" AND NOT ({here} AND offset >= {{before:UInt64}})"
-            # Other logs came before this one; rows of one view never lie in two of its partitions.
-            f" ORDER BY {here}, received_at, offset"
+            # Other logs came before this one; rows of one view never lie in two of its partitions. A record
+            # that is replayed from the dead letters comes late and with its old time.
+            f" ORDER BY {here}, if({here}, 0, toUnixTimestamp64Milli(received_at)), offset"
         )
         for some in _chunks(keys, _KEYS_AT_ONCE):
             rows += await self._rows(

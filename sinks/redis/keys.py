@@ -53,7 +53,12 @@ def ledger(tag: str) -> str:
 
 def prefix(tag: str, generation: int) -> str:
     """Return what every live key of the partition begins with; the scripts append the rest."""
-    return f"vc:{{{tag}}}:{generation}:"
+    return f"{prefix_of_all(tag)}{generation}:"
+
+
+def prefix_of_all(tag: str) -> str:
+    """Return what every key of the partition begins with; a generation and a colon make it `prefix`."""
+    return f"vc:{{{tag}}}:"
 
 
 def totals(tag: str, generation: int, minute: int) -> str:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection, Mapping
+from typing import Any, Final
+
 from redis.asyncio import Redis
 
-from sinks.base import Block, Ledger, Partition
+from sinks.base import Block, Books, Ledger, Partition
 from sinks.redis import keys
+from sinks.redis.client import available
 from sinks.redis.scripts import Script
+
+_TAG: Final = re.compile(r"vc:\{(.+)/([^/]+)/(\d+)\}:ledger")
 
 
 def ledger_key(partition: Partition) -> str:
@@ -14,43 +21,67 @@ def ledger_key(partition: Partition) -> str:
     return keys.ledger(keys.tag(partition.cluster, partition.topic, partition.number))
 
 
+def ledger_of(fields: Mapping[str, str]) -> Ledger:
+    """Return the ledger that the fields of its hash say."""
+
+    def number(name: str) -> int | None:
+        return int(fields[name]) if name in fields else None
+
+    return Ledger(
+        epoch=int(fields.get("epoch", 0)),
+        incarnation=number("incarnation") or 0,
+        generation=number("generation") or 0,
+        counted=number("counted"),
+        counted_mark=fields.get("counted_mark", ""),
+        block_from=number("block_from"),
+        block_to=number("block_to"),
+        from_mark=fields.get("from_mark", ""),
+        to_mark=fields.get("to_mark", ""),
+        done=fields.get("done", "1") == "1",
+        landed=number("landed") or 0,
+        shard=number("shard") or 0,
+    )
+
+
+def _fields(flat: Any) -> dict[str, str]:
+    return {flat[i].decode(): flat[i + 1].decode() for i in range(0, len(flat), 2)}
+
+
+async def read_ledgers(redis: Any) -> dict[Partition, tuple[Ledger, Books]]:
+    """Return every ledger that there is, with its books, as they stand; nothing is claimed."""
+    found = {}
+    with available():
+        async for key in redis.scan_iter(match=keys.ledger("*"), count=1000):
+            match = _TAG.fullmatch(key.decode())
+            if match is None:
+                continue
+            flat = await redis.hgetall(key)
+            fields = {name.decode(): value.decode() for name, value in flat.items()}
+            partition = Partition(match[1], match[2], int(match[3]))
+            if "epoch" in fields:
+                books = Books(*(int(fields.get(f"books:{fate}", 0)) for fate in Books.__dataclass_fields__))
+                found[partition] = (ledger_of(fields), books)
+    return found
+
+
 class RedisLedgers:
     """`LedgerStore` on Redis."""
 
     def __init__(self, redis: Redis) -> None:
         """Use a client that answers bytes."""
+        self._redis = redis
         self._claim = Script(redis, "claim")
+        self._begin = Script(redis, "begin")
         self._write = Script(redis, "write")
 
     async def claim(self, partition: Partition) -> Ledger:
         """Raise the epoch and return the ledger as it stands."""
-        flat = await self._claim(ledger_key(partition))
-        fields = {flat[i].decode(): flat[i + 1].decode() for i in range(0, len(flat), 2)}
-
-        def number(name: str) -> int | None:
-            return int(fields[name]) if name in fields else None
-
-        return Ledger(
-            epoch=int(fields["epoch"]),
-            incarnation=number("incarnation") or 0,
-            generation=number("generation") or 0,
-            counted=number("counted"),
-            counted_mark=fields.get("counted_mark", ""),
-            block_from=number("block_from"),
-            block_to=number("block_to"),
-            from_mark=fields.get("from_mark", ""),
-            to_mark=fields.get("to_mark", ""),
-            done=fields.get("done", "1") == "1",
-            landed=number("landed") or 0,
-            shard=number("shard") or 0,
-        )
+        return ledger_of(_fields(await self._claim(ledger_key(partition))))
 
     async def begin(self, block: Block, epoch: int, from_mark: str) -> None:
         """Write down that a block is about to be inserted."""
-        await self._write.fenced(
-            ledger_key(block.partition),
-            *(epoch, "block_from", block.start, "block_to", block.end),
-            *("from_mark", from_mark, "to_mark", block.mark, "done", 0, "shard", block.shard),
+        await self._begin.fenced(
+            ledger_key(block.partition), epoch, block.start, block.end, from_mark, block.mark, block.shard
         )
 
     async def finish(self, block: Block, epoch: int) -> None:
@@ -69,3 +100,29 @@ class RedisLedgers:
             *("from_mark", ledger.from_mark, "to_mark", ledger.to_mark),
             *("done", int(ledger.done), "landed", ledger.landed),
         )
+
+    async def recounts(self, partitions: Collection[Partition]) -> dict[Partition, str]:
+        """Return the requests to count live windows again that nobody has done yet."""
+        if not partitions:
+            return {}
+        pipeline = self._redis.pipeline(transaction=False)
+        for partition in partitions:
+            pipeline.hmget(ledger_key(partition), ["recount", "recounted"])
+        with available():
+            answers = await pipeline.execute()
+        return {
+            partition: wanted.decode()
+            for partition, (wanted, done) in zip(partitions, answers, strict=True)
+            if wanted and wanted != done
+        }
+
+    async def recounted(self, partition: Partition, epoch: int, generation: int, request: str) -> None:
+        """Switch readers to a generation, and write down which request that was."""
+        await self._write.fenced(ledger_key(partition), epoch, "generation", generation, "recounted", request)
+
+
+async def ask_for_recount(redis: Any, partitions: Collection[Partition], request: str) -> None:
+    """Ask whoever owns the partitions, now or later, to count their live windows again."""
+    with available():
+        for partition in partitions:
+            await redis.hset(ledger_key(partition), "recount", request)

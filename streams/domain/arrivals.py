@@ -50,6 +50,10 @@ class Record(Protocol):
     def value(self) -> bytes | None:
         """The event's JSON."""
 
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes]]:
+        """What travels beside it."""
+
 
 class Rejected(Struct, gc=False, frozen=True):
     """A record that cannot be taken: for the dead letters."""

@@ -111,7 +111,9 @@ ROW_WAIT_SECONDS: Final = _histogram(
 BLOCK_ROWS: Final = _histogram(_W, "block_rows", "Rows of a block.", "topic", buckets=_SIZES)
 INSERTED_BYTES: Final = _counter(_W, "inserted_bytes", "Bytes of encoded rows put into ClickHouse.", "topic")
 BUFFERED_ROWS: Final = _gauge(_W, "buffered_rows", "Rows that gather for their block.", "topic", "partition")
-BUFFERED_BYTES: Final = _gauge(_W, "buffered_bytes", "Bytes of those rows.", "topic", "partition")
+BUFFERED_BYTES: Final = _gauge(
+    _W, "buffered_bytes", "Bytes of rows that gather or are on their way.", "topic", "partition"
+)
 MEMORY_KEYS: Final = _gauge(_W, "memory_keys", "Views and event ids held in memory.", "topic", "partition")
 POSITION: Final = _gauge(_W, "position", "Offset that is in both stores.", "topic", "partition")
 LAG_RECORDS: Final = _gauge(

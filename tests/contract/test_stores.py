@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
@@ -32,7 +33,8 @@ from sinks.clickhouse.sink import ClickHouseBlocks
 from sinks.memory import MemoryArchive, MemoryBlocks, MemoryLedgers, MemoryLive, MemoryStore
 from sinks.redis import keys
 from sinks.redis.client import connect as connect_redis
-from sinks.redis.ledger import RedisLedgers
+from sinks.redis.holds import HeldByAnother, HoldLost, Holds
+from sinks.redis.ledger import RedisLedgers, ask_for_recount, read_ledgers
 from sinks.redis.sink import RedisLive
 from streams.domain.aggregate import Live, fold_playback
 from streams.domain.rows import PlaybackRow
@@ -55,6 +57,8 @@ class Stores:
     archive: Archive
     counters: Callable[[Partition, int], Any]
     rows: Callable[[], Any]
+    #: Asks for a recount.
+    ask: Callable[[Partition, str], Any]
 
 
 def rows_of(views: int, start: int = 0) -> list[PlaybackRow]:
@@ -93,8 +97,17 @@ async def stores(request: pytest.FixtureRequest) -> AsyncIterator[Stores]:
         async def rows() -> int:
             return len(store.tables["playback_events"])
 
+        async def ask(partition: Partition, request: str) -> None:
+            store.recounts[partition] = request
+
         yield Stores(
-            MemoryLive(store), MemoryLedgers(store), MemoryBlocks(store), MemoryArchive(store), counters, rows
+            MemoryLive(store),
+            MemoryLedgers(store),
+            MemoryBlocks(store),
+            MemoryArchive(store),
+            counters,
+            rows,
+            ask,
         )
         return
     server = "redis_cluster_server" if request.param == "redis-cluster" else "redis_server"
@@ -110,6 +123,7 @@ async def stores(request: pytest.FixtureRequest) -> AsyncIterator[Stores]:
         ClickHouseArchive(client),
         lambda partition, generation: _redis_counters(redis, partition, generation),
         lambda: _count(client),
+        lambda partition, request: ask_for_recount(redis, [partition], request),
     )
     await client.close()
     await redis.aclose()
@@ -188,6 +202,83 @@ class TestLedger:
             await stores.ledgers.begin(block_of(partition, [], 0, 5), 1, "")
         with pytest.raises(Unexpected):
             await stores.live.write(batch(partition, 1, 0, 5, Live()))
+
+    async def test_a_request_to_count_again_is_there_until_its_owner_has_done_it(
+        self, stores: Stores, partition: Partition
+    ) -> None:
+        ledgers, other = stores.ledgers, replace(partition, number=1)
+        epoch = await claimed(stores, partition)
+        assert await ledgers.recounts([partition, other]) == {}
+        await stores.ask(partition, "first")
+        assert await ledgers.recounts([partition, other]) == {partition: "first"}
+        await stores.ask(partition, "second")
+        with pytest.raises(Fenced):
+            await ledgers.recounted(partition, epoch - 1, 77, "second")
+        assert await ledgers.recounts([partition]) == {partition: "second"}
+        await ledgers.recounted(partition, epoch, 77, "second")
+        assert await ledgers.recounts([partition]) == {}
+        assert (await ledgers.claim(partition)).generation == 77
+
+
+class TestHolds:
+    """Only the ledgers in Redis can be held."""
+
+    @pytest.fixture
+    async def redis(self, redis_server: str) -> AsyncIterator[Redis]:
+        client = connect_redis(redis_server)
+        yield client
+        await client.aclose()
+
+    async def _claimed(self, redis: Redis, partition: Partition) -> tuple[RedisLedgers, int]:
+        ledgers = RedisLedgers(redis)
+        ledger = await ledgers.claim(partition)
+        await ledgers.restart(partition, replace(ledger, counted=0, block_from=0, block_to=0))
+        return ledgers, ledger.epoch
+
+    async def test_no_block_is_begun_while_inserts_are_held(self, redis: Redis, partition: Partition) -> None:
+        ledgers, epoch = await self._claimed(redis, partition)
+        holds = Holds(redis, "me")
+        await holds.take([partition])
+        with pytest.raises(Unavailable, match="held"):
+            await ledgers.begin(block_of(partition, [], 0, 5), epoch, "")
+        await holds.keep([partition])
+        await holds.release([partition], checked=True)
+        await ledgers.begin(block_of(partition, [], 0, 5), epoch, "")
+
+    async def test_a_block_that_was_begun_goes_on_and_another_owner_may_begin_it_again(
+        self, redis: Redis, partition: Partition
+    ) -> None:
+        ledgers, epoch = await self._claimed(redis, partition)
+        block = block_of(partition, [], 0, 5)
+        await ledgers.begin(block, epoch, "")
+        await Holds(redis, "me").take([partition])
+        heir = (await ledgers.claim(partition)).epoch
+        await ledgers.begin(block, heir, "")
+        with pytest.raises(Unavailable):
+            await ledgers.begin(block_of(partition, [], 0, 9), heir, "")
+        await ledgers.finish(block, heir)
+        assert (await read_ledgers(redis))[partition][0].done
+        with pytest.raises(Unavailable):
+            await ledgers.begin(block_of(partition, [], 5, 9), heir, "")
+
+    async def test_a_hold_ends_by_itself_and_its_holder_learns_of_it(
+        self, redis: Redis, partition: Partition
+    ) -> None:
+        ledgers, epoch = await self._claimed(redis, partition)
+        holds = Holds(redis, "me", seconds=0.05)
+        await holds.take([partition])
+        await asyncio.sleep(0.1)
+        await ledgers.begin(block_of(partition, [], 0, 5), epoch, "")
+        with pytest.raises(HoldLost):
+            await holds.keep([partition])
+        with pytest.raises(HoldLost):
+            await holds.release([partition], checked=True)
+
+    async def test_one_holds_at_a_time(self, redis: Redis, partition: Partition) -> None:
+        await self._claimed(redis, partition)
+        await Holds(redis, "me").take([partition])
+        with pytest.raises(HeldByAnother, match="me"):
+            await Holds(redis, "you").take([partition])
 
 
 class TestLive:
@@ -273,6 +364,18 @@ class TestArchive:
         assert await history(LOG, 100) == rows[6:12]
         assert await history(LOG, 8) == rows[6:8]
         assert await history("another", 0) == rows[6:12]
+
+    async def test_history_is_in_the_order_of_acceptance_though_a_replayed_record_has_an_old_time(
+        self, stores: Stores, partition: Partition
+    ) -> None:
+        rows = rows_of(1)
+        rows[4].received_at = rows[0].received_at - 3600
+        await stores.blocks.write(block_of(partition, rows, 0, 6))
+        found = await stores.archive.history(
+            *("playback_events", PlaybackRow, ("video_id", "view_id"), {("vid", "v0-0")}),
+            *(LOG, "playback.events", 0, 100),
+        )
+        assert [row.offset for row in found] == [0, 1, 2, 3, 4, 5]
 
     async def test_recent_rows_come_in_order(self, stores: Stores, partition: Partition) -> None:
         rows = rows_of(2)

@@ -33,10 +33,13 @@ class Cluster:
             "RATE_LIMIT": "none",
         }
         self.workers: list[Child] = []
+        #: The servers, by the environment names of their addresses.
+        self.servers: dict[str, Child] = {}
 
-    def worker(self) -> Child:
-        """Start a worker."""
-        child = Child("worker", command_line("worker"), self.logs / "worker.log", self.environment)
+    def worker(self, **settings: str) -> Child:
+        """Start a worker, with settings of its own."""
+        environment = {**self.environment, **settings}
+        child = Child("worker", command_line("worker"), self.logs / "worker.log", environment)
         self.workers.append(child)
         return child
 
@@ -50,21 +53,24 @@ def cluster(folder: Path) -> Iterator[Cluster]:
     """Start servers and the API in a folder, without a worker, and stop everything in the end."""
     logs = folder / "logs"
     with ExitStack() as running:
+        children: dict[str, Child] = {}
 
-        def serve(server: servers.Server) -> str:
-            child = servers.start(server, logs)
+        def serve(name: str, server: servers.Server) -> str:
+            child = children[name] = servers.start(server, logs)
             running.callback(child.stop, server.stop_grace)
             return server.address
 
         port = free_port()
         endpoints = {
-            "KAFKA_BOOTSTRAP_SERVERS": serve(servers.broker(free_port())),
-            "REDIS_URL": serve(servers.redis(free_port(), folder / "redis")),
-            "CLICKHOUSE_URL": f"{serve(servers.clickhouse(free_port(), folder / 'clickhouse'))}/{DATABASE}",
+            "KAFKA_BOOTSTRAP_SERVERS": serve("KAFKA_BOOTSTRAP_SERVERS", servers.broker(free_port())),
+            "REDIS_URL": serve("REDIS_URL", servers.redis(free_port(), folder / "redis")),
+            "CLICKHOUSE_URL": serve("CLICKHOUSE_URL", servers.clickhouse(free_port(), folder / "clickhouse"))
+            + f"/{DATABASE}",
             "API_URL": f"http://127.0.0.1:{port}",
             "API_KEY": _API_KEY,
         }
         found = Cluster(folder, endpoints)
+        found.servers = children
         prepare(found.environment, logs)
         api = Child("api", command_line("api", "--port", str(port)), logs / "api.log", found.environment)
         running.callback(api.stop, 5.0)

@@ -16,6 +16,7 @@ from streams.domain.arrivals import Rejected
 from streams.domain.folding import PlaybackFolder
 from streams.domain.generations import Generations
 from streams.partition import PartitionWorker
+from streams.rejections import Rejections
 from streams.work import Fetched, Limits, Stores
 
 DAY_MS = 86_400_000
@@ -30,6 +31,7 @@ class Raw:
     timestamp: int
     key: bytes | None
     value: bytes | None
+    headers: tuple[tuple[str, bytes], ...] = ()
 
 
 @dataclass
@@ -63,8 +65,18 @@ class Letters:
 class Bench:
     """One partition's worker with its surroundings; `restart` makes a new one on the same stores."""
 
-    def __init__(self, log: Log, store: MemoryStore, *, block_rows: int = 50, lifetime: float = 1e9) -> None:
+    def __init__(
+        self,
+        log: Log,
+        store: MemoryStore,
+        *,
+        block_rows: int = 50,
+        lifetime: float = 1e9,
+        pace: Pace | None = None,
+        rejections: Rejections | None = None,
+    ) -> None:
         self.log, self.store = log, store
+        self._pace, self._rejections = pace, rejections or Rejections()
         self.letters = Letters()
         self.failures: list[BaseException] = []
         self.sought: list[int] = []
@@ -88,8 +100,8 @@ class Bench:
                 MemoryArchive(store),
                 self.letters,
             ),
-            Limits(self._block_rows, 180 * DAY_MS),
-            Pace(1000.0, 0.001),
+            Limits(self._block_rows, 180 * DAY_MS, self._rejections),
+            self._pace or Pace(1000.0, 0.001),
             clock=lambda: NOW,
             seek=self._seek,
             log_start=self._log_start,

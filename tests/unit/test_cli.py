@@ -17,6 +17,7 @@ from deploy.embedded.process import module_environment
 from deploy.explain import explain
 
 COMMANDS = ["up", "down", "worker", "api", "migrate", "topics", "traffic", "agent"]
+OPERATIONS = ["doctor", "lag", "verify", "rebuild rollups", "rebuild live", "replay dead-letters"]
 
 
 def _vca(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -35,12 +36,13 @@ def test_help_names_every_command() -> None:
     assert [name for name in COMMANDS if f" {name} " in result.output] == COMMANDS
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", COMMANDS + OPERATIONS)
 def test_every_command_and_every_option_has_a_help_text(command: str) -> None:
     import typer
 
-    group = typer.main.get_command(app)
-    found = group.commands[command]  # type: ignore[attr-defined]
+    found = typer.main.get_command(app)
+    for name in command.split():
+        found = found.commands[name]  # type: ignore[attr-defined]
     assert found.help and len(found.help) > 40
     assert [p.name for p in found.params if p.name != "help" and not p.help] == []
 

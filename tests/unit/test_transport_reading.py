@@ -70,3 +70,19 @@ def test_a_batch_that_was_damaged_on_the_way_is_not_taken() -> None:
     damaged[-1] ^= 1
     with pytest.raises(CorruptRecordException):
         read(_PlainRecords, [bytes(damaged)], 0, READ_UNCOMMITTED).all()
+
+
+def test_a_compressed_fetch_is_handed_over_in_pieces_that_follow_on() -> None:
+    batches = [batch(first, 5, compression=_GZIP) for first in (0, 5, 10)]
+    records = read(_PlainRecords, batches, 2, READ_UNCOMMITTED)
+    pieces = []
+    while not records.is_exhausted:
+        pieces.append([record.offset for record in records.all(most=30)])
+        assert records.next_fetch_offset == pieces[-1][-1] + 1
+    # Values of seven or eight bytes: three of the first batch are too few, and no batch is cut.
+    assert pieces == [[2, 3, 4, 5, 6, 7, 8, 9], [10, 11, 12, 13, 14]]
+
+
+def test_what_is_not_compressed_is_bounded_as_it_travels_and_handed_over_whole() -> None:
+    records = read(_PlainRecords, [batch(0, 5), batch(5, 5)], 0, READ_UNCOMMITTED)
+    assert len(records.all(most=1)) == 10 and records.is_exhausted

@@ -32,12 +32,14 @@ class Script:
     async def fenced(self, key: str, *arguments: Any) -> None:
         """Run a script that answers with a verdict; raise an error unless it is OK.
 
-        `Fenced` and `Unexpected` say that the ledger is another's or stands elsewhere, `Unavailable` that a
-        cluster is moving it to another node: nothing was written then.
+        `Fenced` and `Unexpected` say that the ledger is another's or stands elsewhere, `Unavailable` that
+        inserts are held or a cluster is moving it to another node: nothing was written then.
         """
         verdict, detail = (part.decode() for part in await self(key, *arguments))
         if verdict == "MOVING":
             raise Unavailable(f"Redis Cluster is moving {key} to another node: {detail}", "redis")
+        if verdict == "HELD":
+            raise Unavailable("Redis: inserts are held for a moment (vca rebuild)", "redis")
         if verdict == "FENCED":
             raise Fenced(f"epoch {detail} owns {key} now")
         if verdict == "GONE":

@@ -1,0 +1,1 @@
+"""Commands for whoever runs the platform: lag, verify, doctor, replay, rebuild."""

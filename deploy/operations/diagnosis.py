@@ -1,0 +1,318 @@
+"""What is wrong with an installation, decided from what its servers say of themselves. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+
+class Verdict(StrEnum):
+    """How bad it is."""
+
+    OK = "OK"
+    WARN = "WARN"
+    FAIL = "FAIL"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at, and what to do if it is not well."""
+
+    area: str
+    name: str
+    verdict: Verdict
+    found: str
+    advice: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it for programs."""
+        return asdict(self)
+
+
+_DAY_MS: Final = 86_400_000
+OLDEST_CLICKHOUSE: Final = (24, 8)
+_OLDEST_REDIS: Final = (6, 2)
+_MANY_PARTS: Final = 300
+_TOO_MANY_PARTS: Final = 1_000
+_SKEW_WARN: Final = 1.0
+_SKEW_FAIL: Final = 60.0
+
+
+def finding(area: str, name: str, bad: Verdict | None, found: str, advice: str = "") -> Finding:
+    """Return a finding; without a verdict all is well and nothing is to be done."""
+    return Finding(area, name, bad or Verdict.OK, found, advice if bad else "")
+
+
+def unreachable(area: str, variable: str, error: BaseException) -> Finding:
+    """Return what to say of a server that does not answer."""
+    text = " ".join(str(error).split())[:200] or type(error).__name__
+    return Finding(
+        area, "reachable", Verdict.FAIL, text, f"start it, or set {variable}; `vca up` starts stand-ins"
+    )
+
+
+def version(area: str, told: str, oldest: tuple[int, int]) -> Finding:
+    """Judge a server's version."""
+    numbers = [int(part) for part in re.findall(r"\d+", told)[:2]]
+    bad = Verdict.WARN if tuple(numbers) < oldest else None
+    return finding(
+        area, "version", bad, told, f"use {oldest[0]}.{oldest[1]} or newer: older ones are not tried"
+    )
+
+
+def clock(area: str, skew: float) -> Finding:
+    """Judge a server's clock, `skew` seconds ahead of this machine's."""
+    bad = Verdict.FAIL if abs(skew) > _SKEW_FAIL else Verdict.WARN if abs(skew) > _SKEW_WARN else None
+    ahead = "ahead of" if skew > 0 else "behind"
+    return finding(
+        area,
+        "clock",
+        bad,
+        f"{abs(skew):.1f} s {ahead} this machine's" if bad else "as this machine's, to the second",
+        "run NTP (chrony) on both: minutes of the live window end by the server's clock",
+    )
+
+
+def room(area: str, name: str, free: int, total: int) -> Finding:
+    """Judge the space of a disk, in bytes."""
+    share = free / total if total else 1.0
+    bad = Verdict.FAIL if share < 0.05 else Verdict.WARN if share < 0.15 else None
+    return finding(
+        area,
+        f"space of {name}",
+        bad,
+        f"{free / 1e9:.1f} of {total / 1e9:.1f} GB free",
+        "add space, or keep less: RAW_RETENTION_DAYS, retention.ms of the topics",
+    )
+
+
+# Redis
+
+
+def redis(told: Mapping[str, Any]) -> list[Finding]:
+    """Judge what INFO says."""
+    limit, used = int(told.get("maxmemory", 0)), int(told.get("used_memory", 0))
+    policy = str(told.get("maxmemory_policy", "noeviction"))
+    appends = str(told.get("aof_enabled", "0")) == "1"
+    evicts = policy != "noeviction"
+    full = bool(limit) and used > 0.8 * limit
+    return [
+        version("Redis", str(told.get("redis_version", "?")), _OLDEST_REDIS),
+        finding(
+            "Redis",
+            "append-only file",
+            None if appends else Verdict.FAIL,
+            "on" if appends else "off",
+            "CONFIG SET appendonly yes, and appendonly yes in redis.conf: without it a restart costs the"
+            " ledgers and counters, which are then rebuilt from ClickHouse",
+        ),
+        finding(
+            "Redis",
+            "last write to the file",
+            None if str(told.get("aof_last_write_status", "ok")) == "ok" else Verdict.FAIL,
+            str(told.get("aof_last_write_status", "ok")),
+            "see Redis' log and the space of its disk",
+        ),
+        finding(
+            "Redis",
+            "eviction",
+            (Verdict.FAIL if limit else Verdict.WARN) if evicts else None,
+            policy,
+            "CONFIG SET maxmemory-policy noeviction: others remove live counters, and the numbers with them",
+        ),
+        finding(
+            "Redis",
+            "memory",
+            Verdict.WARN if full else None,
+            f"{used / 1e6:.0f} MB of {limit / 1e6:.0f} MB" if limit else f"{used / 1e6:.0f} MB, no limit",
+            "raise maxmemory: a Redis that is full takes nothing, and the workers wait",
+        ),
+        finding(
+            "Redis",
+            "role",
+            None if told.get("role", "master") == "master" else Verdict.FAIL,
+            str(told.get("role", "master")),
+            "set REDIS_URL to the primary: a replica takes no writes",
+        ),
+    ]
+
+
+# ClickHouse
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table of the database: its engine in full, and the most parts that one partition has."""
+
+    name: str
+    engine: str
+    parts: int
+
+
+def migrations(wanted: Mapping[str, str], applied: Mapping[str, str]) -> Finding:
+    """Judge the migrations, by name and checksum."""
+    missing = sorted(wanted.keys() - applied.keys())
+    newer = sorted(applied.keys() - wanted.keys())
+    changed = sorted(name for name in wanted.keys() & applied.keys() if wanted[name] != applied[name])
+    problem, advice = "", ""
+    if newer:
+        problem, advice = f"the database has {', '.join(newer)}", "update this program: the database is newer"
+    if changed:
+        problem, advice = f"{', '.join(changed)} changed after it was applied", "put the file back"
+    if missing:
+        problem, advice = f"not applied: {', '.join(missing)}", "run `vca migrate`"
+    return finding(
+        "ClickHouse",
+        "migrations",
+        Verdict.FAIL if problem else None,
+        problem or f"{len(applied)} applied",
+        advice,
+    )
+
+
+def deduplication(tables: Iterable[Table], wanted: int) -> Finding:
+    """Judge the windows in which tables know a block that came before."""
+    short, least = [], None
+    for table in tables:
+        if not table.engine.split("(")[0].split()[0].endswith("MergeTree"):
+            continue
+        told = re.search(r"non_replicated_deduplication_window = (\d+)", table.engine)
+        size = int(told[1]) if told else 0
+        least = size if least is None else min(least, size)
+        if size < min(wanted, 1_000):
+            short.append(table.name)
+    return finding(
+        "ClickHouse",
+        "deduplication window",
+        Verdict.FAIL if short else Verdict.WARN if least is not None and least < wanted else None,
+        f"too small in {', '.join(short)}" if short else f"{least or 0:,} blocks",
+        f"ALTER TABLE name MODIFY SETTING non_replicated_deduplication_window = {wanted}: without it a block"
+        " that is sent twice counts twice",
+    )
+
+
+def parts(tables: Iterable[Table]) -> Finding:
+    """Judge how many parts wait to be merged."""
+    worst = max(tables, key=lambda table: table.parts, default=Table("no table", "", 0))
+    bad = (
+        Verdict.FAIL if worst.parts > _TOO_MANY_PARTS else Verdict.WARN if worst.parts > _MANY_PARTS else None
+    )
+    return finding(
+        "ClickHouse",
+        "parts",
+        bad,
+        f"{worst.parts} in a partition of {worst.name}, the most",
+        "inserts come faster than they are merged: raise BLOCK_SECONDS, lower INSERTS_PER_SECOND",
+    )
+
+
+# Kafka
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic: partitions, fewest replicas of one, partitions without a leader, and its settings as told."""
+
+    name: str
+    partitions: int
+    replicas: int
+    leaderless: int
+    config: Mapping[str, str]
+
+
+def topics(
+    found: Sequence[Topic], sources: Sequence[str], catalog: str, dead: str, brokers: int, largest: int
+) -> list[Finding]:
+    """Judge the topics; `largest` is the largest record that the worker takes, in bytes."""
+    by_name = {topic.name: topic for topic in found}
+    missing = [name for name in (*sources, dead) if name not in by_name]
+    findings = [
+        finding(
+            "Kafka",
+            "topics",
+            Verdict.FAIL if missing else None,
+            f"missing: {', '.join(missing)}" if missing else f"{len(found)} there",
+            "run `vca topics`, or set TOPIC_... to the names that you use",
+        )
+    ]
+    for topic in found:
+        findings.append(_topic(topic, topic.name == catalog, topic.name == dead, brokers, largest, by_name))
+    return findings
+
+
+def _topic(
+    topic: Topic, is_catalog: bool, is_dead: bool, brokers: int, largest: int, others: Mapping[str, Topic]
+) -> Finding:
+    config, problems = topic.config, []
+    worst = Verdict.WARN
+    retention = int(config.get("retention.ms", -1))
+    record = int(config.get("max.message.bytes", 0))
+    compacted = "compact" in config.get("cleanup.policy", "")
+    if topic.leaderless:
+        worst = Verdict.FAIL
+        problems.append((f"{topic.leaderless} partitions without a leader", "see the brokers' logs"))
+    if is_catalog and "cleanup.policy" in config and not compacted:
+        problems.append(("not compacted", "set cleanup.policy=compact, or old titles are forgotten"))
+    if not is_catalog and compacted:
+        worst = Verdict.FAIL
+        problems.append(("compacted: events of one key replace each other", "set cleanup.policy=delete"))
+    if not is_catalog and 0 <= retention < _DAY_MS:
+        problems.append(
+            (f"kept for {retention / 3_600_000:.0f} h", "raise retention.ms over your longest outage")
+        )
+    if not is_dead and record > largest:
+        problems.append((f"takes records of {record:,} bytes", f"lower max.message.bytes to {largest:,}"))
+    if is_dead and record:
+        sizes = [
+            int(each.config.get("max.message.bytes", 0)) for each in others.values() if each is not topic
+        ]
+        needed = max(sizes, default=0)
+        if record < needed + 4_096:
+            problems.append(
+                (f"takes records of {record:,} bytes only", f"raise max.message.bytes to {needed + 65_536:,}")
+            )
+    if config.get("message.timestamp.type") == "LogAppendTime":
+        problems.append(("LogAppendTime", "use CreateTime, or events that are replayed are dated now"))
+    if brokers > 1 and topic.replicas < 2:
+        problems.append(("one replica", "replicate it: a broker that is lost takes its records along"))
+    told = f"{topic.partitions} partitions, {topic.replicas} replicas"
+    if retention >= 0 and not is_catalog:
+        told += f", {retention / _DAY_MS:.1f} days"
+    return finding(
+        "Kafka",
+        topic.name,
+        worst if problems else None,
+        "; ".join([told, *(problem for problem, _ in problems)]),
+        "; ".join(advice for _, advice in problems),
+    )
+
+
+def group(state: str, members: int, partitions: int) -> Finding:
+    """Judge the workers' consumer group."""
+    bad = None if members and state == "Stable" else Verdict.WARN
+    if members > partitions > 0:
+        bad = Verdict.WARN
+        return finding(
+            "Kafka", "workers", bad, f"{members} for {partitions} partitions", "stop some, or add partitions"
+        )
+    return finding(
+        "Kafka",
+        "workers",
+        bad,
+        f"{members} in the group, {state or 'unknown'}",
+        "start one with `vca worker`" if not members else "wait: partitions are being shared out",
+    )
+
+
+def memory(bound: int, total: int) -> Finding:
+    """Judge what a worker may hold against the memory of this machine, in bytes."""
+    return finding(
+        "here",
+        "memory of a worker",
+        Verdict.WARN if bound > 0.5 * total else None,
+        f"up to {bound / 1e9:.1f} GB of {total / 1e9:.1f} GB",
+        "lower BUFFER_BYTES, FETCH_BYTES or MEMORY_KEYS",
+    )

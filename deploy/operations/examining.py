@@ -1,0 +1,249 @@
+"""Asks the servers, and this machine, what `diagnosis` judges."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+import tempfile
+import time
+from importlib.util import find_spec
+from typing import Any, Final
+
+import psutil
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+
+from deploy.operations import diagnosis
+from deploy.operations.diagnosis import Finding, Table, Topic, Verdict, finding
+from sinks.clickhouse.client import connect as connect_clickhouse
+from sinks.clickhouse.client import database_of
+from sinks.clickhouse.migrator import migrations
+from sinks.redis.client import connect as connect_redis
+from streams.settings import Settings
+from streams.topics import MAX_RECORD_BYTES, source_topics
+
+_COMPILED: Final = ("faust._cython.streams", "faust._cython.windows", "faust.transport._cython.conductor")
+#: A key in a worker's memory, with its view's state.
+_BYTES_OF_A_KEY: Final = 400
+_PATIENCE: Final = 5.0
+
+
+def here(settings: Settings) -> list[Finding]:
+    """Examine this machine, as one that workers run on."""
+    missing = [name for name in _COMPILED if find_spec(name) is None]
+    version = platform.python_version()
+    disk = shutil.disk_usage(tempfile.gettempdir())
+    # What is fetched and what waits in streams, by partition and by topic; rows that wait; keys.
+    bound = settings.fetch_bytes * (4 * settings.topic_partitions + 4 * 6 * 2)
+    bound += 2 * settings.buffer_bytes + settings.memory_keys * _BYTES_OF_A_KEY
+    return [
+        finding(
+            "here",
+            "Python",
+            None if sys.version_info >= (3, 11) else Verdict.FAIL,
+            version,
+            "use Python 3.11 or newer",
+        ),
+        finding(
+            "here",
+            "Faust's compiled parts",
+            Verdict.WARN if missing or os.environ.get("NO_CYTHON") else None,
+            f"missing: {', '.join(missing)}" if missing else "there",
+            "install faust-streaming with a C compiler at hand: without them it is slower",
+        ),
+        diagnosis.memory(bound, psutil.virtual_memory().total),
+        diagnosis.room("here", tempfile.gettempdir(), disk.free, disk.total),
+    ]
+
+
+async def redis(settings: Settings) -> list[Finding]:
+    """Examine Redis."""
+    client = connect_redis(settings.redis_url, connect_timeout=_PATIENCE)
+    try:
+        before = time.time()
+        seconds, micros = await client.time()
+        skew = _skew(before, int(seconds) + int(micros) / 1e6)
+        return [*diagnosis.redis(_one_node(await client.info())), diagnosis.clock("Redis", skew)]
+    except Exception as error:
+        return [diagnosis.unreachable("Redis", "REDIS_URL", error)]
+    finally:
+        await client.aclose()
+
+
+def _one_node(told: dict[Any, Any]) -> dict[str, Any]:
+    """Return what one node says; a cluster answers by node."""
+    first = next(iter(told.values()), None)
+    return first if isinstance(first, dict) and "redis_version" in first else told
+
+
+def _skew(before: float, theirs: float) -> float:
+    """Return how far a clock is ahead, read between `before` and now."""
+    now = time.time()
+    return 0.0 if before <= theirs <= now else theirs - (now if theirs > now else before)
+
+
+async def clickhouse(settings: Settings) -> list[Finding]:
+    """Examine ClickHouse."""
+    try:
+        client = await connect_clickhouse(
+            settings.clickhouse_url, connect_timeout=_PATIENCE, read_timeout=30.0
+        )
+    except Exception as error:
+        return [diagnosis.unreachable("ClickHouse", "CLICKHOUSE_URL", error)]
+    try:
+        return await _clickhouse(client, settings)
+    except Exception as error:
+        text = " ".join(str(error).split())[:200]
+        return [Finding("ClickHouse", "rights", Verdict.FAIL, text, "give the user SELECT on system.*")]
+    finally:
+        await client.close()
+
+
+async def _clickhouse(client: Any, settings: Settings) -> list[Finding]:
+    database = database_of(settings.clickhouse_url)
+    before = time.time()
+    told = (await client.query("SELECT version(), toUnixTimestamp64Milli(now64(3))")).result_rows[0]
+    findings = [
+        diagnosis.version("ClickHouse", told[0], diagnosis.OLDEST_CLICKHOUSE),
+        diagnosis.clock("ClickHouse", _skew(before, told[1] / 1000)),
+    ]
+    names = {
+        row[0]
+        for row in (
+            await client.query(
+                "SELECT name FROM system.tables WHERE database = {db:String}", parameters={"db": database}
+            )
+        ).result_rows
+    }
+    applied = {}
+    if "schema_migrations" in names:
+        rows = await client.query(
+            "SELECT name, argMax(checksum, applied_at) FROM schema_migrations GROUP BY name"
+        )
+        applied = dict(rows.result_rows)
+    findings.append(diagnosis.migrations({each.name: each.checksum for each in migrations()}, applied))
+    rows = await client.query(
+        "SELECT t.name, t.engine_full, max(p.n) FROM system.tables AS t LEFT JOIN"
+        " (SELECT table, partition_id, count() AS n FROM system.parts WHERE database = {db:String} AND active"
+        " GROUP BY table, partition_id) AS p ON p.table = t.name"
+        " WHERE t.database = {db:String} AND t.name != 'schema_migrations' AND t.engine LIKE '%MergeTree'"
+        " GROUP BY t.name, t.engine_full",
+        parameters={"db": database},
+    )
+    tables = [Table(name, engine, int(count or 0)) for name, engine, count in rows.result_rows]
+    findings.append(diagnosis.deduplication(tables, settings.deduplication_window))
+    findings.append(await _inserts(client))
+    findings.append(diagnosis.parts(tables))
+    rows = await client.query(
+        "SELECT count() FROM system.databases WHERE name = {name:String}",
+        parameters={"name": f"{database}_rebuild"},
+    )
+    left = bool(rows.result_rows[0][0])
+    findings.append(
+        finding(
+            "ClickHouse",
+            "rebuild",
+            Verdict.WARN if left else None,
+            f"{database}_rebuild is there" if left else "none under way or left",
+            f"one runs, or was cut short: then `vca rebuild rollups` or DROP DATABASE {database}_rebuild",
+        )
+    )
+    rows = await client.query("SELECT name, free_space, total_space FROM system.disks")
+    findings += [diagnosis.room("ClickHouse", name, free, total) for name, free, total in rows.result_rows]
+    return findings
+
+
+async def _inserts(client: Any) -> Finding:
+    """Say whether workers may set what makes an insert count once."""
+    wanted = {
+        "async_insert": 0,
+        "insert_deduplicate": 1,
+        "deduplicate_blocks_in_dependent_materialized_views": 1,
+    }
+    problem = ""
+    try:
+        rows = await client.query(
+            "SELECT name, value FROM system.settings WHERE name IN"
+            " ('async_insert', 'insert_deduplicate', 'deduplicate_blocks_in_dependent_materialized_views')",
+            settings=wanted,
+        )
+        wrong = [name for name, value in rows.result_rows if str(wanted[name]) != str(value)]
+        problem = f"not taken: {', '.join(wrong)}" if wrong else ""
+    except Exception as error:
+        problem = " ".join(str(error).split())[:200]
+    return finding(
+        "ClickHouse",
+        "settings of inserts",
+        Verdict.FAIL if problem else None,
+        problem or "async_insert=0 and deduplication are taken",
+        "remove readonly or constraints on these settings from the workers' profile",
+    )
+
+
+async def kafka(settings: Settings) -> list[Finding]:
+    """Examine Kafka: brokers, topics, and the workers' group."""
+    admin = AIOKafkaAdminClient(
+        bootstrap_servers=settings.kafka_bootstrap_servers, request_timeout_ms=int(_PATIENCE * 1000)
+    )
+    try:
+        await admin.start()
+    except Exception as error:
+        await admin.close()
+        return [diagnosis.unreachable("Kafka", "KAFKA_BOOTSTRAP_SERVERS", error)]
+    try:
+        cluster = await admin.describe_cluster()
+        brokers = len(cluster["brokers"])
+        names = (*source_topics(settings), settings.topic_deadletter)
+        found = await _topics(admin, [name for name in names if name in set(await admin.list_topics())])
+        partitions = sum(topic.partitions for topic in found if topic.name != settings.topic_deadletter)
+        return [
+            finding("Kafka", "reachable", None, f"cluster {cluster['cluster_id']}, {brokers} brokers"),
+            *diagnosis.topics(
+                found,
+                source_topics(settings),
+                settings.topic_catalog,
+                settings.topic_deadletter,
+                brokers,
+                MAX_RECORD_BYTES,
+            ),
+            await _group(admin, settings.consumer_group, partitions),
+        ]
+    except Exception as error:
+        text = f"{type(error).__name__}: {' '.join(str(error).split())}"[:200]
+        return [
+            Finding("Kafka", "rights", Verdict.FAIL, text, "let the user describe cluster, topics and groups")
+        ]
+    finally:
+        await admin.close()
+
+
+async def _topics(admin: Any, names: list[str]) -> list[Topic]:
+    if not names:
+        return []
+    described = await admin.describe_topics(names)
+    configs: dict[str, dict[str, str]] = {}
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
+    for answer in await admin.describe_configs(resources):
+        for resource in answer.resources:
+            configs[resource[3]] = {entry[0]: entry[1] for entry in resource[4]}
+    return [
+        Topic(
+            each["topic"],
+            len(each["partitions"]),
+            min((len(part["replicas"]) for part in each["partitions"]), default=0),
+            sum(part["leader"] < 0 for part in each["partitions"]),
+            configs.get(each["topic"], {}),
+        )
+        for each in described
+    ]
+
+
+async def _group(admin: Any, name: str, partitions: int) -> Finding:
+    try:
+        (answer,) = await admin.describe_consumer_groups([name])
+        described = answer.groups[0]
+        return diagnosis.group(described[2], len(described[5]), partitions)
+    except Exception as error:
+        return Finding("Kafka", "workers", Verdict.WARN, f"group {name}: {error or type(error).__name__}")

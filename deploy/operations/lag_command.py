@@ -1,0 +1,120 @@
+"""`vca lag`: how far the stores are behind Kafka."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from deploy.operations.running import settings
+
+if TYPE_CHECKING:
+    from deploy.operations.lag import PartitionLag
+    from streams.settings import Settings
+
+
+def lag(
+    max_lag: Annotated[
+        int | None,
+        typer.Option(min=0, help="End with exit code 1 when a partition lacks more records than this."),
+    ] = None,
+    max_seconds: Annotated[
+        float | None,
+        typer.Option(min=0, help="End with exit code 1 when a record has waited longer than this."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Answer in JSON, for programs.")] = False,
+) -> None:
+    """Show how far both stores are behind Kafka, by topic and partition.
+
+    counted is the next offset for the live counters in Redis, stored the next
+    one for ClickHouse, lag what is in Kafka and not in both, and waiting the
+    age of the oldest such record. Kafka's committed offsets decide nothing and
+    are not shown.
+
+    The servers are found by KAFKA_BOOTSTRAP_SERVERS and REDIS_URL; without
+    them, those of the `vca up` in this folder are used.
+    """
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    found = asyncio.run(read(settings()))
+    over = [
+        each
+        for each in found
+        if (max_lag is not None and each.records > max_lag)
+        or (max_seconds is not None and each.seconds > max_seconds)
+    ]
+    console = Console()
+    if as_json:
+        total = {
+            "records": sum(each.records for each in found),
+            "seconds": max((each.seconds for each in found), default=0.0),
+            "lost": sum(each.lost for each in found),
+        }
+        answer = {"ok": not over, **total, "partitions": [each.to_json() for each in found]}
+        console.print_json(json.dumps(answer))
+    elif found:
+        _show(console, found)
+    else:
+        console.print("Kafka has none of the topics: make them with `vca topics`", highlight=False)
+    if over:
+        worst = max(over, key=lambda each: each.records)
+        Console(stderr=True).print(
+            f"[red]over the limit:[/] {len(over)} partitions; {worst.topic}/{worst.partition} lacks"
+            f" {worst.records:,} records, the oldest of {worst.seconds:.1f} s",
+            highlight=False,
+            soft_wrap=True,
+        )
+        raise typer.Exit(1)
+
+
+async def read(chosen: Settings) -> list[PartitionLag]:
+    """Ask Kafka and Redis for the lag of every partition of the source topics."""
+    from deploy.operations.lag import lags, positions
+    from deploy.operations.log_ends import partitions_of, read_ends
+    from sinks.redis.client import connect
+    from sinks.redis.ledger import read_ledgers
+    from streams.topics import cluster_id, source_topics
+
+    bootstrap = chosen.kafka_bootstrap_servers
+    redis = connect(chosen.redis_url)
+    try:
+        ledgers = {where: ledger for where, (ledger, _) in (await read_ledgers(redis)).items()}
+        cluster, partitions = await asyncio.gather(
+            cluster_id(chosen), partitions_of(bootstrap, source_topics(chosen))
+        )
+        ends = await read_ends(bootstrap, positions(ledgers, cluster, partitions))
+        # Read again: what was taken in between is not behind.
+        ledgers = {where: ledger for where, (ledger, _) in (await read_ledgers(redis)).items()}
+        return lags(ends, ledgers, time.time())
+    finally:
+        await redis.aclose()
+
+
+def _show(console: Console, found: list[PartitionLag]) -> None:
+    table = Table(box=None)
+    for name in ("topic", "partition", "log end", "counted", "stored", "lag", "waiting"):
+        table.add_column(name, justify="left" if name == "topic" else "right")
+    for each in found:
+        behind = f"[yellow]{each.records:,}[/]" if each.records else "0"
+        waiting = f"{each.seconds:.1f} s" if each.records else ""
+        table.add_row(
+            each.topic,
+            str(each.partition),
+            *(f"{n:,}" for n in (each.log_end, each.counted, each.stored)),
+            behind,
+            waiting,
+        )
+    console.print(table, highlight=False)
+    records, lost = sum(each.records for each in found), sum(each.lost for each in found)
+    console.print(f"\n{records:,} records behind in {len(found)} partitions", highlight=False)
+    if lost:
+        console.print(
+            f"[red]{lost:,} records were deleted by retention before they were read:[/]"
+            " keep topics for longer than your longest outage",
+            highlight=False,
+        )

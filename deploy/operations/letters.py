@@ -1,0 +1,152 @@
+"""Dead letters as they lie in their topic, and which of them are to be sent again. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from streams.dead_letter import REPLAYED_FROM, REPLAYS
+from streams.domain.arrivals import Record
+
+#: Header of a record that says which letters of its partition were sent again: it is no letter itself.
+MARKER: Final = "replayed"
+#: Cluster, topic, partition and offset of the record that became a letter.
+Origin = tuple[str, str, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """One dead letter, without its value."""
+
+    #: Its own place in the topic of dead letters.
+    partition: int
+    offset: int
+    origin: Origin
+    error: str
+    reason: str
+    #: Of the record that could not be taken.
+    at: datetime
+    #: How often the record was sent again before.
+    replays: int
+    truncated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which letters are asked for; empty conditions hold for all."""
+
+    topics: Sequence[str] = ()
+    errors: Sequence[str] = ()
+    reason: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+    #: Whether also those that came back after they were sent again.
+    again: bool = False
+
+    def matches(self, letter: Letter) -> bool:
+        """Say whether a letter is asked for."""
+        return (
+            (not self.topics or letter.origin[1] in self.topics)
+            and (not self.errors or letter.error in self.errors)
+            and self.reason in letter.reason
+            and (self.since is None or letter.at >= self.since)
+            and (self.until is None or letter.at < self.until)
+        )
+
+
+def read_letter(partition: int, record: Record) -> Letter | None:
+    """Return the letter that a record of the dead-letter topic is; None for one that is none."""
+    headers = dict(record.headers)
+    try:
+        cluster, topic = (headers[f"source-{name}"].decode() for name in ("cluster", "topic"))
+        number, offset = (int(headers[f"source-{name}"]) for name in ("partition", "offset"))
+    except (KeyError, ValueError):
+        return None
+    return Letter(
+        partition,
+        record.offset,
+        (cluster, topic, number, offset),
+        headers.get("error", b"").decode(),
+        headers.get("reason", b"").decode(errors="replace"),
+        datetime.fromtimestamp(max(0, record.timestamp) / 1000, UTC),
+        int(headers.get(REPLAYS, b"0")),
+        "truncated-from" in headers,
+    )
+
+
+def marker(offsets: Iterable[int]) -> tuple[bytes, list[tuple[str, bytes]]]:
+    """Return value and headers of the record that says which letters of its partition were sent again."""
+    return json.dumps({"offsets": sorted(offsets)}).encode(), [(MARKER, b"1")]
+
+
+def read_marker(record: Record) -> list[int]:
+    """Return the offsets that a marker names; none for a record that is no marker."""
+    if MARKER not in dict(record.headers):
+        return []
+    told: Any = json.loads(record.value or b"{}")
+    return [int(offset) for offset in told.get("offsets", ())]
+
+
+def headers_again(letter: Letter, topic: str) -> list[tuple[str, bytes]]:
+    """Return the headers of a record that is sent again from a letter of the dead-letter topic."""
+    return [
+        (REPLAYS, str(letter.replays + 1).encode()),
+        (REPLAYED_FROM, f"{topic}/{letter.partition}/{letter.offset}".encode()),
+    ]
+
+
+@dataclass(slots=True)
+class Plan:
+    """What is to be sent again, and what is not and why."""
+
+    send: list[Letter] = field(default_factory=list)
+    #: Letters that match and are left out, by reason.
+    left_out: Counter[str] = field(default_factory=Counter)
+
+    def table(self) -> list[tuple[str, str, str, int, datetime, datetime]]:
+        """Return topic, error, reason, count, first and last time, of what is to be sent, most first."""
+        groups: dict[tuple[str, str, str], list[Letter]] = {}
+        for letter in self.send:
+            groups.setdefault((letter.origin[1], letter.error, letter.reason), []).append(letter)
+        rows = [
+            (*key, len(some), min(each.at for each in some), max(each.at for each in some))
+            for key, some in groups.items()
+        ]
+        return sorted(rows, key=lambda row: (-row[3], row[:3]))
+
+
+def plan(
+    letters: Iterable[Letter], replayed: set[tuple[int, int]], wanted: Wanted, topics: Sequence[str]
+) -> Plan:
+    """Decide which letters to send again, each record once.
+
+    Args:
+        letters: all that there are, in the order of their partitions.
+        replayed: partition and offset of those that markers name.
+        wanted: which are asked for.
+        topics: where records may be sent.
+    """
+    every = list(letters)
+    seen = {letter.origin for letter in every if (letter.partition, letter.offset) in replayed}
+    plan = Plan()
+    for letter in every:
+        if not wanted.matches(letter):
+            continue
+        if letter.origin in seen:
+            # A crash between letter and ledger sends a letter twice.
+            plan.left_out["sent again already, or a second letter of the same record"] += 1
+            continue
+        seen.add(letter.origin)
+        if letter.replays and not wanted.again:
+            plan.left_out["came back after they were sent again: --again sends them once more"] += 1
+        elif letter.truncated:
+            plan.left_out["too large to have been kept whole"] += 1
+        elif letter.origin[1] not in topics:
+            plan.left_out["of topics that are not read now"] += 1
+        else:
+            plan.send.append(letter)
+    return plan

@@ -1,0 +1,100 @@
+"""What Kafka has of each partition, asked in a way that the stand-in broker answers rightly too."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import OffsetOutOfRangeError
+
+from sinks.base import Partition
+
+#: A broker that has nothing from an offset on says so by silence.
+_SILENCE_MS: Final = 700
+_FETCH_BYTES: Final = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class LogEnds:
+    """First offset, offset after the last record, and when the record at a position came (epoch s)."""
+
+    start: int
+    end: int
+    waiting_since: float | None
+
+
+async def partitions_of(bootstrap: str, topics: Iterable[str]) -> dict[str, list[int]]:
+    """Return the partitions of the topics that exist."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        wanted = sorted(set(topics) & set(await admin.list_topics()))
+        described: list[dict[str, Any]] = await admin.describe_topics(wanted) if wanted else []
+        return {each["topic"]: sorted(p["partition"] for p in each["partitions"]) for each in described}
+    finally:
+        await admin.close()
+
+
+async def read_ends(bootstrap: str, positions: Mapping[Partition, int]) -> dict[Partition, LogEnds]:
+    """Return what the log of each partition holds, seen from a position in it.
+
+    The record at the position is fetched, not only offsets asked for: it tells how old it is, and a fetch
+    knows the end of the log even where the stand-in's answer about offsets is behind.
+    """
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap,
+        enable_auto_commit=False,
+        auto_offset_reset="none",
+        max_partition_fetch_bytes=_FETCH_BYTES,
+        fetch_max_wait_ms=100,
+    )
+    await consumer.start()
+    try:
+        by_tp = {TopicPartition(where.topic, where.number): where for where in positions}
+        if not by_tp:
+            return {}
+        consumer.assign(list(by_tp))
+        starts, ends = await asyncio.gather(
+            consumer.beginning_offsets(list(by_tp)), consumer.end_offsets(list(by_tp))
+        )
+        for tp, where in by_tp.items():
+            consumer.seek(tp, max(positions[where], starts[tp]))
+        first = await _first_records(consumer, set(by_tp))
+        return {
+            where: LogEnds(
+                starts[tp],
+                max(
+                    ends[tp],
+                    starts[tp],
+                    consumer.highwater(tp) or 0,
+                    first[tp].offset + 1 if tp in first else 0,
+                ),
+                first[tp].timestamp / 1000 if tp in first else None,
+            )
+            for tp, where in by_tp.items()
+        }
+    finally:
+        await consumer.stop()
+
+
+async def _first_records(consumer: Any, wanted: set[TopicPartition]) -> dict[TopicPartition, Any]:
+    """Return the next record of each partition that has one."""
+    found: dict[TopicPartition, Any] = {}
+    while wanted:
+        try:
+            batches = await consumer.getmany(*wanted, timeout_ms=_SILENCE_MS)
+        except OffsetOutOfRangeError as error:
+            # Past the end: another log than the ledger knows.
+            wanted -= set(error.args[0])
+            continue
+        if not batches:
+            break
+        for tp, records in batches.items():
+            found[tp] = records[0]
+            consumer.pause(tp)
+        wanted -= set(batches)
+    return found

@@ -1,0 +1,134 @@
+"""`vca rebuild`: roll-ups and live counters made anew from raw events, while the pipeline runs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+import typer
+
+from deploy.operations.progress import Bar, bar, console
+from deploy.operations.running import settings
+
+if TYPE_CHECKING:
+    from streams.settings import Settings
+
+rebuild = typer.Typer(
+    no_args_is_help=True,
+    help=(
+        "Make roll-ups or live counters anew from raw events, while the pipeline runs.\n\n"
+        "`vca verify` says whether that is needed. Either is exact, and no wrong number is seen meanwhile."
+    ),
+)
+_POLL_SECONDS: Final = 0.3
+
+
+@rebuild.command()
+def rollups() -> None:
+    """Rebuild every roll-up in ClickHouse from the raw events.
+
+    New months are built beside the old ones, in the database NAME_rebuild, and
+    put in their place at once. For that moment (a second or two) workers hold
+    their inserts; live counters and the API go on, and no event is lost.
+
+    Months that raw events do not have whole any more (RAW_RETENTION_DAYS) stay
+    as they are. Needed: disk space for a second copy of the roll-ups, and a
+    worker that runs. Stopped half way, everything is as it was: run it again.
+    """
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    from deploy.operations.rebuilding import RebuildError
+    from sinks.redis.holds import HeldByAnother
+
+    try:
+        with bar() as steps:
+            since, held = asyncio.run(_rollups(settings(), steps))
+    except (RebuildError, HeldByAnother) as error:
+        console.print(f"[red]error:[/] {error}", highlight=False, soft_wrap=True)
+        raise typer.Exit(1) from None
+    reach = f"from {since:%Y-%m} on; older months have no raw events and stay" if since else "all of them"
+    console.print(f"rebuilt roll-ups: {reach}. Inserts were held for {held:.1f} s.", highlight=False)
+
+
+async def _rollups(chosen: Settings, steps: Bar) -> tuple[datetime | None, float]:
+    from deploy.operations.rebuilding import Rebuild, whole_months
+    from sinks.clickhouse.audit import Audit
+    from sinks.clickhouse.client import connect as connect_clickhouse
+    from sinks.clickhouse.client import database_of
+    from sinks.clickhouse.shadow import Shadow
+    from sinks.redis.client import connect as connect_redis
+    from streams.topics import cluster_id
+
+    cluster = await cluster_id(chosen)
+    database = database_of(chosen.clickhouse_url)
+    redis = connect_redis(chosen.redis_url)
+    # A month of raw events may take long to roll up.
+    clickhouse = await connect_clickhouse(chosen.clickhouse_url, read_timeout=3600.0)
+    try:
+        first = await Audit(clickhouse, database).first_instant()
+        since = whole_months(first, chosen.raw_retention_days, datetime.now(UTC))
+        return since, await Rebuild(redis, Shadow(clickhouse, database), cluster, steps).run(since)
+    finally:
+        await clickhouse.close()
+        await redis.aclose()
+
+
+@rebuild.command()
+def live(
+    patience: float = typer.Option(
+        60.0, min=1, help="Seconds without progress after which it is left to the workers."
+    ),
+) -> None:
+    """Rebuild the live counters in Redis from the raw events of the last two hours.
+
+    The worker that owns a partition does it: it writes what it has gathered,
+    counts the window again beside the one that is read, and switches over in
+    one step. Its partition waits meanwhile, some seconds for a million events.
+
+    Who is watching right now is known again with each view's next event.
+    """
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    with bar() as steps:
+        left = asyncio.run(_live(settings(), steps, patience))
+    if left:
+        console.print(
+            f"[red]error:[/] {len(left)} partitions wait for a worker, {left[0]} first; it counts them when"
+            " it runs (`vca worker`)",
+            highlight=False,
+            soft_wrap=True,
+        )
+        raise typer.Exit(1)
+    console.print("rebuilt the live counters", highlight=False)
+
+
+async def _live(chosen: Settings, steps: Bar, patience: float) -> list[str]:
+    """Ask for it and wait; return the partitions that nobody has counted again."""
+    from sinks.redis.client import connect as connect_redis
+    from sinks.redis.ledger import RedisLedgers, ask_for_recount, read_ledgers
+    from streams.topics import cluster_id
+
+    cluster = await cluster_id(chosen)
+    redis = connect_redis(chosen.redis_url)
+    try:
+        counted = {chosen.topic_playback, chosen.topic_users}
+        wanted = [
+            where
+            for where in await read_ledgers(redis)
+            if where.cluster == cluster and where.topic in counted
+        ]
+        await ask_for_recount(redis, wanted, f"{time.time_ns():x}")
+        steps.total(len(wanted))
+        steps.say("partitions counted again")
+        ledgers, moved = RedisLedgers(redis), time.monotonic()
+        waiting = set(wanted)
+        while waiting and time.monotonic() - moved < patience:
+            await asyncio.sleep(_POLL_SECONDS)
+            left = set(await ledgers.recounts(sorted(waiting, key=str)))
+            if left != waiting:
+                steps.done(len(waiting - left))
+                waiting, moved = left, time.monotonic()
+        return sorted(map(str, waiting))
+    finally:
+        await redis.aclose()

@@ -1,0 +1,173 @@
+"""Roll-ups rebuilt from raw events while the pipeline runs.
+
+First everything up to where the ledgers are is rolled up beside the old tables, which takes as long as it
+takes and disturbs nobody; then what came meanwhile, until little is left. Only then inserts are held:
+blocks under way end, the last rows are taken in, and the new months are put in the place of the old ones.
+Events wait in the workers meanwhile; live counters go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Protocol
+
+from deploy.operations.lag import cursors
+from sinks.base import Ledger, Partition
+from sinks.clickhouse.shadow import Shadow, Where
+from sinks.redis.holds import HoldLost, Holds
+from sinks.redis.ledger import read_ledgers
+from streams.ledger import log_name
+
+#: Rows that may be left for the moment in which inserts are held.
+_FEW: Final = 20_000
+_ROUNDS: Final = 10
+#: How long blocks under way may take to end.
+_DRAIN_SECONDS: Final = 30.0
+_PAUSE: Final = 0.05
+_KEEP_SECONDS: Final = 5.0
+
+
+class RebuildError(Exception):
+    """The rebuild cannot go on; the roll-ups are as they were, unless the message says otherwise."""
+
+
+class Steps(Protocol):
+    """Who is told how far it is."""
+
+    def total(self, rows: int) -> None:
+        """Say how many rows there are."""
+
+    def done(self, rows: int) -> None:
+        """Say that so many more are rolled up."""
+
+    def say(self, text: str) -> None:
+        """Say what is done now."""
+
+
+def whole_months(first: datetime | None, retention_days: int, now: datetime) -> datetime | None:
+    """Return where the months begin that raw events have whole; None when they have everything.
+
+    Args:
+        first: when the first event occurred that a roll-up knows of, None when there is none.
+        retention_days: how long raw events are kept.
+        now: the present.
+    """
+    horizon = now - timedelta(days=retention_days)
+    if first is None or first >= horizon:
+        return None
+    month = horizon.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    return month if month == horizon else (month + timedelta(days=32)).replace(day=1)
+
+
+def ends_of(ledgers: Mapping[Partition, Ledger]) -> dict[Where, int]:
+    """Return up to where ClickHouse is certain to have the rows of each partition's present log."""
+    return {
+        (log_name(where.cluster, ledger.incarnation), where.topic, where.number): cursors(ledger)[1]
+        for where, ledger in ledgers.items()
+    }
+
+
+class Rebuild:
+    """One rebuild of all roll-ups."""
+
+    def __init__(
+        self, redis: Any, shadow: Shadow, cluster: str, steps: Steps, drain: float = _DRAIN_SECONDS
+    ) -> None:
+        """Rebuild what workers of a Kafka cluster write; `redis` answers bytes."""
+        self._redis, self._shadow, self._cluster, self._steps = redis, shadow, cluster, steps
+        self._holds = Holds(redis, f"rebuild {time.time_ns():x}")
+        self._drain = drain
+
+    async def run(self, since: datetime | None) -> float:
+        """Rebuild the months from `since` on, or everything; return how long inserts were held, in seconds.
+
+        Raises `RebuildError`, `HeldByAnother`, `Unavailable`.
+        """
+        shadow, start = self._shadow, since or datetime(1970, 1, 1, tzinfo=UTC)
+        await shadow.create()
+        try:
+            ends = ends_of(await self._ledgers())
+            pieces = await shadow.pieces()
+            self._steps.total(sum(piece.rows for piece in pieces))
+            for piece in pieces:
+                self._steps.say(f"{piece.table} of {piece.month // 100}-{piece.month % 100:02}")
+                await shadow.fill(piece, ends)
+                self._steps.done(piece.rows)
+            for _ in range(_ROUNDS):
+                self._steps.say("what came meanwhile")
+                now = ends_of(await self._ledgers())
+                ends, few = await self._advance(ends, now)
+                if few:
+                    break
+            return await self._switch(ends, start, since)
+        finally:
+            await shadow.drop()
+
+    async def _ledgers(self) -> dict[Partition, Ledger]:
+        """Return all ledgers. Other logs have none that moves: all of their rows are taken at once."""
+        return {where: ledger for where, (ledger, _) in (await read_ledgers(self._redis)).items()}
+
+    async def _advance(
+        self, starts: dict[Where, int], ends: dict[Where, int]
+    ) -> tuple[dict[Where, int], bool]:
+        """Take in what lies between; say whether it was little."""
+        if strange := sorted(ends.keys() - starts.keys()):
+            log, topic, number = strange[0]
+            raise RebuildError(
+                f"{log}/{topic}/{number} is new since the rebuild began; nothing was changed: run it again"
+            )
+        await self._shadow.advance(starts, ends)
+        return ends, sum(end - starts[where] for where, end in ends.items()) <= _FEW
+
+    async def _switch(self, starts: dict[Where, int], start: datetime, since: datetime | None) -> float:
+        partitions = list(await self._ledgers())
+        began = time.monotonic()
+        await self._holds.take(partitions)
+        try:
+            self._steps.say("waiting for blocks under way")
+            ends = ends_of(await self._drained(partitions))
+            self._steps.say("switching over")
+            await self._advance(starts, ends)
+            if since is not None:
+                await self._shadow.keep_old(since)
+            await self._holds.keep(partitions)
+            kept = time.monotonic()
+            for table, partition, filled in await self._shadow.parts(start):
+                if time.monotonic() - kept > _KEEP_SECONDS:
+                    await self._holds.keep(partitions)
+                    kept = time.monotonic()
+                await self._shadow.put(table, partition, filled)
+            await self._holds.release(partitions, checked=True)
+        except HoldLost as error:
+            raise RebuildError(
+                f"{error}: rows of that time may be missing in the roll-ups. They are in the raw tables:"
+                " run it again"
+            ) from error
+        finally:
+            await self._holds.release(partitions, checked=False)
+        return time.monotonic() - began
+
+    async def _drained(self, partitions: list[Partition]) -> dict[Partition, Ledger]:
+        """Wait until no block of this cluster is under way."""
+        deadline = time.monotonic() + self._drain
+        while True:
+            ledgers = await self._ledgers()
+            if strange := ledgers.keys() - set(partitions):
+                raise RebuildError(f"{min(map(str, strange))} is new; nothing was changed: run it again")
+            waiting = sorted(
+                str(where)
+                for where, ledger in ledgers.items()
+                if not ledger.done and where.cluster == self._cluster
+            )
+            if not waiting:
+                return ledgers
+            if time.monotonic() > deadline:
+                raise RebuildError(
+                    f"a block of {waiting[0]} is begun and no worker ends it; nothing was changed:"
+                    " see that workers run and ClickHouse takes inserts (`vca lag`), then run it again"
+                )
+            await self._holds.keep(partitions)
+            await asyncio.sleep(_PAUSE)

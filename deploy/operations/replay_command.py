@@ -1,0 +1,138 @@
+"""`vca replay dead-letters`: records that could not be taken, sent again."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from deploy.operations.progress import bar, console
+from deploy.operations.running import settings
+
+if TYPE_CHECKING:
+    from deploy.operations.letters import Plan, Wanted
+    from streams.settings import Settings
+
+_FORMATS: Final = ["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"]
+_REASON_SHOWN: Final = 70
+
+replay = typer.Typer(no_args_is_help=True, help="Send records again that could not be taken.")
+
+
+@replay.callback()
+def _only() -> None:
+    """Keep the name of the one command."""
+
+
+@replay.command("dead-letters")
+def dead_letters(
+    topic: Annotated[
+        list[str] | None, typer.Option(help="Only of this source topic; may be repeated.")
+    ] = None,
+    error: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Only of this class: Empty, NotJson, UnknownType, Invalid, TooDeep, TooOld; may be repeated."
+        ),
+    ] = None,
+    reason: Annotated[str, typer.Option(help="Only with this text in the reason.")] = "",
+    since: Annotated[
+        datetime | None, typer.Option(formats=_FORMATS, help="Only records from this time on, UTC.")
+    ] = None,
+    until: Annotated[
+        datetime | None, typer.Option(formats=_FORMATS, help="Only records before this time, UTC.")
+    ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Also those that came back after they were sent again.")
+    ] = False,
+    send: Annotated[
+        bool, typer.Option("--send", help="Send them. Without it, only say what would be sent.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Answer in JSON, for programs.")] = False,
+) -> None:
+    """Send dead letters to their source topics again, after the fault was mended.
+
+    Without --send nothing is sent, only shown. Each letter is sent once: a
+    record in the dead-letter topic says which were, so the command may be run
+    again, or stopped. What is sound now is counted as if it had been from the
+    start; what was counted before drops out as a repeat. What still cannot be
+    taken comes back as a dead letter, which is left alone without --again.
+
+    Kafka is found by KAFKA_BOOTSTRAP_SERVERS; without it, that of the `vca up`
+    in this folder is used.
+    """
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    from deploy.operations.letters import Wanted
+
+    wanted = Wanted(topic or (), error or (), reason, _aware(since), _aware(until), again)
+    plan, sent = asyncio.run(run(settings(), wanted, send))
+    if as_json:
+        answer = {
+            "matching": len(plan.send),
+            "sent": sent,
+            "leftOut": dict(plan.left_out),
+            "groups": [
+                {
+                    "topic": topic,
+                    "error": error,
+                    "reason": reason,
+                    "count": count,
+                    "first": first.isoformat(),
+                    "last": last.isoformat(),
+                }
+                for topic, error, reason, count, first, last in plan.table()
+            ],
+        }
+        Console().print_json(json.dumps(answer))
+    else:
+        _show(Console(), plan, sent, send)
+
+
+def _aware(instant: datetime | None) -> datetime | None:
+    return instant.replace(tzinfo=UTC) if instant is not None and instant.tzinfo is None else instant
+
+
+async def run(chosen: Settings, wanted: Wanted, send: bool) -> tuple[Plan, int]:
+    """Read the dead letters, decide, and send if asked to; return what was decided and how many were sent."""
+    from deploy.operations.letters import plan as decide
+    from deploy.operations.replaying import DeadLetterTopic
+    from streams.topics import source_topics
+
+    dead = DeadLetterTopic(chosen.kafka_bootstrap_servers, chosen.topic_deadletter)
+    with bar() as steps:
+        steps.say("reading dead letters")
+        letters, replayed, ends = await dead.read(steps.done)
+        plan = decide(letters, replayed, wanted, source_topics(chosen))
+        if not send or not plan.send:
+            return plan, 0
+        steps.say("sending them again")
+        steps.total(len(plan.send))
+        return plan, await dead.send_again(plan.send, ends, steps.done)
+
+
+def _show(out: Console, plan: Plan, sent: int, send: bool) -> None:
+    if plan.send:
+        table = Table("topic", "error", "reason", "letters", "first", "last", box=None)
+        table.columns[3].justify = "right"
+        for topic, error, reason, count, first, last in plan.table():
+            times = (f"{each:%Y-%m-%d %H:%M:%S}" for each in (first, last))
+            table.add_row(topic, error, escape(reason[:_REASON_SHOWN]), f"{count:,}", *times)
+        out.print(table, highlight=False)
+    for why, count in plan.left_out.items():
+        out.print(f"[dim]left out: {count:,} {escape(why)}[/]", highlight=False)
+    if send:
+        out.print(
+            f"sent {sent:,} records again: see `vca lag`, then run this again for those that came back",
+            highlight=False,
+        )
+    elif plan.send:
+        console.print(f"{len(plan.send):,} would be sent; --send does it", highlight=False)
+    else:
+        out.print("there is nothing to send", highlight=False)

@@ -1,0 +1,148 @@
+"""Dead letters read from Kafka and sent again to where they came from."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+from deploy.operations.letters import Letter, headers_again, marker, read_letter, read_marker
+from deploy.operations.log_ends import partitions_of
+from streams.topics import MAX_RECORD_BYTES
+
+_LARGEST: Final = MAX_RECORD_BYTES + 65_536
+_SILENCE_MS: Final = 1_000
+#: How long letters that go on coming are waited for.
+_LONGEST_TAIL: Final = 3.0
+#: Records that are sent before it is written down that they were.
+_AT_ONCE: Final = 500
+
+
+class DeadLetterTopic:
+    """The topic of dead letters, read from its start to where it ended when reading began."""
+
+    def __init__(self, bootstrap: str, topic: str) -> None:
+        """Name the topic."""
+        self._bootstrap, self._topic = bootstrap, topic
+
+    async def read(
+        self, seen: Callable[[int], None] = lambda _: None
+    ) -> tuple[list[Letter], set[tuple[int, int]], dict[int, int]]:
+        """Return all letters, those that were sent again, and where each partition ended."""
+        letters: list[Letter] = []
+        replayed: set[tuple[int, int]] = set()
+        ends: dict[int, int] = {}
+        async for number, record in self._records(None):
+            ends[number] = record.offset + 1
+            letter = read_letter(number, record)
+            if letter is not None:
+                letters.append(letter)
+            replayed.update((number, offset) for offset in read_marker(record))
+            seen(1)
+        letters.sort(key=lambda each: (each.partition, each.offset))
+        return letters, replayed, ends
+
+    async def send_again(
+        self, letters: Collection[Letter], ends: Mapping[int, int], done: Callable[[int], None]
+    ) -> int:
+        """Send letters to their topics and write down that they were; return how many.
+
+        In the same partition as before, so that a view's or a user's events stay in one; with their own
+        timestamp, from which clocks are corrected. Stopped half way, at most the last few hundred are sent
+        again by the next run, and drop out as repeats.
+        """
+        wanted = {(letter.partition, letter.offset): letter for letter in letters}
+        known = await partitions_of(self._bootstrap, {letter.origin[1] for letter in letters})
+        sent = 0
+        producer = AIOKafkaProducer(
+            bootstrap_servers=self._bootstrap, max_request_size=_LARGEST, linger_ms=20, acks="all"
+        )
+        await producer.start()
+        try:
+            batch: list[tuple[Letter, Any]] = []
+            async for number, record in self._records(ends):
+                letter = wanted.pop((number, record.offset), None)
+                if letter is not None:
+                    batch.append((letter, record))
+                if batch and (len(batch) >= _AT_ONCE or not wanted):
+                    await self._send(producer, batch, known)
+                    sent += len(batch)
+                    done(len(batch))
+                    batch = []
+                if not wanted:
+                    break
+            if batch:
+                await self._send(producer, batch, known)
+                sent += len(batch)
+                done(len(batch))
+        finally:
+            await producer.stop()
+        return sent
+
+    async def _send(
+        self, producer: Any, batch: list[tuple[Letter, Any]], known: Mapping[str, list[int]]
+    ) -> None:
+        waiting = []
+        for letter, record in batch:
+            _, topic, number, _ = letter.origin
+            waiting.append(
+                await producer.send(
+                    topic,
+                    value=record.value,
+                    key=record.key,
+                    partition=number if number in known.get(topic, ()) else None,
+                    timestamp_ms=record.timestamp,
+                    headers=headers_again(letter, self._topic),
+                )
+            )
+        await asyncio.gather(*waiting)
+        for number in {letter.partition for letter, _ in batch}:
+            value, headers = marker(letter.offset for letter, _ in batch if letter.partition == number)
+            await producer.send_and_wait(self._topic, value=value, partition=number, headers=headers)
+
+    async def _records(self, ends: Mapping[int, int] | None) -> AsyncIterator[tuple[int, Any]]:
+        """Iterate over the records of all partitions up to their ends, or up to where there are no more."""
+        async with self._consumer() as (consumer, tps):
+            until = {tp: ends.get(tp.partition, 0) for tp in tps} if ends is not None else {}
+            known = until or await consumer.end_offsets(tps)
+            left = {tp for tp in tps if known[tp] > 0} if until else set(tps)
+            reached_at: float | None = None
+            while left:
+                batches = await consumer.getmany(*left, timeout_ms=_SILENCE_MS)
+                for tp, records in batches.items():
+                    for record in records:
+                        if not until or record.offset < until[tp]:
+                            yield tp.partition, record
+                    if until and records[-1].offset + 1 >= until[tp]:
+                        left.discard(tp)
+                if until:
+                    continue
+                # The stand-in broker may say an end that is too early: silence tells the true one.
+                positions = [await consumer.position(tp) >= known[tp] for tp in left]
+                if all(positions):
+                    reached_at = reached_at or time.monotonic()
+                    if not batches or time.monotonic() - reached_at > _LONGEST_TAIL:
+                        return
+
+    @asynccontextmanager
+    async def _consumer(self) -> AsyncIterator[tuple[Any, list[TopicPartition]]]:
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._bootstrap,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            max_partition_fetch_bytes=_LARGEST,
+        )
+        numbers = (await partitions_of(self._bootstrap, [self._topic])).get(self._topic, [])
+        await consumer.start()
+        try:
+            tps = [TopicPartition(self._topic, number) for number in numbers]
+            consumer.assign(tps)
+            if tps:
+                await consumer.seek_to_beginning(*tps)
+            yield consumer, tps
+        finally:
+            await consumer.stop()

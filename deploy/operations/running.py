@@ -1,0 +1,28 @@
+"""Where the servers are: as the environment says, else as the `vca up` in this folder wrote down."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+from streams.settings import Settings
+
+_ENDPOINTS: Final = Path(".run/endpoints.env")
+_ADDRESSES: Final = ("KAFKA_BOOTSTRAP_SERVERS", "REDIS_URL", "CLICKHOUSE_URL")
+#: What every command of this folder says in its help.
+WHERE: Final = (
+    "The servers are found by KAFKA_BOOTSTRAP_SERVERS, REDIS_URL and CLICKHOUSE_URL; "
+    "without them, those of the `vca up` in this folder are used."
+)
+
+
+def settings(endpoints: Path = _ENDPOINTS) -> Settings:
+    """Return the worker's settings, with the addresses of the `vca up` in this folder where none are set."""
+    given = {}
+    if endpoints.is_file():
+        for line in endpoints.read_text().splitlines():
+            name, _, value = line.partition("=")
+            if name in _ADDRESSES and value and not os.environ.get(name):
+                given[name.lower()] = value
+    return Settings(**given)  # type: ignore[arg-type]  # pydantic parses them

@@ -1,0 +1,130 @@
+"""What must agree, and where it does not: decided from what was read of both stores. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sinks.base import Books, Ledger, Partition
+from sinks.clickhouse.audit import Booked, Where
+from sinks.redis.window import WindowRead
+from streams.ledger import log_name
+
+#: ClickHouse's books by log, topic and partition.
+Booking = Mapping[Where, Booked]
+_SHOWN = 20
+
+
+@dataclass(slots=True)
+class Check:
+    """One comparison: how many things were compared, and each difference in a line."""
+
+    name: str
+    compared: int = 0
+    differences: list[str] = field(default_factory=list)
+    #: What could not be compared, and why.
+    notes: list[str] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it for programs."""
+        return {
+            "name": self.name,
+            "ok": not self.differences,
+            "compared": self.compared,
+            "differences": self.differences,
+            "notes": self.notes,
+        }
+
+
+def steady(before: Mapping[Partition, Ledger], after: Mapping[Partition, Ledger]) -> set[Partition]:
+    """Return the partitions whose blocks did not move between two readings."""
+
+    def block(ledger: Ledger | None) -> tuple[Any, ...]:
+        names = ("epoch", "incarnation", "block_from", "block_to", "done", "landed")
+        return tuple(getattr(ledger, name) for name in names) if ledger else ()
+
+    return {where for where, ledger in before.items() if block(after.get(where)) == block(ledger)}
+
+
+def offsets(where: Partition, ledger: Ledger, booked: Booking) -> list[str]:
+    """Compare the ledger's block cursor with ClickHouse's own offsets, of a partition that stood still."""
+    log = log_name(where.cluster, ledger.incarnation)
+    own = booked.get((log, where.topic, where.number))
+    landed = own.next_offset if own else 0
+    if ledger.done and landed != ledger.landed:
+        return [
+            f"{where}: the ledger says that rows are in up to offset {ledger.landed}, ClickHouse has them up"
+            f" to {landed}; a worker that takes the partition over puts it right"
+        ]
+    if not ledger.done and not ledger.landed <= landed <= (ledger.block_to or 0):
+        return [
+            f"{where}: a block of {ledger.block_from}..{ledger.block_to} is under way, but ClickHouse has"
+            f" rows up to {landed}"
+        ]
+    return []
+
+
+def balance(where: Partition, ledger: Ledger, books: Books, booked: Booking) -> list[str]:
+    """Check that a partition's books add up, and that what they say was stored is in or under way."""
+    found = []
+    fates = books.stored + books.repeated + books.late + books.rejected
+    if books.read != fates:
+        found.append(
+            f"{where}: {books.read} records read, but {fates} accounted for ({books.stored} stored,"
+            f" {books.repeated} repeated, {books.late} late, {books.rejected} rejected)"
+        )
+    # Books begin anew with a Redis that lost its data, which gives the window another generation.
+    if ledger.generation == 0:
+        rows = sum(
+            each.rows
+            for (log, topic, number), each in booked.items()
+            if (topic, number) == (where.topic, where.number) and log.partition("#")[0] == where.cluster
+        )
+        cursor = (ledger.block_to if ledger.done else ledger.block_from) or 0
+        waiting = max(0, (ledger.counted or 0) - cursor)
+        if not 0 <= books.stored - rows <= waiting:
+            found.append(
+                f"{where}: {books.stored} records counted as stored, ClickHouse has {rows}, and at most"
+                f" {waiting} are on their way"
+            )
+    return found
+
+
+def raw_rows(booked: Booking, found: Mapping[Where, tuple[int, int]], topic: str, *, whole: bool) -> Check:
+    """Compare the rows of a topic's raw table with ClickHouse's books; `whole` when none was aged out."""
+    check = Check(f"raw rows of {topic}")
+    for (log, name, number), own in sorted(booked.items()):
+        if name != topic:
+            continue
+        check.compared += 1
+        rows, records = found.get((log, name, number), (0, 0))
+        where = f"{log}/{name}/{number}"
+        if rows != records:
+            check.differences.append(f"{where}: {rows} rows of {records} records: some are double")
+        elif rows > own.rows or (rows < own.rows and whole):
+            check.differences.append(f"{where}: {rows} rows, but {own.rows} by ClickHouse's books")
+    if not whole:
+        check.notes.append("raw rows older than RAW_RETENTION_DAYS are gone, so fewer than booked are right")
+    return check
+
+
+def window(where: Partition, read: WindowRead, recount: WindowRead) -> list[str]:
+    """Compare a partition's live counters with a recount of the raw events before the same offset."""
+    found = []
+    for what, mine, theirs in (
+        ("", read.totals, recount.totals),
+        ("views of video ", read.views, recount.views),
+    ):
+        for minute, name in sorted(mine.keys() | theirs.keys()):
+            one, other = mine.get((minute, name), 0), theirs.get((minute, name), 0)
+            if one != other:
+                found.append(f"{where}: minute {minute}, {what}{name}: {one} in Redis, {other} by raw events")
+    return found
+
+
+def shortened(lines: Iterable[str]) -> list[str]:
+    """Return the first lines, and how many more there are."""
+    every = list(lines)
+    more = len(every) - _SHOWN
+    return every if more <= 0 else [*every[:_SHOWN], f"... and {more} more"]

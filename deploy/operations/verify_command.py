@@ -1,0 +1,98 @@
+"""`vca verify`: whether everything that must agree does."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from deploy.operations.running import settings
+
+if TYPE_CHECKING:
+    from deploy.operations.verify import Check
+    from streams.settings import Settings
+
+
+def verify(
+    days: Annotated[
+        int, typer.Option(min=0, help="How many days back roll-ups are compared; 0 for all there are.")
+    ] = 7,
+    as_json: Annotated[bool, typer.Option("--json", help="Answer in JSON, for programs.")] = False,
+) -> None:
+    """Compare all books and counters, while the pipeline runs; exit code 1 when something differs.
+
+    Compared are the ledgers in Redis with ClickHouse's own offsets, each
+    partition's books, the raw rows with ClickHouse's books, the live counters
+    of the last hour with a recount of raw events up to the same record, and
+    every roll-up with what its view makes of the raw events.
+
+    Nothing is changed. What moves while it is read is read again, so a busy
+    pipeline takes a little longer. `vca rebuild` mends roll-ups and counters.
+
+    The servers are found by KAFKA_BOOTSTRAP_SERVERS, REDIS_URL and
+    CLICKHOUSE_URL; without them, those of the `vca up` in this folder are used.
+    """
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    console, since = Console(), datetime.now(UTC) - timedelta(days=days) if days else None
+    progress = Console(stderr=True)
+    if progress.is_terminal and not as_json:
+        with progress.status("connecting") as status:
+            checks = asyncio.run(run(settings(), since, lambda text: status.update(f"comparing {text}")))
+    else:
+        checks = asyncio.run(run(settings(), since, lambda _: None))
+    ok = not any(check.differences for check in checks)
+    if as_json:
+        console.print_json(json.dumps({"ok": ok, "checks": [check.to_json() for check in checks]}))
+    else:
+        _show(console, checks, ok)
+    if not ok:
+        raise typer.Exit(1)
+
+
+async def run(chosen: Settings, since: datetime | None, say: Callable[[str], None]) -> list[Check]:
+    """Connect and run every comparison."""
+    from deploy.operations.verifying import Verification
+    from sinks.clickhouse.audit import Audit
+    from sinks.clickhouse.client import connect as connect_clickhouse
+    from sinks.clickhouse.client import database_of
+    from sinks.redis.client import connect as connect_redis
+    from streams.topics import cluster_id
+
+    cluster = await cluster_id(chosen)
+    redis = connect_redis(chosen.redis_url)
+    clickhouse = await connect_clickhouse(chosen.clickhouse_url)
+    try:
+        audit = Audit(clickhouse, database_of(chosen.clickhouse_url))
+        return await Verification(chosen, cluster, redis, clickhouse, audit).run(since, say)
+    finally:
+        await clickhouse.close()
+        await redis.aclose()
+
+
+def _show(console: Console, checks: list[Check], ok: bool) -> None:
+    table = Table("", "compared", "", box=None)
+    table.columns[1].justify = "right"
+    for check in checks:
+        verdict = f"[red]{len(check.differences)} differ[/]" if check.differences else "[green]agree[/]"
+        table.add_row(check.name, f"{check.compared:,}", verdict)
+    console.print(table, highlight=False)
+    for check in checks:
+        for line in check.differences:
+            console.print(f"[red]differs:[/] {escape(line)}", highlight=False, soft_wrap=True)
+        for line in check.notes:
+            console.print(f"[dim]{escape(check.name)}: {escape(line)}[/]", highlight=False, soft_wrap=True)
+    if ok:
+        console.print("\nEverything agrees.", highlight=False)
+    else:
+        console.print(
+            "\nRoll-ups and live counters are mended by `vca rebuild`; docs/operations.md says what else.",
+            highlight=False,
+        )

@@ -1,0 +1,261 @@
+"""Roll-ups held against the raw tables: the same question to both, and where the answers differ.
+
+What a roll-up should hold is what its materialized views say of the raw rows, in their own words: their
+SELECTs are read from the server, so that nothing is defined twice.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from clickhouse_connect.driver.asyncclient import AsyncClient
+
+from sinks.clickhouse.client import available
+
+#: Raw tables by the topic's kind; the catalog keeps newest versions only and has no roll-up.
+RAW: Final = ("playback_events", "user_events", "system_events")
+_STEP: Final = "activity"
+#: Sums of floating point numbers depend on their order.
+_TOLERANCE: Final = 1e-9
+
+
+#: Log, topic and partition.
+Where = tuple[str, str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked of a roll-up: `values` by `bucket`, of its rows merged as its readers merge them."""
+
+    table: str
+    bucket: str
+    values: Mapping[str, str]
+    #: Merges rows of one key, where the engine may not have done so yet; {source} is the table.
+    merged: str = "{source}"
+
+
+def _sums(*names: str) -> dict[str, str]:
+    return {name: f"sum({name})" for name in names}
+
+
+def _rows(*columns: str) -> dict[str, str]:
+    return {"rows": "count()", "checksum": f"sum(cityHash64({', '.join(columns)}))"}
+
+
+QUESTIONS: Final = (
+    Question(
+        "video_15m",
+        "bucket",
+        _sums(
+            *("attempts", "fatals", "views", "completions", "sized", "parts", "watched_ms", "rebuffer_ms"),
+            *("rebuffers", "bitrate_weight", "bitrate_ms", "likes", "comments", "shares"),
+        )
+        | {"checksum": "sum(cityHash64(video_id, country, device, platform) * (views + watched_ms + likes))"},
+    ),
+    Question(
+        "view_starts", "toStartOfHour(started_at)", _rows("video_id", "view_id", "user_id", "started_at")
+    ),
+    Question(
+        "session_days",
+        "toDateTime(day, 'UTC')",
+        {"sessions": "count()", **_sums("pages", "actions"), **_rows("session", "first", "last", "played")},
+        "(SELECT day, session, min(first) AS first, max(last) AS last, sum(pages) AS pages,"
+        " sum(actions) AS actions, max(played) AS played FROM {source} GROUP BY day, session)",
+    ),
+    Question(
+        "users",
+        "toStartOfDay(first_seen)",
+        _rows("user", "first_seen"),
+        "(SELECT user, min(first_seen) AS first_seen FROM {source} GROUP BY user)",
+    ),
+    Question(
+        "user_days",
+        "toDateTime(day, 'UTC')",
+        _rows("user", "slots"),
+        "(SELECT day, user, groupBitOr(slots) AS slots FROM {source} GROUP BY day, user)",
+    ),
+    Question("signups", "toStartOfDay(signed_up)", _rows("user", "signed_up", "source")),
+    Question("user_actions_15m", "bucket", _sums("uploads", "comments", "likes", "shares")),
+    Question(
+        "system_1m",
+        "toStartOfHour(minute)",
+        _sums("events", "errors", "duration_ms", "bytes")
+        | {"checksum": "sum(cityHash64(minute, kind, name, service) * events)"},
+    ),
+    Question(
+        "latency_1m",
+        "toStartOfHour(minute)",
+        {"quantiles": "toString(quantilesBFloat16Merge(0.95, 0.99)(durations))"},
+    ),
+    Question(
+        "jobs",
+        "toStartOfDay(toDateTime(intDiv(latest, 4000), 'UTC'))",
+        _rows("job_type", "job", "latest"),
+        "(SELECT job_type, job, max(latest) AS latest FROM {source} GROUP BY job_type, job)",
+    ),
+    Question("host_samples", "toStartOfHour(occurred_at)", _rows("host", "occurred_at", "event_id", "cpu")),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A value of a bucket of which raw rows and roll-up say different things."""
+
+    table: str
+    bucket: datetime
+    value: str
+    raw: Any
+    rolled_up: Any
+
+    def __str__(self) -> str:
+        """Say it in a line."""
+        where = f"{self.table}, {self.bucket:%Y-%m-%d %H:%M}, {self.value}"
+        return f"{where}: {self.rolled_up}, but {self.raw} by raw events"
+
+
+class Audit:
+    """Compares roll-ups with what their views make of the raw rows."""
+
+    def __init__(self, client: AsyncClient, database: str) -> None:
+        """Use a client bound to the analytics database of that name."""
+        self._client, self._database = client, database
+
+    async def rollup(self, question: Question, since: datetime) -> dict[tuple[datetime, str], Difference]:
+        """Return where a roll-up differs, by bucket (from `since` on) and value.
+
+        The raw tables must be whole from `since` on. Rows that land between the two readings differ for a
+        moment: ask again.
+        """
+        views = await self._views()
+        raw = self._raw(question.table, views)
+        known = ""
+        if question.table == "users":
+            # A user of old has events in the window as well; the roll-up alone knows since when.
+            known = (
+                " AND user NOT IN (SELECT user FROM users"
+                " GROUP BY user HAVING min(first_seen) < {since:DateTime('UTC')})"
+            )
+        names = list(question.values)
+        values = ", ".join(f"{expression} AS v{n}" for n, expression in enumerate(question.values.values()))
+
+        def side(source: str, condition: str) -> str:
+            merged = question.merged.replace("{source}", source)
+            return (
+                f"SELECT toDateTime({question.bucket}, 'UTC') AS at, {values} FROM {merged}"
+                f" WHERE at >= {{since:DateTime('UTC')}}{condition} GROUP BY at"
+            )
+
+        found: dict[str, dict[datetime, tuple[Any, ...]]] = {}
+        for name, sql in {"raw": side(f"({raw})", known), "rolled up": side(question.table, "")}.items():
+            with available():
+                result = await self._client.query(sql, parameters={"since": since})
+            found[name] = {_aware(row[0]): row[1:] for row in result.result_rows}
+        differences = {}
+        for at in sorted(found["raw"].keys() | found["rolled up"].keys()):
+            nothing: tuple[Any, ...] = (0,) * len(names)
+            left, right = (found[name].get(at, nothing) for name in ("raw", "rolled up"))
+            for name, mine, theirs in zip(names, left, right, strict=True):
+                if not _equal(mine, theirs):
+                    differences[at, name] = Difference(question.table, at, name, mine, theirs)
+        return differences
+
+    async def booked(self) -> dict[Where, Booked]:
+        """Return ClickHouse's own books by log, topic and partition."""
+        with available():
+            result = await self._client.query(
+                "SELECT log, topic, partition, min(first_offset), max(next_offset), sum(rows)"
+                " FROM ingested_offsets GROUP BY log, topic, partition"
+            )
+        return {(log, topic, number): Booked(*rest) for log, topic, number, *rest in result.result_rows}
+
+    async def rows(self, table: str, booked: Mapping[Where, Booked]) -> dict[Where, tuple[int, int]]:
+        """Return a raw table's rows of each partition up to its books, and of how many records they are."""
+        names = [f"{log}/{topic}/{number}" for log, topic, number in booked]
+        ends = [each.next_offset for each in booked.values()]
+        with available():
+            result = await self._client.query(
+                f"SELECT log, topic, partition, count(), uniqExact(offset) FROM {table}"
+                " WHERE offset < transform(concat(log, '/', topic, '/', toString(partition)),"
+                " {names:Array(String)}, {ends:Array(UInt64)}, toUInt64(0))"
+                " GROUP BY log, topic, partition",
+                parameters={"names": names, "ends": ends},
+            )
+        return {(row[0], row[1], row[2]): (row[3], row[4]) for row in result.result_rows}
+
+    async def first_instant(self) -> datetime | None:
+        """Return when the first event occurred that a roll-up knows of; None when there is none."""
+        with available():
+            result = await self._client.query(
+                "SELECT min(at), count() FROM"
+                " (SELECT toDateTime(min(day), 'UTC') AS at FROM user_days HAVING count() > 0"
+                " UNION ALL SELECT min(minute) FROM system_1m HAVING count() > 0"
+                " UNION ALL SELECT min(bucket) FROM video_15m HAVING count() > 0)"
+            )
+        first, found = result.result_rows[0]
+        return _aware(first) if found else None
+
+    async def _views(self) -> dict[str, list[_View]]:
+        """Return the materialized views by the table that they feed."""
+        with available():
+            result = await self._client.query(
+                "SELECT create_table_query, as_select FROM system.tables"
+                " WHERE database = {database:String} AND engine = 'MaterializedView'",
+                parameters={"database": self._database},
+            )
+        found: dict[str, list[_View]] = {}
+        for create, select in result.result_rows:
+            head = create.removesuffix(select)
+            target = re.search(r"\bTO (?:`?\w+`?\.)?`?(\w+)`?\s*\(", head)
+            if target is not None:
+                columns = tuple(re.findall(r"`(\w+)` ", head[target.end() - 1 :]))
+                found.setdefault(target[1], []).append(_View(columns, select))
+        return found
+
+    def _raw(self, table: str, views: Mapping[str, list[_View]]) -> str:
+        """Return a query that makes a roll-up's rows from raw rows that occurred from `since` on."""
+        columns = list(dict.fromkeys(column for view in views.get(table, ()) for column in view.columns))
+        selects = []
+        for view in views.get(table, ()):
+            select = view.select
+            for name in RAW:
+                recent = f"(SELECT * FROM {name} WHERE occurred_at >= {{since:DateTime('UTC')}})"
+                select = self._replaced(select, name, recent)
+            if table != _STEP:
+                select = self._replaced(select, _STEP, f"({self._raw(_STEP, views)})")
+            # A view may feed some columns only; the others stay 0.
+            mine = ", ".join(name if name in view.columns else f"0 AS {name}" for name in columns)
+            selects.append(f"SELECT {mine} FROM ({select})")
+        return " UNION ALL ".join(selects)
+
+    def _replaced(self, select: str, name: str, by: str) -> str:
+        pattern = rf"\bFROM `?{re.escape(self._database)}`?\.`?{name}`?(?!\w)"
+        return re.sub(pattern, lambda _: f"FROM {by}", select)
+
+
+@dataclass(frozen=True, slots=True)
+class Booked:
+    """What ClickHouse has written down of a partition: offset after its last row, and how many rows."""
+
+    first_offset: int
+    next_offset: int
+    rows: int
+
+
+def _aware(instant: datetime) -> datetime:
+    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    columns: tuple[str, ...]
+    select: str
+
+
+def _equal(one: Any, other: Any) -> bool:
+    if isinstance(one, float) or isinstance(other, float):
+        return bool(abs(one - other) <= _TOLERANCE * max(1.0, abs(one), abs(other)))
+    return bool(one == other)

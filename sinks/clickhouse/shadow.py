@@ -1,0 +1,216 @@
+"""Roll-ups built anew beside the ones that are read, and put in their place.
+
+A second database gets a copy of every roll-up, empty, and of every materialized view, behind raw tables
+that keep nothing (their engine is Null). Raw rows inserted there are rolled up by the very same SELECTs.
+`REPLACE PARTITION` then puts the new parts in the place of the old ones, a month of a table at a time and
+each at once. The table stays the same one, so it goes on to know the tokens of all blocks it ever took.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from clickhouse_connect.driver.asyncclient import AsyncClient
+
+from sinks.clickhouse.audit import RAW
+from sinks.clickhouse.client import available
+
+#: Every row counts here, also one that looks like another; and nothing is taken later.
+_FILL: Final = {
+    "async_insert": 0,
+    "insert_deduplicate": 0,
+    "deduplicate_blocks_in_dependent_materialized_views": 0,
+    "throw_on_max_partitions_per_insert_block": 0,
+}
+#: Books of what was inserted when, which raw rows alone do not tell.
+_KEPT_AS_THEY_ARE: Final = frozenset({"ingested_offsets", "schema_migrations", "video_catalog"})
+#: How rows of before raw events began are told in tables that are not cut by month.
+_OLD: Final = {
+    "users": "SELECT user, min(first_seen) FROM {db}.users GROUP BY user"
+    " HAVING min(first_seen) < {before:DateTime('UTC')}",
+    "jobs": "SELECT job_type, job, max(latest) FROM {db}.jobs GROUP BY job_type, job"
+    " HAVING intDiv(max(latest), 4000) < toUnixTimestamp({before:DateTime('UTC')})",
+    "signups": "SELECT * FROM {db}.signups WHERE signed_up < {before:DateTime('UTC')}",
+}
+#: What a raw table is cut by when it is too large for one go: what it is sorted by, if that is fine enough.
+_CUT_BY: Final = {"playback_events": "video_id", "user_events": "user_id", "system_events": "event_id"}
+_ROWS_AT_ONCE: Final = 3_000_000
+_END: Final = (1 << 64) - 1
+#: Log, topic and partition.
+Where = tuple[str, str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A part of a raw table that one statement takes: a month, and one of `of` shares of it."""
+
+    table: str
+    month: int
+    share: int
+    of: int
+    rows: int
+
+
+class Shadow:
+    """The second database."""
+
+    def __init__(self, client: AsyncClient, database: str) -> None:
+        """Build beside a database; `client` may create and drop others."""
+        self._client = client
+        self._database, self.name = database, f"{database}_rebuild"
+
+    async def create(self) -> None:
+        """Make it anew, empty."""
+        await self.drop()
+        await self._do(f"CREATE DATABASE {self.name}")
+        tables = await self._ask(
+            "SELECT name, engine FROM system.tables WHERE database = {database:String}"
+            " AND engine NOT IN ('View', 'MaterializedView') AND NOT is_temporary",
+            database=self._database,
+        )
+        self.rollups: tuple[str, ...] = tuple(
+            sorted(
+                name
+                for name, engine in tables
+                if engine.endswith("MergeTree") and name not in _KEPT_AS_THEY_ARE and name not in RAW
+            )
+        )
+        for name, _ in tables:
+            if name in RAW or name in _KEPT_AS_THEY_ARE:
+                source = f"SELECT * FROM {self._database}.{name} WHERE 0"
+                await self._do(f"CREATE TABLE {self.name}.{name} ENGINE = Null AS {source}")
+            else:
+                await self._do(f"CREATE TABLE {self.name}.{name} AS {self._database}.{name}")
+        views = await self._ask(
+            "SELECT create_table_query FROM system.tables"
+            " WHERE database = {database:String} AND engine = 'MaterializedView'",
+            database=self._database,
+        )
+        mine = re.compile(rf"(?<![\w.])`?{re.escape(self._database)}`?\.")
+        for (create,) in views:
+            await self._do(mine.sub(f"{self.name}.", create))
+
+    async def drop(self) -> None:
+        """Remove it with all it has."""
+        await self._do(f"DROP DATABASE IF EXISTS {self.name} SYNC")
+
+    async def pieces(self) -> list[Piece]:
+        """Return what is to be filled: all raw rows that there are."""
+        rows = await self._ask(
+            "SELECT table, toUInt32(partition_id) AS month, sum(rows) FROM system.parts"
+            " WHERE database = {database:String} AND table IN {tables:Array(String)} AND active"
+            " GROUP BY table, month ORDER BY month, table",
+            database=self._database,
+            tables=list(RAW),
+        )
+        found = []
+        for table, month, count in rows:
+            shares = -(-count // _ROWS_AT_ONCE)
+            found += [Piece(table, month, share, shares, count // shares) for share in range(shares)]
+        return found
+
+    async def fill(self, piece: Piece, ends: Mapping[Where, int]) -> None:
+        """Take in a piece: its rows before the end of their partition, and all of logs that have none."""
+        share = ""
+        if piece.of > 1:
+            share = f" AND cityHash64({_CUT_BY[piece.table]}) % {piece.of} = {piece.share}"
+        await self._insert(
+            piece.table,
+            f"toYYYYMM(occurred_at) = {{month:UInt32}} AND offset < {_bound('ends', _END)}{share}",
+            month=piece.month,
+            **_arrays("ends", ends),
+        )
+
+    async def advance(self, starts: Mapping[Where, int], ends: Mapping[Where, int]) -> None:
+        """Take in the rows of each partition from its start to its end."""
+        # Bounds in plain sight: parts and granules that hold none of these offsets are not read.
+        moved = [(where, starts[where], end) for where, end in ends.items() if end > starts[where]]
+        if not moved:
+            return
+        between = " OR ".join(
+            f"(partition = {number} AND offset >= {first} AND offset < {end}"
+            f" AND topic = {{topic{n}:String}} AND log = {{log{n}:String}})"
+            for n, ((_, _, number), first, end) in enumerate(moved)
+        )
+        names = {f"topic{n}": topic for n, ((_, topic, _), _, _) in enumerate(moved)}
+        logs = {f"log{n}": log for n, ((log, _, _), _, _) in enumerate(moved)}
+        for table in RAW:
+            await self._insert(table, between, **names, **logs)
+
+    async def keep_old(self, before: datetime) -> None:
+        """Take over what tables that are not cut by month tell of before a time.
+
+        Of users and jobs, raw rows that are older still can only add what is true. Of sign-ups they would
+        be there twice.
+        """
+        await self._do(
+            f"ALTER TABLE {self.name}.signups DELETE WHERE signed_up < {{before:DateTime('UTC')}}",
+            {"mutations_sync": 1},
+            before=before,
+        )
+        for table in self.rollups:
+            if table in _OLD:
+                select = _OLD[table].replace("{db}", self._database)
+                await self._do(f"INSERT INTO {self.name}.{table} {select}", _FILL, before=before)
+
+    async def parts(self, since: datetime) -> list[tuple[str, str, bool]]:
+        """Return table and partition of what is to be put in place; False when it must become empty."""
+        rows = await self._ask(
+            "SELECT table, partition_id, countIf(database = {shadow:String}) FROM system.parts"
+            " WHERE database IN ({database:String}, {shadow:String}) AND table IN {tables:Array(String)}"
+            " AND active AND rows > 0"
+            " AND (partition_id = 'all' OR toUInt32OrZero(partition_id) >= {month:UInt32})"
+            " GROUP BY table, partition_id ORDER BY table, partition_id",
+            database=self._database,
+            shadow=self.name,
+            tables=list(self.rollups),
+            month=_month(since),
+        )
+        return [(table, partition, bool(mine)) for table, partition, mine in rows]
+
+    async def put(self, table: str, partition: str, filled: bool) -> None:
+        """Put a partition of a table in the place of what the real one has."""
+        if filled:
+            how = f"REPLACE PARTITION ID '{partition}' FROM {self.name}.{table}"
+        else:
+            how = f"DROP PARTITION ID '{partition}'"
+        await self._do(f"ALTER TABLE {self._database}.{table} {how}")
+
+    async def _insert(self, table: str, condition: str, **parameters: Any) -> None:
+        await self._do(
+            f"INSERT INTO {self.name}.{table} SELECT * FROM {self._database}.{table} WHERE {condition}",
+            _FILL,
+            **parameters,
+        )
+
+    async def _do(self, sql: str, settings: Mapping[str, int] | None = None, **parameters: Any) -> None:
+        with available():
+            await self._client.command(sql, parameters=parameters or None, settings=dict(settings or {}))
+
+    async def _ask(self, sql: str, **parameters: Any) -> list[tuple[Any, ...]]:
+        with available():
+            result = await self._client.query(sql, parameters=parameters)
+        return [tuple(row) for row in result.result_rows]
+
+
+def _month(instant: datetime) -> int:
+    return instant.year * 100 + instant.month
+
+
+def _bound(name: str, otherwise: int) -> str:
+    """Return the bound of a row's partition, `otherwise` for one that has none."""
+    return (
+        f"transform(concat(log, '/', topic, '/', toString(partition)), {{{name}_of:Array(String)}},"
+        f" {{{name}:Array(UInt64)}}, toUInt64({otherwise}))"
+    )
+
+
+def _arrays(name: str, bounds: Mapping[Where, int]) -> dict[str, Any]:
+    return {
+        f"{name}_of": [f"{log}/{topic}/{number}" for log, topic, number in bounds],
+        name: list(bounds.values()),
+    }

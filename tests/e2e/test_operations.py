@@ -1,0 +1,221 @@
+"""The commands of whoever runs the platform, on a running one, with events flowing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import msgspec
+import pytest
+import redis
+
+from deploy.embedded.process import Child
+from tests.e2e.cluster import Cluster, cluster
+from tests.e2e.platform import Platform, expected_rows, platform
+from tests.e2e.questions import now_utc, questions, wrong_answers
+from tests.oracle.log import PLAYBACK, USERS, Record, read
+from tests.oracle.views import facts
+from tests.pipeline.bench import view
+from tests.world.world import build
+
+SEED = int(os.environ.get("TEST_SEED", "31"))
+_DAY_MS = 86_400_000
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def servers(tmp_path: Path) -> Iterator[Cluster]:
+    with cluster(tmp_path) as running:
+        yield running
+
+
+@contextmanager
+def working(servers: Cluster, **settings: str) -> Iterator[Child]:
+    worker = servers.worker(**settings)
+    try:
+        yield worker
+    finally:
+        worker.stop(10.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a command answered."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+async def vca(servers: Cluster, *arguments: str) -> Said:
+    """Run a command on the running platform."""
+
+    def run() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "deploy.cli", *arguments],
+            env={**os.environ, **servers.environment, "COLUMNS": "300", "NO_COLOR": "1"},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
+    done = await asyncio.to_thread(run)
+    return Said(done.returncode, done.stdout, done.stderr)
+
+
+def damage_rollups(running: Platform) -> None:
+    """Make every kind of roll-up wrong: too much, too little, nothing."""
+    for sql in (
+        "INSERT INTO video_15m (video_id, bucket, country, views, watched_ms)"
+        " SELECT video_id, bucket, country, 7, 1000 FROM video_15m WHERE bucket > now() - 86400 LIMIT 5",
+        f"ALTER TABLE session_days DROP PARTITION {now_utc():%Y%m}",
+        "TRUNCATE TABLE users",
+        "INSERT INTO user_days SELECT day - 1, user, slots FROM user_days WHERE day > today() - 2 LIMIT 5",
+        "INSERT INTO jobs SELECT job_type, job + 1, latest FROM jobs"
+        " WHERE intDiv(latest, 4000) > toUnixTimestamp(now() - 86400 * 30) LIMIT 3",
+    ):
+        running.select(sql)
+
+
+def damage_counters(running: Platform) -> None:
+    """Make a live counter wrong."""
+    with redis.Redis.from_url(running.endpoints["REDIS_URL"]) as store:
+        newest = max(store.scan_iter("vc:{*playback*}:*:t:*"), key=lambda key: int(key.rsplit(b":", 1)[1]))
+        store.hincrby(newest, "views", 5)
+        for key in store.scan_iter("vc:{*playback*}:*:v:*"):
+            store.hincrby(key, "watched_ms", 1000)
+
+
+async def test_what_is_damaged_is_found_and_rebuilt_while_events_flow(servers: Cluster) -> None:
+    rng, world = Random(SEED), build(SEED, now_utc(), views=250)
+    catalog, before, changes, after = world.phases
+    with working(servers):
+        async with platform(servers.endpoints) as running:
+            # The last hour is at the end.
+            some, rest = after[: len(after) * 3 // 4], after[len(after) * 3 // 4 :]
+            for phase in (catalog, before, changes, some):
+                await running.send(phase)
+                await running.caught_up()
+            sound = await vca(servers, "verify", "--days", "0", "--json")
+            assert (sound.code, sound.json["ok"]) == (0, True), sound
+
+            damage_rollups(running)
+            damage_counters(running)
+            found = await vca(servers, "verify", "--days", "0", "--json")
+            wrong = {check["name"] for check in found.json["checks"] if not check["ok"]}
+            assert found.code == 1
+            assert wrong == {
+                "live counters against a recount",
+                "jobs against raw events",
+                *(
+                    f"{table} against raw events"
+                    for table in ("video_15m", "session_days", "users", "user_days")
+                ),
+            }
+
+            async def flow() -> None:
+                for begin in range(0, len(rest), 20):
+                    await running.send(rest[begin : begin + 20])
+                    await asyncio.sleep(0.3)
+
+            flowing = asyncio.create_task(flow())
+            await asyncio.sleep(0.5)
+            rolled = await vca(servers, "rebuild", "rollups")
+            assert rolled.code == 0, rolled
+            assert not flowing.done(), "the events must flow during the whole rebuild"
+            counted = await vca(servers, "rebuild", "live")
+            assert counted.code == 0, counted
+            await flowing
+            await running.caught_up()
+
+            mended = await vca(servers, "verify", "--days", "0", "--json")
+            assert [check for check in mended.json["checks"] if not check["ok"]] == []
+            assert mended.code == 0
+            log = read(world.delivered)
+            assert running.stored() == expected_rows(log)
+            every = questions(rng, world, now_utc())
+            live = [question for question in every if ("period", "1h") in question.parameters]
+            asked = [*rng.sample(live, 25), *rng.sample(every, 100)]
+            assert await wrong_answers(running, asked, log, facts(log)) == []
+
+
+def _view(name: str, at_ms: int) -> list[Record]:
+    return [
+        Record(PLAYBACK, name.encode(), msgspec.json.encode(event), at_ms + _DAY_MS * 10)
+        for event in view(name, at_ms)
+    ]
+
+
+async def test_dead_letters_flow_once_the_fault_is_mended_and_what_is_still_bad_does_not_loop(
+    servers: Cluster,
+) -> None:
+    now = int(time.time() * 1000)
+    old = [record for n in range(20) for record in _view(f"old-{n}", now - 10 * _DAY_MS)]
+    bad = [Record(USERS, b"u", b'{"type": "user.nap"}', now)] * 7
+    async with platform(servers.endpoints) as running:
+        # The fault: a worker that takes ten days for too old.
+        with working(servers, RAW_RETENTION_DAYS="5"):
+            await running.send([*old, *bad])
+            await running.caught_up()
+            assert running.stored()[PLAYBACK] == 0
+            lag = await vca(servers, "lag", "--json", "--max-lag", "0")
+            assert (lag.code, lag.json["records"]) == (0, 0)
+
+        await running.send(bad)
+        behind = await vca(servers, "lag", "--json", "--max-lag", "6")
+        assert (behind.code, behind.json["records"]) == (1, 7)
+        assert behind.json["seconds"] > 0 and "over the limit" in behind.err
+
+        with working(servers):
+            await running.caught_up()
+            shown = (await vca(servers, "replay", "dead-letters", "--json")).json
+            assert (shown["matching"], shown["sent"]) == (120 + 14, 0)
+            sent = (
+                await vca(servers, "replay", "dead-letters", "--error", "TooOld", "--send", "--json")
+            ).json
+            assert sent["sent"] == 120
+            await until(lambda: running.stored()[PLAYBACK] == 120)
+            assert running.select("SELECT sum(views), sum(watched_ms) FROM video_15m") == [(20, 80_000)]
+
+            rest = (await vca(servers, "replay", "dead-letters", "--send", "--json")).json
+            assert rest["sent"] == 14
+            await until(lambda: _books(running, USERS, "rejected") == 28)
+            again = (await vca(servers, "replay", "dead-letters", "--send", "--json")).json
+            assert again["sent"] == 0
+            assert sum(again["leftOut"].values()) == 120 + 14 + 14
+            forced = (await vca(servers, "replay", "dead-letters", "--again", "--json")).json
+            assert forced["matching"] == 14
+
+            doctor = await vca(servers, "doctor", "--json")
+            assert doctor.code == 0, doctor
+            assert {each["verdict"] for each in doctor.json["findings"]} <= {"OK", "WARN"}
+            assert (await vca(servers, "verify")).code == 0
+
+
+def _books(running: Platform, topic: str, fate: str) -> int:
+    with redis.Redis.from_url(running.endpoints["REDIS_URL"], decode_responses=True) as store:
+        return sum(
+            int(store.hget(key, f"books:{fate}") or 0) for key in store.scan_iter(f"vc:{{*{topic}*}}:ledger")
+        )
+
+
+async def until(what: Any, timeout: float = 30.0) -> None:
+    """Wait until something is so."""
+    deadline = time.monotonic() + timeout
+    while not what():
+        assert time.monotonic() < deadline, "it did not come to pass"
+        await asyncio.sleep(0.1)

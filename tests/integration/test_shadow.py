@@ -1,0 +1,198 @@
+"""Roll-ups built beside and put in place hold what the raw rows say, and know every block of before."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+import pytest
+from clickhouse_connect.driver.asyncclient import AsyncClient
+
+from deploy.operations.rebuilding import Rebuild, RebuildError
+from sinks.base import Block, Partition
+from sinks.clickhouse import client as clickhouse
+from sinks.clickhouse.audit import QUESTIONS, Audit
+from sinks.clickhouse.migrator import migrate
+from sinks.clickhouse.shadow import Shadow
+from sinks.clickhouse.sink import ClickHouseBlocks
+from sinks.redis.client import connect as connect_redis
+from sinks.redis.ledger import RedisLedgers
+from streams.domain.rows import PlaybackRow, UserRow
+from tests.pipeline.bench import Log, view
+from tests.pipeline.fold import fold_log
+
+NOW = float(int(time.time()))
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+HERE = ("c", "playback.events", 0)
+USERS = ("c", "user.events", 0)
+
+
+class Tables:
+    """A migrated database, and the sink that fills it."""
+
+    def __init__(self, client: AsyncClient, database: str) -> None:
+        self.client, self.database = client, database
+        self.blocks = ClickHouseBlocks(client)
+        self.shadow = Shadow(client, database)
+        self.audit = Audit(client, database)
+
+    async def views(self, start: int, views: int, at: float = NOW - 600) -> Block:
+        """Insert a block of whole views, six rows each, from an offset on."""
+        log = Log(start=start)
+        for n in range(views):
+            for event in view(f"v{start}-{n}", int(at * 1000)):
+                log.append(event, event["occurredAt"] + 20)
+        rows = fold_log(log)
+        return await self._insert(HERE, "playback_events", PlaybackRow, rows, start, start + len(rows))
+
+    async def likes(self, start: int, count: int, kind: str = "video.like", at: float = NOW - 600) -> Block:
+        """Insert a block of likes, which are all alike but for their ids."""
+        rows = [
+            UserRow(
+                *(*USERS, offset, f"e{offset}", kind, at, at, 0.0),
+                *("s", "u", True, "DE", "tv", "web", "vid", "", "organic"),
+            )
+            for offset in range(start, start + count)
+        ]
+        return await self._insert(USERS, "user_events", UserRow, rows, start, start + count)
+
+    async def _insert(
+        self, where: tuple[str, str, int], table: str, row: Any, rows: list[Any], start: int, end: int
+    ) -> Block:
+        chunk = msgspec.json.Encoder().encode_lines(
+            [msgspec.structs.replace(each, log=where[0], topic=where[1], partition=where[2]) for each in rows]
+        )
+        block = Block(Partition(*where), where[0], table, row, start, end, "m", len(rows), end, [chunk])
+        await self.blocks.write(block)
+        return block
+
+    async def ask(self, sql: str) -> list[tuple[Any, ...]]:
+        return [tuple(row) for row in (await self.client.query(sql)).result_rows]
+
+    async def sums(self) -> list[tuple[Any, ...]]:
+        return await self.ask("SELECT sum(views), sum(watched_ms), sum(likes) FROM video_15m")
+
+    async def wrong(self) -> set[str]:
+        """Return the roll-ups that are not what their views make of the raw rows."""
+        return {q.table for q in QUESTIONS if await self.audit.rollup(q, EPOCH)}
+
+    async def rebuild(self, ends: dict[tuple[str, str, int], int], since: datetime = EPOCH) -> None:
+        await self.shadow.create()
+        for piece in await self.shadow.pieces():
+            await self.shadow.fill(piece, ends)
+        for table, partition, filled in await self.shadow.parts(since):
+            await self.shadow.put(table, partition, filled)
+
+
+@pytest.fixture
+async def tables(clickhouse_server: str, clickhouse_database: str) -> AsyncIterator[Tables]:
+    url = f"{clickhouse_server.rstrip('/')}/{clickhouse_database}"
+    migrate(url)
+    client = await clickhouse.connect(url)
+    found = Tables(client, clickhouse_database)
+    yield found
+    await found.shadow.drop()
+    await client.close()
+
+
+async def test_what_is_wrong_is_found_and_right_again_and_old_blocks_are_still_known(tables: Tables) -> None:
+    block, other = await tables.views(0, 5), await tables.likes(0, 7)
+    assert await tables.sums() == [(5, 20_000, 7)]
+    assert await tables.wrong() == set()
+
+    await tables.client.command("INSERT INTO video_15m (video_id, bucket, views) VALUES ('vid', now(), 3)")
+    # Not TRUNCATE: with its parts a table forgets the blocks that made them.
+    await tables.client.command("DELETE FROM view_starts WHERE 1", settings={"mutations_sync": 1})
+    await tables.client.command("INSERT INTO signups VALUES (1, now64(3), 'made up')")
+    assert await tables.wrong() == {"video_15m", "view_starts", "signups"}
+
+    await tables.rebuild({HERE: 30, USERS: 7})
+    assert await tables.wrong() == set()
+    assert await tables.ask("SELECT count() FROM view_starts") == [(5,)]
+
+    # A worker that slept, or an answer that was lost: the same blocks under the same tokens.
+    for again in (block, other):
+        await tables.blocks.write(again)
+    assert await tables.sums() == [(5, 20_000, 7)]
+    # And new ones count.
+    await tables.views(30, 2)
+    assert await tables.sums() == [(7, 28_000, 7)]
+    assert await tables.wrong() == set()
+
+
+async def test_rows_are_taken_in_by_offset_each_once_though_they_look_alike(tables: Tables) -> None:
+    await tables.likes(0, 4)
+    shadow = tables.shadow
+    await shadow.create()
+    for piece in await shadow.pieces():
+        await shadow.fill(piece, {USERS: 2})
+    await shadow.advance({USERS: 2}, {USERS: 3})
+    await shadow.advance({USERS: 3}, {USERS: 4})
+    await tables.likes(4, 5)
+    found = await tables.ask(f"SELECT sum(likes) FROM {shadow.name}.user_actions_15m")
+    assert found == [(4,)]
+    assert await tables.ask(f"SELECT sum(likes) FROM {shadow.name}.video_15m") == [(4,)]
+
+
+async def test_what_raw_events_do_not_have_any_more_stays(tables: Tables) -> None:
+    old = NOW - 100 * 86_400
+    await tables.likes(0, 3, at=old)
+    await tables.likes(3, 2, "user.signup", at=old)
+    await tables.likes(5, 2, "user.signup")
+    before = {
+        table: await tables.ask(f"SELECT * FROM {table} ORDER BY ALL") for table in ("users", "signups")
+    }
+    await tables.client.command("TRUNCATE TABLE user_events")
+    await tables.likes(10, 4)
+    since = datetime.fromtimestamp(NOW, UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    if datetime.fromtimestamp(NOW - 600, UTC) < since:
+        since -= timedelta(days=1)
+    await tables.shadow.create()
+    for piece in await tables.shadow.pieces():
+        await tables.shadow.fill(piece, {})
+    await tables.shadow.keep_old(since)
+    for table, partition, filled in await tables.shadow.parts(since):
+        await tables.shadow.put(table, partition, filled)
+    # Three likes of old times, four of now; sign-ups of now were not in the raw events.
+    assert await tables.ask("SELECT sum(likes) FROM user_actions_15m") == [(7,)]
+    assert await tables.ask("SELECT min(first_seen) FROM users") == [(before["users"][0][1],)]
+    assert await tables.ask("SELECT count() FROM signups") == [(2,)]
+
+
+class Silent:
+    """Nobody is told anything."""
+
+    def total(self, rows: int) -> None: ...
+    def done(self, rows: int) -> None: ...
+    def say(self, text: str) -> None: ...
+
+
+async def test_a_block_in_doubt_that_no_worker_ends_stops_the_rebuild_and_nothing_is_changed(
+    tables: Tables, redis_server: str
+) -> None:
+    redis = connect_redis(redis_server)
+    try:
+        block = await tables.views(0, 5)
+        await tables.client.command(
+            "INSERT INTO video_15m (video_id, bucket, views) VALUES ('vid', now(), 3)"
+        )
+        partition = Partition(f"c{uuid4().hex[:8]}", "playback.events", 0)
+        ledgers = RedisLedgers(redis)
+        ledger = await ledgers.claim(partition)
+        await ledgers.restart(partition, replace(ledger, counted=30, block_from=0, block_to=0))
+        doubt = replace(block, partition=partition)
+        await ledgers.begin(doubt, ledger.epoch, "")
+        with pytest.raises(RebuildError, match="no worker ends it; nothing was changed"):
+            await Rebuild(redis, tables.shadow, partition.cluster, Silent(), drain=0.3).run(None)
+        assert await tables.wrong() == {"video_15m"}
+        # Inserts are not held any more, and the second database is gone.
+        await ledgers.finish(doubt, ledger.epoch)
+        await ledgers.begin(replace(doubt, start=30, end=31), ledger.epoch, "")
+        assert await tables.ask(f"EXISTS DATABASE {tables.shadow.name}") == [(0,)]
+    finally:
+        await redis.aclose()

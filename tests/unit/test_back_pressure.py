@@ -1,0 +1,151 @@
+"""A store that takes nothing stops the reading: what a worker holds is bounded, over all its partitions."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+
+import pytest
+from faust.types import TP
+
+from sinks.base import Partition, Unavailable
+from sinks.memory import MemoryStore
+from streams.blocks import Pace
+from streams.pipeline import Pipeline
+from streams.retry import Released, Retry
+from streams.work import Fetched
+from tests.pipeline.bench import NOW, Bench, Log, view
+
+_ROW = 300
+_LIMIT = 40 * _ROW
+_BATCH = 10
+
+
+def _log(name: str, views: int) -> Log:
+    log = Log()
+    for n in range(views):
+        for event in view(f"{name}-{n}", int(NOW * 1000) - 600_000):
+            log.append(event, event["occurredAt"] + 20)
+    return log
+
+
+class _Down(MemoryStore):
+    """Stores of which ClickHouse is down until told otherwise."""
+
+    def __init__(self) -> None:
+        super().__init__(fault=self._fault)
+        self.down = True
+
+    def _fault(self, step: str) -> None:
+        if self.down and step == "insert":
+            raise Unavailable("down")
+
+
+async def _partitions(store: MemoryStore, pace: Pace, count: int, views: int) -> list[Bench]:
+    benches = []
+    for number in range(count):
+        bench = Bench(_log(f"p{number}", views), store, block_rows=1_000_000, pace=pace)
+        bench.partition = Partition("cluster", "playback.events", number)
+        await bench.restart()
+        benches.append(bench)
+    return benches
+
+
+async def _read(bench: Bench) -> None:
+    position = 0
+    while batch := bench.log.read(position, _BATCH):
+        await bench.worker.process(Fetched(position, batch))
+        position = batch[-1].offset + 1
+
+
+async def _stands_still(benches: list[Bench]) -> int:
+    """Wait until no partition moves any more; return how many records were folded."""
+    before = -1
+    while (now := sum(bench.worker.position for bench in benches)) != before:
+        before = now
+        await asyncio.sleep(0.1)
+    return now
+
+
+async def test_partitions_share_one_bound_and_all_arrives_when_the_store_is_back() -> None:
+    store, pace = _Down(), Pace(1000.0, 0.001, buffer_bytes=_LIMIT)
+    benches = await _partitions(store, pace, count=6, views=20)
+    reading = asyncio.gather(*map(_read, benches))
+
+    await _stands_still(benches)
+    assert not reading.done()
+    assert _LIMIT <= pace.budget.held < _LIMIT + 6 * _BATCH * 2 * _ROW
+
+    store.down = False
+    await asyncio.wait_for(reading, 20)
+    for bench in benches:
+        await bench.worker.give_up()
+    rows = store.tables["playback_events"]
+    assert len(rows) == len({(row.partition, row.offset) for row in rows}) == 6 * 20 * 6
+    assert pace.budget.held == 0
+
+
+async def test_a_partition_that_is_given_up_gives_its_share_back() -> None:
+    store, pace = _Down(), Pace(1000.0, 0.001, buffer_bytes=_LIMIT)
+    benches = await _partitions(store, pace, count=2, views=20)
+    reading = asyncio.gather(*map(_read, benches), return_exceptions=True)
+    await _stands_still(benches)
+    for bench in benches:
+        bench.worker.retry.release()
+        bench.worker.abandon()
+    assert all(isinstance(end, Released) for end in await asyncio.wait_for(reading, 5))
+    await asyncio.sleep(0)
+    assert pace.budget.held == 0
+
+
+async def test_a_block_in_doubt_is_gathered_though_nothing_else_has_room() -> None:
+    store = _Down()
+    first = Bench(_log("doubt", 20), store, block_rows=1_000_000)
+    await first.restart()
+    await first.worker.process(Fetched(0, first.log.read(0, 60)))
+    while store.ledgers[first.partition].done:
+        await asyncio.sleep(0.01)
+    first.worker.retry.release()
+    first.worker.abandon()
+
+    pace = Pace(1000.0, 0.001, buffer_bytes=_LIMIT)
+    pace.budget.take(_LIMIT)
+    store.down = False
+    heir = Bench(first.log, store, block_rows=1_000_000, pace=pace)
+    position = await heir.restart()
+    await asyncio.wait_for(heir.worker.process(Fetched(position, heir.log.read(position, 60))), 5)
+    await heir.worker.give_up()
+    assert len(store.tables["playback_events"]) == 60
+
+
+async def test_whoever_waits_for_a_store_is_not_taken_for_stalled() -> None:
+    retry = Retry(partition=0)
+
+    async def silent() -> None:
+        await asyncio.sleep(60)
+
+    waiting = asyncio.create_task(_forever(retry, silent()))
+    await asyncio.sleep(0)
+    now = asyncio.get_running_loop().time()
+    assert not retry.is_waiting(now + 1)
+    assert retry.is_waiting(now + 10)
+    waiting.cancel()
+    await asyncio.wait({waiting})
+    assert not retry.is_waiting(now + 10)
+
+
+async def _forever(retry: Retry, answer: Awaitable[None]) -> None:
+    await retry.forever(lambda: answer, "ask")
+
+
+async def test_no_position_is_judged_while_one_partition_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    store, pace = _Down(), Pace(1000.0, 0.001)
+    one, other = await _partitions(store, pace, count=2, views=1)
+    pipeline = Pipeline.__new__(Pipeline)
+    first, second = TP("playback.events", 0), TP("playback.events", 1)
+    monkeypatch.setattr(pipeline, "_workers", {first: one.worker, second: other.worker}, raising=False)
+    assert pipeline.positions() == {first: 0, second: 0}
+    one.worker.retry.failures = 1
+    assert pipeline.positions() == {}
+    for bench in (one, other):
+        bench.worker.abandon()

@@ -1,0 +1,175 @@
+"""What the doctor makes of what servers say of themselves."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from deploy.operations import diagnosis
+from deploy.operations.diagnosis import Finding, Table, Topic, Verdict
+from deploy.operations.rebuilding import whole_months
+
+SOUND = {
+    "redis_version": "7.4.1",
+    "aof_enabled": 1,
+    "aof_last_write_status": "ok",
+    "maxmemory": 0,
+    "maxmemory_policy": "noeviction",
+    "used_memory": 10_000_000,
+    "role": "master",
+}
+WINDOW = (
+    "MergeTree ORDER BY x SETTINGS non_replicated_deduplication_window = 100000, index_granularity = 8192"
+)
+SOURCES = ("playback.events", "video.catalog")
+MB = 1_048_576
+
+
+def bad(findings: list[Finding]) -> list[tuple[str, Verdict]]:
+    assert all(each.advice for each in findings if each.verdict != Verdict.OK), "say what to do"
+    assert not any(each.advice for each in findings if each.verdict == Verdict.OK)
+    return [(each.name, each.verdict) for each in findings if each.verdict != Verdict.OK]
+
+
+def test_a_sound_redis() -> None:
+    assert bad(diagnosis.redis(SOUND)) == []
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ({"redis_version": "5.0.3"}, ("version", Verdict.WARN)),
+        ({"aof_enabled": 0}, ("append-only file", Verdict.FAIL)),
+        ({"aof_last_write_status": "err"}, ("last write to the file", Verdict.FAIL)),
+        ({"maxmemory_policy": "allkeys-lru"}, ("eviction", Verdict.WARN)),
+        ({"maxmemory_policy": "volatile-ttl", "maxmemory": 10**9}, ("eviction", Verdict.FAIL)),
+        ({"maxmemory": 11_000_000}, ("memory", Verdict.WARN)),
+        ({"role": "slave"}, ("role", Verdict.FAIL)),
+    ],
+)
+def test_a_redis_that_is_not(told: dict[str, Any], expected: tuple[str, Verdict]) -> None:
+    assert bad(diagnosis.redis(SOUND | told)) == [expected]
+
+
+def test_migrations_that_are_missing_newer_or_changed() -> None:
+    wanted = {"0001_a.sql": "x", "0002_b.sql": "y"}
+    assert diagnosis.migrations(wanted, wanted).verdict == Verdict.OK
+    assert "0002_b.sql" in diagnosis.migrations(wanted, {"0001_a.sql": "x"}).found
+    assert "vca migrate" in diagnosis.migrations(wanted, {}).advice
+    assert diagnosis.migrations(wanted, {**wanted, "0003_c.sql": "z"}).verdict == Verdict.FAIL
+    assert "changed" in diagnosis.migrations(wanted, {**wanted, "0002_b.sql": "z"}).found
+
+
+def test_a_table_that_forgets_its_blocks_fails_and_a_small_window_warns() -> None:
+    sound = Table("a", WINDOW, 3)
+    assert diagnosis.deduplication([sound], 100_000).verdict == Verdict.OK
+    assert diagnosis.deduplication([sound], 200_000).verdict == Verdict.WARN
+    forgetful = diagnosis.deduplication([sound, Table("b", "SummingMergeTree ORDER BY x", 3)], 100_000)
+    assert forgetful.verdict == Verdict.FAIL and "b" in forgetful.found
+    assert diagnosis.deduplication([sound, Table("n", "Null", 0)], 100_000).verdict == Verdict.OK
+
+
+@pytest.mark.parametrize(("parts", "verdict"), [(10, Verdict.OK), (500, Verdict.WARN), (2_000, Verdict.FAIL)])
+def test_parts_that_wait_to_be_merged(parts: int, verdict: Verdict) -> None:
+    found = diagnosis.parts([Table("a", WINDOW, 3), Table("b", WINDOW, parts)])
+    assert (found.verdict, f"{max(parts, 3)} in a partition of b" in found.found) == (verdict, True)
+
+
+@pytest.mark.parametrize(("skew", "verdict"), [(0.4, Verdict.OK), (-3.0, Verdict.WARN), (90.0, Verdict.FAIL)])
+def test_clocks(skew: float, verdict: Verdict) -> None:
+    assert diagnosis.clock("Redis", skew).verdict == verdict
+
+
+@pytest.mark.parametrize(("free", "verdict"), [(50, Verdict.OK), (10, Verdict.WARN), (2, Verdict.FAIL)])
+def test_disks(free: int, verdict: Verdict) -> None:
+    assert diagnosis.room("here", "/", free, 100).verdict == verdict
+
+
+def _topics(*found: Topic, brokers: int = 1) -> list[Finding]:
+    return diagnosis.topics(found, SOURCES, "video.catalog", "events.deadletter", brokers, 16 * MB)
+
+
+def _sound_topics() -> list[Topic]:
+    return [
+        Topic(
+            "playback.events",
+            12,
+            1,
+            0,
+            {"cleanup.policy": "delete", "retention.ms": "604800000", "max.message.bytes": str(MB)},
+        ),
+        Topic("video.catalog", 12, 1, 0, {"cleanup.policy": "compact", "max.message.bytes": str(MB)}),
+        Topic("events.deadletter", 12, 1, 0, {"cleanup.policy": "delete", "max.message.bytes": str(16 * MB)}),
+    ]
+
+
+def test_sound_topics_and_topics_of_which_nothing_is_told() -> None:
+    assert bad(_topics(*_sound_topics())) == []
+    assert bad(_topics(*(Topic(each.name, 4, 1, 0, {}) for each in _sound_topics()))) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "verdict", "said"),
+    [
+        ("playback.events", {"retention.ms": "3600000"}, Verdict.WARN, "kept for 1 h"),
+        ("playback.events", {"cleanup.policy": "compact"}, Verdict.FAIL, "replace each other"),
+        ("playback.events", {"max.message.bytes": str(32 * MB)}, Verdict.WARN, "takes records of"),
+        ("playback.events", {"message.timestamp.type": "LogAppendTime"}, Verdict.WARN, "LogAppendTime"),
+        ("video.catalog", {"cleanup.policy": "delete"}, Verdict.WARN, "not compacted"),
+        ("events.deadletter", {"max.message.bytes": str(MB)}, Verdict.WARN, "bytes only"),
+    ],
+)
+def test_topics_that_are_set_up_wrongly(
+    name: str, config: dict[str, str], verdict: Verdict, said: str
+) -> None:
+    found = [
+        Topic(each.name, 12, 1, 0, {**each.config, **config}) if each.name == name else each
+        for each in _sound_topics()
+    ]
+    findings = _topics(*found)
+    assert (name, verdict) in bad(findings)
+    assert any(said in each.found for each in findings if each.name == name)
+
+
+def test_topics_that_are_missing_without_leader_or_not_replicated() -> None:
+    sound = _sound_topics()
+    assert bad(_topics(*sound[1:])) == [("topics", Verdict.FAIL)]
+    assert bad(_topics(Topic(sound[0].name, 12, 1, 2, sound[0].config), *sound[1:])) == [
+        ("playback.events", Verdict.FAIL)
+    ]
+    assert len(bad(_topics(*sound, brokers=3))) == 3
+
+
+@pytest.mark.parametrize(
+    ("state", "members", "verdict"),
+    [
+        ("Stable", 2, Verdict.OK),
+        ("Empty", 0, Verdict.WARN),
+        ("PreparingRebalance", 2, Verdict.WARN),
+        ("Stable", 99, Verdict.WARN),
+    ],
+)
+def test_workers(state: str, members: int, verdict: Verdict) -> None:
+    assert diagnosis.group(state, members, 48).verdict == verdict
+
+
+def test_a_worker_that_may_take_more_than_half_the_memory() -> None:
+    assert diagnosis.memory(3, 10).verdict == Verdict.OK
+    assert diagnosis.memory(6, 10).verdict == Verdict.WARN
+
+
+@pytest.mark.parametrize(
+    ("first", "expected"),
+    [
+        (None, None),
+        (datetime(2026, 6, 1, tzinfo=UTC), None),
+        (datetime(2025, 1, 1, tzinfo=UTC), datetime(2026, 6, 1, tzinfo=UTC)),
+    ],
+)
+def test_only_months_that_raw_events_have_whole_are_rebuilt(
+    first: datetime | None, expected: datetime | None
+) -> None:
+    # 180 days before the 25th of November is the 29th of May.
+    assert whole_months(first, 180, datetime(2026, 11, 25, tzinfo=UTC)) == expected

@@ -1,0 +1,46 @@
+"""Lag is what Kafka has and a store lacks, by the ledgers."""
+
+from __future__ import annotations
+
+from deploy.operations.lag import lags, positions
+from deploy.operations.log_ends import LogEnds
+from sinks.base import Ledger, Partition
+
+NOW = 1_800_000_000.0
+HERE = Partition("c", "user.events", 0)
+THERE = Partition("c", "user.events", 1)
+
+
+def test_the_slower_store_counts_and_a_block_in_doubt_is_not_in() -> None:
+    done = Ledger(3, counted=100, block_from=50, block_to=90, landed=90)
+    doubt = Ledger(3, counted=100, block_from=50, block_to=90, done=False, landed=50)
+    ends = {HERE: LogEnds(0, 100, NOW - 4), THERE: LogEnds(0, 100, NOW - 9)}
+    one, other = lags(ends, {HERE: done, THERE: doubt}, NOW)
+    assert (one.counted, one.stored, one.records, one.seconds) == (100, 90, 10, 4.0)
+    assert (other.stored, other.records, other.seconds) == (50, 50, 9.0)
+    assert positions({HERE: done, THERE: doubt}, "c", {"user.events": [0, 1]}) == {HERE: 90, THERE: 50}
+
+
+def test_a_partition_that_nobody_took_lacks_everything_that_is_there_and_lost_nothing() -> None:
+    (lag,) = lags({HERE: LogEnds(40, 100, NOW - 1)}, {}, NOW)
+    assert (lag.records, lag.lost) == (60, 0)
+    assert positions({}, "c", {"user.events": [0]}) == {HERE: 0}
+
+
+def test_what_retention_deleted_unread_is_told_and_is_no_lag() -> None:
+    ledger = Ledger(3, counted=30, block_from=0, block_to=30, landed=30)
+    (lag,) = lags({HERE: LogEnds(40, 100, NOW - 1)}, {HERE: ledger}, NOW)
+    assert (lag.records, lag.lost) == (60, 10)
+
+
+def test_who_is_ahead_of_what_kafka_said_has_no_lag() -> None:
+    ledger = Ledger(3, counted=120, block_from=0, block_to=110, landed=110)
+    (lag,) = lags({HERE: LogEnds(0, 100, NOW - 5)}, {HERE: ledger}, NOW)
+    assert (lag.log_end, lag.records, lag.seconds) == (120, 10, 0.0)
+
+
+def test_another_cluster_has_ledgers_of_its_own() -> None:
+    ledger = Ledger(3, counted=120, block_from=0, block_to=110)
+    assert positions({HERE: ledger}, "other", {"user.events": [0]}) == {
+        Partition("other", "user.events", 0): 0
+    }

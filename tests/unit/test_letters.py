@@ -1,0 +1,97 @@
+"""Which dead letters are sent again: each record once, and none for ever."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from deploy.operations.letters import Letter, Wanted, headers_again, marker, plan, read_letter, read_marker
+from sinks.base import Partition
+from streams.dead_letter import headers_of
+from streams.domain.arrivals import Rejected
+from tests.pipeline.bench import Raw
+
+AT = datetime(2026, 11, 25, 12, tzinfo=UTC)
+TOPICS = ("user.events", "playback.events")
+
+
+def letter(offset: int, topic: str = "user.events", *, of: int | None = None, **changes: object) -> Letter:
+    values: dict[str, object] = {
+        "partition": 0,
+        "offset": offset,
+        "origin": ("c", topic, 1, offset if of is None else of),
+        "error": "Invalid",
+        "reason": "no `seq`",
+        "at": AT,
+        "replays": 0,
+        "truncated": False,
+    }
+    return Letter(**(values | changes))  # type: ignore[arg-type]
+
+
+def sent(
+    letters: list[Letter], replayed: set[tuple[int, int]] | None = None, wanted: Wanted | None = None
+) -> list[int]:
+    return [each.offset for each in plan(letters, replayed or set(), wanted or Wanted(), TOPICS).send]
+
+
+def test_a_record_with_two_letters_is_sent_once() -> None:
+    assert sent([letter(0, of=7), letter(1, of=7), letter(2, of=8)]) == [0, 2]
+
+
+def test_what_a_marker_names_is_not_sent_again_nor_is_its_double() -> None:
+    assert sent([letter(0, of=7), letter(1, of=7), letter(2, of=8)], {(0, 0)}) == [2]
+
+
+def test_what_came_back_is_left_alone_unless_asked_for() -> None:
+    letters = [letter(0), letter(1, replays=1), letter(2, replays=4)]
+    assert sent(letters) == [0]
+    assert sent(letters, wanted=Wanted(again=True)) == [0, 1, 2]
+
+
+def test_what_cannot_be_sent_is_left_out_with_the_reason() -> None:
+    found = plan([letter(0, truncated=True), letter(1, "other.events")], set(), Wanted(), TOPICS)
+    assert found.send == []
+    assert set(found.left_out) == {"too large to have been kept whole", "of topics that are not read now"}
+
+
+def test_every_filter_leaves_out_what_does_not_match() -> None:
+    letters = [
+        letter(0),
+        letter(1, "playback.events"),
+        letter(2, error="NotJson"),
+        letter(3, reason="no `type`"),
+        letter(4, at=AT + timedelta(hours=1)),
+    ]
+    assert sent(letters, wanted=Wanted(topics=["playback.events"])) == [1]
+    assert sent(letters, wanted=Wanted(errors=["NotJson"])) == [2]
+    assert sent(letters, wanted=Wanted(reason="type")) == [3]
+    assert sent(letters, wanted=Wanted(since=AT + timedelta(minutes=1))) == [4]
+    assert sent(letters, wanted=Wanted(until=AT + timedelta(minutes=1))) == [0, 1, 2, 3]
+
+
+def test_the_table_adds_up_what_is_alike_most_first() -> None:
+    letters = [letter(0, error="NotJson"), letter(1), letter(2, at=AT + timedelta(hours=1))]
+    assert plan(letters, set(), Wanted(), TOPICS).table() == [
+        ("user.events", "Invalid", "no `seq`", 2, AT, AT + timedelta(hours=1)),
+        ("user.events", "NotJson", "no `seq`", 1, AT, AT),
+    ]
+
+
+def test_a_letter_is_read_as_the_worker_wrote_it_and_counts_how_often_it_was_sent_again() -> None:
+    record = Raw(41, int(AT.timestamp() * 1000), b"k", b"value")
+    headers = headers_of(Partition("c", "user.events", 1), Rejected(record, "Invalid", "no `seq`"))
+    first = read_letter(2, Raw(5, record.timestamp, b"k", b"value", tuple(headers)))
+    assert first == letter(5, of=41, partition=2)
+
+    again = Raw(90, record.timestamp, b"k", b"value", tuple(headers_again(first, "events.deadletter")))
+    headers = headers_of(Partition("c", "user.events", 1), Rejected(again, "Invalid", "no `seq`"))
+    back = read_letter(2, Raw(6, record.timestamp, b"k", b"value", tuple(headers)))
+    assert back == letter(6, of=90, partition=2, replays=1)
+
+
+def test_a_marker_is_no_letter_and_a_letter_no_marker() -> None:
+    value, headers = marker([7, 3])
+    record = Raw(9, 0, None, value, tuple(headers))
+    assert read_marker(record) == [3, 7]
+    assert read_letter(0, record) is None
+    assert read_marker(Raw(9, 0, None, b"not a marker")) == []

@@ -1,0 +1,82 @@
+"""What must agree between the stores, and how a difference is told."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from deploy.operations.verify import balance, offsets, raw_rows, shortened, steady, window
+from sinks.base import Books, Ledger, Partition
+from sinks.clickhouse.audit import Booked
+from sinks.redis.window import WindowRead, expected
+from streams.domain.aggregate import Live
+
+HERE = Partition("c", "playback.events", 0)
+WHERE = ("c", "playback.events", 0)
+DONE = Ledger(3, counted=100, block_from=50, block_to=90, landed=88)
+
+
+def test_a_ledger_and_clickhouse_that_agree() -> None:
+    assert offsets(HERE, DONE, {WHERE: Booked(0, 88, 80)}) == []
+    assert offsets(HERE, replace(DONE, landed=0), {}) == []
+
+
+def test_rows_that_one_of_them_does_not_know() -> None:
+    assert (
+        "up to offset 88, ClickHouse has them up to 70" in offsets(HERE, DONE, {WHERE: Booked(0, 70, 60)})[0]
+    )
+    assert "up to 0" in offsets(HERE, DONE, {})[0]
+    assert offsets(HERE, replace(DONE, incarnation=1), {WHERE: Booked(0, 88, 80)}) != []
+
+
+def test_a_block_under_way_may_be_in_or_not_but_nothing_else() -> None:
+    doubt = replace(DONE, done=False, landed=50)
+    for landed in (50, 88, 90):
+        assert offsets(HERE, doubt, {WHERE: Booked(0, landed, 40)}) == []
+    assert offsets(HERE, doubt, {WHERE: Booked(0, 95, 40)}) != []
+
+
+def test_books_balance_when_every_record_has_a_fate_and_every_stored_one_a_row() -> None:
+    booked = {WHERE: Booked(0, 88, 60), ("c#1", "playback.events", 0): Booked(0, 20, 10)}
+    assert balance(HERE, DONE, Books(100, 75, 20, 3, 2), booked) == []
+    assert "100 records read, but 99" in balance(HERE, DONE, Books(100, 75, 20, 2, 2), booked)[0]
+    # Ten records are counted and not landed yet, so at most ten rows may be missing.
+    assert "ClickHouse has 70" in balance(HERE, DONE, Books(106, 81, 20, 3, 2), booked)[0]
+    assert balance(HERE, replace(DONE, generation=7), Books(106, 81, 20, 3, 2), booked) == []
+
+
+def test_double_and_missing_rows_are_told_apart() -> None:
+    booked = {WHERE: Booked(0, 88, 60)}
+    assert raw_rows(booked, {WHERE: (60, 60)}, HERE.topic, whole=True).differences == []
+    assert "some are double" in raw_rows(booked, {WHERE: (60, 59)}, HERE.topic, whole=True).differences[0]
+    assert "50 rows, but 60" in raw_rows(booked, {WHERE: (50, 50)}, HERE.topic, whole=True).differences[0]
+    aged = raw_rows(booked, {WHERE: (50, 50)}, HERE.topic, whole=False)
+    assert aged.differences == [] and aged.notes
+    assert raw_rows(booked, {WHERE: (61, 61)}, HERE.topic, whole=False).differences != []
+
+
+def test_what_moved_between_two_readings_is_not_judged() -> None:
+    moved = replace(DONE, block_from=90, block_to=95)
+    counted = replace(DONE, counted=200)
+    other = Partition("c", "playback.events", 1)
+    assert steady({HERE: DONE, other: DONE}, {HERE: counted, other: moved}) == {HERE}
+
+
+def test_a_window_is_compared_by_minute_measure_and_video() -> None:
+    live = Live(
+        counters={(10, "a"): {"views": 2, "likes": 1}, (10, "b"): {"views": 1}, (9, "a"): {"views": 9}}
+    )
+    recount = expected(live, 100, 10, 20)
+    assert recount.totals == {(10, "views"): 3, (10, "likes"): 1}
+    assert recount.views == {(10, "a"): 2, (10, "b"): 1}
+    read = WindowRead(100, {(10, "views"): 3}, {(10, "a"): 3})
+    assert window(HERE, recount, recount) == []
+    assert window(HERE, read, recount) == [
+        "c/playback.events/0: minute 10, likes: 0 in Redis, 1 by raw events",
+        "c/playback.events/0: minute 10, views of video a: 3 in Redis, 2 by raw events",
+        "c/playback.events/0: minute 10, views of video b: 0 in Redis, 1 by raw events",
+    ]
+
+
+def test_many_differences_are_shortened() -> None:
+    lines = shortened(str(n) for n in range(100))
+    assert len(lines) == 21 and lines[-1] == "... and 80 more"
