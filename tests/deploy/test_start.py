@@ -13,6 +13,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,11 +24,12 @@ import pytest
 import redis
 
 from deploy.embedded.ports import free_port
+from deploy.embedded.probes import http_answers
 from deploy.embedded.servers import _redis_program
 from tests.deploy import compose, manifests
 
 SERVICES = compose.services()
-PATIENCE = 45.0
+PATIENCE = 80.0
 
 
 def _until(true: Callable[[], bool], what: Callable[[], str]) -> None:
@@ -167,21 +169,17 @@ def test_the_services_get_healthy_and_end_in_order_and_write_nowhere_else(host: 
         "agent": host.start("agent", "--every", "1"),
     }
     try:
-        for name in ("worker", "api"):
-            kind, *check = SERVICES[name]["healthcheck"]["test"]
-            assert kind == "CMD"
-            more = ("--api-port", str(host.api_port)) if name == "api" else ()
-
-            def healthy(name: str = name, command: tuple[str, ...] = (*check, *more)) -> bool:
-                return host.run(name, *command).returncode == 0
-
-            _until(healthy, lambda name=name: f"{name} does not get healthy:\n{host.log(name)}")  # type: ignore[misc]
-        ports = {"worker": host.told["WORKER_METRICS_PORT"], "api": host.api_port}
+        ports = {"worker": int(host.told["WORKER_METRICS_PORT"]), "api": host.api_port}
         for name, port in ports.items():
             (container,) = manifests.pod(manifests.named("production", "Deployment", name))["containers"]
             for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
                 url = f"http://127.0.0.1:{port}{container[probe]['httpGet']['path']}"
-                assert urllib.request.urlopen(url, timeout=5).status == 200
+                _until(partial(http_answers, url), lambda name=name: f"{name}: {host.log(name)}")  # type: ignore[misc]
+            kind, *check = SERVICES[name]["healthcheck"]["test"]
+            assert kind == "CMD"
+            more = ("--api-port", str(host.api_port)) if name == "api" else ()
+            checked = host.run(name, *check, *more)
+            assert (checked.returncode, checked.stdout) == (0, f"{name} ready\n"), checked.stderr
         # The whole way: from the agent through Kafka and the worker into both stores, and out of the API.
         path = "/analytics/system/health?period=1h"
         _until(
