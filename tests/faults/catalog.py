@@ -62,20 +62,19 @@ async def freeze_worker(episode: Episode) -> None:
 
 async def raise_in_agent(episode: Episode) -> None:
     """An exception in the middle of a batch, inside the agent."""
-    episode.crew.send(episode.any_worker(), signal.SIGUSR1)
+    episode.crew.send(episode.any_worker(), signal.SIGRTMIN)
 
 
 async def starve_worker(episode: Episode) -> None:
-    """No more memory than it has, in a burst: whatever it does next fails."""
+    """No memory for a record of 10 MB that comes: wherever it is held fails."""
     number = episode.any_worker()
     process = psutil.Process(episode.crew.pid(number))
-    limit = process.memory_info().vms + (1 << 20)
+    limit = process.memory_info().vms // 2
     resource.prlimit(process.pid, resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
-    episode.rate = 20 * episode.fault.rate
-    deadline = time.monotonic() + 3.0
+    episode.traffic.mix.huge_bytes = 10_000_000
+    deadline = time.monotonic() + 4.0
     while episode.crew.pid(number) == process.pid and time.monotonic() < deadline:
         await asyncio.sleep(0.05)
-    episode.rate = episode.fault.rate
     if episode.crew.pid(number) == process.pid:
         everything = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
         resource.prlimit(process.pid, resource.RLIMIT_AS, everything)

@@ -344,14 +344,16 @@ async def dead_letters(bootstrap: str, topic: str) -> Counter[tuple[str, bytes]]
     )
     await consumer.start()
     try:
-        await consumer._client.force_metadata_update()
         places = [TopicPartition(topic, number) for number in range(PARTITIONS)]
-        consumer.assign(places)
         ends = await consumer.end_offsets(places)
-        await consumer.seek_to_beginning(*places)
+        consumer.assign(places)
+        for place in places:
+            consumer.seek(place, 0)
+        read_to = dict.fromkeys(places, 0)
         found: dict[tuple[bytes, ...], tuple[str, bytes]] = {}
-        while any([await consumer.position(place) < ends[place] for place in places]):
-            for letters in (await consumer.getmany(timeout_ms=200)).values():
+        while any(read_to[place] < ends[place] for place in places):
+            for place, letters in (await consumer.getmany(timeout_ms=200)).items():
+                read_to[place] = letters[-1].offset + 1
                 for letter in letters:
                     headers = dict(letter.headers)
                     origin = tuple(headers[f"source-{n}"] for n in ("topic", "partition", "offset"))
