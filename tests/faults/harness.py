@@ -8,6 +8,7 @@ sent just after it is measured. In the end both stores must hold exactly what th
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import time
 from collections import Counter
@@ -294,6 +295,8 @@ class Episode:
         self.servers.cluster = await cluster_id(self.settings)
 
     async def _connect(self) -> AIOKafkaProducer:
+        # Brokers that are away are what this is about.
+        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
         producer = AIOKafkaProducer(
             bootstrap_servers=self.servers.bootstrap,
             enable_idempotence=True,
