@@ -172,6 +172,11 @@ class MemoryArchive:
         ]
         return max(offsets) + 1 if offsets else None
 
+    async def logs(self, topic: str, partition: int) -> list[str]:
+        """Return the names of all logs that have rows of a partition."""
+        every = (row for rows in self._store.tables.values() for row in rows)
+        return sorted({row.log for row in every if (row.topic, row.partition) == (topic, partition)})
+
     async def newest_received(self) -> float:
         """Return the newest record time stored at all; 0 when there is none."""
         return max((row.received_at for rows in self._store.tables.values() for row in rows), default=0.0)

@@ -21,13 +21,16 @@ from streams.domain.aggregate import LIVE_MINUTES, Live
 from streams.domain.arrivals import SKEW_MS, Record
 from streams.domain.folding import Folder, Place
 from streams.domain.generations import MOST_AHEAD
-from streams.ledger import Plan, another_log, fingerprint, log_name, plan
+from streams.ledger import Plan, another_log, current, fingerprint, log_name, plan
 from streams.metrics import METRICS
 from streams.retry import Retry
 from streams.work import Fetched, Limits, Standing, Stores
 
-#: How long giving up a partition may take to write what has gathered.
-_CLOSE_SECONDS: Final = 3.0
+#: How long giving up a partition may take to write what has gathered: the group waits, and its heir would
+#: write the same.
+_CLOSE_SECONDS: Final = 1.0
+#: After every offset of a log.
+_EVERYTHING: Final = 1 << 62
 
 
 class PartitionWorker:
@@ -115,7 +118,11 @@ class PartitionWorker:
     async def take_over(self) -> int:
         """Claim the partition, put its books in order and return the offset to read from."""
         retry, stores, partition = self.retry, self._stores, self.partition
-        ledger = await retry.forever(lambda: stores.ledgers.claim(partition), "claim")
+        claimed = await retry.forever(lambda: stores.ledgers.claim(partition), "claim")
+        logs = await retry.forever(
+            lambda: stores.archive.logs(partition.topic, partition.number), "ask for logs"
+        )
+        ledger = current(claimed, logs, partition.cluster)
         place = Place(log_name(partition.cluster, ledger.incarnation), partition.topic, partition.number)
         landed = await retry.forever(
             lambda: stores.archive.next_offset(place.log, place.topic, place.partition), "ask how far"
@@ -126,7 +133,11 @@ class PartitionWorker:
         retry.log.info("took over", why=plan_.why, position=plan_.position, in_doubt=plan_.pending)
         await self._begin(place, plan_)
         if plan_.rebuild:
-            await self._rebuild(place, plan_.ledger)
+            for incarnation in range(ledger.incarnation):
+                # What the topic held before it was made anew was counted too.
+                log_ = log_name(partition.cluster, incarnation)
+                await self._rebuild(log_, plan_.ledger, _EVERYTHING)
+            await self._rebuild(place.log, plan_.ledger, plan_.ledger.counted or 0)
         if plan_.restart:
             await retry.forever(lambda: stores.ledgers.restart(partition, plan_.ledger), "write the ledger")
         return self.next_fetch
@@ -179,17 +190,17 @@ class PartitionWorker:
             on_failure=self._on_failure,
         )
 
-    async def _rebuild(self, place: Place, ledger: Ledger) -> None:
-        """Count the stored rows of the live window again, under a generation that nobody reads yet."""
+    async def _rebuild(self, log_: str, ledger: Ledger, before: int) -> None:
+        """Count a log's stored rows of the live window again, under a generation that nobody reads yet."""
         folder, since = self._folding.folder, self._since()
         rows: list[Any]
         async for rows in self._stores.archive.recent(
             folder.table,
             folder.row,
-            place.log,
-            place.topic,
-            place.partition,
-            before=ledger.counted or 0,
+            log_,
+            self.partition.topic,
+            self.partition.number,
+            before=before,
             since=since * 60.0,
         ):
             live = Live()

@@ -145,7 +145,7 @@ class TestLedger:
     ) -> None:
         first = await claimed(stores, partition)
         second = (await stores.ledgers.claim(partition)).epoch
-        assert second == first + 1
+        assert second > first
         with pytest.raises(Fenced):
             await stores.ledgers.begin(block_of(partition, [], 0, 5), first, "")
         with pytest.raises(Fenced):

@@ -310,6 +310,7 @@ async def remake_topic(episode: Episode) -> None:
     await create_topics(episode.settings)
     for where in [where for where in episode.ends if where[0] == name]:
         del episode.ends[where]
+    episode.incarnations[name] += 1
     await episode.reconnect()
     episode.go_on()
 

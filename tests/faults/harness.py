@@ -101,6 +101,8 @@ class Episode:
         self.since_minute = int(time.time()) // 60
         self.rate = fault.rate
         self._delivered: list[tuple[str, int, int, Record]] = []
+        #: How often a topic was made again.
+        self.incarnations: Counter[str] = Counter()
         self._pending: list[tuple[Record, asyncio.Future[Any]]] = []
         #: Offset after the newest acknowledged record, by topic and partition.
         self.ends: dict[tuple[str, int], int] = {}
@@ -181,12 +183,13 @@ class Episode:
                 wheres = list(self.ends)
                 for topic, number in wheres:
                     key = f"vc:{{{self.servers.cluster}/{topic}/{number}}}:ledger"
-                    pipe.hmget(key, "counted", "block_to", "done", "block_from")
-                for where, (counted, block_to, done, block_from) in zip(
+                    pipe.hmget(key, "counted", "block_to", "done", "block_from", "incarnation")
+                for where, (counted, block_to, done, block_from, incarnation) in zip(
                     wheres, await pipe.execute(), strict=True
                 ):
                     stored = block_to if done == "1" else block_from
-                    found[where] = (int(counted or 0), int(stored or 0))
+                    if int(incarnation or 0) == self.incarnations[where[0]]:
+                        found[where] = (int(counted or 0), int(stored or 0))
         return found
 
     async def recovered(self, ends: dict[tuple[str, int], int], timeout: float) -> None:
