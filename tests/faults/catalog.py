@@ -16,11 +16,9 @@ import redis
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.structs import TopicPartition
 
-from deploy.embedded import servers as embedded
 from deploy.embedded.ports import free_port
 from streams.topics import create_topics
-from tests.faults.harness import PARTITIONS, SESSION_SECONDS, Episode, Fault
-from tests.faults.machines import Machine
+from tests.faults.harness import SESSION_SECONDS, Episode, Fault
 from tests.faults.proxy import Trap, Trick
 from tests.faults.traffic import Mix
 from tests.oracle.log import PLAYBACK, SYSTEM, USERS
@@ -244,7 +242,7 @@ async def fail_redis_over(episode: Episode) -> None:
     """The primary dies; the replica that takes its place lacks about the last second."""
     servers = episode.servers
     data = servers.folder / f"redis-{free_port()}"
-    replica = Machine(embedded.redis(free_port(), data), servers.folder / "logs")
+    replica = servers.new_redis(data)
     await replica.start()
     with redis.Redis.from_url(replica.server.address, decode_responses=True) as client:
         client.replicaof("127.0.0.1", str(servers.redis.port))
@@ -411,7 +409,7 @@ FAULTS: Final = (
     Fault("worker told to end", end_worker, goal=DEATH),
     Fault("worker frozen, then a zombie", freeze_worker, workers=2),
     Fault("exception in an agent", raise_in_agent, goal=DEATH),
-    Fault("worker out of memory", starve_worker),
+    Fault("worker out of memory", starve_worker, breaks_brokers=True),
     Fault("one of two workers killed", kill_worker, workers=2, goal=DEATH),
     Fault("workers come and go", join_or_leave, workers=2),
     Fault("rebalance during an insert", rebalance_during_insert, workers=2),
@@ -428,17 +426,49 @@ FAULTS: Final = (
     Fault("Redis' answer is lost", lose_redis_answer, pause=0.5),
     Fault("Redis is slow", slow_redis),
     Fault("Redis fails over, a second behind", fail_redis_over),
-    Fault("broker killed", kill_broker),
-    Fault("one of three brokers down", lose_broker, nodes=3),
-    Fault("leaders change", change_leaders, nodes=3),
+    Fault("broker killed", kill_broker, breaks_brokers=True),
+    Fault("one of three brokers down", lose_broker, nodes=3, breaks_brokers=True),
+    Fault("leaders change", change_leaders, nodes=3, breaks_brokers=True),
     Fault("topic made again", remake_topic),
     Fault("topic made again, then Redis empty", remake_topic_and_empty_redis),
     Fault("log cut while the worker was away", truncate_log),
     Fault("poison records", send_poison),
-    Fault("record of 10 MB", send_huge),
+    # A given broker may refuse a record of this size.
+    Fault("record of 10 MB", send_huge, breaks_brokers=True),
     Fault("burst of twenty times the rate", burst),
     Fault("clocks three days off", kill_worker, mix=Mix(wrong_clock=0.3)),
-    Fault("power cut", cut_power),
+    Fault("power cut", cut_power, breaks_brokers=True),
 )
 BY_NAME: Final = {fault.name: fault for fault in FAULTS}
-assert PARTITIONS >= 3
+
+#: Faults that may follow each other in any order on one node, the quick ones first.
+_IN_TURN: Final = (
+    kill_worker,
+    lose_insert,
+    redis_dies_before_its_answer,
+    kill_clickhouse_in_insert,
+    older_redis,
+    disk_full,
+    kill_broker,
+    cut_power,
+    raise_in_agent,
+    empty_redis,
+    lose_redis_answer,
+    too_many_parts,
+    join_or_leave,
+    rebalance_during_insert,
+    refuse_clickhouse,
+    fail_redis_over,
+    send_poison,
+    end_worker,
+    freeze_worker,
+)
+
+
+async def next_in_turn(episode: Episode) -> None:
+    """Another fault each time, in an order that the seed decides once the quick ones are through."""
+    turn = episode.struck
+    await _IN_TURN[turn % len(_IN_TURN) if turn < 8 else episode.rng.randrange(len(_IN_TURN))](episode)
+
+
+MIXED: Final = Fault("everything in turn", next_in_turn, workers=2, pause=0.3, breaks_brokers=True)

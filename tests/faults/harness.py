@@ -54,6 +54,8 @@ class Fault:
     mix: Mix = field(default_factory=Mix)
     #: The goal for the time from the fault's beginning to recovery, in seconds, if it has one.
     goal: float | None = None
+    #: It needs brokers of our own.
+    breaks_brokers: bool = False
     #: Longest time between two faults.
     pause: float = 1.5
     rate: float = 150.0
@@ -92,6 +94,8 @@ class Report:
 class Episode:
     """One run of one fault; what faults use to do harm."""
 
+    producer: AIOKafkaProducer
+
     def __init__(self, servers: Servers, fault: Fault, seed: int, folder: Path) -> None:
         """Prepare an episode in a folder of its own."""
         self.servers, self.fault, self.seed, self.folder = servers, fault, seed, folder
@@ -101,6 +105,8 @@ class Episode:
         self.since_minute = int(time.time()) // 60
         self.rate = fault.rate
         self._delivered: list[tuple[str, int, int, Record]] = []
+        #: Faults so far.
+        self.struck = 0
         #: How often a topic was made again.
         self.incarnations: Counter[str] = Counter()
         self._pending: list[tuple[Record, asyncio.Future[Any]]] = []
@@ -112,11 +118,13 @@ class Episode:
         #: Topic, partition and offset of what retention took from under the worker.
         self.gone: set[tuple[str, int, int]] = set()
         self.crew = Crew(self._environment(), folder)
-        self.settings = Settings(
-            kafka_bootstrap_servers=servers.bootstrap,
-            **{f"topic_{n}": f"{t}{self.end}" for n, t in _TOPICS.items()},
-            topic_partitions=PARTITIONS,
-            topic_replication=min(3, len(servers.nodes)) or 1,
+        self.settings = Settings.model_validate(
+            {
+                "kafka_bootstrap_servers": servers.bootstrap,
+                **{f"topic_{n}": f"{t}{self.end}" for n, t in _TOPICS.items()},
+                "topic_partitions": PARTITIONS,
+                "topic_replication": len(servers.nodes) or 1,
+            }
         )
 
     def _environment(self) -> dict[str, str]:
@@ -216,6 +224,7 @@ class Episode:
                 await self.moment(self.fault.pause)
                 began = time.monotonic()
                 await self.fault.strike(self)
+                self.struck += 1
                 await asyncio.sleep(max(0.0, began + _AFTER - time.monotonic()))
                 for task in background:
                     if task.done():
