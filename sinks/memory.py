@@ -40,6 +40,8 @@ class MemoryStore:
         ledger = self.ledgers.get(partition)
         if ledger is None:
             raise Unexpected(f"the ledger of {partition} is gone")
+        if ledger.epoch < epoch:
+            raise Unexpected(f"the ledger of {partition} is an older one")
         if ledger.epoch != epoch:
             raise Fenced(f"epoch {ledger.epoch} owns {partition} now")
         return ledger

@@ -212,6 +212,20 @@ async def older_redis(episode: Episode) -> None:
     await episode.servers.redis.start()
 
 
+async def redis_from_before_a_takeover(episode: Episode) -> None:
+    """Restored from a copy of its file that is from before a worker took its partitions over."""
+    data = episode.servers.redis_data
+    copy = data.with_name("redis-copy")
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(data, copy)
+    await kill_worker(episode)
+    await asyncio.sleep(SESSION_SECONDS + episode.rng.uniform(1.0, 3.0))
+    episode.servers.redis.kill()
+    shutil.rmtree(data)
+    copy.rename(data)
+    await episode.servers.redis.start()
+
+
 async def redis_dies_before_its_answer(episode: Episode) -> None:
     """It runs the script and dies before it says so."""
     trap = episode.servers.redis_proxy.set(b"EVALSHA", Trick.LOSE_ANSWER, episode.servers.redis.kill_soon)
@@ -422,6 +436,7 @@ FAULTS: Final = (
     Fault("Redis restarts with its file", restart_redis),
     Fault("Redis restarts empty", empty_redis),
     Fault("Redis restored from an older file", older_redis),
+    Fault("Redis restored, a takeover behind", redis_from_before_a_takeover),
     Fault("Redis dies before its answer", redis_dies_before_its_answer),
     Fault("Redis' answer is lost", lose_redis_answer, pause=0.5),
     Fault("Redis is slow", slow_redis),
