@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 CODE := $(wildcard streams sinks api deploy tests bench docs)
 SDK := sdk/python
-TESTS := $(wildcard tests/unit tests/contract tests/sdk_python tests/integration tests/deploy tests/e2e)
+TESTS := $(wildcard tests/unit tests/contract tests/sdk_python tests/integration tests/deploy tests/e2e tests/faults)
 ARGS ?=
 # Tests wait more than they compute: one more process than there are cores, three at most.
 JOBS ?= $(shell $(PYTHON) -c 'import os; print(min(3, 1 + (os.cpu_count() or 1)))')
@@ -16,7 +16,7 @@ JOBS ?= $(shell $(PYTHON) -c 'import os; print(min(3, 1 + (os.cpu_count() or 1))
 BROKER ?= stand-in
 
 .DEFAULT_GOAL := help
-.PHONY: help install up demo down env test check format bench peers lock clean
+.PHONY: help install up demo down env test faults soak check format bench peers lock clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,7 +50,13 @@ env: ## Write .env for docker-compose.yml, with passwords of its own; changes no
 	@$(PYTHON) deploy/env.py
 
 test: $(STAMP) ## Run the tests, fast ones first; JOBS=0 for one after the other
-	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(TESTS) $(ARGS)
+	@$(BIN)/python -m pytest -m 'not faults' -n $(JOBS) --dist loadfile --no-loadscope-reorder $(TESTS) $(ARGS)
+
+faults: $(STAMP) ## Run every fault of the matrix on Apache Kafka (needs Java and Maven, or Docker)
+	@$(BIN)/python -m pytest -m faults -s tests/faults $(ARGS)
+
+soak: $(STAMP) ## The matrix again and again, 1,000 faults: some hours; ARGS='--faults 100' for fewer
+	@$(BIN)/python -m tests.faults.soak $(ARGS)
 
 check: $(STAMP) ## Lint, formatting, types, import rules
 	$(BIN)/ruff check $(CODE) $(SDK)

@@ -207,6 +207,9 @@ class Archive(Protocol):
     async def next_offset(self, log: str, topic: str, partition: int) -> int | None:
         """Return the offset after the last stored row of a log's partition; None when it has none."""
 
+    async def logs(self, topic: str, partition: int) -> list[str]:
+        """Return the names of all logs that have rows of a partition."""
+
     async def newest_received(self) -> float:
         """Return the newest record time stored at all (epoch s); 0 when there is none."""
 

@@ -42,6 +42,8 @@ class MemoryStore:
         ledger = self.ledgers.get(partition)
         if ledger is None:
             raise Unexpected(f"the ledger of {partition} is gone")
+        if ledger.epoch < epoch:
+            raise Unexpected(f"the ledger of {partition} is an older one")
         if ledger.epoch != epoch:
             raise Fenced(f"epoch {ledger.epoch} owns {partition} now")
         return ledger
@@ -185,6 +187,11 @@ class MemoryArchive:
             if (row.log, row.topic, row.partition) == here
         ]
         return max(offsets) + 1 if offsets else None
+
+    async def logs(self, topic: str, partition: int) -> list[str]:
+        """Return the names of all logs that have rows of a partition."""
+        every = (row for rows in self._store.tables.values() for row in rows)
+        return sorted({row.log for row in every if (row.topic, row.partition) == (topic, partition)})
 
     async def newest_received(self) -> float:
         """Return the newest record time stored at all; 0 when there is none."""

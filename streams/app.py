@@ -165,6 +165,8 @@ def create_app(settings: Settings, redis: Redis, clickhouse: AsyncClient, health
         topic_allow_declare=False,
         consumer_auto_offset_reset="none",
         consumer_max_fetch_size=settings.fetch_bytes,
+        # A topic that was made anew, or got more partitions, is noticed this soon.
+        consumer_metadata_max_age_ms=10_000,
         broker_session_timeout=settings.session_timeout,
         broker_rebalance_timeout=settings.rebalance_timeout,
         broker_heartbeat_interval=settings.session_timeout / 4,

@@ -16,6 +16,7 @@ Pure. Two cursors must be found, one a store, and each must be one that its stor
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 from zlib import crc32
@@ -32,6 +33,27 @@ def fingerprint(record: Record) -> str:
 def log_name(cluster: str, incarnation: int) -> str:
     """Name a log: a topic that was made anew in the same cluster is another log."""
     return f"{cluster}#{incarnation}" if incarnation else cluster
+
+
+def current(ledger: Ledger, logs: Iterable[str], cluster: str) -> Ledger:
+    """Return the ledger, or an empty one of a newer incarnation if ClickHouse has rows of such a log.
+
+    A topic was made anew, and Redis lost what it knew of that: its cursors are those of the log before.
+
+    Args:
+        ledger: as `claim` returned it.
+        logs: names of all logs that have rows of the partition.
+        cluster: the partition's.
+    """
+    known = {log_name(cluster, 0): 0}
+    for log in logs:
+        name, _, number = log.rpartition("#")
+        if name == cluster and number.isdecimal():
+            known[log] = int(number)
+    newest = max(known.values())
+    if newest <= ledger.incarnation:
+        return ledger
+    return Ledger(ledger.epoch, incarnation=newest, generation=ledger.generation)
 
 
 @dataclass(frozen=True, slots=True)

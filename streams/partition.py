@@ -22,15 +22,18 @@ from streams.domain.aggregate import LIVE_MINUTES, Live
 from streams.domain.arrivals import SKEW_MS, Record
 from streams.domain.folding import Folder, Place
 from streams.domain.generations import MOST_AHEAD
-from streams.ledger import Plan, another_log, fingerprint, log_name, plan
+from streams.ledger import Plan, another_log, current, fingerprint, log_name, plan
 from streams.metrics import METRICS
 from streams.retry import Retry
 from streams.work import Fetched, Limits, Standing, Stores
 
-#: How long giving up a partition may take to write what has gathered.
-_CLOSE_SECONDS: Final = 3.0
 #: Generations of recounts lie far above those of take-overs, which are epochs.
 _RECOUNT_BITS: Final = 20
+#: How long giving up a partition may take to write what has gathered: the group waits, and its heir would
+#: write the same.
+_CLOSE_SECONDS: Final = 1.0
+#: After every offset of a log.
+_EVERYTHING: Final = 1 << 62
 
 
 class PartitionWorker:
@@ -121,7 +124,11 @@ class PartitionWorker:
     async def take_over(self) -> int:
         """Claim the partition, put its books in order and return the offset to read from."""
         retry, stores, partition = self.retry, self._stores, self.partition
-        ledger = await retry.forever(lambda: stores.ledgers.claim(partition), "claim")
+        claimed = await retry.forever(lambda: stores.ledgers.claim(partition), "claim")
+        logs = await retry.forever(
+            lambda: stores.archive.logs(partition.topic, partition.number), "ask for logs"
+        )
+        ledger = current(claimed, logs, partition.cluster)
         place = Place(log_name(partition.cluster, ledger.incarnation), partition.topic, partition.number)
         landed = await retry.forever(
             lambda: stores.archive.next_offset(place.log, place.topic, place.partition), "ask how far"
@@ -132,7 +139,7 @@ class PartitionWorker:
         retry.log.info("took over", why=plan_.why, position=plan_.position, in_doubt=plan_.pending)
         await self._begin(place, plan_)
         if plan_.rebuild:
-            await self._rebuild(place, plan_.ledger)
+            await self._rebuild(plan_.ledger)
         if plan_.restart:
             await retry.forever(lambda: stores.ledgers.restart(partition, plan_.ledger), "write the ledger")
         return self.next_fetch
@@ -185,17 +192,24 @@ class PartitionWorker:
             on_failure=self._on_failure,
         )
 
-    async def _rebuild(self, place: Place, ledger: Ledger) -> None:
+    async def _rebuild(self, ledger: Ledger) -> None:
         """Count the stored rows of the live window again, under a generation that nobody reads yet."""
+        for incarnation in range(ledger.incarnation):
+            # What the topic held before it was made anew was counted too.
+            await self._count_again(log_name(self.partition.cluster, incarnation), ledger, _EVERYTHING)
+        await self._count_again(self._folding.folder.place.log, ledger, ledger.counted or 0)
+
+    async def _count_again(self, log_: str, ledger: Ledger, before: int) -> None:
+        """Count a log's stored rows before an offset."""
         folder, since = self._folding.folder, self._since()
         rows: list[Any]
         async for rows in self._stores.archive.recent(
             folder.table,
             folder.row,
-            place.log,
-            place.topic,
-            place.partition,
-            before=ledger.counted or 0,
+            log_,
+            self.partition.topic,
+            self.partition.number,
+            before=before,
             since=since * 60.0,
         ):
             live = Live()
@@ -230,7 +244,7 @@ class PartitionWorker:
             # A count that fails half way is never added to: each has a generation of its own.
             generation = (self._ledger.epoch << _RECOUNT_BITS) + self._recounts
             ledger = replace(self._ledger, generation=generation, counted=counted)
-            await self._rebuild(self._folding.folder.place, ledger)
+            await self._rebuild(ledger)
             await self._stores.ledgers.recounted(self.partition, ledger.epoch, generation, request)
             self._ledger = ledger
             self.retry.log.info("counted the live window again", request=request)

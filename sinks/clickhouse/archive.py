@@ -53,6 +53,16 @@ class ClickHouseArchive:
             )
         return int(result.result_rows[0][0]) if result.result_rows else None
 
+    async def logs(self, topic: str, partition: int) -> list[str]:
+        """Return the names of all logs that have rows of a partition."""
+        with available():
+            result = await self._client.query(
+                "SELECT DISTINCT toString(log) FROM ingested_offsets"
+                " WHERE topic = {topic:String} AND partition = {partition:UInt32} ORDER BY 1",
+                parameters={"topic": topic, "partition": partition},
+            )
+        return [log for (log,) in result.result_rows]
+
     async def newest_received(self) -> float:
         """Return the newest record time stored at all (epoch s); 0 when there is none."""
         with available():

@@ -159,7 +159,7 @@ class TestLedger:
     ) -> None:
         first = await claimed(stores, partition)
         second = (await stores.ledgers.claim(partition)).epoch
-        assert second == first + 1
+        assert second > first
         with pytest.raises(Fenced):
             await stores.ledgers.begin(block_of(partition, [], 0, 5), first, "")
         with pytest.raises(Fenced):
@@ -218,6 +218,18 @@ class TestLedger:
         await ledgers.recounted(partition, epoch, 77, "second")
         assert await ledgers.recounts([partition]) == {}
         assert (await ledgers.claim(partition)).generation == 77
+
+    async def test_a_ledger_that_went_back_in_time_fences_nobody(
+        self, stores: Stores, partition: Partition
+    ) -> None:
+        """Its owner must recover: told that it is fenced, it would leave the partition to nobody."""
+        later = await claimed(stores, partition) + 1
+        with pytest.raises(Unexpected):
+            await stores.ledgers.begin(block_of(partition, [], 0, 5), later, "")
+        with pytest.raises(Unexpected):
+            await stores.live.write(batch(partition, later, 0, 5, Live()))
+        with pytest.raises(Unexpected):
+            await stores.live.rebuild(partition, later, 1, fold_playback(rows_of(1), 0))
 
 
 class TestHolds:
@@ -341,6 +353,12 @@ class TestArchive:
         assert await stores.archive.next_offset(*here) == rows[-1].offset + 1
         assert await stores.archive.next_offset(LOG, "playback.events", 1) is None
         assert await stores.archive.newest_received() == pytest.approx(max(r.received_at for r in rows))
+
+    async def test_it_names_the_logs_of_a_partition(self, stores: Stores, partition: Partition) -> None:
+        assert await stores.archive.logs("playback.events", 0) == []
+        await stores.blocks.write(block_of(partition, rows_of(2), 0, 20))
+        assert await stores.archive.logs("playback.events", 0) == [LOG]
+        assert await stores.archive.logs("playback.events", 1) == []
 
     async def test_history_gives_rows_back_as_they_were_before_an_offset(
         self, stores: Stores, partition: Partition

@@ -16,11 +16,9 @@ import redis
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.structs import TopicPartition
 
-from deploy.embedded import servers as embedded
 from deploy.embedded.ports import free_port
 from streams.topics import create_topics
-from tests.faults.harness import PARTITIONS, SESSION_SECONDS, Episode, Fault
-from tests.faults.machines import Machine
+from tests.faults.harness import SESSION_SECONDS, Episode, Fault
 from tests.faults.proxy import Trap, Trick
 from tests.faults.traffic import Mix
 from tests.oracle.log import PLAYBACK, SYSTEM, USERS
@@ -62,20 +60,19 @@ async def freeze_worker(episode: Episode) -> None:
 
 async def raise_in_agent(episode: Episode) -> None:
     """An exception in the middle of a batch, inside the agent."""
-    episode.crew.send(episode.any_worker(), signal.SIGUSR1)
+    episode.crew.send(episode.any_worker(), signal.SIGRTMIN)
 
 
 async def starve_worker(episode: Episode) -> None:
-    """No more memory than it has, in a burst: whatever it does next fails."""
+    """No memory for a record of 10 MB that comes: wherever it is held fails."""
     number = episode.any_worker()
     process = psutil.Process(episode.crew.pid(number))
-    limit = process.memory_info().vms + (1 << 20)
+    limit = process.memory_info().vms // 2
     resource.prlimit(process.pid, resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
-    episode.rate = 20 * episode.fault.rate
-    deadline = time.monotonic() + 3.0
+    episode.traffic.mix.huge_bytes = 10_000_000
+    deadline = time.monotonic() + 4.0
     while episode.crew.pid(number) == process.pid and time.monotonic() < deadline:
         await asyncio.sleep(0.05)
-    episode.rate = episode.fault.rate
     if episode.crew.pid(number) == process.pid:
         everything = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
         resource.prlimit(process.pid, resource.RLIMIT_AS, everything)
@@ -215,6 +212,20 @@ async def older_redis(episode: Episode) -> None:
     await episode.servers.redis.start()
 
 
+async def redis_from_before_a_takeover(episode: Episode) -> None:
+    """Restored from a copy of its file that is from before a worker took its partitions over."""
+    data = episode.servers.redis_data
+    copy = data.with_name("redis-copy")
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(data, copy)
+    await kill_worker(episode)
+    await asyncio.sleep(SESSION_SECONDS + episode.rng.uniform(1.0, 3.0))
+    episode.servers.redis.kill()
+    shutil.rmtree(data)
+    copy.rename(data)
+    await episode.servers.redis.start()
+
+
 async def redis_dies_before_its_answer(episode: Episode) -> None:
     """It runs the script and dies before it says so."""
     trap = episode.servers.redis_proxy.set(b"EVALSHA", Trick.LOSE_ANSWER, episode.servers.redis.kill_soon)
@@ -245,7 +256,7 @@ async def fail_redis_over(episode: Episode) -> None:
     """The primary dies; the replica that takes its place lacks about the last second."""
     servers = episode.servers
     data = servers.folder / f"redis-{free_port()}"
-    replica = Machine(embedded.redis(free_port(), data), servers.folder / "logs")
+    replica = servers.new_redis(data)
     await replica.start()
     with redis.Redis.from_url(replica.server.address, decode_responses=True) as client:
         client.replicaof("127.0.0.1", str(servers.redis.port))
@@ -311,6 +322,7 @@ async def remake_topic(episode: Episode) -> None:
     await create_topics(episode.settings)
     for where in [where for where in episode.ends if where[0] == name]:
         del episode.ends[where]
+    episode.incarnations[name] += 1
     await episode.reconnect()
     episode.go_on()
 
@@ -411,7 +423,7 @@ FAULTS: Final = (
     Fault("worker told to end", end_worker, goal=DEATH),
     Fault("worker frozen, then a zombie", freeze_worker, workers=2),
     Fault("exception in an agent", raise_in_agent, goal=DEATH),
-    Fault("worker out of memory", starve_worker),
+    Fault("worker out of memory", starve_worker, breaks_brokers=True),
     Fault("one of two workers killed", kill_worker, workers=2, goal=DEATH),
     Fault("workers come and go", join_or_leave, workers=2),
     Fault("rebalance during an insert", rebalance_during_insert, workers=2),
@@ -424,21 +436,54 @@ FAULTS: Final = (
     Fault("Redis restarts with its file", restart_redis),
     Fault("Redis restarts empty", empty_redis),
     Fault("Redis restored from an older file", older_redis),
+    Fault("Redis restored, a takeover behind", redis_from_before_a_takeover),
     Fault("Redis dies before its answer", redis_dies_before_its_answer),
     Fault("Redis' answer is lost", lose_redis_answer, pause=0.5),
     Fault("Redis is slow", slow_redis),
     Fault("Redis fails over, a second behind", fail_redis_over),
-    Fault("broker killed", kill_broker),
-    Fault("one of three brokers down", lose_broker, nodes=3),
-    Fault("leaders change", change_leaders, nodes=3),
+    Fault("broker killed", kill_broker, breaks_brokers=True),
+    Fault("one of three brokers down", lose_broker, nodes=3, breaks_brokers=True),
+    Fault("leaders change", change_leaders, nodes=3, breaks_brokers=True),
     Fault("topic made again", remake_topic),
     Fault("topic made again, then Redis empty", remake_topic_and_empty_redis),
     Fault("log cut while the worker was away", truncate_log),
     Fault("poison records", send_poison),
-    Fault("record of 10 MB", send_huge),
+    # A given broker may refuse a record of this size.
+    Fault("record of 10 MB", send_huge, breaks_brokers=True),
     Fault("burst of twenty times the rate", burst),
     Fault("clocks three days off", kill_worker, mix=Mix(wrong_clock=0.3)),
-    Fault("power cut", cut_power),
+    Fault("power cut", cut_power, breaks_brokers=True),
 )
 BY_NAME: Final = {fault.name: fault for fault in FAULTS}
-assert PARTITIONS >= 3
+
+#: Faults that may follow each other in any order on one node, the quick ones first.
+_IN_TURN: Final = (
+    kill_worker,
+    lose_insert,
+    redis_dies_before_its_answer,
+    kill_clickhouse_in_insert,
+    older_redis,
+    disk_full,
+    kill_broker,
+    cut_power,
+    raise_in_agent,
+    empty_redis,
+    lose_redis_answer,
+    too_many_parts,
+    join_or_leave,
+    rebalance_during_insert,
+    refuse_clickhouse,
+    fail_redis_over,
+    send_poison,
+    end_worker,
+    freeze_worker,
+)
+
+
+async def next_in_turn(episode: Episode) -> None:
+    """Another fault each time, in an order that the seed decides once the quick ones are through."""
+    turn = episode.struck
+    await _IN_TURN[turn % len(_IN_TURN) if turn < 8 else episode.rng.randrange(len(_IN_TURN))](episode)
+
+
+MIXED: Final = Fault("everything in turn", next_in_turn, workers=2, pause=0.3, breaks_brokers=True)

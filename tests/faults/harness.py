@@ -8,6 +8,7 @@ sent just after it is measured. In the end both stores must hold exactly what th
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import time
 from collections import Counter
@@ -53,6 +54,8 @@ class Fault:
     mix: Mix = field(default_factory=Mix)
     #: The goal for the time from the fault's beginning to recovery, in seconds, if it has one.
     goal: float | None = None
+    #: It needs brokers of our own.
+    breaks_brokers: bool = False
     #: Longest time between two faults.
     pause: float = 1.5
     rate: float = 150.0
@@ -91,6 +94,8 @@ class Report:
 class Episode:
     """One run of one fault; what faults use to do harm."""
 
+    producer: AIOKafkaProducer
+
     def __init__(self, servers: Servers, fault: Fault, seed: int, folder: Path) -> None:
         """Prepare an episode in a folder of its own."""
         self.servers, self.fault, self.seed, self.folder = servers, fault, seed, folder
@@ -100,6 +105,10 @@ class Episode:
         self.since_minute = int(time.time()) // 60
         self.rate = fault.rate
         self._delivered: list[tuple[str, int, int, Record]] = []
+        #: Faults so far.
+        self.struck = 0
+        #: How often a topic was made again.
+        self.incarnations: Counter[str] = Counter()
         self._pending: list[tuple[Record, asyncio.Future[Any]]] = []
         #: Offset after the newest acknowledged record, by topic and partition.
         self.ends: dict[tuple[str, int], int] = {}
@@ -109,11 +118,13 @@ class Episode:
         #: Topic, partition and offset of what retention took from under the worker.
         self.gone: set[tuple[str, int, int]] = set()
         self.crew = Crew(self._environment(), folder)
-        self.settings = Settings(
-            kafka_bootstrap_servers=servers.bootstrap,
-            **{f"topic_{n}": f"{t}{self.end}" for n, t in _TOPICS.items()},
-            topic_partitions=PARTITIONS,
-            topic_replication=min(3, len(servers.nodes)) or 1,
+        self.settings = Settings.model_validate(
+            {
+                "kafka_bootstrap_servers": servers.bootstrap,
+                **{f"topic_{n}": f"{t}{self.end}" for n, t in _TOPICS.items()},
+                "topic_partitions": PARTITIONS,
+                "topic_replication": len(servers.nodes) or 1,
+            }
         )
 
     def _environment(self) -> dict[str, str]:
@@ -180,12 +191,13 @@ class Episode:
                 wheres = list(self.ends)
                 for topic, number in wheres:
                     key = f"vc:{{{self.servers.cluster}/{topic}/{number}}}:ledger"
-                    pipe.hmget(key, "counted", "block_to", "done", "block_from")
-                for where, (counted, block_to, done, block_from) in zip(
+                    pipe.hmget(key, "counted", "block_to", "done", "block_from", "incarnation")
+                for where, (counted, block_to, done, block_from, incarnation) in zip(
                     wheres, await pipe.execute(), strict=True
                 ):
                     stored = block_to if done == "1" else block_from
-                    found[where] = (int(counted or 0), int(stored or 0))
+                    if int(incarnation or 0) == self.incarnations[where[0]]:
+                        found[where] = (int(counted or 0), int(stored or 0))
         return found
 
     async def recovered(self, ends: dict[tuple[str, int], int], timeout: float) -> None:
@@ -212,6 +224,7 @@ class Episode:
                 await self.moment(self.fault.pause)
                 began = time.monotonic()
                 await self.fault.strike(self)
+                self.struck += 1
                 await asyncio.sleep(max(0.0, began + _AFTER - time.monotonic()))
                 for task in background:
                     if task.done():
@@ -294,6 +307,8 @@ class Episode:
         self.servers.cluster = await cluster_id(self.settings)
 
     async def _connect(self) -> AIOKafkaProducer:
+        # Brokers that are away are what this is about.
+        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
         producer = AIOKafkaProducer(
             bootstrap_servers=self.servers.bootstrap,
             enable_idempotence=True,
@@ -344,14 +359,16 @@ async def dead_letters(bootstrap: str, topic: str) -> Counter[tuple[str, bytes]]
     )
     await consumer.start()
     try:
-        await consumer._client.force_metadata_update()
         places = [TopicPartition(topic, number) for number in range(PARTITIONS)]
-        consumer.assign(places)
         ends = await consumer.end_offsets(places)
-        await consumer.seek_to_beginning(*places)
+        consumer.assign(places)
+        for place in places:
+            consumer.seek(place, 0)
+        read_to = dict.fromkeys(places, 0)
         found: dict[tuple[bytes, ...], tuple[str, bytes]] = {}
-        while any([await consumer.position(place) < ends[place] for place in places]):
-            for letters in (await consumer.getmany(timeout_ms=200)).values():
+        while any(read_to[place] < ends[place] for place in places):
+            for place, letters in (await consumer.getmany(timeout_ms=200)).items():
+                read_to[place] = letters[-1].offset + 1
                 for letter in letters:
                     headers = dict(letter.headers)
                     origin = tuple(headers[f"source-{n}"] for n in ("topic", "partition", "offset"))

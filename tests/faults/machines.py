@@ -58,12 +58,16 @@ class Machine:
 
     async def ready(self) -> None:
         """Return when it answers."""
-        child, deadline = self._child, time.monotonic() + _START_SECONDS
-        assert child is not None
+        deadline = time.monotonic() + _START_SECONDS
         while not await asyncio.to_thread(self.server.ready):
-            assert child.exit_code is None, f"{self.server.name} ended:\n{child.tail()}"
-            assert time.monotonic() < deadline, f"{self.server.name} does not answer:\n{child.tail()}"
+            failure = self.failure()
+            assert failure is None, f"{self.server.name} ended:\n{failure}"
+            assert time.monotonic() < deadline, f"{self.server.name} does not answer in {_START_SECONDS:g} s"
             await asyncio.sleep(0.05)
+
+    def failure(self) -> str | None:
+        """Return the end of its log if it has ended."""
+        return None if self._child is None or self._child.exit_code is None else self._child.tail()
 
     def kill(self) -> None:
         """`kill -9`."""

@@ -1,4 +1,4 @@
-"""The worker as it is, with one thing more: on SIGUSR1 the next batch raises inside its agent."""
+"""The worker as it is, with one thing more: on SIGRTMIN the next batch raises inside its agent."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ async def _sabotaged(self: BatchFolder, *arguments: Any, **named: Any) -> Any:
 
 def main() -> int:
     """Run the worker."""
-    signal.signal(signal.SIGUSR1, lambda number, _: _pending.append(number))
+    signal.signal(signal.SIGRTMIN, lambda number, _: _pending.append(number))
     BatchFolder.fold = _sabotaged  # type: ignore[method-assign]
     return run_worker(Settings())
 

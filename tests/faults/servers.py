@@ -1,17 +1,30 @@
-"""The servers of a run: Kafka's nodes, Redis and ClickHouse, the stores behind proxies."""
+"""The servers of a run: Kafka's nodes, Redis and ClickHouse, the stores behind proxies.
+
+Kafka is that of KAFKA_BOOTSTRAP_SERVERS if given. Else, where there is Docker, all three run in containers;
+else Apache Kafka runs on this machine's Java beside the stand-ins of the stores.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import time
+import os
 from pathlib import Path
 
 from deploy.embedded import servers
 from deploy.embedded.kafka import jars
 from deploy.embedded.kafka.nodes import nodes
 from deploy.embedded.ports import free_port
+from tests.faults import containers
 from tests.faults.machines import Machine
 from tests.faults.proxy import Proxy, http_is_whole
+
+
+def cannot_run() -> str | None:
+    """Say why the fault tests cannot run here; None when they can."""
+    if os.environ.get("KAFKA_BOOTSTRAP_SERVERS") or containers.docker_answers():
+        return None
+    reason = jars.missing()
+    return reason and f"{reason}; nor is there Docker, nor a Kafka at KAFKA_BOOTSTRAP_SERVERS"
 
 
 class Servers:
@@ -20,20 +33,38 @@ class Servers:
     def __init__(self, folder: Path, kafka_nodes: int = 1) -> None:
         """Describe them in a folder; `start` starts them."""
         self.folder = folder
-        logs = folder / "logs"
-        ports = [(free_port(), free_port()) for _ in range(kafka_nodes)]
-        self.nodes = [Machine(node, logs) for node in nodes(jars.fetch(), folder / "kafka", ports)]
+        self.logs = folder / "logs"
         self.redis_data = folder / "redis"
-        self.redis = Machine(servers.redis(free_port(), self.redis_data), logs)
-        self.clickhouse = Machine(servers.clickhouse(free_port(), folder / "clickhouse"), logs)
+        self.given = os.environ.get("KAFKA_BOOTSTRAP_SERVERS", "")
+        self.in_containers = containers.docker_answers()
+        self.nodes = [] if self.given else self._kafka(kafka_nodes)
+        self.redis = self.new_redis(self.redis_data)
+        self.clickhouse = self._clickhouse()
         self.redis_proxy = Proxy(self.redis.port)
         self.clickhouse_proxy = Proxy(self.clickhouse.port, http_is_whole)
         self.cluster = ""
 
+    def _kafka(self, count: int) -> list[Machine]:
+        ports = [(free_port(), free_port()) for _ in range(count)]
+        if self.in_containers:
+            return containers.kafka(self.folder / "kafka", self.logs, ports)
+        return [Machine(node, self.logs) for node in nodes(jars.fetch(), self.folder / "kafka", ports)]
+
+    def new_redis(self, data: Path) -> Machine:
+        """Describe a Redis with its file in a folder."""
+        if self.in_containers:
+            return containers.redis(free_port(), data, self.logs)
+        return Machine(servers.redis(free_port(), data), self.logs)
+
+    def _clickhouse(self) -> Machine:
+        if self.in_containers:
+            return containers.clickhouse(free_port(), [free_port() for _ in range(4)], self.logs)
+        return Machine(servers.clickhouse(free_port(), self.folder / "clickhouse"), self.logs)
+
     @property
     def bootstrap(self) -> str:
         """Return the brokers' addresses."""
-        return ",".join(node.server.address for node in self.nodes)
+        return self.given or ",".join(node.server.address for node in self.nodes)
 
     async def start(self) -> None:
         """Start them all, side by side."""
@@ -48,4 +79,3 @@ class Servers:
         self.clickhouse_proxy.close()
         for machine in (self.clickhouse, self.redis, *self.nodes):
             machine.kill()
-        time.sleep(0)

@@ -158,6 +158,51 @@ async def test_an_insert_with_the_same_token_counts_once_in_the_table_and_its_vi
     assert await http.text("SELECT s, sum(n) FROM sums GROUP BY s ORDER BY s") == "x\t2\ny\t4\n"
 
 
+@pytest.mark.parametrize("table", ["t", "target", "last"])
+@pytest.mark.parametrize(
+    ("setting", "code"),
+    [
+        ("parts_to_throw_insert = 1", "252"),
+        ("min_free_disk_bytes_to_perform_insert = 1000000000000000", "243"),
+    ],
+)
+async def test_an_insert_that_a_table_refuses_is_an_error_and_the_same_token_heals_it(
+    http: Http, table: str, setting: str, code: str
+) -> None:
+    window = "SETTINGS non_replicated_deduplication_window = 100"
+    for name in ("t", "target", "last"):
+        await http(f"CREATE TABLE {name} (n UInt64) ENGINE = MergeTree ORDER BY n {window}")
+    await http("CREATE TABLE step (n UInt64) ENGINE = Null")
+    await http("CREATE MATERIALIZED VIEW to_target TO target AS SELECT n FROM t")
+    await http("CREATE MATERIALIZED VIEW to_step TO step AS SELECT n FROM t")
+    await http("CREATE MATERIALIZED VIEW to_last TO last AS SELECT n FROM step")
+
+    async def insert(token: str) -> tuple[int, Any, Any]:
+        return await http(
+            b"[1]\n[2]\n",
+            query="INSERT INTO t FORMAT JSONCompactEachRow",
+            insert_deduplication_token=token,
+            deduplicate_blocks_in_dependent_materialized_views="1",
+        )
+
+    assert (await insert("first"))[0] == 200
+    await http(f"ALTER TABLE {table} MODIFY SETTING {setting}")
+    status, _, headers = await insert("second")
+    assert (status, headers["X-ClickHouse-Exception-Code"]) == (500, code)
+    await http(f"ALTER TABLE {table} RESET SETTING {setting.split()[0]}")
+    for _ in range(2):
+        assert (await insert("second"))[0] == 200
+        for name in ("t", "target", "last"):
+            assert (await http(f"SELECT count() FROM {name} FORMAT TSV"))[1].strip() == b"4"
+
+
+async def test_an_insert_may_bring_settings_in_its_text(http: Http) -> None:
+    await http("CREATE TABLE t (n UInt64) ENGINE = MergeTree ORDER BY n")
+    text = "INSERT INTO t (n) SETTINGS async_insert = 0, max_threads = 1 FORMAT CSV\n7\n"
+    assert (await http(text))[0] == 200
+    assert await http.text("SELECT n FROM t FORMAT TSV") == "7\n"
+
+
 async def test_a_large_insert_is_one_block(http: Http) -> None:
     await http(TABLE)
     body = b"".join(b'[%d,"x",0,[],null]\n' % n for n in range(200_000))

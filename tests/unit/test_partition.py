@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from sinks.base import Fenced, Unavailable
+from sinks.base import Fenced, Ledger, Unavailable
 from sinks.memory import MemoryStore
 from streams.domain.aggregate import Live, fold_playback
+from streams.ledger import current
 from streams.metrics import METRICS
 from streams.work import Fetched
 from tests.pipeline.bench import NOW, Bench, Log, view
@@ -195,6 +196,34 @@ async def test_a_topic_made_anew_is_another_log() -> None:
     assert len(rows) == 6 * 41
     assert store.ledgers[bench.partition].incarnation == 1
     assert {row.log for row in rows if row.view_id == "fresh"} == {"cluster#1"}
+
+
+async def test_redis_that_lost_its_data_after_a_topic_was_made_anew_counts_both_logs() -> None:
+    log, store = make_log(6, views=10), MemoryStore()
+    bench = Bench(log, store)
+    await bench.run([50])
+    again = Log()
+    for n in range(15):
+        for event in view(f"fresh{n}", START_MS):
+            again.append(event, event["occurredAt"])
+    bench.log = again
+    await bench.run([50])
+    store.ledgers.clear()
+    store.live.clear()
+    again.append(view("late", START_MS)[0], START_MS + 100_000)
+    await bench.run([50])
+    ledger = store.ledgers[bench.partition]
+    assert ledger.incarnation == 1
+    counted = totals(store.live[bench.partition, ledger.generation])
+    assert (counted["attempts"], counted["views"], counted["watched_ms"]) == (26, 25, 25 * 4000)
+    assert len(store.tables["playback_events"]) == 6 * 25 + 1
+
+
+def test_a_ledger_older_than_the_newest_log_with_rows_begins_it_anew() -> None:
+    known = Ledger(epoch=7, incarnation=1, generation=5, counted=90, block_to=80)
+    assert current(known, ["c", "c#1", "other#9", "c#x"], "c") == known
+    assert current(known, ["c#3", "c#10"], "c") == Ledger(epoch=7, incarnation=10, generation=5)
+    assert current(known, [], "c") == known
 
 
 async def test_a_gap_left_by_retention_is_measured_and_passed() -> None:

@@ -45,7 +45,8 @@ class Statement:
     """One SQL statement, its FORMAT clause taken out.
 
     ``format`` is None when the statement names none. ``data`` holds the bytes after an INSERT's FORMAT
-    clause and is empty for all other kinds. ``whole`` says that the result must not be cut into chunks,
+    clause and is empty for all other kinds, ``source_at`` where a clause that names its source goes in its
+    ``sql``: before SETTINGS. ``whole`` says that the result must not be cut into chunks,
     because it ends in a part of its own (WITH TOTALS). ``file_clause`` says that it asks for a file of the
     client (INTO OUTFILE, FROM INFILE), which no server does.
     """
@@ -56,6 +57,7 @@ class Statement:
     data: bytes = b""
     whole: bool = False
     file_clause: bool = False
+    source_at: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,10 @@ def _first_word(sql: bytes) -> bytes:
 def _parse_insert(sql: bytes) -> Statement:
     """Split an INSERT at its data. VALUES and SELECT are left to the engine's own parser."""
     previous: _Token | None = None
+    settings: int | None = None
     for token in _top_level(sql):
+        if token.word == b"SETTINGS":
+            settings = token.start
         if token.word == b"VALUES":
             break
         if previous and previous.word == b"FROM" and token.word == b"INFILE":
@@ -104,7 +109,8 @@ def _parse_insert(sql: bytes) -> Statement:
         if previous and previous.word == b"FORMAT" and token.word:
             gap = _DATA_START.match(sql, token.end)
             data = sql[gap.end() :] if gap else b""
-            return Statement(Kind.INSERT, sql[: previous.start], token.text.decode(), data)
+            at = previous.start if settings is None else settings
+            return Statement(Kind.INSERT, sql[: previous.start], token.text.decode(), data, source_at=at)
         previous = token
     return Statement(Kind.COMMAND, sql)
 

@@ -43,6 +43,6 @@ class Script:
         if verdict == "FENCED":
             raise Fenced(f"epoch {detail} owns {key} now")
         if verdict == "GONE":
-            raise Unexpected(f"the ledger {key} is gone: Redis lost its data")
+            raise Unexpected(f"the ledger {key} is gone, or an older one: Redis lost data")
         if verdict == "UNEXPECTED":
             raise Unexpected(f"the ledger {key} stands at {detail}, not where this worker left it")

@@ -3,6 +3,7 @@
 -- ARGV: epoch, block from, block to, from mark, to mark, shard
 local ledger = redis.call('HMGET', KEYS[1], 'epoch', 'hold_until', 'done', 'block_from', 'block_to')
 if not ledger[1] then return {'GONE', ''} end
+if tonumber(ledger[1]) < tonumber(ARGV[1]) then return {'GONE', ledger[1]} end
 if ledger[1] ~= ARGV[1] then return {'FENCED', ledger[1]} end
 local now = redis.call('TIME')
 -- The block in doubt goes on: whoever holds inserts waits for it.

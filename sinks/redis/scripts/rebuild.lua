@@ -3,6 +3,7 @@
 -- ARGV: epoch, prefix, live, lifetime s, now ms, kept ms
 local epoch = redis.call('HGET', KEYS[1], 'epoch')
 if not epoch then return {'GONE', ''} end
+if tonumber(epoch) < tonumber(ARGV[1]) then return {'GONE', epoch} end
 if epoch ~= ARGV[1] then return {'FENCED', epoch} end
 -- In a slot that is being moved, some keys are here and others are not: a write would fail half way. A key
 -- that is here and one that nowhere is, asked for together, tell.
