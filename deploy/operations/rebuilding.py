@@ -87,6 +87,11 @@ class Rebuild:
         Raises `RebuildError`, `HeldByAnother`, `Unavailable`.
         """
         shadow, start = self._shadow, since or datetime(1970, 1, 1, tzinfo=UTC)
+        if await shadow.is_spread():
+            raise RebuildError(
+                "The tables are spread over a cluster, which this command does not rebuild. Count anew "
+                "beside what runs: docs/runbook.md, Re-process."
+            )
         await shadow.create()
         try:
             ends = ends_of(await self._ledgers())

@@ -15,6 +15,7 @@ from typing import Any, Final
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
 from sinks.clickhouse.client import available
+from sinks.clickhouse.cluster import LOCAL
 
 #: Raw tables by the topic's kind; the catalog keeps newest versions only and has no roll-up.
 RAW: Final = ("playback_events", "user_events", "system_events")
@@ -207,7 +208,9 @@ class Audit:
                 parameters={"database": self._database},
             )
         found: dict[str, list[_View]] = {}
-        for create, select in result.result_rows:
+        # On a cluster the views of a node are about its own tables; what they say of one is true of all.
+        told = [[re.sub(rf"{LOCAL}\b", "", text) for text in row] for row in result.result_rows]
+        for create, select in told:
             head = create.removesuffix(select)
             target = re.search(r"\bTO (?:`?\w+`?\.)?`?(\w+)`?\s*\(", head)
             if target is not None:

@@ -63,6 +63,16 @@ class Shadow:
         self._client = client
         self._database, self.name = database, f"{database}_rebuild"
 
+    async def is_spread(self) -> bool:
+        """Say whether the tables are spread over a cluster, where no second database stands in for them."""
+        return bool(
+            await self._ask(
+                "SELECT 1 FROM system.tables"
+                " WHERE database = {database:String} AND engine = 'Distributed' LIMIT 1",
+                database=self._database,
+            )
+        )
+
     async def create(self) -> None:
         """Make it anew, empty."""
         await self.drop()

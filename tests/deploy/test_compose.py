@@ -19,6 +19,7 @@ import yaml
 from api.settings import Settings as ApiSettings
 from deploy.cli import app
 from deploy.embedded import stack
+from deploy.monitoring import files as monitoring
 from streams.settings import Settings as WorkerSettings
 from tests.deploy import compose
 
@@ -190,6 +191,23 @@ def test_clickhouse_finds_every_variable_that_its_files_name() -> None:
 def test_files_that_are_mounted_are_there(name: str) -> None:
     mounted = [mount.split(":")[0] for mount in SERVICES[name]["volumes"] if mount.startswith("./")]
     assert len(mounted) == 2 and not [path for path in mounted if not (ROOT / path).exists()]
+
+
+def test_prometheus_and_grafana_find_what_their_files_name() -> None:
+    ports = {
+        "worker": int(SERVICES["worker"]["environment"]["WORKER_METRICS_PORT"]),
+        "api": int(SERVICES["api"]["ports"][0].rpartition(":")[2]),
+    }
+    for scrape in monitoring.prometheus()["scrape_configs"]:
+        (found,) = scrape["dns_sd_configs"]
+        assert found["names"] == [scrape["job_name"]]
+        assert found["port"] == ports.pop(scrape["job_name"])
+    assert ports == {}
+    told = set(re.findall(r"\$\{(\w+)\}", str(monitoring.datasources())))
+    given = compose.environment(SERVICES["grafana"]).keys()
+    assert told == {name for name in given if not name.startswith("GF_")}
+    folders = [mount.split(":")[1] for mount in SERVICES["grafana"]["volumes"]]
+    assert monitoring.FOLDER in folders
 
 
 def test_a_service_has_the_time_to_stop_that_it_may_take() -> None:

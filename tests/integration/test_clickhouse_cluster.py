@@ -17,14 +17,18 @@ import pytest
 import pytest_asyncio
 from clickhouse_connect.driver.exceptions import DatabaseError
 
+from deploy.operations.rebuilding import Rebuild, RebuildError
 from sinks.base import Block, Partition
 from sinks.clickhouse import sink as sinks
 from sinks.clickhouse.archive import ClickHouseArchive
-from sinks.clickhouse.client import connect
+from sinks.clickhouse.audit import QUESTIONS, Audit
+from sinks.clickhouse.client import READING, connect
 from sinks.clickhouse.cluster import Cluster
 from sinks.clickhouse.migrations import migrate
 from sinks.clickhouse.replicas import CONSISTENT
+from sinks.clickhouse.shadow import Shadow
 from sinks.clickhouse.sink import ClickHouseBlocks
+from sinks.redis.client import connect as connect_redis
 from streams.domain.rows import PlaybackRow
 from tests.audience.landing import land
 from tests.audience.world import now_of, people, services
@@ -35,7 +39,8 @@ from tests.servers.clickhouse_cluster import ONE, TWO, clickhouse_cluster, lay, 
 
 NOW = now_of("2024-03-30T14:05:27")
 OLD = "start=2024-02-01T00:00:07Z&end=2024-03-30T09:13:21Z"
-QUESTIONS = [
+AT_ONCE = {"mutations_sync": 2}
+ASKED = [
     f"/analytics/{path}{'&' if '?' in path else '?'}{window}"
     for path in (
         "videos/summary",
@@ -88,7 +93,7 @@ def databases(server: str) -> dict[str, str]:
 async def answers(url: str) -> dict[str, Any]:
     nowhere = "redis://127.0.0.1:1/0"
     async with serving(lambda: NOW, clickhouse_url=url, redis_url=nowhere, store_patience=5) as api:
-        return {question: await api.data(question) for question in QUESTIONS}
+        return {question: await api.data(question) for question in ASKED}
 
 
 async def test_every_question_is_answered_through_the_cluster_as_by_one_server(
@@ -118,6 +123,45 @@ async def test_shards_are_merged_before_anything_is_counted_once(databases: dict
         assert {name: there[name] for name in there if name in ("queued", "started")} == {
             name: here[name] for name in here if name in ("queued", "started")
         }
+
+
+async def test_roll_ups_are_verified_over_all_shards(databases: dict[str, str]) -> None:
+    client = await connect(databases[ONE], settings=READING)
+    audit, since = Audit(client, databases[ONE].rpartition("/")[2]), NOW - timedelta(days=100)
+    try:
+        for question in QUESTIONS:
+            assert await audit.rollup(question, since) == {}, question.table
+        # It would have found what is missing.
+        await client.command("ALTER TABLE view_starts_local DELETE WHERE user_id = 'other'", settings=AT_ONCE)
+        (starts,) = (question for question in QUESTIONS if question.table == "view_starts")
+        assert await audit.rollup(starts, since) != {}
+    finally:
+        await client.close()
+
+
+async def test_a_cluster_is_not_rebuilt_as_if_it_were_one_server(
+    databases: dict[str, str], redis_server: str
+) -> None:
+    client, redis = await connect(databases[ONE]), connect_redis(redis_server)
+    try:
+        rebuild = Rebuild(redis, Shadow(client, databases[ONE].rpartition("/")[2]), "cluster", NoSteps())
+        with pytest.raises(RebuildError, match="Re-process"):
+            await rebuild.run(None)
+    finally:
+        await client.close()
+        await redis.aclose()
+
+
+class NoSteps:
+    """Shows nothing."""
+
+    def total(self, rows: int) -> None:
+        raise AssertionError("nothing is to be done")
+
+    done = total
+
+    def say(self, text: str) -> None:
+        raise AssertionError(text)
 
 
 @pytest.fixture
