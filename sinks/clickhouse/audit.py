@@ -153,7 +153,7 @@ class Audit:
         for name, sql in {"raw": side(f"({raw})", known), "rolled up": side(question.table, "")}.items():
             with available():
                 result = await self._client.query(sql, parameters={"since": since})
-            found[name] = {_aware(row[0]): row[1:] for row in result.result_rows}
+            found[name] = {_aware(row[0]): tuple(row[1:]) for row in result.result_rows}
         differences = {}
         for at in sorted(found["raw"].keys() | found["rolled up"].keys()):
             nothing: tuple[Any, ...] = (0,) * len(names)
@@ -257,5 +257,5 @@ class _View:
 
 def _equal(one: Any, other: Any) -> bool:
     if isinstance(one, float) or isinstance(other, float):
-        return abs(one - other) <= _TOLERANCE * max(1.0, abs(one), abs(other))
+        return bool(abs(one - other) <= _TOLERANCE * max(1.0, abs(one), abs(other)))
     return bool(one == other)
