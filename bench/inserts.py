@@ -29,6 +29,7 @@ class _Record:
     timestamp: int
     key: bytes
     value: bytes
+    headers: tuple[tuple[str, bytes], ...] = ()
 
 
 def rows(count: int, block_rows: int) -> Iterator[list[PlaybackRow]]:

@@ -10,7 +10,6 @@ import asyncio
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from operator import itemgetter
 from typing import Any, Final
 
 from deploy.operations.lag import cursors
@@ -162,14 +161,12 @@ class Verification:
 
     async def _rollup(self, question: Question, since: datetime) -> Check:
         check = Check(f"{question.table} against raw events", compared=len(question.values))
-        left: dict[tuple[datetime, str], Difference] | None = None
-        for attempt in range(_TRIES):
-            found = await self._audit.rollup(question, since)
-            left = found if left is None else {key: found[key] for key in left.keys() & found.keys()}
+        left: dict[tuple[datetime, str], Difference] = await self._audit.rollup(question, since)
+        for attempt in range(1, _TRIES):
             if not left:
                 break
-            await asyncio.sleep(_PAUSE * (attempt > 0))
-        check.differences = shortened(
-            str(each) for _, each in sorted((left or {}).items(), key=itemgetter(0))
-        )
+            await asyncio.sleep(_PAUSE * (attempt > 1))
+            found = await self._audit.rollup(question, since)
+            left = {key: found[key] for key in left.keys() & found.keys()}
+        check.differences = shortened(str(left[key]) for key in sorted(left))
         return check

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import BaseModel, ValidationError
@@ -40,9 +41,9 @@ def test_help_names_every_command() -> None:
 def test_every_command_and_every_option_has_a_help_text(command: str) -> None:
     import typer
 
-    found = typer.main.get_command(app)
+    found: Any = typer.main.get_command(app)
     for name in command.split():
-        found = found.commands[name]  # type: ignore[attr-defined]
+        found = found.commands[name]
     assert found.help and len(found.help) > 40
     assert [p.name for p in found.params if p.name != "help" and not p.help] == []
 

@@ -209,11 +209,14 @@ def test_every_setting_of_both_processes_is_told() -> None:
 
 
 def test_the_numbers_that_the_pages_tell_are_those_of_the_code() -> None:
-    from streams.app import FAULT
     from streams.domain.events import TAGS
     from streams.domain.views import WINDOW
+    from streams.exits import FAULT, REFUSED
 
     assert f"status {FAULT}" in TEXTS["docs/delivery.md"]
+    assert f"Status {REFUSED}" in TEXTS["docs/delivery.md"]
+    assert f"exit status {REFUSED}" in TEXTS["docs/operations.md"]
+    assert f"RestartPreventExitStatus={REFUSED}" in TEXTS["docs/operations.md"]
     assert f"`seq` is {WINDOW} or more" in TEXTS["docs/delivery.md"]
     assert f"{len(TAGS)} event types" in TEXTS["CHANGELOG.md"]
 

@@ -22,6 +22,7 @@ class Taken:
     value: bytes | None
     #: The class of dead letter it must become, if it is broken.
     fault: str | None = None
+    headers: tuple[tuple[str, bytes], ...] = ()
 
 
 def taken(records: Iterable[Record], topic: str, first: int = 0) -> list[Taken]:
