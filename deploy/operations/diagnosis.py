@@ -179,7 +179,9 @@ def deduplication(tables: Iterable[Table], wanted: int) -> Finding:
     for table in tables:
         if not table.engine.split("(")[0].split()[0].endswith("MergeTree"):
             continue
-        told = re.search(r"non_replicated_deduplication_window = (\d+)", table.engine)
+        # On a cluster every node counts the blocks of its shard, under another name.
+        kind = "" if table.engine.startswith("Replicated") else "non_"
+        told = re.search(rf"\b{kind}replicated_deduplication_window = (\d+)", table.engine)
         size = int(told[1]) if told else 0
         least = size if least is None else min(least, size)
         if size < min(wanted, 1_000):

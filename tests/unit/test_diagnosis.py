@@ -69,6 +69,11 @@ def test_a_table_that_forgets_its_blocks_fails_and_a_small_window_warns() -> Non
     forgetful = diagnosis.deduplication([sound, Table("b", "SummingMergeTree ORDER BY x", 3)], 100_000)
     assert forgetful.verdict == Verdict.FAIL and "b" in forgetful.found
     assert diagnosis.deduplication([sound, Table("n", "Null", 0)], 100_000).verdict == Verdict.OK
+    # On a cluster, the setting that counts is another one.
+    spread = Table("a_local", f"Replicated{WINDOW.replace('non_', '')}", 3)
+    assert diagnosis.deduplication([spread], 100_000).verdict == Verdict.OK
+    mistaken = Table("a_local", f"Replicated{WINDOW}", 3)
+    assert diagnosis.deduplication([mistaken], 100_000).verdict == Verdict.FAIL
 
 
 @pytest.mark.parametrize(("parts", "verdict"), [(10, Verdict.OK), (500, Verdict.WARN), (2_000, Verdict.FAIL)])
