@@ -234,7 +234,7 @@ def agent(
 
     settings = Settings()
     options = Options(
-        settings.kafka(settings.kafka_bootstrap_servers),
+        settings.brokers(),
         settings.topic_systems,
         os.environ.get("API_URL") or None,
         str(folder),

@@ -138,7 +138,7 @@ def make_folders(settings: Settings, feed: CatalogFeed) -> Mapping[str, MakeFold
 
 def _credentials(settings: Settings) -> Any:
     """Return what the brokers are shown, in Faust's terms; None when they ask for nothing."""
-    access = settings.kafka(settings.kafka_bootstrap_servers)
+    access = settings.brokers()
     context = access.get("ssl_context")
     if "sasl_mechanism" in access:
         return faust.SASLCredentials(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import Field, SecretStr
 
 from sinks.kafka.access import KafkaAccess
@@ -103,3 +105,7 @@ class Settings(KafkaAccess):
     worker_metrics_host: str = Field(
         "127.0.0.1", description="Address to which that port is bound; `0.0.0.0` for all."
     )
+
+    def brokers(self) -> dict[str, Any]:
+        """Return the arguments with which aiokafka's clients reach Kafka, TLS and password included."""
+        return self.kafka(self.kafka_bootstrap_servers)

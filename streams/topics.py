@@ -28,7 +28,7 @@ async def create_topics(settings: Settings) -> list[str]:
 
     The catalog is compacted. Dead letters keep a record's bytes, so they may be as large as records.
     """
-    admin = AIOKafkaAdminClient(**settings.kafka(settings.kafka_bootstrap_servers))
+    admin = AIOKafkaAdminClient(**settings.brokers())
     await admin.start()
     try:
         wanted = [
@@ -67,7 +67,7 @@ def _config(name: str, settings: Settings) -> dict[str, str]:
 
 async def cluster_id(settings: Settings) -> str:
     """Return the Kafka cluster's id: another id is another log."""
-    admin = AIOKafkaAdminClient(**settings.kafka(settings.kafka_bootstrap_servers))
+    admin = AIOKafkaAdminClient(**settings.brokers())
     await admin.start()
     try:
         answer = await admin.describe_cluster()

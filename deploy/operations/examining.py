@@ -184,9 +184,7 @@ async def _inserts(client: Any) -> Finding:
 
 async def kafka(settings: Settings) -> list[Finding]:
     """Examine Kafka: brokers, topics, and the workers' group."""
-    admin = AIOKafkaAdminClient(
-        bootstrap_servers=settings.kafka_bootstrap_servers, request_timeout_ms=int(_PATIENCE * 1000)
-    )
+    admin = AIOKafkaAdminClient(**settings.brokers(), request_timeout_ms=int(_PATIENCE * 1000))
     try:
         await admin.start()
     except Exception as error:

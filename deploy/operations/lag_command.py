@@ -80,14 +80,14 @@ async def read(chosen: Settings) -> list[PartitionLag]:
     from sinks.redis.ledger import read_ledgers
     from streams.topics import cluster_id, source_topics
 
-    bootstrap = chosen.kafka_bootstrap_servers
+    brokers = chosen.brokers()
     redis = connect(chosen.redis_url)
     try:
         ledgers = {where: ledger for where, (ledger, _) in (await read_ledgers(redis)).items()}
         cluster, partitions = await asyncio.gather(
-            cluster_id(chosen), partitions_of(bootstrap, source_topics(chosen))
+            cluster_id(chosen), partitions_of(brokers, source_topics(chosen))
         )
-        ends = await read_ends(bootstrap, positions(ledgers, cluster, partitions))
+        ends = await read_ends(brokers, positions(ledgers, cluster, partitions))
         # Read again: what was taken in between is not behind.
         ledgers = {where: ledger for where, (ledger, _) in (await read_ledgers(redis)).items()}
         return lags(ends, ledgers, time.time())

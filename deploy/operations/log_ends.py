@@ -27,9 +27,9 @@ class LogEnds:
     waiting_since: float | None
 
 
-async def partitions_of(bootstrap: str, topics: Iterable[str]) -> dict[str, list[int]]:
-    """Return the partitions of the topics that exist."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+async def partitions_of(brokers: Mapping[str, Any], topics: Iterable[str]) -> dict[str, list[int]]:
+    """Return the partitions of the topics that exist; `brokers` is that of `Settings.brokers`."""
+    admin = AIOKafkaAdminClient(**brokers)
     await admin.start()
     try:
         wanted = sorted(set(topics) & set(await admin.list_topics()))
@@ -39,14 +39,16 @@ async def partitions_of(bootstrap: str, topics: Iterable[str]) -> dict[str, list
         await admin.close()
 
 
-async def read_ends(bootstrap: str, positions: Mapping[Partition, int]) -> dict[Partition, LogEnds]:
+async def read_ends(
+    brokers: Mapping[str, Any], positions: Mapping[Partition, int]
+) -> dict[Partition, LogEnds]:
     """Return what the log of each partition holds, seen from a position in it.
 
     The record at the position is fetched, not only offsets asked for: it tells how old it is, and a fetch
     knows the end of the log even where the stand-in's answer about offsets is behind.
     """
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap,
+        **brokers,
         enable_auto_commit=False,
         auto_offset_reset="none",
         max_partition_fetch_bytes=_FETCH_BYTES,

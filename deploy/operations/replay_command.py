@@ -105,7 +105,7 @@ async def run(chosen: Settings, wanted: Wanted, send: bool) -> tuple[Plan, int]:
     from deploy.operations.replaying import DeadLetterTopic
     from streams.topics import source_topics
 
-    dead = DeadLetterTopic(chosen.kafka_bootstrap_servers, chosen.topic_deadletter)
+    dead = DeadLetterTopic(chosen.brokers(), chosen.topic_deadletter)
     with bar() as steps:
         steps.say("reading dead letters")
         letters, replayed, ends = await dead.read(steps.done)

@@ -25,9 +25,9 @@ _AT_ONCE: Final = 500
 class DeadLetterTopic:
     """The topic of dead letters, read from its start to where it ended when reading began."""
 
-    def __init__(self, bootstrap: str, topic: str) -> None:
-        """Name the topic."""
-        self._bootstrap, self._topic = bootstrap, topic
+    def __init__(self, brokers: Mapping[str, Any], topic: str) -> None:
+        """Name the topic; `brokers` is that of `Settings.brokers`."""
+        self._brokers, self._topic = brokers, topic
 
     async def read(
         self, seen: Callable[[int], None] = lambda _: None
@@ -56,11 +56,9 @@ class DeadLetterTopic:
         again by the next run, and drop out as repeats.
         """
         wanted = {(letter.partition, letter.offset): letter for letter in letters}
-        known = await partitions_of(self._bootstrap, {letter.origin[1] for letter in letters})
+        known = await partitions_of(self._brokers, {letter.origin[1] for letter in letters})
         sent = 0
-        producer = AIOKafkaProducer(
-            bootstrap_servers=self._bootstrap, max_request_size=_LARGEST, linger_ms=20, acks="all"
-        )
+        producer = AIOKafkaProducer(**self._brokers, max_request_size=_LARGEST, linger_ms=20, acks="all")
         await producer.start()
         try:
             batch: list[tuple[Letter, Any]] = []
@@ -131,12 +129,12 @@ class DeadLetterTopic:
     @asynccontextmanager
     async def _consumer(self) -> AsyncIterator[tuple[Any, list[TopicPartition]]]:
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._bootstrap,
+            **self._brokers,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             max_partition_fetch_bytes=_LARGEST,
         )
-        numbers = (await partitions_of(self._bootstrap, [self._topic])).get(self._topic, [])
+        numbers = (await partitions_of(self._brokers, [self._topic])).get(self._topic, [])
         await consumer.start()
         try:
             tps = [TopicPartition(self._topic, number) for number in numbers]

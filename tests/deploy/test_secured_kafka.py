@@ -129,8 +129,8 @@ def test_agent_api_and_worker_get_in_with_the_same_variables(
         "CLICKHOUSE_URL": f"{clickhouse_server}/{database}",
         "WORKER_METRICS_PORT": str(port),
     }
+    environment = {**os.environ, **module_environment(), **variables}
     for name in ("topics", "migrate"):
-        environment = {**os.environ, **module_environment(), **variables}
         subprocess.run(vca(name), env=environment, check=True, capture_output=True, timeout=60)
     worker, agent = (
         Child(name, vca(name, *more), tmp_path / f"{name}.log", {**module_environment(), **variables})
@@ -158,6 +158,9 @@ def test_agent_api_and_worker_get_in_with_the_same_variables(
         assert wait_until(time.monotonic() + 60, stored, worker), worker.tail() + agent.tail()
         ready = partial(http_answers, f"http://127.0.0.1:{port}/readyz")
         assert wait_until(time.monotonic() + 20, ready, worker), worker.tail()
+        for command in (("lag", "--json"), ("replay", "dead-letters", "--json")):
+            done = subprocess.run(vca(*command), env=environment, capture_output=True, text=True, timeout=60)
+            assert done.returncode == 0, done.stdout + done.stderr
     finally:
         agent.stop(10)
         worker.terminate()
