@@ -1,0 +1,284 @@
+"""How long the API takes to answer over a hundred million events' worth of roll-ups, beside ClickHouse alone.
+
+For each number of events the roll-ups are generated in SQL (`bench.rollups`), the API is started in front of
+them as a process of its own, and every endpoint is asked again and again, one question at a time. Beside each
+answer the very queries that it took are run alone, over the same protocol and as many at once, in turn with
+the answers: the difference is the API's own share.
+
+    python -m bench.api --millions 1 --millions 100
+
+Milliseconds are this machine's at this minute; what counts is the share, and how the same endpoint does
+with a hundred times the events.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any, Final
+
+import aiohttp
+import clickhouse_connect
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from api.audience_desk import AudienceDesk
+from api.desk import Desk
+from api.operations_desk import OperationsDesk
+from api.parameters import Question, question
+from bench.freshness import percentile
+from bench.rollups import Size, fill
+from deploy.embedded import servers
+from deploy.embedded.ports import free_port
+from deploy.embedded.probes import http_answers
+from deploy.embedded.process import Child, module_environment, wait_until
+from deploy.embedded.stack import command_line
+from sinks.clickhouse.client import options
+from sinks.clickhouse.migrator import migrate
+from sinks.clickhouse.queries import Query
+from sinks.clickhouse.reader import ClickHouseReader
+from sinks.clickhouse.system_reader import ClickHouseSystem
+from sinks.clickhouse.user_reader import ClickHouseUsers
+from streams.domain.metrics import USERS, VIDEO, groups_of
+
+_PERIOD: Final = "30d"
+#: Answers that are not counted: connections are opened, caches filled.
+_WARM_UP: Final = 3
+_VIDEO_ID: Final = "vid_000000"
+_USERS_PATH: Final = "/analytics/users"
+
+
+class Recorder(ClickHouseReader):
+    """A reader that notes the queries it runs: those that run at once, one list after the other."""
+
+    asked: list[list[Query]]
+    _running = 0
+
+    async def rows(self, query: Query) -> list[dict[str, Any]]:
+        """Note a query, and run it."""
+        if not self._running:
+            self.asked.append([])
+        self.asked[-1].append(query)
+        self._running += 1
+        try:
+            return await super().rows(query)
+        finally:
+            self._running -= 1
+
+
+@dataclass(slots=True)
+class Times:
+    """Seconds of each answer of an endpoint, and of its queries alone."""
+
+    answers: list[float] = field(default_factory=list)
+    queries: list[float] = field(default_factory=list)
+
+
+Ask = Callable[[Question], Awaitable[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A question: its path and parameters, and the same asked of the desk itself."""
+
+    name: str
+    path: str
+    parameters: dict[str, str]
+    ask: Ask
+
+
+def endpoints(reader: ClickHouseReader) -> list[Endpoint]:
+    """Return what is asked: every endpoint that ClickHouse answers, for thirty days."""
+    desk = Desk(reader, reader, reader, reader)
+    audience = AudienceDesk(ClickHouseUsers(reader))
+    operations = OperationsDesk(ClickHouseSystem(reader))
+
+    def users(*metrics: str) -> Ask:
+        return lambda asked: audience.users(asked, groups_of(USERS, list(metrics) or None))
+
+    video: Ask = lambda asked: desk.video(_VIDEO_ID, asked, groups_of(VIDEO, None), None)  # noqa: E731
+    return [
+        Endpoint("one video", f"/analytics/videos/{_VIDEO_ID}", {}, video),
+        Endpoint("videos summary", "/analytics/videos/summary", {}, desk.summary),
+        Endpoint("users", _USERS_PATH, {}, users()),
+        Endpoint("users: activity", _USERS_PATH, {"metrics": "activity"}, users("activity")),
+        Endpoint("users: growth", _USERS_PATH, {"metrics": "growth"}, users("growth")),
+        Endpoint("users: retention", _USERS_PATH, {"metrics": "retention"}, users("retention")),
+        Endpoint("user engagement", f"{_USERS_PATH}/engagement", {}, audience.engagement),
+        Endpoint("system health", "/analytics/system/health", {}, operations.health),
+        Endpoint("system performance", "/analytics/system/performance", {}, operations.performance),
+    ]
+
+
+def _asked() -> Question:
+    return question(
+        period=_PERIOD,
+        default=_PERIOD,
+        start=None,
+        end=None,
+        zone="UTC",
+        compare="previous",
+        now=datetime.now(UTC),
+        raw_retention_days=180,
+    )
+
+
+async def measure(api_url: str, clickhouse_url: str, seconds: float, only: str) -> dict[str, Times]:
+    """Ask every endpoint for some seconds, answers and bare queries in turn."""
+    reader = Recorder(clickhouse_url, patience=60, longest=300)
+    bare = ClickHouseReader(clickhouse_url, patience=60, longest=300)
+    measured: dict[str, Times] = {}
+    try:
+        async with aiohttp.ClientSession(api_url) as session:
+            for endpoint in endpoints(reader):
+                if only not in endpoint.name:
+                    continue
+                times = measured[endpoint.name] = Times()
+                for _ in range(_WARM_UP):
+                    await _answer(session, endpoint)
+                    reader.asked = []
+                    await endpoint.ask(_asked())
+                queries = reader.asked
+                until = time.monotonic() + seconds
+                while time.monotonic() < until or len(times.answers) < 5:
+                    began = time.perf_counter()
+                    await _answer(session, endpoint)
+                    answered = time.perf_counter()
+                    for together in queries:
+                        await asyncio.gather(*(bare.rows(query) for query in together))
+                    times.answers.append(answered - began)
+                    times.queries.append(time.perf_counter() - answered)
+    finally:
+        await reader.close()
+        await bare.close()
+    return measured
+
+
+async def _answer(session: aiohttp.ClientSession, endpoint: Endpoint) -> None:
+    async with session.get(endpoint.path, params={"period": _PERIOD, **endpoint.parameters}) as response:
+        body = await response.read()
+        if response.status != 200:
+            raise RuntimeError(f"{endpoint.path} answered {response.status}: {body[:300]!r}")
+
+
+@contextmanager
+def serving(size: Size, console: Console, keep: Path | None) -> Iterator[tuple[str, str]]:
+    """Yield the addresses of an API and its ClickHouse with data of a size."""
+    with TemporaryDirectory(prefix="vca-bench-api-") as name:
+        folder = Path(name)
+        children: list[Child] = []
+        try:
+            data = folder / "clickhouse" if keep is None else keep / f"{size.events}-{size.daily_users}"
+            filled = data.exists()
+            server = servers.clickhouse(free_port(), data)
+            children.append(servers.start(server, folder))
+            redis = servers.redis(free_port(), folder / "redis")
+            children.append(servers.start(redis, folder))
+            url = f"{server.address}/videocloud"
+            if not filled:
+                _fill(url, size, console)
+            port = free_port()
+            environment = {
+                **module_environment(),
+                "CLICKHOUSE_URL": url,
+                "REDIS_URL": redis.address,
+                "RATE_LIMIT": "none",
+                "LOG_LEVEL": "ERROR",
+                "SELF_REPORTING": "false",
+                "EXPORT_DIR": str(folder / "exports"),
+                "STORE_PATIENCE": "30",
+                "QUERY_SECONDS": "300",
+            }
+            environment.pop("API_KEY", None)
+            api = Child("api", command_line("api", "--port", str(port)), folder / "api.log", environment)
+            children.append(api)
+            address = f"http://127.0.0.1:{port}"
+            if not wait_until(time.monotonic() + 30, lambda: http_answers(f"{address}/healthz"), api):
+                raise RuntimeError(f"the API did not get ready:\n{api.tail()}")
+            yield address, url
+        finally:
+            for child in reversed(children):
+                child.stop(10)
+
+
+def _fill(url: str, size: Size, console: Console) -> None:
+    began = time.monotonic()
+    migrate(url)
+    with clickhouse_connect.get_client(**options(url, "videocloud"), send_receive_timeout=600) as client:
+        with console.status("") as status:
+            fill(client, size, datetime.now(UTC), lambda what: status.update(f"generating {what}"))
+            status.update("waiting for merges")
+            settled = 0
+            until = time.monotonic() + 120
+            while settled < 3 and time.monotonic() < until:
+                settled = settled + 1 if not client.command("SELECT count() FROM system.merges") else 0
+                time.sleep(0.5)
+        rows = client.query(
+            "SELECT table, sum(rows), sum(bytes_on_disk), count() FROM system.parts"
+            " WHERE active AND database = currentDatabase() AND rows > 0 GROUP BY table ORDER BY table"
+        ).result_rows
+    console.print(
+        f"{size.events:,} events: {size.users:,} users, {size.daily_users:,} a day, in "
+        f"{time.monotonic() - began:.0f} s. Rows (parts): "
+        + ", ".join(f"{table} {count:,} ({parts})" for table, count, _, parts in rows)
+    )
+
+
+def table(measured: dict[int, dict[str, Times]]) -> Table:
+    """Lay out what was measured, by millions of events."""
+    shown = Table(title=f"period={_PERIOD}, milliseconds", title_justify="left")
+    shown.add_column("endpoint")
+    for millions in measured:
+        for name in ("p50", "p99", "queries p50", "API's share"):
+            shown.add_column(f"{name}\n{millions} M", justify="right")
+    if len(measured) > 1:
+        shown.add_column("growth", justify="right")
+    first = next(iter(measured.values()))
+    for name in first:
+        cells, medians = [], []
+        for times in (each[name] for each in measured.values()):
+            answers, queries = sorted(times.answers), sorted(times.queries)
+            shares = sorted(a - q for a, q in zip(times.answers, times.queries, strict=True))
+            p50 = percentile(answers, 0.5)
+            medians.append(p50)
+            numbers = (p50, percentile(answers, 0.99), percentile(queries, 0.5), percentile(shares, 0.5))
+            cells += [f"{number * 1000:.1f}" for number in numbers]
+        if len(measured) > 1:
+            cells.append(f"{medians[-1] / medians[0]:.1f}")
+        shown.add_row(name, *cells)
+    return shown
+
+
+def main(
+    millions: Annotated[
+        list[int] | None, typer.Option(min=1, help="Millions of events; repeat to compare. [default: 1, 100]")
+    ] = None,
+    daily_users: Annotated[
+        int | None, typer.Option(min=1, help="Users of a day, when not as usual for so many events.")
+    ] = None,
+    seconds: Annotated[float, typer.Option(min=0.1, help="How long to ask each endpoint.")] = 5,
+    only: Annotated[str, typer.Option(help="Ask only endpoints with this in their name.")] = "",
+    keep: Annotated[
+        Path | None, typer.Option(help="Folder in which the generated data stays for the next run.")
+    ] = None,
+) -> None:
+    """Measure the API's endpoints over generated roll-ups."""
+    console = Console(width=int(os.environ.get("COLUMNS", "140")))
+    measured = {}
+    for each in millions or [1, 100]:
+        size = Size.of(each * 1_000_000, daily_users)
+        with serving(size, console, keep) as (api_url, clickhouse_url):
+            measured[each] = asyncio.run(measure(api_url, clickhouse_url, seconds, only))
+    console.print(table(measured))
+
+
+if __name__ == "__main__":
+    typer.run(main)
