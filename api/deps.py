@@ -27,6 +27,7 @@ from api.settings import Settings
 from api.shutdown import at_signal
 from sinks.clickhouse.live_reader import ClickHouseLiveReader
 from sinks.clickhouse.reader import ClickHouseReader
+from sinks.clickhouse.user_reader import ClickHouseUsers
 from sinks.redis import keys
 from sinks.redis.client import connect
 from sinks.redis.key_store import RedisKeyStore
@@ -59,6 +60,7 @@ class Stores:
         )
         remembered = RememberingCatalog(self.clickhouse)
         self.redis = RedisReader(self._redis, remembered, patience=patience, asked=asked)
+        self.users = ClickHouseUsers(self.clickhouse)
         self.desk = Desk(self.redis, self.clickhouse, self.clickhouse, remembered)
         self.live = LiveDesk(RedisLiveReader(self.redis), ClickHouseLiveReader(self.clickhouse), remembered)
         self.feeds = Feeds(settings.live_streams)

@@ -91,7 +91,7 @@ def summary_sums(window: Window, compare: bool) -> Query:
     live; `viewed_likes`, `viewed_comments` of videos with a view; and `top`, an array of
     (-views, -watched_ms, id, then every measure).
     """
-    facts = Facts(window, SUMMARY_MEASURES, compare, video=False)
+    facts = Facts(window, SUMMARY_MEASURES, compare, video=False, days=True)
     names = facts.names
     pieces = {
         "total": f"piece != {BEFORE}",
