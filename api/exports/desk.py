@@ -24,6 +24,7 @@ from api.exports.runner import Runner
 from api.exports.source import Source
 from api.exports.storage import Folder, Storage, StorageRefusedError, StorageUnavailableError
 from api.settings import Settings
+from sinks.redis.client import Patience
 from streams.domain.errors import StoreUnavailableError
 from streams.domain.windows import rfc3339
 
@@ -34,9 +35,9 @@ _GONE: Final = "The file is not there any more. Ask for a new export."
 class ExportDesk:
     """The exports of one application. Methods raise `StoreUnavailableError` while Redis cannot be used."""
 
-    def __init__(self, settings: Settings, redis: Any) -> None:
-        """Take the settings and a Redis client that answers bytes; nothing is started yet."""
-        self._jobs = Jobs(redis)
+    def __init__(self, settings: Settings, redis: Any, patience: Patience) -> None:
+        """Take a Redis client that answers bytes, and how long it is waited for; nothing is started yet."""
+        self._jobs = Jobs(redis, patience)
         self._source = Source(settings.clickhouse_url)
         self._lifetime = timedelta(hours=settings.export_hours)
         self._storage = _storage(settings)
