@@ -1,7 +1,7 @@
 """The rows of a window, from roll-ups where that is exact and from raw events where it is not.
 
 A window is read from `video_15m` as far as its edges, and those of the stretches it is compared with,
-fall on quarters of an hour; where only sums by video are wanted, whole UTC days come from `video_days`. A
+fall on quarters of an hour; where no dimensions are wanted, whole UTC days come from tables by the day. A
 quarter in which an edge lies (`windows.cover`) is read from the raw events, each measure by the time that
 decides its bucket, so that every edge is exact.
 """
@@ -18,6 +18,8 @@ from streams.domain.windows import QUARTER, Stretch, Window, ceiling, cover, flo
 #: Where a row lies: in the stretch before, in the elapsed part of the window, in its rest, or in none.
 BEFORE, ELAPSED, REST, OUTSIDE = 0, 1, 2, 3
 _DAY: Final = timedelta(days=1)
+#: Where whole UTC days are added up: by video, and over all of them.
+EACH_BY_DAY, ALL_BY_DAY = "video_days", "all_videos_days"
 DIMENSIONS: Final = ("country", "device", "platform")
 
 
@@ -62,12 +64,19 @@ class Facts:
     """
 
     def __init__(
-        self, window: Window, measures: Collection[str], compare: bool, video: bool, days: bool = False
+        self,
+        window: Window,
+        measures: Collection[str],
+        compare: bool,
+        video: bool,
+        days: str = "",
     ) -> None:
         """Take a window apart. `video` says whether one video is meant, or all.
 
-        With `days`, whole UTC days are read from `video_days`, which has not every measure.
+        With `days`, whole UTC days are read from that table: from `EACH_BY_DAY`, or from `ALL_BY_DAY`, which
+        knows no videos; then there is no `video_id`. They have the measures of the summary only.
         """
+        self._by_day = days
         self.names = sorted(measures)
         self._one = video
         self._video = "video_id = {video:String} AND " if video else ""
@@ -132,7 +141,7 @@ class Facts:
         if self._one:
             columns.append(f"if(piece = {BEFORE}, 0, {slot(at)}) AS slot")
             columns += [f"if(piece = {BEFORE}, '', {name}) AS {name}" for name in DIMENSIONS]
-        else:
+        elif self._by_day != ALL_BY_DAY:
             columns.append("video_id")
         for name in self.names:
             value = values.get(name, "0")
@@ -143,7 +152,7 @@ class Facts:
         if self._days:
             piece = _PIECE_OF_BUCKET.format(at="toDateTime(day, 'UTC')")
             select = self._select("day", piece, {name: name for name in self.names})
-            yield f"{select}\nFROM video_days\nWHERE {self._in_days()}"
+            yield f"{select}\nFROM {self._by_day}\nWHERE {self._in_days()}"
         if self._whole:
             piece = _PIECE_OF_BUCKET.format(at="bucket")
             select = self._select("bucket", piece, {name: name for name in self.names})
