@@ -150,6 +150,9 @@ async def measure(api_url: str, clickhouse_url: str, seconds: float, only: str) 
                     await _answer(session, endpoint)
                     reader.asked = []
                     await endpoint.ask(_asked())
+                for _ in range(2):
+                    reader.asked = []
+                    await endpoint.ask(_asked())
                 queries = reader.asked
                 until = time.monotonic() + seconds
                 while time.monotonic() < until or len(times.answers) < 5:
@@ -175,23 +178,19 @@ async def _answer(session: aiohttp.ClientSession, endpoint: Endpoint) -> float:
 
 
 @contextmanager
-def serving(size: Size, console: Console, keep: Path | None) -> Iterator[tuple[str, str]]:
-    """Yield the addresses of an API and its ClickHouse with data of a size."""
+def standing(data: Path | None) -> Iterator[tuple[str, dict[str, str], Path]]:
+    """Yield a ClickHouse's address, the environment of an API before it, and a folder for all of it.
+
+    `data` is where ClickHouse keeps its files, when not in that folder.
+    """
     with TemporaryDirectory(prefix="vca-bench-api-") as name:
         folder = Path(name)
+        clickhouse = servers.clickhouse(free_port(), data or folder / "clickhouse")
+        redis = servers.redis(free_port(), folder / "redis")
         children: list[Child] = []
         try:
-            data = folder / "clickhouse" if keep is None else keep / f"{size.events}-{size.daily_users}"
-            filled = data.exists()
-            server = servers.clickhouse(free_port(), data)
-            children.append(servers.start(server, folder))
-            redis = servers.redis(free_port(), folder / "redis")
-            children.append(servers.start(redis, folder))
-            url = f"{server.address}/videocloud"
-            migrate(url)
-            if not filled:
-                _fill(url, size, console)
-            port = free_port()
+            children += [servers.start(server, folder) for server in (clickhouse, redis)]
+            url = f"{clickhouse.address}/videocloud"
             environment = {
                 **module_environment(),
                 "CLICKHOUSE_URL": url,
@@ -204,15 +203,37 @@ def serving(size: Size, console: Console, keep: Path | None) -> Iterator[tuple[s
                 "QUERY_SECONDS": "300",
             }
             environment.pop("API_KEY", None)
-            api = Child("api", command_line("api", "--port", str(port)), folder / "api.log", environment)
-            children.append(api)
-            address = f"http://127.0.0.1:{port}"
-            if not wait_until(time.monotonic() + 30, lambda: http_answers(f"{address}/healthz"), api):
-                raise RuntimeError(f"the API did not get ready:\n{api.tail()}")
-            yield address, url
+            yield url, environment, folder
         finally:
             for child in reversed(children):
                 child.stop(10)
+
+
+@contextmanager
+def api_process(environment: dict[str, str], folder: Path) -> Iterator[tuple[str, Child]]:
+    """Yield the address of an API that runs meanwhile, and its process."""
+    port = free_port()
+    api = Child("api", command_line("api", "--port", str(port)), folder / "api.log", environment)
+    address = f"http://127.0.0.1:{port}"
+    try:
+        if not wait_until(time.monotonic() + 60, lambda: http_answers(f"{address}/healthz"), api):
+            raise RuntimeError(f"the API did not get ready:\n{api.tail()}")
+        yield address, api
+    finally:
+        api.stop(10)
+
+
+@contextmanager
+def serving(size: Size, console: Console, keep: Path | None) -> Iterator[tuple[str, str]]:
+    """Yield the addresses of an API and its ClickHouse with data of a size."""
+    data = None if keep is None else keep / f"{size.events}-{size.daily_users}"
+    filled = data is not None and data.exists()
+    with standing(data) as (url, environment, folder):
+        migrate(url)
+        if not filled:
+            _fill(url, size, console)
+        with api_process(environment, folder) as (address, _):
+            yield address, url
 
 
 def _fill(url: str, size: Size, console: Console) -> None:

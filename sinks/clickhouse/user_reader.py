@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Hashable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from sinks.clickhouse import cohort_queries, session_queries, user_queries
 from sinks.clickhouse.kept import KeptRows
 from sinks.clickhouse.queries import Query
 from sinks.clickhouse.reader import ClickHouseReader
 from streams.domain.audience import (
+    ACTIVE_DAYS,
     DAYS_LATER,
     ActivityReading,
     Cohort,
@@ -26,6 +27,8 @@ from streams.domain.local_time import date_of
 from streams.domain.windows import Stretch, Window, cover
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LEFT = ("previous", "active")
+_Answer = TypeVar("_Answer")
 
 
 class ClickHouseUsers:
@@ -39,6 +42,7 @@ class ClickHouseUsers:
         """Ask through `store`, which stays its owner's to close; `kept` is what it remembers."""
         self._store = store
         self._kept = kept or KeptRows(store)
+        self._asking: dict[Hashable, asyncio.Task[Any]] = {}
 
     async def first(self) -> datetime | None:
         """See `UserReader.first`."""
@@ -50,12 +54,27 @@ class ClickHouseUsers:
         first, then = await asyncio.gather(self._kept.rows(before, day), self._store.rows(since))
         return [*first, *then]
 
-    async def _active(
-        self, stretches: Mapping[str, Stretch], day: date, left: tuple[str, str] | None = None
-    ) -> dict[str, int]:
-        """Return the distinct users of each stretch."""
-        if any(cover([stretch])[1] for stretch in stretches.values()):
+    async def _active(self, window: Window, stretches: Mapping[str, Stretch]) -> dict[str, int]:
+        """Return the distinct users of some stretches of a window; `lost` where `previous` is one of them."""
+        everything = _stretches(window)
+        if any(cover([stretch])[1] for stretch in everything.values()):
+            left = _LEFT if "previous" in stretches else None
             return (await self._store.rows(user_queries.active_users(stretches, left=left)))[0]
+        # All at once costs little more than some, and who asks for both groups asks once.
+        left, day = _LEFT if "previous" in everything else None, _today(window)
+        return await self._once((window.whole, window.zone.key), lambda: self._counted(everything, day, left))
+
+    async def _once(self, key: Hashable, ask: Callable[[], Coroutine[Any, Any, _Answer]]) -> _Answer:
+        """Share an answer with all who ask the same while it is on its way."""
+        asking = self._asking.get(key)
+        if asking is None:
+            asking = self._asking[key] = asyncio.create_task(ask())
+            asking.add_done_callback(lambda _: self._asking.pop(key, None))
+        return await asyncio.shield(asking)
+
+    async def _counted(
+        self, stretches: Mapping[str, Stretch], day: date, left: tuple[str, str] | None
+    ) -> dict[str, int]:
         rows = await self._both(
             user_queries.active_users(stretches, left=left, before=day),
             user_queries.active_users_since(stretches, day, left=left),
@@ -67,7 +86,7 @@ class ClickHouseUsers:
         """See `UserReader.activity`."""
         day = _today(window)
         active, sessions, (actions,) = await asyncio.gather(
-            self._active(active_stretches(window), day),
+            self._active(window, active_stretches(window)),
             self._both(
                 session_queries.sessions_by_device(window, before=day),
                 session_queries.sessions_by_device_since(window, day),
@@ -79,7 +98,7 @@ class ClickHouseUsers:
         for row in sessions:
             devices[session_queries.DEVICES[row["device"]]] += row["sessions"]
         return ActivityReading(
-            active=active,
+            active={name: active[name] for name in ACTIVE_DAYS},
             sessions=devices.total(),
             durations_ms=sum(row["durations_ms"] for row in sessions),
             devices={device: count for device, count in devices.items() if count},
@@ -88,14 +107,10 @@ class ClickHouseUsers:
 
     async def growth(self, window: Window) -> GrowthReading:
         """See `UserReader.growth`."""
-        stretches = {"active": window.whole}
-        if window.previous:
-            stretches["previous"] = window.previous
-        left = ("previous", "active") if window.previous else None
         day = _today(window)
         midnight = _midnight(day)
         users, rows = await asyncio.gather(
-            self._active(stretches, day, left),
+            self._active(window, _compared(window)),
             self._both(
                 user_queries.new_users(window, before=midnight),
                 user_queries.new_users_since(window, midnight),
@@ -161,6 +176,17 @@ class ClickHouseUsers:
             hour = HourReading(row["users"], sums.sessions, sums.sessions - sums.bounced)
             by_hour[row["hour"]] = by_hour.get(row["hour"], HourReading()) + hour
         return EngagementReading(by_type[True], by_type[False], by_hour)
+
+
+def _compared(window: Window) -> dict[str, Stretch]:
+    """Return the stretches that growth compares: the window, and the one before it if there is one."""
+    stretches = {"active": window.whole}
+    return stretches | {"previous": window.previous} if window.previous else stretches
+
+
+def _stretches(window: Window) -> dict[str, Stretch]:
+    """Return all stretches whose users are counted for a window."""
+    return active_stretches(window) | _compared(window)
 
 
 def _today(window: Window) -> date:
