@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -56,7 +57,7 @@ async def ended(child: Child) -> None:
             await asyncio.sleep(0.05)
 
 
-async def until(client: httpx2.AsyncClient, export: str, status: str) -> dict[str, str]:
+async def until(client: httpx2.AsyncClient, export: str, status: str) -> dict[str, Any]:
     async with asyncio.timeout(40):
         while True:
             answer = (await client.get(f"/analytics/export/{export}")).json()
