@@ -8,7 +8,8 @@ the answers: the difference is the API's own share.
     python -m bench.api --millions 1 --millions 100
 
 Milliseconds are this machine's at this minute; what counts is the share, and how the same endpoint does
-with a hundred times the events.
+with a hundred times the events. What an answer costs ClickHouse in CPU time hardly depends on what else the
+machine does.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from typing import Annotated, Any, Final
 
 import aiohttp
 import clickhouse_connect
+import psutil
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -77,9 +79,13 @@ class Recorder(ClickHouseReader):
 
 @dataclass(slots=True)
 class Times:
-    """Seconds of each answer of an endpoint, and of its queries alone; `first` is the very first answer."""
+    """Seconds of each answer of an endpoint, and of its queries alone.
+
+    `first` is the very first answer, `cpu` what an answer costs ClickHouse in seconds of a core.
+    """
 
     first: float = 0.0
+    cpu: float = 0.0
     answers: list[float] = field(default_factory=list)
     queries: list[float] = field(default_factory=list)
 
@@ -133,10 +139,10 @@ def _asked() -> Question:
     )
 
 
-async def measure(api_url: str, clickhouse_url: str, seconds: float, only: str) -> dict[str, Times]:
+async def measure(api_url: str, behind: Standing, seconds: float, only: str) -> dict[str, Times]:
     """Ask every endpoint for some seconds, answers and bare queries in turn."""
-    reader = Recorder(clickhouse_url, patience=60, longest=300)
-    bare = ClickHouseReader(clickhouse_url, patience=60, longest=300)
+    reader = Recorder(behind.url, patience=60, longest=300)
+    bare = ClickHouseReader(behind.url, patience=60, longest=300)
     measured: dict[str, Times] = {}
     try:
         async with aiohttp.ClientSession(api_url) as session:
@@ -154,17 +160,23 @@ async def measure(api_url: str, clickhouse_url: str, seconds: float, only: str) 
                     reader.asked = []
                     await endpoint.ask(_asked())
                 queries = reader.asked
-                until = time.monotonic() + seconds
+                until, cpu = time.monotonic() + seconds, _cpu(behind.clickhouse)
                 while time.monotonic() < until or len(times.answers) < 5:
                     times.answers.append(await _answer(session, endpoint))
                     began = time.perf_counter()
                     for together in queries:
                         await asyncio.gather(*(bare.rows(query) for query in together))
                     times.queries.append(time.perf_counter() - began)
+                # An answer and its queries alone are the same work.
+                times.cpu = (_cpu(behind.clickhouse) - cpu) / len(times.answers) / 2
     finally:
         await reader.close()
         await bare.close()
     return measured
+
+
+def _cpu(process: psutil.Process) -> float:
+    return sum(process.cpu_times()[:2])
 
 
 async def _answer(session: aiohttp.ClientSession, endpoint: Endpoint) -> float:
@@ -177,12 +189,19 @@ async def _answer(session: aiohttp.ClientSession, endpoint: Endpoint) -> float:
     return time.perf_counter() - began
 
 
-@contextmanager
-def standing(data: Path | None) -> Iterator[tuple[str, dict[str, str], Path]]:
-    """Yield a ClickHouse's address, the environment of an API before it, and a folder for all of it.
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A running ClickHouse: its address, its process, the environment of an API before it, and a folder."""
 
-    `data` is where ClickHouse keeps its files, when not in that folder.
-    """
+    url: str
+    clickhouse: psutil.Process
+    environment: dict[str, str]
+    folder: Path
+
+
+@contextmanager
+def standing(data: Path | None) -> Iterator[Standing]:
+    """Run ClickHouse and Redis; `data` is where ClickHouse keeps its files, if they are to stay."""
     with TemporaryDirectory(prefix="vca-bench-api-") as name:
         folder = Path(name)
         clickhouse = servers.clickhouse(free_port(), data or folder / "clickhouse")
@@ -203,17 +222,19 @@ def standing(data: Path | None) -> Iterator[tuple[str, dict[str, str], Path]]:
                 "QUERY_SECONDS": "300",
             }
             environment.pop("API_KEY", None)
-            yield url, environment, folder
+            yield Standing(url, psutil.Process(children[0].pid), environment, folder)
         finally:
             for child in reversed(children):
                 child.stop(10)
 
 
 @contextmanager
-def api_process(environment: dict[str, str], folder: Path) -> Iterator[tuple[str, Child]]:
+def api_process(before: Standing) -> Iterator[tuple[str, Child]]:
     """Yield the address of an API that runs meanwhile, and its process."""
     port = free_port()
-    api = Child("api", command_line("api", "--port", str(port)), folder / "api.log", environment)
+    api = Child(
+        "api", command_line("api", "--port", str(port)), before.folder / "api.log", before.environment
+    )
     address = f"http://127.0.0.1:{port}"
     try:
         if not wait_until(time.monotonic() + 60, lambda: http_answers(f"{address}/healthz"), api):
@@ -224,16 +245,16 @@ def api_process(environment: dict[str, str], folder: Path) -> Iterator[tuple[str
 
 
 @contextmanager
-def serving(size: Size, console: Console, keep: Path | None) -> Iterator[tuple[str, str]]:
-    """Yield the addresses of an API and its ClickHouse with data of a size."""
+def serving(size: Size, console: Console, keep: Path | None) -> Iterator[tuple[str, Standing]]:
+    """Yield the address of an API, and its ClickHouse with data of a size."""
     data = None if keep is None else keep / f"{size.events}-{size.daily_users}"
     filled = data is not None and data.exists()
-    with standing(data) as (url, environment, folder):
-        migrate(url)
+    with standing(data) as stands:
+        migrate(stands.url)
         if not filled:
-            _fill(url, size, console)
-        with api_process(environment, folder) as (address, _):
-            yield address, url
+            _fill(stands.url, size, console)
+        with api_process(stands) as (address, _):
+            yield address, stands
 
 
 def _fill(url: str, size: Size, console: Console) -> None:
@@ -263,7 +284,7 @@ def table(measured: dict[int, dict[str, Times]]) -> Table:
     shown = Table(title=f"period={_PERIOD}, milliseconds", title_justify="left")
     shown.add_column("endpoint")
     for millions in measured:
-        for name in ("first", "p50", "p99", "queries p50", "API's share"):
+        for name in ("first", "p50", "p99", "queries p50", "API's share", "CPU"):
             shown.add_column(f"{name}\n{millions} M", justify="right")
     if len(measured) > 1:
         shown.add_column("growth", justify="right")
@@ -281,6 +302,7 @@ def table(measured: dict[int, dict[str, Times]]) -> Table:
                 percentile(answers, 0.99),
                 percentile(queries, 0.5),
                 percentile(shares, 0.5),
+                times.cpu,
             )
             cells += [f"{number * 1000:.1f}" for number in numbers]
         if len(measured) > 1:
@@ -307,8 +329,8 @@ def main(
     measured = {}
     for each in millions or [1, 100]:
         size = Size.of(each * 1_000_000, daily_users)
-        with serving(size, console, keep) as (api_url, clickhouse_url):
-            measured[each] = asyncio.run(measure(api_url, clickhouse_url, seconds, only))
+        with serving(size, console, keep) as (address, behind):
+            measured[each] = asyncio.run(measure(address, behind, seconds, only))
     console.print(table(measured))
 
 

@@ -62,9 +62,9 @@ def main(
     shown = Table(title=f"Exports of {rows:,} rows", title_justify="left")
     for name in ("format", "seconds", "rows/s", "MB", "API's memory before", "at most"):
         shown.add_column(name, justify="left" if name == "format" else "right")
-    with standing(None) as (url, environment, folder):
-        _fill(url, rows)
-        with api_process(environment, folder) as (address, child), httpx2.Client(base_url=address) as client:
+    with standing(None) as stands:
+        _fill(stands.url, rows)
+        with api_process(stands) as (address, child), httpx2.Client(base_url=address) as client:
             process = psutil.Process(child.pid)
             for each in form or ["csv", "parquet"]:
                 before = process.memory_info().rss
