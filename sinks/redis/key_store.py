@@ -33,14 +33,13 @@ def _instant(seconds: float) -> datetime:
 class RedisKeyStore:
     """`KeyStore` on Redis, and what the command line needs besides.
 
-    Every method raises `StoreUnavailableError` when the server does not answer within the patience,
-    a second without one.
+    Every method raises `StoreUnavailableError` when the server does not answer within `patience` seconds.
     """
 
-    def __init__(self, redis: Any, *, patience: Patience | None = None) -> None:
+    def __init__(self, redis: Any, *, patience: Patience | float = 1.0) -> None:
         """Use a client that answers bytes."""
         self._redis = redis
-        self._patience = patience or Patience()
+        self._patience = patience if isinstance(patience, Patience) else Patience(patience)
 
     async def find(self, digest: str) -> Key | None:
         """See `KeyStore.find`."""
