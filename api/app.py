@@ -8,6 +8,7 @@ from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 
 from fastapi import Depends, FastAPI
+from fastapi_offline import FastAPIOffline
 from pydantic.alias_generators import to_camel
 from starlette.responses import RedirectResponse
 
@@ -57,13 +58,15 @@ def create_app(settings: Settings | None = None, *, clock: Clock = utc_now) -> F
                 await running.enter_async_context(reporter.open())
             yield
 
-    app = FastAPI(
+    # As FastAPI itself, with the files of its documentation page from here and not from another server.
+    app = FastAPIOffline(
+        redoc_url=None,
+        static_url="/docs-files",
         title="VideoCloud Analytics",
         summary="Real-time analytics for a video platform.",
         description=openapi.DESCRIPTION,
         version=_version(),
         lifespan=lifespan,
-        redoc_url=None,
         generate_unique_id_function=lambda route: to_camel(route.name),
         telemetry=traced(),
     )

@@ -27,8 +27,9 @@ from api.settings import Settings
 from api.shutdown import at_signal
 from sinks.clickhouse.live_reader import ClickHouseLiveReader
 from sinks.clickhouse.reader import ClickHouseReader
+from sinks.clickhouse.user_reader import ClickHouseUsers
 from sinks.redis import keys
-from sinks.redis.client import connect
+from sinks.redis.client import Patience, connect
 from sinks.redis.key_store import RedisKeyStore
 from sinks.redis.live_reader import RedisLiveReader
 from sinks.redis.reader import RedisReader
@@ -57,18 +58,20 @@ class Stores:
             read_timeout=patience,
             connections=settings.redis_connections,
         )
+        redis = Patience(patience)
         remembered = RememberingCatalog(self.clickhouse)
-        self.redis = RedisReader(self._redis, remembered, patience=patience, asked=asked)
+        self.redis = RedisReader(self._redis, remembered, patience=redis, asked=asked)
+        self.users = ClickHouseUsers(self.clickhouse)
         self.desk = Desk(self.redis, self.clickhouse, self.clickhouse, remembered)
         self.live = LiveDesk(RedisLiveReader(self.redis), ClickHouseLiveReader(self.clickhouse), remembered)
         self.feeds = Feeds(settings.live_streams)
         self.keyring = Keyring(
-            RedisKeyStore(self._redis, patience=patience),
+            RedisKeyStore(self._redis, patience=redis),
             settings.api_key.get_secret_value() if settings.api_key else None,
             required=settings.require_key,
         )
-        self.limit = RateLimit(settings.redis_url, settings.rate_limit, prefix=keys.LIMITS, patience=patience)
-        self.exports = ExportDesk(settings, self._redis)
+        self.limit = RateLimit(settings.redis_url, settings.rate_limit, prefix=keys.LIMITS, patience=redis)
+        self.exports = ExportDesk(settings, self._redis, redis)
         self.probes = {STORE: self.clickhouse.ready, LIVE: self.redis.ready}
 
     @asynccontextmanager

@@ -70,19 +70,19 @@ class Desk:
         self, video_id: str, window: Window, points: Timeline, measures: Collection[str], compare: bool
     ) -> tuple[CatalogEntry | None, VideoReading]:
         """Read the last hour from Redis; the entry is None when the catalog cannot be asked."""
-        entry, reading = await asyncio.gather(
-            self.remembered.entry(video_id),
-            self.live.video(video_id, window, points, measures, compare),
-            return_exceptions=True,
-        )
-        if isinstance(reading, BaseException):
-            raise reading
-        if isinstance(entry, StoreUnavailableError):
+        asking = asyncio.ensure_future(self.remembered.entry(video_id))
+        try:
+            reading = await self.live.video(video_id, window, points, measures, compare)
+        except BaseException:
+            # Whoever stands in asks by itself: nobody waits for the same silence twice.
+            asking.cancel()
+            raise
+        try:
+            entry = await asking
+        except StoreUnavailableError as error:
             if reading.empty:
-                raise StoreUnavailableError(LIVE, _NOBODY_ELSE) from entry
+                raise StoreUnavailableError(LIVE, _NOBODY_ELSE) from error
             return None, reading
-        if isinstance(entry, BaseException):
-            raise entry
         if not entry.known and not reading.empty:
             # Its first events are in Redis and on their way to ClickHouse.
             entry = CatalogEntry(first=window.start)

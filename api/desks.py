@@ -10,11 +10,10 @@ from api.audience_desk import AudienceDesk
 from api.deps import StoresDep
 from api.operations_desk import OperationsDesk
 from sinks.clickhouse.system_reader import ClickHouseSystem
-from sinks.clickhouse.user_reader import ClickHouseUsers
 
 
 def _audience(stores: StoresDep) -> AudienceDesk:
-    return AudienceDesk(ClickHouseUsers(stores.clickhouse))
+    return AudienceDesk(stores.users)
 
 
 def _operations(stores: StoresDep) -> OperationsDesk:

@@ -6,6 +6,7 @@ which the request is in the log. Nothing internal is ever in a message.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -74,6 +75,7 @@ _HEADERS: Final = {
 }
 MESSAGES: Final = {
     401: "Send your API key as `Authorization: Bearer <key>` or `X-API-Key: <key>`.",
+    413: "The body is too long: nothing that can be asked here is.",
     429: "This key asked too often. Ask again after the seconds of the Retry-After header.",
     500: "Something went wrong here. It is in the log under this request id.",
     503: "The data cannot be read just now. Try again in a moment.",
@@ -123,13 +125,20 @@ async def _framework(request: Request, error: Exception) -> Response:
     return answer
 
 
+def _problem(problem: Mapping[str, Any]) -> dict[str, str]:
+    """Name what is wrong with a parameter, or with the body as a whole."""
+    if problem["type"] == "json_invalid":
+        text = f"It is not JSON, from character {problem['loc'][-1]} on."
+        return {"parameter": "body", "problem": text}
+    if problem["loc"] == ("body",):
+        return {"parameter": "body", "problem": "Send a JSON object, with Content-Type: application/json."}
+    return {"parameter": ".".join(str(part) for part in problem["loc"][1:])[:200], "problem": problem["msg"]}
+
+
 async def _invalid(request: Request, error: Exception) -> Response:
     """Answer a parameter or body that is not what the endpoint declares."""
     assert isinstance(error, RequestValidationError)
-    problems = [
-        {"parameter": ".".join(str(part) for part in problem["loc"][1:])[:200], "problem": problem["msg"]}
-        for problem in error.errors()[:10]
-    ]
+    problems = [_problem(problem) for problem in error.errors()[:10]]
     message = "; ".join(f"{problem['parameter']}: {problem['problem']}" for problem in problems)
     return response(_request_id(request), 400, FRAMEWORK[422], message, problems=problems)
 

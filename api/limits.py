@@ -22,6 +22,8 @@ from redis.backoff import NoBackoff
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from sinks.redis.client import Patience
+
 _log = structlog.get_logger(__name__)
 
 NONE: Final = "none"
@@ -90,26 +92,28 @@ class RateLimit:
         limit: str,
         *,
         prefix: str,
-        patience: float = 1.0,
+        patience: Patience | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Connect nothing yet. `limit` is like `600/minute`, or `none`; `clock` gives seconds."""
         self._item = limit_of(limit)
-        self._patience = patience
+        self._patience = patience or Patience()
         self._clock = clock
-        self._storage = _storage(url, patience, prefix)
+        self._storage = _storage(url, self._patience.seconds, prefix)
         self._limiter = SlidingWindowCounterRateLimiter(self._storage)
         self._resting_until = self._silent_until = float("-inf")
 
     async def take(self, key_id: str) -> tuple[bool, Allowance | None]:
         """Count a request: whether it may pass, and what is left; None when nothing is limited."""
-        if self._item is None or self._clock() < self._resting_until:
+        if self._item is None or self._clock() < self._resting_until or self._patience.over:
             return True, None
         try:
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(self._patience.seconds):
                 passed = await self._limiter.hit(self._item, key_id)
                 stats = await self._limiter.get_window_stats(self._item, key_id)
         except (StorageError, OSError, TimeoutError) as error:
+            if isinstance(error, TimeoutError):
+                self._patience.silent()
             self._failed(error)
             return True, None
         reset = max(1, math.ceil(stats.reset_time - time.time()))

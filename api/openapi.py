@@ -121,6 +121,25 @@ def _errors_as_json(content: dict[str, Any]) -> None:
         content.setdefault("application/json", {}).update(stream)
 
 
+def _event(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    data = {"type": "string", "contentMediaType": "application/json", "contentSchema": schema}
+    return {
+        "type": "object",
+        "required": ["event", "data"],
+        "properties": {"event": {"const": name}, "data": data},
+    }
+
+
+def _events_of(paths: dict[str, Any], name: str) -> None:
+    """Say what the events of a stream hold: what the path without `/stream` answers, or an error."""
+    streams = paths[name]["get"]["responses"]["200"]["content"]
+    once = paths[name.removesuffix("/stream")]["get"]["responses"]["200"]["content"]["application/json"]
+    error = {"$ref": "#/components/schemas/ErrorResponse"}
+    streams["text/event-stream"] = {
+        "itemSchema": {"oneOf": [_event("live", once["schema"]), _event("error", error)]}
+    }
+
+
 def document(app: FastAPI) -> dict[str, Any]:
     """Return the OpenAPI document of an application, made once."""
     if app.openapi_schema is None:
@@ -141,6 +160,9 @@ def document(app: FastAPI) -> dict[str, Any]:
                         _errors_as_json(response.get("content", {}))
                 for parameter in operation.get("parameters", ()):
                     _plain(parameter, GROUPS.get(name, ()))
+        for name in schema["paths"]:
+            if name.endswith("/stream"):
+                _events_of(schema["paths"], name)
         for unused in ("HTTPValidationError", "ValidationError"):
             schema["components"]["schemas"].pop(unused, None)
         app.openapi_schema = schema

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr
 
@@ -13,6 +15,18 @@ from sinks.kafka.access import KafkaAccess
 def _limit(text: str) -> str:
     limit_of(text)
     return text
+
+
+def _bucket(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme != "s3" or not parts.netloc:
+        raise ValueError("it must be s3://bucket or s3://bucket/prefix")
+    if find_spec("obstore") is None:
+        raise ValueError(
+            "it needs the extra `s3`: pip install 'videocloud-analytics[s3]', or unset it to keep exports in "
+            "EXPORT_DIR"
+        )
+    return url
 
 
 class Settings(KafkaAccess):
@@ -49,6 +63,24 @@ class Settings(KafkaAccess):
     export_dir: str = Field(
         ".run/exports", description="Folder of the files of exports; processes that share the work share it."
     )
+    export_s3_url: Annotated[str, AfterValidator(_bucket)] | None = Field(
+        None,
+        description="Bucket in S3-compatible storage for the files of exports, in place of EXPORT_DIR: "
+        "`s3://bucket/prefix`. Needs the extra `s3`.",
+    )
+    export_s3_endpoint: str | None = Field(
+        None, description="Address of storage that is not Amazon's, as `https://minio.example.com:9000`."
+    )
+    export_s3_public_endpoint: str | None = Field(
+        None, description="Address under which callers reach that storage, when it is another one."
+    )
+    export_s3_region: str = Field("us-east-1", description="Region of the bucket.")
+    export_s3_access_key: SecretStr | None = Field(
+        None,
+        description="Access key of the bucket; without one, what the machine has: AWS_ACCESS_KEY_ID and so "
+        "on, a web identity, or the role of the instance.",
+    )
+    export_s3_secret_key: SecretStr | None = Field(None, description="Secret of that access key.")
     export_hours: float = Field(
         24.0, gt=0, le=720, description="Hours that the file of an export and the link to it are good for."
     )

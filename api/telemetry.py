@@ -13,6 +13,8 @@ from uuid import uuid4
 import structlog
 from fastapi.telemetry import TelemetryConfig
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import errors
@@ -24,6 +26,8 @@ _log = structlog.get_logger(__name__)
 _REQUEST_ID: Final = re.compile(r"[\w.:-]{1,64}", re.ASCII)
 #: Nothing that can be asked is longer; servers and proxies have such a limit as well.
 LONGEST_QUERY: Final = 8192
+#: A body that asks for anything has a few hundred bytes.
+LONGEST_BODY: Final = 65_536
 _QUIET: Final = {"/healthz", "/readyz", "/metrics"}
 
 _METHODS: Final = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
@@ -68,6 +72,31 @@ def traced() -> TelemetryConfig:
     }
 
 
+def _too_large(status: int, text: str, request_id: str) -> Response:
+    return errors.response(request_id, status, errors.FRAMEWORK[status], text)
+
+
+def _length(scope: Scope) -> int:
+    """Return how long the body says that it is; one that does not say is counted as it comes."""
+    given = Headers(scope=scope).get("content-length", "0")
+    return int(given) if given.isdecimal() else 0
+
+
+def _bounded(receive: Receive) -> Receive:
+    """Return what receives a body, and refuses to go on beyond `LONGEST_BODY`."""
+    seen = 0
+
+    async def receiving() -> Message:
+        nonlocal seen
+        message = await receive()
+        seen += len(message.get("body", b""))
+        if seen > LONGEST_BODY:
+            raise HTTPException(413)
+        return message
+
+    return receiving
+
+
 class Telemetry:
     """ASGI middleware: the outermost, so that nothing is answered without an id and a count.
 
@@ -99,11 +128,15 @@ class Telemetry:
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
                 if len(scope["query_string"]) > LONGEST_QUERY:
-                    text = f"The query string is over {LONGEST_QUERY} bytes."
-                    refused = errors.response(request_id, 414, errors.FRAMEWORK[414], text)
-                    await refused(scope, receive, sending)
+                    await _too_large(414, f"The query string is over {LONGEST_QUERY} bytes.", request_id)(
+                        scope, receive, sending
+                    )
+                elif _length(scope) > LONGEST_BODY:
+                    await _too_large(413, f"The body is over {LONGEST_BODY} bytes.", request_id)(
+                        scope, receive, sending
+                    )
                 else:
-                    await self._app(scope, receive, sending)
+                    await self._app(scope, _bounded(receive), sending)
             except Exception:
                 _log.exception("unexpected error", path=scope["path"])
                 if seen["started"]:

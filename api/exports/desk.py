@@ -22,24 +22,26 @@ from api.exports.jobs import Job, Jobs, Status, new_id
 from api.exports.orders import Order
 from api.exports.runner import Runner
 from api.exports.source import Source
+from api.exports.storage import Folder, Storage, StorageRefusedError, StorageUnavailableError
 from api.settings import Settings
+from sinks.redis.client import Patience
+from streams.domain.errors import StoreUnavailableError
 from streams.domain.windows import rfc3339
 
 _ID: Final = re.compile(r"exp_[0-9a-f]{24}", re.ASCII)
-_GONE: Final = "The file is not on this server any more. Ask for a new export."
+_GONE: Final = "The file is not there any more. Ask for a new export."
 
 
 class ExportDesk:
     """The exports of one application. Methods raise `StoreUnavailableError` while Redis cannot be used."""
 
-    def __init__(self, settings: Settings, redis: Any) -> None:
-        """Take the settings and a Redis client that answers bytes; nothing is started yet."""
-        self._jobs = Jobs(redis)
+    def __init__(self, settings: Settings, redis: Any, patience: Patience) -> None:
+        """Take a Redis client that answers bytes, and how long it is waited for; nothing is started yet."""
+        self._jobs = Jobs(redis, patience)
         self._source = Source(settings.clickhouse_url)
         self._lifetime = timedelta(hours=settings.export_hours)
-        self._runner = Runner(
-            self._jobs, self._source, Path(settings.export_dir), self._lifetime.total_seconds()
-        )
+        self._storage = _storage(settings)
+        self._runner = Runner(self._jobs, self._source, self._storage, self._lifetime.total_seconds())
         self._secret = settings.export_secret.get_secret_value() if settings.export_secret else ""
 
     @asynccontextmanager
@@ -64,8 +66,8 @@ class ExportDesk:
         """Return how an export stands."""
         return await self._told(await self._find(export_id, now), base)
 
-    async def file(self, export_id: str, token: str, now: datetime) -> tuple[Path, str]:
-        """Return the path of an export's file and its format.
+    async def file(self, export_id: str, token: str, now: datetime) -> tuple[Path | str, str]:
+        """Return an export's file and its format: the path on disk, or the address that hands it out.
 
         Raises an error of `faults` for a link that is not right, and for a file that is not there.
         """
@@ -75,10 +77,13 @@ class ExportDesk:
             raise FailedExportError(export_id, job.reason)
         if job.status is not Status.COMPLETED:
             raise UnfinishedExportError(export_id, job.status.value)
-        path = self._runner.path(job)
-        if not path.exists():
+        try:
+            found = await self._storage.find(job, now)
+        except (StorageUnavailableError, StorageRefusedError) as error:
+            raise StoreUnavailableError("exports", str(error)) from error
+        if found is None:
             raise FailedExportError(export_id, _GONE)
-        return path, job.extension
+        return found, job.extension
 
     async def _find(self, export_id: str, now: datetime) -> Job:
         job = await self._jobs.find(export_id) if _ID.fullmatch(export_id) else None
@@ -106,3 +111,12 @@ class ExportDesk:
         if not self._secret:
             self._secret = await self._jobs.secret()
         return self._secret
+
+
+def _storage(settings: Settings) -> Storage:
+    if settings.export_s3_url is None:
+        return Folder(Path(settings.export_dir))
+    # What an extra brings is only imported when it is asked for.
+    from api.exports.bucket import bucket_of
+
+    return bucket_of(settings)

@@ -15,17 +15,13 @@ measured by the clock of Redis, so the clocks of the processes need not agree.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from secrets import token_hex
 from typing import Any, Final
 
-from sinks.base import Unavailable
-from sinks.redis.client import available
-from streams.domain.errors import StoreUnavailableError
+from sinks.redis.client import Patience
 
 _OPEN: Final = "vc:{exports}:open"
 _SECRET: Final = "vc:{exports}:secret"
@@ -126,9 +122,10 @@ class Job:
 class Jobs:
     """The jobs. Every method raises `StoreUnavailableError` when Redis cannot be used now."""
 
-    def __init__(self, redis: Any) -> None:
-        """Take a client that answers bytes."""
+    def __init__(self, redis: Any, patience: Patience | None = None) -> None:
+        """Take a client that answers bytes, and how long it is waited for."""
         self._redis = redis
+        self._patience = patience or Patience()
         self.owner = token_hex(8)
 
     async def add(self, job: Job) -> None:
@@ -146,7 +143,7 @@ class Jobs:
 
     async def find(self, export_id: str) -> Job | None:
         """Return a job; None when there is none, or it expired more than a day ago."""
-        with _available():
+        async with self._patience.answering():
             raw = await self._redis.hgetall(_JOB + export_id)
         if not raw:
             return None
@@ -166,7 +163,7 @@ class Jobs:
 
     async def take(self) -> Job | None:
         """Take a job that nobody works on, and its lease; None when there is none."""
-        with _available():
+        async with self._patience.answering():
             taken = await self._redis.eval(
                 _TAKE, 1, _OPEN, _JOB, self.owner, LEASE_SECONDS, MOST_TRIES, _GAVE_UP
             )
@@ -193,24 +190,14 @@ class Jobs:
 
     async def secret(self) -> str:
         """Return the secret that all processes share, made by the first that asks."""
-        with _available():
+        async with self._patience.answering():
             await self._redis.set(_SECRET, token_hex(32), nx=True)
             kept: bytes = await self._redis.get(_SECRET)
         return kept.decode()
 
     async def _run(self, script: str, export_id: str, *arguments: Any) -> Any:
-        with _available():
+        async with self._patience.answering():
             return await self._redis.eval(script, 2, _OPEN, _JOB + export_id, *arguments)
-
-
-@contextmanager
-def _available() -> Iterator[None]:
-    """Turn failures of Redis that may pass into `StoreUnavailableError`."""
-    try:
-        with available():
-            yield
-    except Unavailable as error:
-        raise StoreUnavailableError("redis", str(error)) from error
 
 
 def new_id() -> str:

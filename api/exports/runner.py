@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Coroutine
 from contextlib import suppress
-from pathlib import Path
-from shutil import rmtree
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
 from api.exports import orders, queries, writing
 from api.exports.jobs import LEASE_SECONDS, Job, Jobs
 from api.exports.source import BrokenSourceError, Source
+from api.exports.storage import Draft, Storage, StorageRefusedError, StorageUnavailableError
 from api.metrics import EXPORT_SECONDS, EXPORTS
 from sinks.base import Unavailable
 from streams.domain.errors import StoreUnavailableError
@@ -23,7 +23,6 @@ _log = structlog.get_logger(__name__)
 #: How often a job is looked for that another process queued or left behind.
 _LOOK_SECONDS: Final = 2.0
 _RENEW_SECONDS: Final = LEASE_SECONDS / 10
-_SWEEP_SECONDS: Final = 60.0
 _BROKEN: Final = "The data could not be read to its end. Ask again, or for a shorter window."
 _NO_SPACE: Final = "The file could not be written on the server: its operator finds the reason in the log."
 
@@ -33,17 +32,13 @@ class _LostLeaseError(Exception):
 
 
 class Runner:
-    """Makes the exports of one process of the API, one at a time.
+    """Makes the exports of one process of the API, one at a time."""
 
-    A file is written as `<id>.<owner>.part` and gets its name when it is whole, so a file with an export's
-    name is always complete.
-    """
-
-    def __init__(self, jobs: Jobs, source: Source, folder: Path, kept_seconds: float) -> None:
+    def __init__(self, jobs: Jobs, source: Source, storage: Storage, kept_seconds: float) -> None:
         """Start nothing yet. Files older than `kept_seconds` are removed."""
         self._jobs = jobs
         self._source = source
-        self.folder = folder
+        self._storage = storage
         self._kept = kept_seconds
         self._wanted = asyncio.Event()
         self._swept = float("-inf")
@@ -51,10 +46,6 @@ class Runner:
     def wake(self) -> None:
         """Say that there is a new job, so that nobody waits for the next look."""
         self._wanted.set()
-
-    def path(self, job: Job) -> Path:
-        """Return where the file of a job is, or will be."""
-        return self.folder / f"{job.id}.{job.extension}"
 
     async def run(self) -> None:
         """Work until cancelled; the job under way is then given back."""
@@ -64,10 +55,7 @@ class Runner:
         while task is None or not task.cancelling():
             self._wanted.clear()
             try:
-                now = time.time()
-                if now - self._swept >= _SWEEP_SECONDS:
-                    self._swept = now
-                    await asyncio.to_thread(sweep, self.folder, now - self._kept)
+                await self._sweep(time.time())
                 job = await self._jobs.take()
                 away = False
                 if job is not None:
@@ -83,14 +71,25 @@ class Runner:
                 async with asyncio.timeout(_LOOK_SECONDS):
                     await self._wanted.wait()
 
+    async def _sweep(self, now: float) -> None:
+        """Remove old files now and then; a storage that cannot be reached does not keep from jobs."""
+        if now - self._swept < self._storage.sweep_seconds:
+            return
+        self._swept = now
+        try:
+            await self._storage.sweep(now - self._kept)
+        except (StorageUnavailableError, StorageRefusedError) as error:
+            _log.warning("old exports were not removed", reason=str(error))
+
     async def _make(self, job: Job) -> None:
         """Make one file, and write down how that ended."""
         began = time.monotonic()
-        part = self.folder / f"{job.id}.{self._jobs.owner}.part"
+        draft: Draft | None = None
         try:
-            rows = await self._write(job, part)
-            size = part.stat().st_size
-            part.replace(self.path(job))
+            draft = await self._storage.draft(job, self._jobs.owner)
+            await self._write(job, draft)
+            rows, size = draft.sink.rows, draft.sink.size
+            await self._leased(job, draft, draft.keep())
             if await self._jobs.complete(job.id, rows, size):
                 seconds = time.monotonic() - began
                 EXPORTS.labels("completed").inc()
@@ -103,39 +102,39 @@ class Runner:
             raise
         except _LostLeaseError:
             _log.warning("another process took an export over", export=job.id)
-        except Unavailable as error:
+        except (Unavailable, StorageUnavailableError) as error:
             # The lease is left to end: then it is tried again, by whoever can.
-            _log.warning("an export waits for ClickHouse", export=job.id, reason=str(error))
+            _log.warning("an export waits", export=job.id, reason=str(error))
         except BrokenSourceError as error:
             await self._failed(job, _BROKEN, error)
-        except OSError as error:
+        except (OSError, StorageRefusedError) as error:
             await self._failed(job, _NO_SPACE, error)
         finally:
-            part.unlink(missing_ok=True)
+            if draft is not None:
+                draft.discard()
 
     async def _failed(self, job: Job, told: str, error: Exception) -> None:
         _log.error("export failed", export=job.id, reason=str(error))
         EXPORTS.labels("failed").inc()
         await self._jobs.fail(job.id, told)
 
-    async def _write(self, job: Job, part: Path) -> int | None:
-        """Write the file of a job and return its rows, as far as they are known."""
+    async def _write(self, job: Job, draft: Draft) -> None:
+        """Write the file of a job, to its end."""
         order = orders.read(job.order)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        sink = writing.sink_of(order.format, part)
-        # The lease is kept from the start: sorting can take long before the first row comes.
-        copying = asyncio.create_task(self._copy(order, sink))
+        await self._leased(job, draft, self._copy(order, draft.sink))
+
+    async def _leased(self, job: Job, draft: Draft, work: Coroutine[Any, Any, None]) -> None:
+        """Keep the lease while some work is done: sorting can take long before the first row comes."""
+        working = asyncio.create_task(work)
         try:
-            while not (await asyncio.wait({copying}, timeout=_RENEW_SECONDS))[0]:
-                size = part.stat().st_size if part.exists() else 0
-                if not await self._jobs.renew(job.id, sink.rows, size):
+            while not (await asyncio.wait({working}, timeout=_RENEW_SECONDS))[0]:
+                if not await self._jobs.renew(job.id, draft.sink.rows, draft.sink.size):
                     raise _LostLeaseError
-            copying.result()
+            working.result()
         finally:
-            if not copying.done():
-                copying.cancel()
-                await asyncio.wait({copying})
-        return sink.rows
+            if not working.done():
+                working.cancel()
+                await asyncio.wait({working})
 
     async def _copy(self, order: orders.Order, sink: writing.Sink) -> None:
         """Ask ClickHouse, and write what it answers."""
@@ -147,16 +146,3 @@ class Runner:
         except BaseException:
             sink.abandon()
             raise
-
-
-def sweep(folder: Path, before: float) -> None:
-    """Remove what exports left in a folder and nobody touched since `before` (epoch seconds)."""
-    if not folder.is_dir():
-        return
-    for path in folder.glob("exp_*"):
-        with suppress(OSError):
-            if path.stat().st_mtime < before:
-                if path.is_dir():
-                    rmtree(path, ignore_errors=True)
-                else:
-                    path.unlink()

@@ -1,4 +1,4 @@
-"""From ClickHouse to a file, piece by piece: nothing of an export is ever held in memory.
+"""What ClickHouse sends made into files, piece by piece: nothing of an export is ever held in memory.
 
 ClickHouse encodes CSV, JSON lines and Parquet by itself. A JSON array is made of JSON lines, and a
 spreadsheet is written row by row by xlsxwriter, which keeps one row in memory.
@@ -31,10 +31,40 @@ MOST_SHEET_ROWS: Final = 1_048_576
 _PIECE: Final = 1 << 18
 
 
+class Out(Protocol):
+    """Where the bytes of a file go; its methods block."""
+
+    def write(self, content: bytes) -> Any:
+        """Add bytes."""
+
+    def close(self) -> None:
+        """Finish the file."""
+
+    def abandon(self) -> None:
+        """Let go of it; what is written is of no use. May be called again."""
+
+
+class LocalFile:
+    """`Out` on the disk of this machine."""
+
+    def __init__(self, path: Path) -> None:
+        """Create the file."""
+        self._file = path.open("wb")
+        self.write = self._file.write
+        self.close = self.abandon = self._file.close
+
+
 class Sink(Protocol):
-    """A file that is being written; its methods block."""
+    """A file of some format that is being written; its methods block.
+
+    `rows` is None where they are not known, `size` is in bytes; both are of what is written so far.
+    """
 
     rows: int | None
+
+    @property
+    def size(self) -> int:
+        """Return the bytes that are written."""
 
     def write(self, piece: bytes) -> None:
         """Add a piece of what ClickHouse sends, cut anywhere."""
@@ -62,12 +92,20 @@ async def write(pieces: AsyncIterator[bytes], sink: Sink) -> None:
         raise
 
 
-def sink_of(form: str, path: Path) -> Sink:
-    """Open a new file for a format."""
-    if form == XLSX:
-        return _Workbook(path)
+def needs_disk(form: str) -> bool:
+    """Say whether a format can only be written into a file on this machine."""
+    return form == XLSX
+
+
+def workbook(path: Path) -> Sink:
+    """Open a new spreadsheet, which needs a file on this machine."""
+    return _Workbook(path)
+
+
+def sink_of(form: str, out: Out) -> Sink:
+    """Return what writes a format into a new file; `workbook` is for those that need the disk."""
     kinds: dict[str, type[_File]] = {CSV: _Csv, JSON: _Array, NDJSON: _Lines, PARQUET: _File}
-    return kinds[form](path)
+    return kinds[form](out)
 
 
 class _File:
@@ -75,36 +113,42 @@ class _File:
 
     rows: int | None = None
 
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("wb")
+    def __init__(self, out: Out) -> None:
+        self._out = out
+        self.size = 0
+
+    def _put(self, content: bytes) -> None:
+        if content:
+            self._out.write(content)
+            self.size += len(content)
 
     def write(self, piece: bytes) -> None:
-        self._file.write(piece)
+        self._put(piece)
 
     def close(self) -> None:
-        self._file.close()
+        self._out.close()
 
     def abandon(self) -> None:
-        self._file.close()
+        self._out.abandon()
 
 
 class _Lines(_File):
     """One JSON object a line."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
+    def __init__(self, out: Out) -> None:
+        super().__init__(out)
         self.rows: int = 0
 
     def write(self, piece: bytes) -> None:
         self.rows += piece.count(b"\n")
-        super().write(piece)
+        self._put(piece)
 
 
 class _Csv(_File):
     """A heading and rows; a text may hold line ends, between quotation marks."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
+    def __init__(self, out: Out) -> None:
+        super().__init__(out)
         self.rows: int = 0
         self._quoted = False
         self._heading = True
@@ -118,16 +162,15 @@ class _Csv(_File):
         if self._heading and self.rows:
             self._heading = False
             self.rows -= 1
-        super().write(piece)
+        self._put(piece)
 
 
 class _Array(_Lines):
     """One JSON array of objects, one a line."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
-        self._file.write(b"[")
-        self._open = False
+    def __init__(self, out: Out) -> None:
+        super().__init__(out)
+        self._before = b"["
 
     def write(self, piece: bytes) -> None:
         # A line end within a text is written as \n, so every one that is there ends a row. The comma waits
@@ -137,11 +180,11 @@ class _Array(_Lines):
             return
         ended = piece.endswith(b"\n")
         body = piece[:-1] if ended else piece
-        self._file.write((b",\n" if self._open else b"") + body.replace(b"\n", b",\n"))
-        self._open = ended
+        self._put(self._before + body.replace(b"\n", b",\n"))
+        self._before = b",\n" if ended else b""
 
     def close(self) -> None:
-        self._file.write(b"]\n")
+        self._put(b"[]\n" if self._before == b"[" else b"]\n")
         super().close()
 
 
@@ -153,6 +196,7 @@ class _Workbook:
         xlsxwriter = import_module("xlsxwriter")
 
         self.rows: int | None = 0
+        self._path = path
         # xlsxwriter keeps the rows of each sheet in a file of its own until the end.
         self._folder = path.with_name(f"{path.name}.sheets")
         self._folder.mkdir(exist_ok=True)
@@ -170,6 +214,11 @@ class _Workbook:
         self._rest = b""
         self._sheet: Any = None
         self._next = 0
+
+    @property
+    def size(self) -> int:
+        # Nothing of it is there before the end.
+        return self._path.stat().st_size if self._path.exists() else 0
 
     def write(self, piece: bytes) -> None:
         *lines, self._rest = (self._rest + piece).split(b"\n")

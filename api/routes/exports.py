@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Protocol
 
 from fastapi import APIRouter, Body, Path, Query, Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import FileResponse, RedirectResponse, Response
 
 from api import parameters, schemas_exports
 from api.deps import ExportsDep, Now, SettingsDep, StoresDep, json
@@ -128,6 +128,7 @@ async def get_export(
     response_class=FileResponse,
     responses={
         200: {"content": {media: {} for media in FORMATS.values()}, "description": "The file."},
+        307: {"description": "The file is in a bucket: `Location` opens it for an hour at most."},
         **errors(400, 404, 409, 410, 500, 503),
     },
 )
@@ -140,10 +141,8 @@ async def download_export(
 ) -> Response:
     """Opened by the token of `downloadUrl`, without a key. 409 with `Retry-After` until the file is there."""
     parameters.only(request, {"token"})
-    path, form = await exports.file(id, token, now)
-    return FileResponse(
-        path,
-        media_type=FORMATS[form],
-        filename=f"{id}.{form}",
-        headers={"Cache-Control": "private, no-store", "X-Content-Type-Options": "nosniff"},
-    )
+    found, form = await exports.file(id, token, now)
+    headers = {"Cache-Control": "private, no-store", "X-Content-Type-Options": "nosniff"}
+    if isinstance(found, str):
+        return RedirectResponse(found, headers=headers)
+    return FileResponse(found, media_type=FORMATS[form], filename=f"{id}.{form}", headers=headers)

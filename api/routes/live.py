@@ -29,7 +29,6 @@ _ALL_TAKEN = {
 }
 _STREAM: dict[str, Any] = {
     "description": "Events `live` with the answer, every second; `error` with an error while there is none.",
-    "content": {"text/event-stream": {"schema": {"type": "string"}}},
 }
 
 

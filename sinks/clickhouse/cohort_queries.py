@@ -33,34 +33,59 @@ _NEWCOMERS: Final = (
 )
 
 
-def cohort_sizes(window: Window) -> Query:
-    """Return `cohort` (number of the local day), `inside` and `users` of every cohort."""
+#: The same of those first seen since a midnight, found among the few who were heard of since.
+_NEWCOMERS_SINCE: Final = (
+    f"SELECT user, intDiv({local_seconds('toUnixTimestamp(min(first_seen))')}, 86400) AS cohort,"
+    " min(first_seen) >= {start:DateTime64(3, 'UTC')} AS inside\n"
+    "FROM users\n"
+    "WHERE user IN (SELECT user FROM users WHERE first_seen >= {open:DateTime64(3, 'UTC')})\n"
+    "GROUP BY user\n"
+    "HAVING min(first_seen) >= greatest({open:DateTime64(3, 'UTC')}, {reach:DateTime64(3, 'UTC')})"
+    " AND min(first_seen) < {end:DateTime64(3, 'UTC')}"
+)
+
+
+def cohort_sizes(window: Window, *, before: datetime | None = None, since: datetime | None = None) -> Query:
+    """Return `cohort` (number of the local day), `inside` and `users` of every cohort.
+
+    Of the users first seen before a UTC midnight or since one, when there is one.
+    """
+    newcomers = _NEWCOMERS if since is None else _NEWCOMERS_SINCE
     sql = (
-        f"SELECT cohort, inside, count() AS users\nFROM\n(\n{indented(_NEWCOMERS)}\n)\n"
-        "GROUP BY cohort, inside"
+        f"SELECT cohort, inside, count() AS users\nFROM\n(\n{indented(newcomers)}\n)\nGROUP BY cohort, inside"
     )
-    return Query(sql, _newcomers(window))
+    parameters = _newcomers(window, before)
+    return Query(sql, parameters if since is None else parameters | {"open": text(since)})
 
 
-def _newcomers(window: Window) -> dict[str, Any]:
+def over_by(window: Window, midnight_utc: datetime) -> bool:
+    """Say whether every local day that is over was so at a UTC midnight: later days change no return."""
+    today = window.as_of.astimezone(window.zone).date()
+    return midnight(today, window.zone) <= midnight_utc
+
+
+def _newcomers(window: Window, before: datetime | None) -> dict[str, Any]:
     begin = cohorts_from(window)
     return {
         "reach": text(begin),
         "start": text(window.start),
-        "end": text(window.end),
+        "end": text(window.end if before is None else min(window.end, before)),
         **clock_parameters(clock(window.zone, begin, window.end)),
     }
 
 
-def cohort_returns(window: Window) -> Query:
+def cohort_returns(window: Window, *, before: datetime | None = None) -> Query:
     """Return, by `cohort` and `inside`, how many were active on exactly that local day + N, as `later_N`.
 
-    Only local days as a whole count, and those begin on quarters of an hour: the roll-up knows them.
+    Only local days as a whole count, and those begin on quarters of an hour: the roll-up knows them. With
+    `before`, a UTC midnight by which all days that are over were so (`over_by`), nothing later is read.
     """
     begin = cohorts_from(window)
     end = min(window.end + timedelta(days=max(DAYS_LATER) + 1), window.as_of)
+    if before is not None:
+        end = min(end, before)
     split = split_days(window.zone, begin, max(begin + _DAY, end))
-    parameters = _newcomers(window) | {
+    parameters = _newcomers(window, before) | {
         "first_day": split.first,
         "last_day": split.first + timedelta(days=len(split.cuts) - 1),
         "before": list(split.before),

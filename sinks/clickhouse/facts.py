@@ -1,21 +1,25 @@
 """The rows of a window, from roll-ups where that is exact and from raw events where it is not.
 
 A window is read from `video_15m` as far as its edges, and those of the stretches it is compared with,
-fall on quarters of an hour. A quarter in which an edge lies (`windows.cover`) is read from the raw
-events, each measure by the time that decides its bucket, so that every edge is exact.
+fall on quarters of an hour; where no dimensions are wanted, whole UTC days come from tables by the day. A
+quarter in which an edge lies (`windows.cover`) is read from the raw events, each measure by the time that
+decides its bucket, so that every edge is exact.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from streams.domain.measures import Anchor, Measure, anchored
-from streams.domain.windows import QUARTER, Stretch, Window, cover, quarters
+from streams.domain.windows import QUARTER, Stretch, Window, ceiling, cover, floor, quarters
 
 #: Where a row lies: in the stretch before, in the elapsed part of the window, in its rest, or in none.
 BEFORE, ELAPSED, REST, OUTSIDE = 0, 1, 2, 3
+_DAY: Final = timedelta(days=1)
+#: Where whole UTC days are added up: by video, and over all of them.
+EACH_BY_DAY, ALL_BY_DAY = "video_days", "all_videos_days"
 DIMENSIONS: Final = ("country", "device", "platform")
 
 
@@ -46,8 +50,8 @@ _PIECE_OF_INSTANT: Final = (
 #: The same for a quarter that lies in one stretch as a whole; seconds are compared faster.
 _PIECE_OF_BUCKET: Final = (
     "multiIf("
-    f"bucket < toDateTime({{start:DateTime64(3, 'UTC')}}), {BEFORE}, "
-    f"bucket < toDateTime({{elapsed_end:DateTime64(3, 'UTC')}}), {ELAPSED}, {REST})"
+    f"{{at}} < toDateTime({{{{start:DateTime64(3, 'UTC')}}}}), {BEFORE}, "
+    f"{{at}} < toDateTime({{{{elapsed_end:DateTime64(3, 'UTC')}}}}), {ELAPSED}, {REST})"
 )
 
 
@@ -59,8 +63,20 @@ class Facts:
     values to bind; those of one video also need `video` and `edges`.
     """
 
-    def __init__(self, window: Window, measures: Collection[str], compare: bool, video: bool) -> None:
-        """Take a window apart. `video` says whether one video is meant, or all."""
+    def __init__(
+        self,
+        window: Window,
+        measures: Collection[str],
+        compare: bool,
+        video: bool,
+        days: str = "",
+    ) -> None:
+        """Take a window apart. `video` says whether one video is meant, or all.
+
+        With `days`, whole UTC days are read from that table: from `EACH_BY_DAY`, or from `ALL_BY_DAY`, which
+        knows no videos; then there is no `video_id`. They have the measures of the summary only.
+        """
+        self._by_day = days
         self.names = sorted(measures)
         self._one = video
         self._video = "video_id = {video:String} AND " if video else ""
@@ -74,7 +90,14 @@ class Facts:
             "elapsed_end": text(elapsed.end),
             "end": text(window.end),
         }
-        self._whole, ragged = cover([before, elapsed, Stretch(elapsed.end, window.end)])
+        stretches = [before, elapsed, Stretch(elapsed.end, window.end)]
+        self._whole, ragged = cover(stretches)
+        self._days = list(_whole_days(stretches)) if days else []
+        if self._days:
+            self._whole = list(_without(self._whole, self._days))
+        for number, stretch in enumerate(self._days):
+            self.parameters[f"day{number}_from"] = f"{stretch.start:%Y-%m-%d}"
+            self.parameters[f"day{number}_to"] = f"{stretch.end:%Y-%m-%d}"
         self._cut = quarters(ragged)
         for number, stretch in enumerate(self._whole):
             self.parameters[f"from{number}"] = f"{stretch.start:%Y-%m-%d %H:%M:%S}"
@@ -98,6 +121,13 @@ class Facts:
         )
         return f"({' OR '.join(ranges)})"
 
+    def _in_days(self) -> str:
+        ranges = (
+            f"day >= {{day{number}_from:Date}} AND day < {{day{number}_to:Date}}"
+            for number in range(len(self._days))
+        )
+        return f"({' OR '.join(ranges)})"
+
     @staticmethod
     def _in_cut(at: str) -> str:
         # The range is for the indexes, the quarters are what is meant.
@@ -111,7 +141,7 @@ class Facts:
         if self._one:
             columns.append(f"if(piece = {BEFORE}, 0, {slot(at)}) AS slot")
             columns += [f"if(piece = {BEFORE}, '', {name}) AS {name}" for name in DIMENSIONS]
-        else:
+        elif self._by_day != ALL_BY_DAY:
             columns.append("video_id")
         for name in self.names:
             value = values.get(name, "0")
@@ -119,8 +149,13 @@ class Facts:
         return "SELECT\n    " + ",\n    ".join(columns)
 
     def _branches(self) -> Iterator[str]:
+        if self._days:
+            piece = _PIECE_OF_BUCKET.format(at="toDateTime(day, 'UTC')")
+            select = self._select("day", piece, {name: name for name in self.names})
+            yield f"{select}\nFROM {self._by_day}\nWHERE {self._in_days()}"
         if self._whole:
-            select = self._select("bucket", _PIECE_OF_BUCKET, {name: name for name in self.names})
+            piece = _PIECE_OF_BUCKET.format(at="bucket")
+            select = self._select("bucket", piece, {name: name for name in self.names})
             yield f"{select}\nFROM video_15m\nWHERE {self._video}{self._in_whole()}"
         if not self._cut:
             return
@@ -150,3 +185,24 @@ class Facts:
         types = ", ".join(f"'{each.event}'" for each in reactions)
         select = self._select(at, _PIECE_OF_INSTANT.format(at=at), counts)
         return f"{select}\nFROM user_events\nWHERE {self._video}{self._in_cut(at)} AND type IN ({types})"
+
+
+def _whole_days(stretches: list[Stretch]) -> Iterator[Stretch]:
+    """Yield what each stretch has of whole UTC days."""
+    for stretch in stretches:
+        inner = Stretch(ceiling(stretch.start, _DAY), floor(stretch.end, _DAY))
+        if inner.start < inner.end:
+            yield inner
+
+
+def _without(stretches: list[Stretch], parts: list[Stretch]) -> Iterator[Stretch]:
+    """Yield what is left of stretches without parts of them, which are in order and do not overlap."""
+    for stretch in stretches:
+        start = stretch.start
+        for part in parts:
+            if stretch.start <= part.start and part.end <= stretch.end:
+                if start < part.start:
+                    yield Stretch(start, part.start)
+                start = part.end
+        if start < stretch.end:
+            yield Stretch(start, stretch.end)

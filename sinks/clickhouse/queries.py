@@ -9,7 +9,19 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sinks.clickhouse.facts import BEFORE, DIMENSIONS, ELAPSED, OUTSIDE, REST, Facts, indented, slot, text
+from sinks.clickhouse.facts import (
+    ALL_BY_DAY,
+    BEFORE,
+    DIMENSIONS,
+    EACH_BY_DAY,
+    ELAPSED,
+    OUTSIDE,
+    REST,
+    Facts,
+    indented,
+    slot,
+    text,
+)
 from streams.domain.timeline import Timeline
 from streams.domain.windows import Window
 
@@ -84,50 +96,42 @@ def video_uniques(video_id: str, window: Window, timeline: Timeline) -> Query:
     )
 
 
-def summary_sums(window: Window, compare: bool) -> Query:
+def summary_sums(window: Window) -> Query:
     """Return one row with the sums of all videos, and the first ten of them.
 
-    Columns: `videos`; `total_*`, `elapsed_*`, `before_*` a measure; `recorded_*` of videos that are not
-    live; `viewed_likes`, `viewed_comments` of videos with a view; and `top`, an array of
-    (-views, -watched_ms, id, then every measure).
+    Columns: `videos`; `total_*` a measure; `recorded_*` of videos that are not live; `viewed_likes`,
+    `viewed_comments` of videos with a view; and `top`, an array of (-views, -watched_ms, id, then every
+    measure).
     """
-    facts = Facts(window, SUMMARY_MEASURES, compare, video=False)
+    facts = Facts(window, SUMMARY_MEASURES, False, video=False, days=EACH_BY_DAY)
     names = facts.names
-    pieces = {
-        "total": f"piece != {BEFORE}",
-        "elapsed": f"piece = {ELAPSED}",
-        "before": f"piece = {BEFORE}",
-    }
-    by_video = [
-        f"sumIf({name}, {condition}) AS {piece}_{name}"
-        for piece, condition in pieces.items()
-        for name in names
-    ]
-    columns = ["countIf(videos.total_views > 0) AS videos"]
-    columns += [f"sum(videos.{piece}_{name}) AS {piece}_{name}" for piece in pieces for name in names]
+    columns = ["countIf(videos.s_views > 0) AS videos"]
+    columns += [f"sum(videos.s_{name}) AS total_{name}" for name in names]
+    columns += [f"sumIf(videos.s_{name}, NOT live) AS recorded_{name}" for name in ("completions", "views")]
     columns += [
-        f"sumIf(videos.total_{name}, NOT live) AS recorded_{name}" for name in ("completions", "views")
+        f"sumIf(videos.s_{name}, videos.s_views > 0) AS viewed_{name}" for name in ("comments", "likes")
     ]
-    columns += [
-        f"sumIf(videos.total_{name}, videos.total_views > 0) AS viewed_{name}"
-        for name in ("comments", "likes")
-    ]
-    ranked = ", ".join(f"videos.total_{name}" for name in names)
+    ranked = ", ".join(f"videos.s_{name}" for name in names)
     columns.append(
-        f"groupArraySortedIf({TOP})((-toInt64(videos.total_views), -toInt64(videos.total_watched_ms),"
-        f" video_id, {ranked}), videos.total_views > 0) AS top"
-    )
-    # By piece first: that leaves few rows for the many conditional sums.
-    rows = (
-        f"SELECT video_id, piece, {', '.join(f'sum({name}) AS {name}' for name in names)}\n"
-        f"FROM\n(\n{facts.sql}\n)\nWHERE piece != {OUTSIDE}\nGROUP BY video_id, piece"
+        f"groupArraySortedIf({TOP})((-toInt64(videos.s_views), -toInt64(videos.s_watched_ms),"
+        f" video_id, {ranked}), videos.s_views > 0) AS top"
     )
     grouped = (
-        f"SELECT video_id, video_id IN ({_LIVE}) AS live,\n    "
-        + ",\n    ".join(by_video)
-        + f"\nFROM\n(\n{indented(rows)}\n)\nGROUP BY video_id"
+        f"SELECT video_id, video_id IN ({_LIVE}) AS live,\n"
+        f"    {', '.join(f'sum({name}) AS s_{name}' for name in names)}\n"
+        f"FROM\n(\n{facts.sql}\n)\nWHERE piece != {OUTSIDE}\nGROUP BY video_id"
     )
     sql = "SELECT\n    " + ",\n    ".join(columns) + f"\nFROM\n(\n{indented(grouped)}\n) AS videos"
+    return Query(sql, facts.parameters)
+
+
+def summary_trends(window: Window) -> Query:
+    """Return `piece` and the sums of all videos in it: `ELAPSED` and `BEFORE` are what trends compare."""
+    facts = Facts(window, SUMMARY_MEASURES, True, video=False, days=ALL_BY_DAY)
+    sql = (
+        f"SELECT piece, {', '.join(f'sum({name}) AS s_{name}' for name in facts.names)}\n"
+        f"FROM\n(\n{facts.sql}\n)\nWHERE piece IN ({BEFORE}, {ELAPSED})\nGROUP BY piece"
+    )
     return Query(sql, facts.parameters)
 
 

@@ -199,8 +199,13 @@ class ClickHouseReader:
 
     async def summary(self, window: Window, compare: bool) -> SummaryReading:
         """See `VideoReader.summary`."""
-        (row,) = await self.rows(queries.summary_sums(window, compare))
+        compares = compare and window.previous is not None
+        (row,), trends = await asyncio.gather(
+            self.rows(queries.summary_sums(window)),
+            self.rows(queries.summary_trends(window)) if compares else _nothing(),
+        )
         names = queries.SUMMARY_MEASURES
+        pieces = {each["piece"]: {name: each[f"s_{name}"] for name in names} for each in trends}
 
         def sums(prefix: str) -> Sums:
             return {name: row.get(f"{prefix}_{name}", 0) for name in names}
@@ -208,8 +213,8 @@ class ClickHouseReader:
         return SummaryReading(
             videos=row["videos"],
             total=sums("total"),
-            elapsed=sums("elapsed"),
-            before=sums("before") if compare and window.previous else None,
+            elapsed=pieces.get(queries.ELAPSED, {}),
+            before=pieces.get(queries.BEFORE, {}) if compares else None,
             recorded=sums("recorded"),
             reactions=sums("viewed"),
             top=tuple(

@@ -4,6 +4,11 @@ Users are 64-bit hashes (`0004_users.sql`). Who was active when is read from `us
 edges of a stretch fall on quarters of an hour; what lies between an edge and the next quarter is read
 from the raw events. A user may come from both: flags are combined with OR, so nobody counts twice.
 Rows that wait to be merged count as merged: by `GROUP BY user`, or by `FINAL`.
+
+Counts of people cannot be added up over days, but they can be split by when they were last heard of. A query
+with `before` tells what the days before one told, which hardly ever changes and is kept (`kept.py`); its twin
+`*_since` tells by how much the answer differs now. That reads only those people who were heard of since:
+everybody else adds to both the same.
 """
 
 from __future__ import annotations
@@ -19,6 +24,7 @@ from streams.domain.windows import QUARTER, Stretch, Window, ceiling, cover, flo
 #: Both hold `user_id` and `occurred_at`, and together every event of a person.
 _RAW: Final = ("playback_events", "user_events")
 _NOBODY: Final = "SELECT toUInt64(0) AS user, toUInt8(0) AS active LIMIT 0"
+_NOBODY_EVER: Final = "SELECT toDate(0) AS day, toUInt64(0) AS user, toUInt8(0) AS active LIMIT 0"
 _DAY: Final = timedelta(days=1)
 #: More stretches than this do not fit into the flags of a user.
 MOST_STRETCHES: Final = 8
@@ -35,19 +41,28 @@ def first_seen() -> Query:
     return Query("SELECT toUnixTimestamp64Milli(minOrNull(first_seen)) AS first FROM users", {})
 
 
-def active_users(stretches: Mapping[str, Stretch], *, left: tuple[str, str] | None = None) -> Query:
+def _counts(stretches: Mapping[str, Stretch], left: tuple[str, str] | None, flags: str) -> dict[str, str]:
+    """Return the columns of `active_users` over the flags of each user."""
+    assert len(stretches) <= MOST_STRETCHES
+    bit = {name: f"bitTest({flags}, {number})" for number, name in enumerate(stretches)}
+    counts = {name: f"countIf({test})" for name, test in bit.items()}
+    if left:
+        before, now = left
+        counts["lost"] = f"countIf({bit[before]} AND NOT {bit[now]})"
+    return counts
+
+
+def active_users(
+    stretches: Mapping[str, Stretch], *, left: tuple[str, str] | None = None, before: date | None = None
+) -> Query:
     """Return one row with the distinct users of each stretch, by its name (an identifier of the caller's).
 
     The stretches may overlap; there are 8 at most. With `left=(before, now)` the column `lost` counts
-    those active in stretch `before` and not in stretch `now`.
+    those active in stretch `before` and not in stretch `now`. With `before`, days from that one on are left
+    out; stretches must then be whole quarters of an hour.
     """
-    assert len(stretches) <= MOST_STRETCHES
-    source = _Flags(list(stretches.values()))
-    bit = {name: f"bitTest(flags, {number})" for number, name in enumerate(stretches)}
-    columns = [f"countIf({test}) AS {name}" for name, test in bit.items()]
-    if left:
-        before, now = left
-        columns.append(f"countIf({bit[before]} AND NOT {bit[now]}) AS lost")
+    source = _Flags(list(stretches.values()), before)
+    columns = [f"{count} AS {name}" for name, count in _counts(stretches, left, "flags").items()]
     sql = (
         f"SELECT {', '.join(columns)}\n"
         "FROM\n(\n"
@@ -59,13 +74,44 @@ def active_users(stretches: Mapping[str, Stretch], *, left: tuple[str, str] | No
     return Query(sql, source.parameters)
 
 
-class _Flags:
-    """Rows of `user` and `active`: bit n says that the user was active in the n-th stretch."""
+def active_users_since(
+    stretches: Mapping[str, Stretch], day: date, *, left: tuple[str, str] | None = None
+) -> Query:
+    """Return one row: `active_users`, less what it told before `day`. Stretches are whole quarters."""
+    source = _Flags(list(stretches.values()), heard_since=day)
+    now, then = (_counts(stretches, left, flags) for flags in ("flags", "flags_before"))
+    columns = [f"toInt64({now[name]}) - toInt64({then[name]}) AS {name}" for name in now]
+    sql = (
+        f"SELECT {', '.join(columns)}\n"
+        "FROM\n(\n"
+        "    SELECT user, groupBitOr(active) AS flags,"
+        " groupBitOrIf(active, day < {open:Date}) AS flags_before\n"
+        f"    FROM\n    (\n{indented(source.sql, 2)}\n    )\n"
+        "    GROUP BY user\n"
+        ")"
+    )
+    return Query(sql, source.parameters | {"open": day})
 
-    def __init__(self, stretches: list[Stretch]) -> None:
+
+#: Everybody heard of since a day.
+_HEARD: Final = "SELECT user FROM user_days WHERE day >= {open:Date}"
+
+
+class _Flags:
+    """Rows of `user` and `active`: bit n says that the user was active in the n-th stretch.
+
+    With `before`, days from that one on are left out. With `heard_since`, it is the rows of those only who
+    were heard of since that day, and there is a column `day`.
+    """
+
+    def __init__(
+        self, stretches: list[Stretch], before: date | None = None, heard_since: date | None = None
+    ) -> None:
         self.parameters: dict[str, Any] = {}
+        self._before = before
+        self._heard_since = heard_since
         self._numbered = [(n, each) for n, each in enumerate(stretches) if each.start < each.end]
-        self.sql = "\nUNION ALL\n".join(self._branches()) or _NOBODY
+        self.sql = "\nUNION ALL\n".join(self._branches()) or (_NOBODY_EVER if heard_since else _NOBODY)
 
     def _bind(self, kind: str, value: object) -> str:
         name = f"p{len(self.parameters)}"
@@ -79,15 +125,19 @@ class _Flags:
             conditions = [(number, self._days(stretch)) for number, stretch in whole]
             first = min(stretch.start for _, stretch in whole).astimezone(UTC).date()
             last = _last_day(max(stretch.end for _, stretch in whole))
+            if self._before is not None:
+                last = min(last, self._before - _DAY)
+            heard = self._heard_since is not None
             yield (
-                f"SELECT user, {_flags(conditions)} AS active\n"
+                f"SELECT {'day, ' if heard else ''}user, {_flags(conditions)} AS active\n"
                 "FROM user_days\n"
                 f"WHERE day >= {self._bind('Date', first)} AND day <= {self._bind('Date', last)}"
-                " AND active != 0"
+                f" AND active != 0{f' AND user IN ({_HEARD})' if heard else ''}"
             )
         edges = list(dict.fromkeys(stretch for _, _, ragged in covered for stretch in ragged))
         if not edges:
             return
+        assert self._before is None and self._heard_since is None, "only whole quarters can be split by days"
         moments = [
             (number, ranges("occurred_at", [each], self.parameters, f"stretch{number}_"))
             for number, each in self._numbered
@@ -141,8 +191,16 @@ _NEW: Final = (
 )
 
 
-def new_users(window: Window) -> Query:
-    """Return the new `users` of a window: by `source`, of those who signed up; and all (`everyone` = 1)."""
+def new_users(window: Window, *, before: datetime | None = None) -> Query:
+    """Return the new `users` of a window: by `source`, of those who signed up; and all (`everyone` = 1).
+
+    With `before`, a UTC midnight, it is what was known then.
+    """
+    end = window.end if before is None else min(window.end, before)
+    known = "" if before is None else " AND signed_up < {before:DateTime64(3, 'UTC')}"
+    parameters = {"start": text(window.start), "end": text(end)}
+    if before is not None:
+        parameters["before"] = text(before)
     sql = (
         f"SELECT 1 AS everyone, '' AS source, count() AS users FROM ({_NEW})\n"
         "UNION ALL\n"
@@ -150,12 +208,55 @@ def new_users(window: Window) -> Query:
         "FROM\n(\n"
         "    SELECT user, toString(argMin(source, (signed_up, source))) AS first_source\n"
         "    FROM signups\n"
-        f"    WHERE user IN ({_NEW})\n"
+        f"    WHERE user IN ({_NEW}){known}\n"
         "    GROUP BY user\n"
         ")\n"
         "GROUP BY source"
     )
-    return Query(sql, {"start": text(window.start), "end": text(window.end)})
+    return Query(sql, parameters)
+
+
+#: Users first seen in a stretch, of those who have a first event that lies in it or came earlier.
+_NEW_SINCE: Final = (
+    "SELECT user, min(first_seen) AS first\nFROM users\n"
+    "WHERE user IN (SELECT user FROM users WHERE first_seen >= {open:DateTime64(3, 'UTC')})\n"
+    "GROUP BY user\nHAVING first >= {open:DateTime64(3, 'UTC')}"
+)
+_NEW_AGAIN: Final = (
+    "SELECT user FROM users WHERE user IN (SELECT user FROM signed)\n"
+    "GROUP BY user HAVING min(first_seen) >= {start:DateTime64(3, 'UTC')}"
+    " AND min(first_seen) < {end:DateTime64(3, 'UTC')}"
+)
+
+
+def new_users_since(window: Window, midnight: datetime) -> Query:
+    """Return, as `new_users` does, by how much it differs from what it told of the time before a midnight.
+
+    A user who was new before may have signed up only now: then `source` counts one more.
+    """
+    sql = (
+        "WITH signed AS (SELECT DISTINCT user FROM signups WHERE signed_up >= {open:DateTime64(3, 'UTC')})\n"
+        "SELECT 1 AS everyone, '' AS source, toInt64(countIf(first >= {start:DateTime64(3, 'UTC')}"
+        " AND first < {end:DateTime64(3, 'UTC')})) AS users\n"
+        f"FROM\n(\n{indented(_NEW_SINCE)}\n)\n"
+        "UNION ALL\n"
+        "SELECT 0 AS everyone, change.1 AS source, sum(toInt64(change.2)) AS users\n"
+        "FROM\n(\n"
+        "    SELECT arrayJoin(arrayConcat([(latest, 1)], if(known, [(earlier, -1)], []))) AS change\n"
+        "    FROM\n    (\n"
+        "        SELECT user, toString(argMin(source, (signed_up, source))) AS latest,\n"
+        "            toString(argMinIf(source, (signed_up, source),"
+        " signed_up < {open:DateTime64(3, 'UTC')})) AS earlier,\n"
+        "            countIf(signed_up < {open:DateTime64(3, 'UTC')}) > 0 AS known\n"
+        "        FROM signups\n"
+        f"        WHERE user IN (SELECT user FROM signed) AND user IN (\n{indented(_NEW_AGAIN, 3)})\n"
+        "        GROUP BY user\n"
+        "    )\n"
+        ")\n"
+        "GROUP BY source"
+    )
+    parameters = {"start": text(window.start), "end": text(window.end), "open": text(midnight)}
+    return Query(sql, parameters)
 
 
 def actions(window: Window) -> Query:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from collections import Counter
+from collections.abc import Callable, Coroutine, Hashable, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, TypeVar
 
 from sinks.clickhouse import cohort_queries, session_queries, user_queries
+from sinks.clickhouse.kept import KeptRows
+from sinks.clickhouse.queries import Query
 from sinks.clickhouse.reader import ClickHouseReader
 from streams.domain.audience import (
+    ACTIVE_DAYS,
     DAYS_LATER,
     ActivityReading,
     Cohort,
@@ -19,62 +24,130 @@ from streams.domain.audience import (
     active_stretches,
 )
 from streams.domain.local_time import date_of
-from streams.domain.windows import Window
+from streams.domain.windows import Stretch, Window, cover
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LEFT = ("previous", "active")
+_Answer = TypeVar("_Answer")
 
 
 class ClickHouseUsers:
-    """`UserReader` on ClickHouse; it asks through the connections of a `ClickHouseReader`."""
+    """`UserReader` on ClickHouse; it asks through the connections of a `ClickHouseReader`.
 
-    def __init__(self, store: ClickHouseReader) -> None:
-        """Ask through `store`, which stays its owner's to close."""
+    What is asked of windows of whole quarters of an hour is asked in two parts: of the days that are over
+    (`kept.py`), and by how much it differs today.
+    """
+
+    def __init__(self, store: ClickHouseReader, kept: KeptRows | None = None) -> None:
+        """Ask through `store`, which stays its owner's to close; `kept` is what it remembers."""
         self._store = store
+        self._kept = kept or KeptRows(store)
+        self._asking: dict[Hashable, asyncio.Task[Any]] = {}
 
     async def first(self) -> datetime | None:
         """See `UserReader.first`."""
         (row,) = await self._store.rows(user_queries.first_seen())
         return None if row["first"] is None else _EPOCH + timedelta(milliseconds=row["first"])
 
+    async def _both(self, before: Query, since: Query, day: date) -> list[dict[str, Any]]:
+        """Return the rows of the days before a day, and after them those of the difference since."""
+        first, then = await asyncio.gather(self._kept.rows(before, day), self._store.rows(since))
+        return [*first, *then]
+
+    async def _active(self, window: Window, stretches: Mapping[str, Stretch]) -> dict[str, int]:
+        """Return the distinct users of some stretches of a window; `lost` where `previous` is one of them."""
+        everything = _stretches(window)
+        if any(cover([stretch])[1] for stretch in everything.values()):
+            left = _LEFT if "previous" in stretches else None
+            return (await self._store.rows(user_queries.active_users(stretches, left=left)))[0]
+        # All at once costs little more than some, and who asks for both groups asks once.
+        left, day = _LEFT if "previous" in everything else None, _today(window)
+        return await self._once((window.whole, window.zone.key), lambda: self._counted(everything, day, left))
+
+    async def _once(self, key: Hashable, ask: Callable[[], Coroutine[Any, Any, _Answer]]) -> _Answer:
+        """Share an answer with all who ask the same while it is on its way."""
+        asking = self._asking.get(key)
+        if asking is None:
+            asking = self._asking[key] = asyncio.create_task(ask())
+            asking.add_done_callback(lambda _: self._asking.pop(key, None))
+        return await asyncio.shield(asking)
+
+    async def _counted(
+        self, stretches: Mapping[str, Stretch], day: date, left: tuple[str, str] | None
+    ) -> dict[str, int]:
+        rows = await self._both(
+            user_queries.active_users(stretches, left=left, before=day),
+            user_queries.active_users_since(stretches, day, left=left),
+            day,
+        )
+        return {name: sum(row[name] for row in rows) for name in rows[0]}
+
     async def activity(self, window: Window) -> ActivityReading:
         """See `UserReader.activity`."""
-        (active,), sessions, (actions,) = await asyncio.gather(
-            self._store.rows(user_queries.active_users(active_stretches(window))),
-            self._store.rows(session_queries.sessions_by_device(window)),
+        day = _today(window)
+        active, sessions, (actions,) = await asyncio.gather(
+            self._active(window, active_stretches(window)),
+            self._both(
+                session_queries.sessions_by_device(window, before=day),
+                session_queries.sessions_by_device_since(window, day),
+                day,
+            ),
             self._store.rows(user_queries.actions(window)),
         )
+        devices: Counter[str] = Counter()
+        for row in sessions:
+            devices[session_queries.DEVICES[row["device"]]] += row["sessions"]
         return ActivityReading(
-            active=active,
-            sessions=sum(row["sessions"] for row in sessions),
+            active={name: active[name] for name in ACTIVE_DAYS},
+            sessions=devices.total(),
             durations_ms=sum(row["durations_ms"] for row in sessions),
-            devices={session_queries.DEVICES[row["device"]]: row["sessions"] for row in sessions},
+            devices={device: count for device, count in devices.items() if count},
             actions=actions,
         )
 
     async def growth(self, window: Window) -> GrowthReading:
         """See `UserReader.growth`."""
-        stretches = {"active": window.whole}
-        if window.previous:
-            stretches["previous"] = window.previous
-        left = ("previous", "active") if window.previous else None
-        (users,), rows = await asyncio.gather(
-            self._store.rows(user_queries.active_users(stretches, left=left)),
-            self._store.rows(user_queries.new_users(window)),
+        day = _today(window)
+        midnight = _midnight(day)
+        users, rows = await asyncio.gather(
+            self._active(window, _compared(window)),
+            self._both(
+                user_queries.new_users(window, before=midnight),
+                user_queries.new_users_since(window, midnight),
+                day,
+            ),
         )
+        sources: Counter[str] = Counter()
+        for row in rows:
+            if not row["everyone"] and row["source"]:
+                sources[row["source"]] += row["users"]
         return GrowthReading(
             active=users["active"],
             new=sum(row["users"] for row in rows if row["everyone"]),
             previous=users.get("previous"),
             lost=users.get("lost"),
-            sources={row["source"]: row["users"] for row in rows if not row["everyone"] and row["source"]},
+            sources={source: count for source, count in sources.items() if count},
         )
 
     async def retention(self, window: Window) -> Sequence[Cohort]:
         """See `UserReader.retention`."""
+        day = _today(window)
+        midnight = _midnight(day)
+        # Returns of a day count once it is over. Where a local day ended in this UTC day, all is read anew.
+        over = cohort_queries.over_by(window, midnight)
         sizes, returns = await asyncio.gather(
-            self._store.rows(cohort_queries.cohort_sizes(window)),
-            self._store.rows(cohort_queries.cohort_returns(window)),
+            self._both(
+                cohort_queries.cohort_sizes(window, before=midnight),
+                cohort_queries.cohort_sizes(window, since=midnight),
+                day,
+            ),
+            self._kept.rows(cohort_queries.cohort_returns(window, before=midnight), day)
+            if over
+            else self._store.rows(cohort_queries.cohort_returns(window)),
         )
+        users: Counter[tuple[int, int]] = Counter()
+        for row in sizes:
+            users[row["cohort"], row["inside"]] += row["users"]
         kept = {
             (row["cohort"], row["inside"]): {later: row[f"later_{later}"] for later in DAYS_LATER}
             for row in returns
@@ -82,17 +155,19 @@ class ClickHouseUsers:
         nobody = dict.fromkeys(DAYS_LATER, 0)
         return [
             Cohort(
-                day=date_of(row["cohort"]),
-                inside=bool(row["inside"]),
-                size=row["users"],
-                kept=kept.get((row["cohort"], row["inside"]), nobody),
+                day=date_of(cohort), inside=bool(inside), size=size, kept=kept.get((cohort, inside), nobody)
             )
-            for row in sorted(sizes, key=lambda row: (row["cohort"], row["inside"]))
+            for (cohort, inside), size in sorted(users.items())
         ]
 
     async def engagement(self, window: Window) -> EngagementReading:
         """See `UserReader.engagement`."""
-        rows = await self._store.rows(session_queries.sessions_by_type_and_hour(window))
+        day = _today(window)
+        rows = await self._both(
+            session_queries.sessions_by_type_and_hour(window, before=day),
+            session_queries.sessions_by_type_and_hour_since(window, day),
+            day,
+        )
         by_type = {True: SessionSums(), False: SessionSums()}
         by_hour: dict[int, HourReading] = {}
         for row in rows:
@@ -101,3 +176,23 @@ class ClickHouseUsers:
             hour = HourReading(row["users"], sums.sessions, sums.sessions - sums.bounced)
             by_hour[row["hour"]] = by_hour.get(row["hour"], HourReading()) + hour
         return EngagementReading(by_type[True], by_type[False], by_hour)
+
+
+def _compared(window: Window) -> dict[str, Stretch]:
+    """Return the stretches that growth compares: the window, and the one before it if there is one."""
+    stretches = {"active": window.whole}
+    return stretches | {"previous": window.previous} if window.previous else stretches
+
+
+def _stretches(window: Window) -> dict[str, Stretch]:
+    """Return all stretches whose users are counted for a window."""
+    return active_stretches(window) | _compared(window)
+
+
+def _today(window: Window) -> date:
+    """Return the UTC day that is not over yet."""
+    return window.as_of.astimezone(UTC).date()
+
+
+def _midnight(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)

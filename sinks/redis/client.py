@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -13,6 +15,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 
 from sinks.base import Unavailable
+from streams.domain.errors import StoreUnavailableError
 
 #: The server is away, starting, full, failing over, or only a replica just now.
 _PASSING: Final = (
@@ -92,3 +95,40 @@ def available() -> Iterator[None]:
         if _MOVING not in str(error):
             raise
         raise Unavailable(f"Redis Cluster is moving keys: {error}", "redis") from error
+
+
+class Patience:
+    """Waits `seconds` for a server and no longer, and remembers for as long that it was silent.
+
+    One request asks Redis for its key, its allowance and its answer: shared by them, only the first waits.
+    """
+
+    def __init__(self, seconds: float = 1.0, clock: Callable[[], float] = time.monotonic) -> None:
+        """Believe that the server answers; `clock` gives seconds."""
+        self.seconds = seconds
+        self._clock = clock
+        self._until = float("-inf")
+
+    @property
+    def over(self) -> bool:
+        """Say whether the server was silent a moment ago."""
+        return self._clock() < self._until
+
+    def silent(self) -> None:
+        """Note that the server did not answer in time."""
+        self._until = self._clock() + self.seconds
+
+    @asynccontextmanager
+    async def answering(self) -> AsyncIterator[None]:
+        """Bound what is done; every failure that may pass becomes `StoreUnavailableError`."""
+        if self.over:
+            raise StoreUnavailableError("redis", "it was silent a moment ago")
+        try:
+            with available():
+                async with asyncio.timeout(self.seconds):
+                    yield
+        except Unavailable as error:
+            # Ours is an OSError as well, the client's own is not.
+            if isinstance(error.__cause__, TimeoutError | exceptions.TimeoutError):
+                self.silent()
+            raise StoreUnavailableError("redis", str(error)) from error

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
-from sinks.base import Unavailable
 from sinks.redis import keys
-from sinks.redis.client import available
+from sinks.redis.client import Patience
 from streams.domain.access import Key, Scope
-from streams.domain.errors import StoreUnavailableError
 
 
 class _Record(msgspec.Struct, frozen=True):
@@ -41,26 +36,26 @@ class RedisKeyStore:
     Every method raises `StoreUnavailableError` when the server does not answer within `patience` seconds.
     """
 
-    def __init__(self, redis: Any, *, patience: float = 1.0) -> None:
+    def __init__(self, redis: Any, *, patience: Patience | float = 1.0) -> None:
         """Use a client that answers bytes."""
         self._redis = redis
-        self._patience = patience
+        self._patience = patience if isinstance(patience, Patience) else Patience(patience)
 
     async def find(self, digest: str) -> Key | None:
         """See `KeyStore.find`."""
-        async with self._answering():
+        async with self._patience.answering():
             kept = await self._redis.hget(keys.API_KEYS, digest)
         return None if kept is None else _decoded(kept).key()
 
     async def use(self, digest: str, when: datetime) -> None:
         """See `KeyStore.use`."""
-        async with self._answering():
+        async with self._patience.answering():
             await self._redis.hset(keys.API_KEYS_USED, digest, int(when.timestamp()))
 
     async def add(self, digest: str, key: Key) -> None:
         """Keep a new key."""
         record = _Record(key.id, key.name, sorted(key.scopes), key.created.timestamp())
-        async with self._answering():
+        async with self._patience.answering():
             await self._redis.hset(keys.API_KEYS, digest, msgspec.json.encode(record))
 
     async def all(self) -> list[Key]:
@@ -72,26 +67,17 @@ class RedisKeyStore:
         """Forget a key by its id and return it; None when there is none of that id."""
         for digest, key in await self._found():
             if key.id == key_id:
-                async with self._answering():
+                async with self._patience.answering():
                     await self._redis.hdel(keys.API_KEYS, digest)
                     await self._redis.hdel(keys.API_KEYS_USED, digest)
                 return key
         return None
 
     async def _found(self) -> list[tuple[bytes, Key]]:
-        async with self._answering():
+        async with self._patience.answering():
             kept = await self._redis.hgetall(keys.API_KEYS)
             used = await self._redis.hgetall(keys.API_KEYS_USED)
         return [(digest, _decoded(record).key(used.get(digest))) for digest, record in kept.items()]
-
-    @asynccontextmanager
-    async def _answering(self) -> AsyncIterator[None]:
-        try:
-            with available():
-                async with asyncio.timeout(self._patience):
-                    yield
-        except (Unavailable, TimeoutError) as error:
-            raise StoreUnavailableError("redis", str(error) or "no answer") from error
 
 
 def _decoded(record: bytes) -> _Record:

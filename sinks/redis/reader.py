@@ -11,9 +11,9 @@ from datetime import datetime, timedelta
 from importlib.resources import files
 from typing import Any, Final
 
-from sinks.base import Asked, Unavailable, unheard
+from sinks.base import Asked, unheard
 from sinks.redis import keys
-from sinks.redis.client import available
+from sinks.redis.client import Patience
 from streams.domain.errors import StoreUnavailableError
 from streams.domain.measures import Sums
 from streams.domain.readings import Catalog, RankedVideo, SummaryReading, VideoReading
@@ -72,15 +72,16 @@ class RedisReader:
     """
 
     def __init__(
-        self, redis: Any, catalog: Catalog, *, patience: float = 1.0, asked: Asked = unheard
+        self, redis: Any, catalog: Catalog, *, patience: Patience | None = None, asked: Asked = unheard
     ) -> None:
         """Use a client that answers bytes; `catalog` tells which videos are live.
 
-        A server that does not answer within `patience` seconds is given up. `asked` is told of each question.
+        A server that does not answer within the patience, a second without one, is given up. `asked` is told
+        of each question.
         """
         self._redis = redis
         self._catalog = catalog
-        self._patience = patience
+        self._patience = patience or Patience()
         self._asked = asked
         folder = files("sinks.redis.scripts")
         self._video = (folder / "read_video.lua").read_text("utf-8")
@@ -202,19 +203,17 @@ class RedisReader:
 
     @asynccontextmanager
     async def _answering(self) -> AsyncIterator[None]:
-        """Bound what is done by `patience`; every failure that may pass becomes `StoreUnavailableError`."""
+        """Bound what is done by the patience, and tell of it."""
         began, answered = asyncio.get_running_loop().time(), False
         try:
-            with available():
-                async with asyncio.timeout(self._patience):
+            async with self._patience.answering():
+                try:
                     yield
+                except StoreUnavailableError:
+                    # The server answered; what it has is not enough.
+                    answered = True
+                    raise
             answered = True
-        except StoreUnavailableError:
-            # The server answered; what it has is not enough.
-            answered = True
-            raise
-        except (Unavailable, TimeoutError) as error:
-            raise StoreUnavailableError(_STORE, str(error) or "no answer") from error
         finally:
             self._asked(_STORE, asyncio.get_running_loop().time() - began, answered)
 

@@ -21,6 +21,8 @@ from deploy.embedded.ports import free_port
 from deploy.embedded.process import Child
 from sinks.clickhouse.migrations import migrate
 from sinks.redis import keys
+from sinks.redis.key_store import RedisKeyStore
+from streams.domain.access import Scope, digest_of, new_key, new_secret
 from tests.readings import rows as make
 from tests.readings.stores import Api, count, insert, serving
 
@@ -47,7 +49,7 @@ class World:
         self.api = api
         self._folder = folder
         self._servers = (redis, clickhouse)
-        self.redis_url = redis.address
+        self.redis_url, self.clickhouse_url = redis.address, clickhouse.address
         self.start()
 
     def start(self) -> None:
@@ -90,6 +92,21 @@ def dead(child: Child) -> Iterator[None]:
 
 Outage = Callable[[Child], Any]
 SUMMARY, RECENT, ON_AIR = "/analytics/videos/summary", "/analytics/videos/recent", "/analytics/videos/on air"
+
+PERIODS = ("7d", "1h", "all")
+#: What every endpoint is asked for.
+EVERY = {
+    SUMMARY: PERIODS,
+    RECENT: PERIODS,
+    "/analytics/users": PERIODS,
+    "/analytics/users/engagement": PERIODS,
+    "/analytics/system/health": PERIODS,
+    "/analytics/system/performance": PERIODS,
+    "/analytics/live": ("",),
+    "/analytics/videos/recent/live": ("",),
+    "/analytics/live/stream": ("",),
+    f"/analytics/export/exp_{'0' * 24}": ("",),
+}
 
 
 def without_meta(answer: dict[str, Any]) -> dict[str, Any]:
@@ -144,13 +161,39 @@ async def test_when_both_are_down_it_is_said_within_three_seconds(world: World, 
     await world.api.answer(RECENT, period="1h")
     await world.api.answer(RECENT, period="7d")
     with outage(world.redis), outage(world.clickhouse):
-        for period in ("7d", "1h", "all"):
-            for path in (SUMMARY, RECENT):
+        for path, periods in EVERY.items():
+            for period in periods:
                 began = time.monotonic()
-                response = await world.api.get(path, period=period)
-                assert response.status_code == 503, period
-                assert response.json()["error"]["code"] == "ANALYTICS_DATA_UNAVAILABLE"
+                response = await world.api.get(path, **({"period": period} if period else {}))
                 assert time.monotonic() - began < 3, (period, path)
+                assert response.status_code == 503, (period, path)
+                assert response.json()["error"]["code"] == "ANALYTICS_DATA_UNAVAILABLE"
+                assert int(response.headers["retry-after"]) > 0
+        began = time.monotonic()
+        response = await world.api.client.post("/analytics/export", json={"type": "video"})
+        assert response.status_code == 503
+        assert time.monotonic() - began < 3
+
+
+async def test_a_request_waits_for_a_silent_redis_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its key, its allowance and its answer are all there."""
+    redis = Redis.from_url(world.redis_url)
+    secret = new_secret()
+    digest = digest_of(secret)
+    await RedisKeyStore(redis).add(digest, new_key(digest, "test", (Scope.READ, Scope.EXPORT), NOW))
+    await redis.aclose()
+    headers = {"X-API-Key": secret}
+    settings: dict[str, Any] = {"clickhouse_url": world.clickhouse_url, "redis_url": world.redis_url}
+    async with serving(lambda: NOW, **settings, require_key=True) as api:
+        assert (await api.client.get(f"{RECENT}?period=1h", headers=headers)).status_code == 200
+        # What is known of the key must be old enough to be asked for again.
+        monkeypatch.setattr("api.keys.FRESH_SECONDS", -1.0)
+        with hanging(world.redis), hanging(world.clickhouse):
+            for path in (f"{RECENT}?period=1h", "/analytics/users"):
+                began = time.monotonic()
+                response = await api.client.get(path, headers=headers)
+                assert response.status_code == 503
+                assert time.monotonic() - began < 3, path
 
 
 async def test_stores_that_come_back_are_used_again(world: World) -> None:

@@ -58,6 +58,8 @@ class World:
         response = await self.ask(**body)
         assert response.status_code == 202, response.text
         ExportResponse.model_validate(response.json())
+        fields = ["exportId", "status", "downloadUrl", "expiresAt", "rows", "bytes"]
+        assert list(response.json()["data"]) == fields
         return response.json()["data"]  # type: ignore[no-any-return]
 
     async def ended(self, export_id: str, seconds: float = 40) -> dict[str, Any]:

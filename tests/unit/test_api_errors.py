@@ -122,6 +122,58 @@ async def test_a_query_string_without_end_is_refused(api: Api) -> None:
     await refused(api, f"{VIDEO}?metrics={'views,' * 9_000}", 414, "ANALYTICS_TOO_LARGE")
 
 
+JSON = {"content-type": "application/json"}
+
+
+@pytest.mark.parametrize(
+    ("content", "headers", "said"),
+    [
+        (b"type=video", {"content-type": "application/x-www-form-urlencoded"}, "Content-Type"),
+        (b"<video/>", {"content-type": "application/xml"}, "Content-Type"),
+        (b"", JSON, "JSON object"),
+        (b"[]", JSON, "JSON object"),
+        (b'{"type":', JSON, "not JSON"),
+        (b"\xff\xfe", JSON, "not JSON"),
+        (b"[" * 60_000, JSON, ""),
+        (b'{"type": "video", "metrics": [' + b",".join([b'"views"'] * 6000) + b"]}", JSON, "metrics"),
+        (b'{"type": NaN}', JSON, "type"),
+    ],
+)
+async def test_a_body_that_asks_for_nothing_is_a_plain_400(
+    api: Api, content: bytes, headers: dict[str, str], said: str
+) -> None:
+    response = await api.client.post("/analytics/export", content=content, headers=headers)
+    assert response.status_code == 400
+    schemas.ErrorResponse.model_validate(response.json())
+    assert response.json()["error"]["code"] == "ANALYTICS_INVALID_PARAMETER"
+    assert said in response.json()["error"]["message"]
+
+
+async def test_a_body_without_end_is_refused_before_it_is_read(api: Api) -> None:
+    sent = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal sent
+        while True:
+            sent += 1000
+            yield b" " * 1000
+
+    for content in (endless(), b" " * 70_000):
+        response = await api.client.post("/analytics/export", content=content, headers=JSON)
+        assert response.status_code == 413
+        assert response.json()["error"]["code"] == "ANALYTICS_TOO_LARGE"
+    assert sent < 100_000
+
+
+async def test_the_documentation_page_needs_no_other_server(api: Api) -> None:
+    page = (await api.get("/docs")).text
+    files = re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert len(files) == 3
+    assert "//" not in "".join(files)
+    for path in files:
+        assert (await api.get(path)).status_code == 200
+
+
 async def test_an_id_that_no_event_can_have_is_unknown(api: Api) -> None:
     await refused(api, f"/analytics/videos/{'v' * 129}", 404, "ANALYTICS_DATA_UNAVAILABLE")
 

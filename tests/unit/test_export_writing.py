@@ -18,7 +18,7 @@ from api.exports import links, orders, writing
 from api.exports.columns import metrics_of
 from api.exports.faults import ExpiredExportError, ForbiddenLinkError
 from api.exports.orders import CSV, JSON, NDJSON, XLSX, Order
-from api.exports.runner import sweep
+from api.exports.storage import sweep
 from streams.domain.errors import InvalidMetricsError
 from streams.domain.windows import named, zone_of
 
@@ -40,9 +40,11 @@ def written(form: str, data: bytes, step: int, path: Path) -> tuple[int | None, 
         for begin in range(0, len(data), step):
             yield data[begin : begin + step]
 
-    sink = writing.sink_of(form, path)
+    sink = writing.workbook(path) if form == XLSX else writing.sink_of(form, writing.LocalFile(path))
     asyncio.run(writing.write(pieces(), sink))
-    return sink.rows, path.read_bytes()
+    content = path.read_bytes()
+    assert sink.size == len(content)
+    return sink.rows, content
 
 
 @pytest.fixture(autouse=True)
@@ -86,7 +88,7 @@ def test_a_stream_that_breaks_leaves_no_workbook(tmp_path: Path) -> None:
         raise ConnectionError
 
     with pytest.raises(ConnectionError):
-        asyncio.run(writing.write(pieces(), writing.sink_of(XLSX, tmp_path / "book.xlsx")))
+        asyncio.run(writing.write(pieces(), writing.workbook(tmp_path / "book.xlsx")))
     assert os.listdir(tmp_path) == []
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from api import answers, schemas
+from api import answers, errors, schemas, schemas_exports
 from streams.domain.metrics import GROUPS, METRICS, SUMMARY, VIDEO
 from tests.unit import test_api_answers as made
 
@@ -60,6 +60,28 @@ def test_the_documented_examples_are_the_references(
 ) -> None:
     assert {key: value for key, value in told.items() if key != "meta"} == example(name)
     model.model_validate(told)
+
+
+def test_an_exports_answer_begins_with_the_references_fields() -> None:
+    told, wanted = schemas_exports.EXPORT_EXAMPLE["data"], example("export")["data"]
+    assert [*shape(told).items()][:4] == [*shape(wanted).items()]
+    assert list(told)[4:] == ["rows", "bytes"]
+    assert told["expiresAt"] == wanted["expiresAt"]
+    schemas_exports.ExportResponse.model_validate(schemas_exports.EXPORT_EXAMPLE)
+    asked = example("export_request")
+    assert asked == schemas_exports.REQUEST_EXAMPLE
+    assert schemas_exports.ExportRequest.model_validate(asked).model_dump(exclude_unset=True) == asked
+
+
+def test_every_error_of_the_reference_is_answered_somewhere() -> None:
+    codes = {code for _, code in errors.TABLE.values()}
+    assert codes >= {
+        "ANALYTICS_INVALID_PERIOD",
+        "ANALYTICS_INVALID_METRICS",
+        "ANALYTICS_DATA_UNAVAILABLE",
+        "ANALYTICS_EXPORT_FAILED",
+        "ANALYTICS_RATE_LIMIT",
+    }
 
 
 def fields(value: Any, path: str = "") -> set[str]:

@@ -43,8 +43,10 @@ CASES = {
     "video_uniques": queries.video_uniques(
         HOSTILE, window("7d"), timeline(window("7d"), group_by_of(None, window("7d")))
     ),
-    "summary_30d": queries.summary_sums(window("30d"), True),
-    "summary_24h": queries.summary_sums(window("24h"), True),
+    "summary_30d": queries.summary_sums(window("30d")),
+    "summary_24h": queries.summary_sums(window("24h")),
+    "trends_30d": queries.summary_trends(window("30d")),
+    "trends_24h": queries.summary_trends(window("24h")),
     "catalog_entry": queries.catalog_entry(HOSTILE),
     "catalog_titles": queries.catalog_titles([HOSTILE]),
     "live_videos": queries.live_videos(),

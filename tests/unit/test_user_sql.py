@@ -32,6 +32,8 @@ SECONDS = custom(
     zone=zone_of("UTC"),
     now=NOW,
 )
+TODAY = NOW.date()
+MIDNIGHT = datetime(2024, 3, 30, tzinfo=UTC)
 LEFT = ("previous", "active")
 CASES = {
     "first_seen": user_queries.first_seen(),
@@ -40,6 +42,15 @@ CASES = {
     "active_1h": user_queries.active_users(active_stretches(window("1h"))),
     "churn_7d": user_queries.active_users(both(window("7d")), left=LEFT),
     "churn_within_seconds": user_queries.active_users(both(SECONDS), left=LEFT),
+    "active_30d_before": user_queries.active_users(active_stretches(window("30d")), before=TODAY),
+    "churn_7d_since": user_queries.active_users_since(both(window("7d")), TODAY, left=LEFT),
+    "new_users_before": user_queries.new_users(window("7d"), before=MIDNIGHT),
+    "new_users_since": user_queries.new_users_since(window("7d"), MIDNIGHT),
+    "cohort_sizes_since": cohort_queries.cohort_sizes(window("7d"), since=MIDNIGHT),
+    "cohort_returns_before": cohort_queries.cohort_returns(window("7d"), before=MIDNIGHT),
+    "sessions_before": session_queries.sessions_by_device(window("7d"), before=TODAY),
+    "sessions_since": session_queries.sessions_by_device_since(window("7d"), TODAY),
+    "engagement_since": session_queries.sessions_by_type_and_hour_since(window("7d"), TODAY),
     "new_users": user_queries.new_users(window("7d")),
     "actions_7d": user_queries.actions(window("7d")),
     "actions_24h": user_queries.actions(window("24h")),
@@ -58,7 +69,8 @@ CASES = {
     "names_1h": system_queries.sums_by_name(window("1h")),
     "standing_jobs": system_queries.standing_jobs(),
 }
-LONG = [name for name in CASES if name.endswith(("7d", "30d", "new_york", "24h")) and name != "actions_24h"]
+LENGTHS = ("7d", "30d", "new_york", "24h", "before", "since")
+LONG = [name for name in CASES if name.endswith(LENGTHS) and name != "actions_24h"]
 
 
 @pytest.mark.parametrize("name", CASES)

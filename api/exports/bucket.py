@@ -1,0 +1,202 @@
+"""`Storage` in a bucket of S3-compatible storage (the extra `s3`).
+
+Files go there as they are made, in parts of a multipart upload; only a spreadsheet is made on disk first,
+because its format wants it. Links are presigned, so the storage hands the files out and not the API.
+An upload that breaks off leaves nothing that anybody sees, but the bucket keeps its parts: give the bucket
+a lifecycle rule that ends incomplete multipart uploads after a day.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from api.exports import writing
+from api.exports.jobs import Job
+from api.exports.orders import FORMATS
+from api.exports.storage import Draft, StorageRefusedError, StorageUnavailableError, name_of
+from api.settings import Settings
+
+#: Bytes of a part: ten thousand of them, the most that S3 takes, are 80 GB.
+_PART: Final = 8 << 20
+#: Parts on their way at once; with the one that is being filled, this bounds the memory of an export.
+_PARTS_AT_ONCE: Final = 3
+_SWEEP_SECONDS: Final = 3600.0
+#: A presigned link opens the file for this long, or until the export expires.
+LINK_SECONDS: Final = 3600
+_CONNECT_SECONDS: Final = 5
+_REQUEST_SECONDS: Final = 300
+_RETRY_SECONDS: Final = 20
+
+
+def bucket_of(settings: Settings) -> Bucket:
+    """Return the storage that `EXPORT_S3_URL` names."""
+    parts = urlsplit(settings.export_s3_url or "")
+    public = settings.export_s3_public_endpoint or settings.export_s3_endpoint
+    stores = [_store(settings, parts.netloc, endpoint) for endpoint in (settings.export_s3_endpoint, public)]
+    return Bucket(stores[0], stores[1], parts.path.strip("/"))
+
+
+def _store(settings: Settings, bucket: str, endpoint: str | None) -> Any:
+    from obstore.store import S3Store
+
+    given: dict[str, Any] = {"region": settings.export_s3_region}
+    if endpoint is not None:
+        given["endpoint"] = endpoint
+    if settings.export_s3_access_key and settings.export_s3_secret_key:
+        given["access_key_id"] = settings.export_s3_access_key.get_secret_value()
+        given["secret_access_key"] = settings.export_s3_secret_key.get_secret_value()
+    return S3Store(
+        bucket,
+        **given,
+        # Servers of one's own seldom have a name for each bucket.
+        virtual_hosted_style_request=endpoint is None,
+        client_options={
+            "allow_http": bool(endpoint and endpoint.startswith("http://")),
+            "connect_timeout": timedelta(seconds=_CONNECT_SECONDS),
+            "timeout": timedelta(seconds=_REQUEST_SECONDS),
+        },
+        retry_config={"max_retries": 3, "retry_timeout": timedelta(seconds=_RETRY_SECONDS)},
+    )
+
+
+class Bucket:
+    """See the module. `store` is how the API reaches the bucket, `public` how those who download do."""
+
+    sweep_seconds = _SWEEP_SECONDS
+
+    def __init__(self, store: Any, public: Any, prefix: str) -> None:
+        """Connect nothing yet; `prefix` comes before all names, without slashes around it."""
+        self._store = store
+        self._public = public
+        self._prefix = prefix
+
+    def _key(self, name: str) -> str:
+        return f"{self._prefix}/{name}" if self._prefix else name
+
+    async def draft(self, job: Job, owner: str) -> Draft:
+        """See `Storage.draft`."""
+        name, key = name_of(job), self._key(name_of(job))
+        told = {
+            "Content-Type": FORMATS[job.extension],
+            "Content-Disposition": f'attachment; filename="{name}"',
+            "Cache-Control": "private, no-store",
+        }
+        if writing.needs_disk(job.extension):
+            return _Copied(self._store, key, told)
+        import obstore
+
+        writer = obstore.open_writer(
+            self._store, key, attributes=told, buffer_size=_PART, max_concurrency=_PARTS_AT_ONCE
+        )
+        return _Streamed(writing.sink_of(job.extension, _Upload(writer)))
+
+    async def find(self, job: Job, now: datetime) -> str | None:
+        """See `Storage.find`."""
+        import obstore
+        from obstore.exceptions import NotFoundError
+
+        key = self._key(name_of(job))
+        seconds = min(LINK_SECONDS, max(1, int((job.expires - now).total_seconds())))
+        with _reaching():
+            try:
+                await obstore.head_async(self._store, key)
+            except (NotFoundError, FileNotFoundError):
+                return None
+            return await obstore.sign_async(self._public, "GET", key, timedelta(seconds=seconds))
+
+    async def sweep(self, before: float) -> None:
+        """See `Storage.sweep`."""
+        import obstore
+
+        oldest = datetime.fromtimestamp(before, UTC)
+        with _reaching():
+            async for found in obstore.list(self._store, self._prefix or None):
+                old = [
+                    each["path"]
+                    for each in found
+                    if each["last_modified"] < oldest
+                    and each["path"].removeprefix(f"{self._prefix}/").startswith("exp_")
+                ]
+                if old:
+                    await obstore.delete_async(self._store, old)
+
+
+class _Upload:
+    """`Out` into a multipart upload; the object is there when it is closed."""
+
+    def __init__(self, writer: Any) -> None:
+        self._writer = writer
+
+    def write(self, content: bytes) -> None:
+        with _reaching():
+            self._writer.write(content)
+
+    def close(self) -> None:
+        with _reaching():
+            self._writer.close()
+
+    def abandon(self) -> None:
+        # One that is never closed makes no object.
+        self._writer = None
+
+
+class _Streamed:
+    """`Draft` that is there once its sink is closed."""
+
+    def __init__(self, sink: writing.Sink) -> None:
+        self.sink = sink
+
+    async def keep(self) -> None:
+        """See `Draft.keep`."""
+
+    def discard(self) -> None:
+        """See `Draft.discard`."""
+
+
+class _Copied:
+    """`Draft` on disk, uploaded as a whole."""
+
+    def __init__(self, store: Any, key: str, told: dict[str, str]) -> None:
+        self._store, self._key, self._told = store, key, told
+        self._folder = TemporaryDirectory(prefix="vca-export-")
+        self._path = Path(self._folder.name, "book")
+        self.sink = writing.workbook(self._path)
+
+    async def keep(self) -> None:
+        """See `Draft.keep`."""
+        import obstore
+
+        with _reaching():
+            await obstore.put_async(
+                self._store,
+                self._key,
+                self._path,
+                attributes=self._told,
+                chunk_size=_PART,
+                max_concurrency=_PARTS_AT_ONCE,
+            )
+
+    def discard(self) -> None:
+        """See `Draft.discard`."""
+        self._folder.cleanup()
+
+
+@contextmanager
+def _reaching() -> Iterator[None]:
+    """Turn failures of the storage into those of `Storage`."""
+    from obstore.exceptions import BaseError, GenericError, PermissionDeniedError, UnauthenticatedError
+
+    try:
+        yield
+    except (PermissionDeniedError, UnauthenticatedError, PermissionError) as error:
+        raise StorageRefusedError(f"the bucket refuses: {error}") from error
+    except (GenericError, TimeoutError, ConnectionError) as error:
+        raise StorageUnavailableError(f"the bucket does not answer: {error}") from error
+    except (BaseError, OSError) as error:
+        raise StorageRefusedError(f"the bucket refuses: {error}") from error

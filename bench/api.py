@@ -1,0 +1,338 @@
+"""How long the API takes to answer over a hundred million events' worth of roll-ups, beside ClickHouse alone.
+
+For each number of events the roll-ups are generated in SQL (`bench.rollups`), the API is started in front of
+them as a process of its own, and every endpoint is asked again and again, one question at a time. Beside each
+answer the very queries that it took are run alone, over the same protocol and as many at once, in turn with
+the answers: the difference is the API's own share.
+
+    python -m bench.api --millions 1 --millions 100
+
+Milliseconds are this machine's at this minute; what counts is the share, and how the same endpoint does
+with a hundred times the events. What an answer costs ClickHouse in CPU time hardly depends on what else the
+machine does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any, Final
+
+import aiohttp
+import clickhouse_connect
+import psutil
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from api.audience_desk import AudienceDesk
+from api.desk import Desk
+from api.operations_desk import OperationsDesk
+from api.parameters import Question, question
+from bench.freshness import percentile
+from bench.rollups import Size, fill
+from deploy.embedded import servers
+from deploy.embedded.ports import free_port
+from deploy.embedded.probes import http_answers
+from deploy.embedded.process import Child, module_environment, wait_until
+from deploy.embedded.stack import command_line
+from sinks.clickhouse.client import options
+from sinks.clickhouse.migrator import migrate
+from sinks.clickhouse.queries import Query
+from sinks.clickhouse.reader import ClickHouseReader
+from sinks.clickhouse.system_reader import ClickHouseSystem
+from sinks.clickhouse.user_reader import ClickHouseUsers
+from streams.domain.metrics import USERS, VIDEO, groups_of
+
+_PERIOD: Final = "30d"
+#: How long each endpoint is asked before it counts: connections are opened, and what is kept of the days that
+#: are over is only kept after some seconds.
+_WARM_UP_SECONDS: Final = 6.0
+_VIDEO_ID: Final = "vid_000000"
+_USERS_PATH: Final = "/analytics/users"
+
+
+class Recorder(ClickHouseReader):
+    """A reader that notes the queries it runs: those that run at once, one list after the other."""
+
+    asked: list[list[Query]]
+    _running = 0
+
+    async def rows(self, query: Query) -> list[dict[str, Any]]:
+        """Note a query, and run it."""
+        if not self._running:
+            self.asked.append([])
+        self.asked[-1].append(query)
+        self._running += 1
+        try:
+            return await super().rows(query)
+        finally:
+            self._running -= 1
+
+
+@dataclass(slots=True)
+class Times:
+    """Seconds of each answer of an endpoint, and of its queries alone.
+
+    `first` is the very first answer, `cpu` what an answer costs ClickHouse in seconds of a core.
+    """
+
+    first: float = 0.0
+    cpu: float = 0.0
+    answers: list[float] = field(default_factory=list)
+    queries: list[float] = field(default_factory=list)
+
+
+Ask = Callable[[Question], Awaitable[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A question: its path and parameters, and the same asked of the desk itself."""
+
+    name: str
+    path: str
+    parameters: dict[str, str]
+    ask: Ask
+
+
+def endpoints(reader: ClickHouseReader) -> list[Endpoint]:
+    """Return what is asked: every endpoint that ClickHouse answers, for thirty days."""
+    desk = Desk(reader, reader, reader, reader)
+    audience = AudienceDesk(ClickHouseUsers(reader))
+    operations = OperationsDesk(ClickHouseSystem(reader))
+
+    def users(*metrics: str) -> Ask:
+        return lambda asked: audience.users(asked, groups_of(USERS, list(metrics) or None))
+
+    video: Ask = lambda asked: desk.video(_VIDEO_ID, asked, groups_of(VIDEO, None), None)  # noqa: E731
+    return [
+        Endpoint("one video", f"/analytics/videos/{_VIDEO_ID}", {}, video),
+        Endpoint("videos summary", "/analytics/videos/summary", {}, desk.summary),
+        Endpoint("users", _USERS_PATH, {}, users()),
+        Endpoint("users: activity", _USERS_PATH, {"metrics": "activity"}, users("activity")),
+        Endpoint("users: growth", _USERS_PATH, {"metrics": "growth"}, users("growth")),
+        Endpoint("users: retention", _USERS_PATH, {"metrics": "retention"}, users("retention")),
+        Endpoint("user engagement", f"{_USERS_PATH}/engagement", {}, audience.engagement),
+        Endpoint("system health", "/analytics/system/health", {}, operations.health),
+        Endpoint("system performance", "/analytics/system/performance", {}, operations.performance),
+    ]
+
+
+def _asked() -> Question:
+    return question(
+        period=_PERIOD,
+        default=_PERIOD,
+        start=None,
+        end=None,
+        zone="UTC",
+        compare="previous",
+        now=datetime.now(UTC),
+        raw_retention_days=180,
+    )
+
+
+async def measure(api_url: str, behind: Standing, seconds: float, only: str) -> dict[str, Times]:
+    """Ask every endpoint for some seconds, answers and bare queries in turn."""
+    reader = Recorder(behind.url, patience=60, longest=300)
+    bare = ClickHouseReader(behind.url, patience=60, longest=300)
+    measured: dict[str, Times] = {}
+    try:
+        async with aiohttp.ClientSession(api_url) as session:
+            for endpoint in endpoints(reader):
+                if only not in endpoint.name:
+                    continue
+                times = measured[endpoint.name] = Times()
+                times.first = await _answer(session, endpoint)
+                until = time.monotonic() + _WARM_UP_SECONDS
+                while time.monotonic() < until:
+                    await _answer(session, endpoint)
+                    reader.asked = []
+                    await endpoint.ask(_asked())
+                for _ in range(2):
+                    reader.asked = []
+                    await endpoint.ask(_asked())
+                queries = reader.asked
+                until, cpu = time.monotonic() + seconds, _cpu(behind.clickhouse)
+                while time.monotonic() < until or len(times.answers) < 5:
+                    times.answers.append(await _answer(session, endpoint))
+                    began = time.perf_counter()
+                    for together in queries:
+                        await asyncio.gather(*(bare.rows(query) for query in together))
+                    times.queries.append(time.perf_counter() - began)
+                # An answer and its queries alone are the same work.
+                times.cpu = (_cpu(behind.clickhouse) - cpu) / len(times.answers) / 2
+    finally:
+        await reader.close()
+        await bare.close()
+    return measured
+
+
+def _cpu(process: psutil.Process) -> float:
+    return sum(process.cpu_times()[:2])
+
+
+async def _answer(session: aiohttp.ClientSession, endpoint: Endpoint) -> float:
+    """Ask, and return how many seconds it took."""
+    began = time.perf_counter()
+    async with session.get(endpoint.path, params={"period": _PERIOD, **endpoint.parameters}) as response:
+        body = await response.read()
+        if response.status != 200:
+            raise RuntimeError(f"{endpoint.path} answered {response.status}: {body[:300]!r}")
+    return time.perf_counter() - began
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A running ClickHouse: its address, its process, the environment of an API before it, and a folder."""
+
+    url: str
+    clickhouse: psutil.Process
+    environment: dict[str, str]
+    folder: Path
+
+
+@contextmanager
+def standing(data: Path | None) -> Iterator[Standing]:
+    """Run ClickHouse and Redis; `data` is where ClickHouse keeps its files, if they are to stay."""
+    with TemporaryDirectory(prefix="vca-bench-api-") as name:
+        folder = Path(name)
+        clickhouse = servers.clickhouse(free_port(), data or folder / "clickhouse")
+        redis = servers.redis(free_port(), folder / "redis")
+        children: list[Child] = []
+        try:
+            children += [servers.start(server, folder) for server in (clickhouse, redis)]
+            url = f"{clickhouse.address}/videocloud"
+            environment = {
+                **module_environment(),
+                "CLICKHOUSE_URL": url,
+                "REDIS_URL": redis.address,
+                "RATE_LIMIT": "none",
+                "LOG_LEVEL": "ERROR",
+                "SELF_REPORTING": "false",
+                "EXPORT_DIR": str(folder / "exports"),
+                "STORE_PATIENCE": "30",
+                "QUERY_SECONDS": "300",
+            }
+            environment.pop("API_KEY", None)
+            yield Standing(url, psutil.Process(children[0].pid), environment, folder)
+        finally:
+            for child in reversed(children):
+                child.stop(10)
+
+
+@contextmanager
+def api_process(before: Standing) -> Iterator[tuple[str, Child]]:
+    """Yield the address of an API that runs meanwhile, and its process."""
+    port = free_port()
+    api = Child(
+        "api", command_line("api", "--port", str(port)), before.folder / "api.log", before.environment
+    )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        if not wait_until(time.monotonic() + 60, lambda: http_answers(f"{address}/healthz"), api):
+            raise RuntimeError(f"the API did not get ready:\n{api.tail()}")
+        yield address, api
+    finally:
+        api.stop(10)
+
+
+@contextmanager
+def serving(size: Size, console: Console, keep: Path | None) -> Iterator[tuple[str, Standing]]:
+    """Yield the address of an API, and its ClickHouse with data of a size."""
+    data = None if keep is None else keep / f"{size.events}-{size.daily_users}"
+    filled = data is not None and data.exists()
+    with standing(data) as stands:
+        migrate(stands.url)
+        if not filled:
+            _fill(stands.url, size, console)
+        with api_process(stands) as (address, _):
+            yield address, stands
+
+
+def _fill(url: str, size: Size, console: Console) -> None:
+    began = time.monotonic()
+    with clickhouse_connect.get_client(**options(url, "videocloud"), send_receive_timeout=600) as client:
+        with console.status("") as status:
+            fill(client, size, datetime.now(UTC), lambda what: status.update(f"generating {what}"))
+            status.update("waiting for merges")
+            settled = 0
+            until = time.monotonic() + 120
+            while settled < 3 and time.monotonic() < until:
+                settled = settled + 1 if not client.command("SELECT count() FROM system.merges") else 0
+                time.sleep(0.5)
+        rows = client.query(
+            "SELECT table, sum(rows), sum(bytes_on_disk), count() FROM system.parts"
+            " WHERE active AND database = currentDatabase() AND rows > 0 GROUP BY table ORDER BY table"
+        ).result_rows
+    console.print(
+        f"{size.events:,} events: {size.users:,} users, {size.daily_users:,} a day, in "
+        f"{time.monotonic() - began:.0f} s. Rows (parts): "
+        + ", ".join(f"{table} {count:,} ({parts})" for table, count, _, parts in rows)
+    )
+
+
+def table(measured: dict[int, dict[str, Times]]) -> Table:
+    """Lay out what was measured, by millions of events."""
+    shown = Table(title=f"period={_PERIOD}, milliseconds", title_justify="left")
+    shown.add_column("endpoint")
+    for millions in measured:
+        for name in ("first", "p50", "p99", "queries p50", "API's share", "CPU"):
+            shown.add_column(f"{name}\n{millions} M", justify="right")
+    if len(measured) > 1:
+        shown.add_column("growth", justify="right")
+    first = next(iter(measured.values()))
+    for name in first:
+        cells, medians = [], []
+        for times in (each[name] for each in measured.values()):
+            answers, queries = sorted(times.answers), sorted(times.queries)
+            shares = sorted(a - q for a, q in zip(times.answers, times.queries, strict=True))
+            p50 = percentile(answers, 0.5)
+            medians.append(p50)
+            numbers = (
+                times.first,
+                p50,
+                percentile(answers, 0.99),
+                percentile(queries, 0.5),
+                percentile(shares, 0.5),
+                times.cpu,
+            )
+            cells += [f"{number * 1000:.1f}" for number in numbers]
+        if len(measured) > 1:
+            cells.append(f"{medians[-1] / medians[0]:.1f}")
+        shown.add_row(name, *cells)
+    return shown
+
+
+def main(
+    millions: Annotated[
+        list[int] | None, typer.Option(min=1, help="Millions of events; repeat to compare. [default: 1, 100]")
+    ] = None,
+    daily_users: Annotated[
+        int | None, typer.Option(min=1, help="Users of a day, when not as usual for so many events.")
+    ] = None,
+    seconds: Annotated[float, typer.Option(min=0.1, help="How long to ask each endpoint.")] = 5,
+    only: Annotated[str, typer.Option(help="Ask only endpoints with this in their name.")] = "",
+    keep: Annotated[
+        Path | None, typer.Option(help="Folder in which the generated data stays for the next run.")
+    ] = None,
+) -> None:
+    """Measure the API's endpoints over generated roll-ups."""
+    console = Console(width=int(os.environ.get("COLUMNS", "140")))
+    measured = {}
+    for each in millions or [1, 100]:
+        size = Size.of(each * 1_000_000, daily_users)
+        with serving(size, console, keep) as (address, behind):
+            measured[each] = asyncio.run(measure(address, behind, seconds, only))
+    console.print(table(measured))
+
+
+if __name__ == "__main__":
+    typer.run(main)

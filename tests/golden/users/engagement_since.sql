@@ -1,0 +1,63 @@
+SELECT fresh, hour, sum(toInt64(sign)) AS sessions, sum(sign * duration_ms) AS durations_ms,
+    sum(sign * toInt64(page_views)) AS page_views, sum(sign * toInt64(bounced)) AS bounces,
+    toInt64(uniqExactIf(user, sign = 1)) - toInt64(uniqExactIf(user, sign = -1)) AS users
+FROM
+(
+    SELECT sign, user IN (SELECT user FROM users FINAL WHERE first_seen >= {start:DateTime64(3, 'UTC')} AND first_seen < {end:DateTime64(3, 'UTC')}) AS fresh, intDiv(toInt64(intDiv(opened_ms, 1000)) + transform(roundDown(toInt64(intDiv(opened_ms, 1000)), {since:Array(Int64)}), {since:Array(Int64)}, {offsets:Array(Int64)}, toInt64(0)), 3600) % 24 AS hour, user, duration_ms, page_views, bounced
+    FROM
+    (
+        SELECT
+            state.1 AS sign,
+            state.2.1 AS first_of,
+            state.2.2 AS last_of,
+            state.2.3 AS page_views,
+            state.2.4 AS acted,
+            state.2.5 = 1 AS watched,
+            bitShiftRight(first_of, 64) AS opening,
+            toInt64(bitShiftRight(opening, 4)) AS opened_ms,
+            toUInt8(bitAnd(opening, 15)) AS device,
+            toUInt64(bitAnd(first_of, 18446744073709551615)) AS user,
+            toUnixTimestamp64Milli(last_of) - opened_ms AS duration_ms,
+            page_views <= 1 AND duration_ms < 10000 AND NOT watched AND acted = 0 AS bounced
+        FROM
+        (
+            SELECT arrayJoin(arrayConcat([(toInt8(1), now)], if(known, [(toInt8(-1), then)], []))) AS state
+            FROM
+            (
+                SELECT
+                    (min(first), max(last), sum(pages), sum(actions), max(played)) AS now,
+                    (minIf(first, day < {open:Date}), maxIf(last, day < {open:Date}), sumIf(pages, day < {open:Date}), sumIf(actions, day < {open:Date}), maxIf(played, day < {open:Date})) AS then,
+                    countIf(day < {open:Date}) > 0 AS known
+                FROM session_days
+                WHERE day >= {day_from:Date} AND day <= {day_to:Date} AND session IN
+                (
+                    SELECT session FROM session_days WHERE day >= {day_from:Date} AND day <= {day_to:Date} AND toUInt64(bitAnd(first, 18446744073709551615)) IN
+                    (
+                        SELECT toUInt64(bitAnd(first, 18446744073709551615)) FROM session_days WHERE day >= {open:Date}
+                    )
+                )
+                GROUP BY session
+            )
+        )
+        WHERE opened_ms >= {start_ms:Int64} AND opened_ms < {end_ms:Int64}
+    )
+)
+GROUP BY fresh, hour
+
+/* bound:
+{
+ "start_ms": 1711238400000,
+ "end_ms": 1711843200000,
+ "day_from": "2024-03-17",
+ "day_to": "2024-04-06",
+ "start": "2024-03-24 00:00:00.000",
+ "end": "2024-03-31 00:00:00.000",
+ "open": "2024-03-30",
+ "since": [
+  1711238399
+ ],
+ "offsets": [
+  0
+ ]
+}
+*/

@@ -1,0 +1,164 @@
+"""What is kept of days that are over: right while events of today come, forgotten when a late one does."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from random import Random
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest_asyncio
+
+from api.audience_desk import AudienceDesk
+from api.parameters import question
+from sinks.clickhouse.kept import KeptRows
+from sinks.clickhouse.migrations import migrate
+from sinks.clickhouse.queries import Query
+from sinks.clickhouse.reader import ClickHouseReader
+from sinks.clickhouse.user_reader import ClickHouseUsers
+from streams.domain.metrics import USERS, groups_of
+from tests.audience.comparison import differences
+from tests.audience.landing import land
+from tests.audience.world import now_of, people
+from tests.oracle import windows
+from tests.oracle.log import Accepted
+from tests.oracle.users import Audience
+
+#: In New York and in Kolkata, another day is over by then than in UTC.
+NOW = now_of("2050-11-20T20:07:41.250")
+ZONES = ("UTC", "America/New_York", "Asia/Kolkata")
+PERIODS = ("1d", "7d", "30d", "all")
+
+
+class Counting(ClickHouseReader):
+    """Counts the queries over days that are over, which are those that could be kept."""
+
+    asked = 0
+
+    async def rows(self, query: Query) -> list[dict[str, Any]]:
+        late = any(name in query.parameters for name in ("open", "day"))
+        self.asked += not late and "user_actions" not in query.sql and "minOrNull" not in query.sql
+        return await super().rows(query)
+
+
+@dataclass
+class World:
+    url: str
+    store: Counting
+    desk: AudienceDesk
+    landed: list[Accepted]
+
+    async def land(self, some: list[Accepted]) -> None:
+        await land(self.url, some, Random(1))
+        self.landed += some
+
+    async def wrong(self, zone: str, period: str) -> list[str]:
+        """Return where the answers are not those of a recount of all that has landed."""
+        truth = Audience(sorted(self.landed, key=lambda each: each.at))
+        asked = question(
+            period=period,
+            default="",
+            start=None,
+            end=None,
+            zone=zone,
+            compare="previous",
+            now=NOW,
+            raw_retention_days=180,
+        )
+        window = windows.period(period, NOW, ZoneInfo(zone), truth.first if period == "all" else None)
+        users = (await self.desk.users(asked, groups_of(USERS, None)))["data"]
+        engagement = (await self.desk.engagement(asked))["data"]
+        return [
+            *differences(users, truth.users(window, NOW), f"{zone} {period}"),
+            *differences(engagement, truth.engagement(window), f"{zone} {period}"),
+        ]
+
+
+@pytest_asyncio.fixture
+async def world(clickhouse_server: str, clickhouse_database: str) -> AsyncIterator[World]:
+    url = f"{clickhouse_server}/{clickhouse_database}"
+    migrate(url)
+    store = Counting(url)
+    yield World(url, store, AudienceDesk(ClickHouseUsers(store, KeptRows(store, settled=0))), [])
+    await store.close()
+
+
+def _day(event: Accepted) -> date:
+    return datetime.fromtimestamp(event.at / 1000, UTC).date()
+
+
+async def test_answers_are_right_as_events_come_and_late_ones_too(world: World) -> None:
+    rng = Random(11)
+    everything = people(rng, NOW, sessions=260)
+    today = [event for event in everything if _day(event) >= NOW.date()]
+    before = [event for event in everything if _day(event) < NOW.date()]
+    assert len(today) > 20
+    late = [before.pop(rng.randrange(len(before))) for _ in range(len(before) // 5)]
+    rng.shuffle(today)
+    half = len(today) // 2
+    for some in (before, today[:half], late, today[half:]):
+        await world.land(some)
+        for period in PERIODS:
+            for zone in ZONES:
+                assert not await world.wrong(zone, period), len(world.landed)
+
+
+async def test_days_that_are_over_are_read_again_only_after_a_late_event(world: World) -> None:
+    everything = people(Random(5), NOW, sessions=150)
+    today = [event for event in everything if _day(event) >= NOW.date()]
+    *before, late = [event for event in everything if _day(event) < NOW.date()]
+    await world.land(before)
+    assert not await world.wrong("UTC", "30d")
+    first = world.store.asked
+    assert first > 0
+    await world.land(today)
+    assert not await world.wrong("UTC", "30d")
+    assert world.store.asked == first
+    await world.land([late])
+    assert not await world.wrong("UTC", "30d")
+    assert world.store.asked == 2 * first
+
+
+class Store:
+    """Answers a number that may change, and a version of the days."""
+
+    def __init__(self) -> None:
+        self.version, self.number, self.asked = 1, 1, 0
+
+    async def rows(self, query: Query) -> list[dict[str, Any]]:
+        if "version" in query.sql:
+            return [{"version": self.version}]
+        self.asked += 1
+        return [{"number": self.number}]
+
+
+async def test_nothing_is_kept_before_it_has_settled_nor_for_ever() -> None:
+    store, now = Store(), 0.0
+    kept = KeptRows(store, settled=5, longest=60, clock=lambda: now)  # type: ignore[arg-type]
+    day = date(2050, 11, 20)
+
+    async def number() -> int:
+        return (await kept.rows(Query("SELECT number", {}), day))[0]["number"]  # type: ignore[no-any-return]
+
+    # Seen before the rest of its insert has landed.
+    assert await number() == 1
+    store.number = 2
+    assert await number() == 2
+    now = 5
+    assert await number() == 2
+    store.number = 3
+    assert (await number(), store.asked) == (2, 3)
+    store.version = 2
+    assert (await number(), store.asked) == (3, 4)
+    now = 11
+    assert (await number(), store.asked) == (3, 5)
+    store.number = 4
+    now = 70
+    assert (await number(), store.asked) == (3, 5)
+    now = 71
+    assert (await number(), store.asked) == (4, 6)
+    # Another day is another question.
+    assert (await kept.rows(Query("SELECT number", {}), day + timedelta(days=1)))[0] == {"number": 4}
+    assert store.asked == 7
