@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 import pytest
 import structlog
@@ -21,20 +20,13 @@ from tests.pipeline.bench import NOW, Bench, Log, Raw, view
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 
 
-@dataclass(frozen=True)
-class Traced(Raw):
-    """A record with headers, as aiokafka's own have them."""
-
-    headers: list[tuple[str, bytes]] = field(default_factory=list)
-
-
 def log(events: int = 12) -> Log:
     made = Log()
     for number in range(events // 6):
         for event in view(f"v{number}", int(NOW * 1000) - 60_000):
             made.append(event, int(NOW * 1000))
     made.records = [
-        Traced(
+        Raw(
             record.offset,
             record.timestamp,
             record.key,
