@@ -72,7 +72,7 @@ async def test_of_a_batch_with_many_traces_the_first_are_linked(spans: InMemoryS
 
 
 def test_a_broken_header_is_no_link(spans: InMemorySpanExporter) -> None:
-    broken = [Traced(0, 0, None, b"", [("traceparent", value)]) for value in (b"", b"\xff", b"00-0-0-00")]
+    broken = [Raw(0, 0, None, b"", [("traceparent", value)]) for value in (b"", b"\xff", b"00-0-0-00")]
     assert traces.links_of(broken) == []
 
 
