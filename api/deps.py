@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
+from functools import partial
 from hashlib import blake2b
 from typing import Annotated, Any, Final
 
@@ -22,9 +23,10 @@ from api.keys import Keyring
 from api.limits import RateLimit
 from api.live_desk import LiveDesk
 from api.live_feed import Feeds
-from api.metrics import asked
+from api.metrics import asked, looked
 from api.settings import Settings
 from api.shutdown import at_signal
+from sinks.clickhouse.kept import KeptRows
 from sinks.clickhouse.live_reader import ClickHouseLiveReader
 from sinks.clickhouse.reader import ClickHouseReader
 from sinks.clickhouse.user_reader import ClickHouseUsers
@@ -61,7 +63,8 @@ class Stores:
         redis = Patience(patience)
         remembered = RememberingCatalog(self.clickhouse)
         self.redis = RedisReader(self._redis, remembered, patience=redis, asked=asked)
-        self.users = ClickHouseUsers(self.clickhouse)
+        days = KeptRows(self.clickhouse, looked=partial(looked, "days"))
+        self.users = ClickHouseUsers(self.clickhouse, days)
         self.desk = Desk(self.redis, self.clickhouse, self.clickhouse, remembered)
         self.live = LiveDesk(RedisLiveReader(self.redis), ClickHouseLiveReader(self.clickhouse), remembered)
         self.feeds = Feeds(settings.live_streams)

@@ -48,12 +48,14 @@ class KeptRows:
         settled: float = SETTLED_SECONDS,
         longest: float = LONGEST_SECONDS,
         clock: Callable[[], float] = time.monotonic,
+        looked: Callable[[bool], None] = lambda found: None,
     ) -> None:
-        """Ask through `store`; times are in seconds, and `clock` gives them."""
+        """Ask through `store`; `clock` gives seconds. `looked` is told whether an answer was kept."""
         self._store = store
         self._settled = settled
         self._longest = longest
         self._clock = clock
+        self._looked = looked
         self._kept: OrderedDict[tuple[str, str], _Kept] = OrderedDict()
         self._asking: dict[tuple[str, str, tuple[date, int]], asyncio.Task[Rows]] = {}
         self._versions: dict[date, tuple[int, float]] = {}
@@ -66,7 +68,9 @@ class KeptRows:
         since, version = await self._version(day)
         key = (query.sql, repr(query.parameters))
         kept = self._kept.get(key)
-        if kept is not None and kept.version == version and self._clock() - kept.at < self._longest:
+        known = kept is not None and kept.version == version and self._clock() - kept.at < self._longest
+        self._looked(known)
+        if kept is not None and known:
             self._kept.move_to_end(key)
             return kept.rows
         # All who ask the same meanwhile wait for one answer.

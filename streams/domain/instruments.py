@@ -163,7 +163,11 @@ QUERY_FAILURES: Final = _counter(
     _A, "api_query_failures", "Questions that a store could not answer.", "store"
 )
 CACHE: Final = _counter(
-    _A, "api_cache", "Look-ups in a memory (catalog or keys), by outcome: hit or miss.", "cache", "outcome"
+    _A,
+    "api_cache",
+    "Looks into a memory (catalog, days or keys), by outcome: hit or miss.",
+    "cache",
+    "outcome",
 )
 STREAMS: Final = _gauge(_A, "api_live_streams", "Live streams that are sent just now.")
 EXPORTS: Final = _counter(_A, "api_exports", "Exports that ended, by how: completed or failed.", "outcome")

@@ -135,8 +135,8 @@ class Store:
 
 
 async def test_nothing_is_kept_before_it_has_settled_nor_for_ever() -> None:
-    store, now = Store(), 0.0
-    kept = KeptRows(store, settled=5, longest=60, clock=lambda: now)  # type: ignore[arg-type]
+    store, now, hits = Store(), 0.0, list[bool]()
+    kept = KeptRows(store, settled=5, longest=60, clock=lambda: now, looked=hits.append)  # type: ignore[arg-type]
     day = date(2050, 11, 20)
 
     async def number() -> int:
@@ -162,3 +162,4 @@ async def test_nothing_is_kept_before_it_has_settled_nor_for_ever() -> None:
     # Another day is another question.
     assert (await kept.rows(Query("SELECT number", {}), day + timedelta(days=1)))[0] == {"number": 4}
     assert store.asked == 7
+    assert (hits.count(False), hits.count(True)) == (7, 2)
