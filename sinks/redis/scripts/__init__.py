@@ -3,25 +3,13 @@
 from __future__ import annotations
 
 from importlib.resources import files
-from typing import Any, Final
+from typing import Any
 
-from redis import exceptions
 from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
 
 from sinks.base import Fenced, Unavailable, Unexpected
-
-#: What may pass: the server is away, starting, full, failing over or only a replica just now.
-_PASSING: Final = (
-    exceptions.ConnectionError,
-    exceptions.TimeoutError,
-    exceptions.ReadOnlyError,
-    exceptions.OutOfMemoryError,
-    exceptions.ClusterDownError,
-    exceptions.TryAgainError,
-    exceptions.MasterDownError,
-    OSError,
-)
+from sinks.redis.client import available
 
 
 class Script:
@@ -38,10 +26,8 @@ class Script:
 
         Raises `Unavailable` when the server cannot answer now; whether the script ran is then in doubt.
         """
-        try:
+        with available():
             return await self._script(keys=[key], args=arguments)
-        except _PASSING as error:
-            raise Unavailable(f"Redis: {error}") from error
 
     async def fenced(self, key: str, *arguments: Any) -> None:
         """Run a script that answers with a verdict; raise what it says unless it is OK."""
