@@ -24,7 +24,7 @@ from streams.domain.rows import PlaybackRow, UserRow
 from streams.ledger import log_name
 from streams.settings import Settings
 
-_TRIES: Final = 6
+_TRIES: Final = 4
 _PAUSE: Final = 0.7
 #: Minutes of the live window that are compared: those that every late event still reaches.
 _MINUTES: Final = 60
