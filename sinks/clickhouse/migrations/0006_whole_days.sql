@@ -58,6 +58,7 @@ CREATE TABLE all_videos_days
     shares       UInt64
 )
 ENGINE = SummingMergeTree
+PARTITION BY toYYYYMM(day)
 ORDER BY day
 TTL day + INTERVAL {rollup_retention_days} DAY
 SETTINGS non_replicated_deduplication_window = {deduplication_window};
@@ -92,6 +93,7 @@ CREATE TABLE activity_days
     events  UInt64 COMMENT 'rows of activity, for comparing only'
 )
 ENGINE = SummingMergeTree
+PARTITION BY toYYYYMM(day)
 ORDER BY day
 TTL day + INTERVAL {rollup_retention_days} DAY
 SETTINGS non_replicated_deduplication_window = {deduplication_window};

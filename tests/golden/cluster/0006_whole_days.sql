@@ -41,6 +41,7 @@ GROUP BY day, video_id;
 CREATE TABLE IF NOT EXISTS all_videos_days_local ON CLUSTER 'analytics'
 (...)
 ENGINE = ReplicatedSummingMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}')
+PARTITION BY toYYYYMM(day)
 ORDER BY day
 TTL day + INTERVAL 1100 DAY
 SETTINGS replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 2592000;
@@ -76,6 +77,7 @@ GROUP BY day;
 CREATE TABLE IF NOT EXISTS activity_days_local ON CLUSTER 'analytics'
 (...)
 ENGINE = ReplicatedSummingMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}')
+PARTITION BY toYYYYMM(day)
 ORDER BY day
 TTL day + INTERVAL 1100 DAY
 SETTINGS replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 2592000;
