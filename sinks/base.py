@@ -210,6 +210,11 @@ class Archive(Protocol):
     async def logs(self, topic: str, partition: int) -> list[str]:
         """Return the names of all logs that have rows of a partition."""
 
+    async def received_at(
+        self, table: str, log: str, topic: str, partition: int, offset: int
+    ) -> float | None:
+        """Return the record time (epoch s) of the row of one record; None when there is none."""
+
     async def newest_received(self) -> float:
         """Return the newest record time stored at all (epoch s); 0 when there is none."""
 

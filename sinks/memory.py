@@ -193,6 +193,15 @@ class MemoryArchive:
         every = (row for rows in self._store.tables.values() for row in rows)
         return sorted({row.log for row in every if (row.topic, row.partition) == (topic, partition)})
 
+    async def received_at(
+        self, table: str, log: str, topic: str, partition: int, offset: int
+    ) -> float | None:
+        """Return the record time of the row of one record; None when there is none."""
+        here = (log, topic, partition, offset)
+        rows = self._store.tables[table]
+        found = (r.received_at for r in rows if (r.log, r.topic, r.partition, r.offset) == here)
+        return next(found, None)
+
     async def newest_received(self) -> float:
         """Return the newest record time stored at all; 0 when there is none."""
         return max((row.received_at for rows in self._store.tables.values() for row in rows), default=0.0)

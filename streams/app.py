@@ -14,7 +14,7 @@ from typing import Any, Final, cast
 
 import faust
 import structlog
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+from aiokafka.errors import KafkaConnectionError, KafkaError, MessageSizeTooLargeError
 from clickhouse_connect.driver.asyncclient import AsyncClient
 from faust.types import TP
 from redis.asyncio import Redis
@@ -43,6 +43,7 @@ from streams.logs import configure, faust_level
 from streams.pipeline import MakeFolder, Pipeline
 from streams.prompt import PromptTables, PromptWorker
 from streams.rejections import Rejections, TooManyRejected
+from streams.retry import Retry
 from streams.settings import Settings
 from streams.topics import MAX_RECORD_BYTES, cluster_id, source_topics
 from streams.transport import BatchConsumer, batch_transport
@@ -245,6 +246,23 @@ def _add_agent(app: faust.App, pipeline: Pipeline, topic: str) -> None:
     app.agent(app.topic(topic, value_type=bytes, key_type=bytes), name=f"batches of {topic}")(take)
 
 
+async def _reach(settings: Settings) -> AsyncClient:
+    """Return a client of ClickHouse once it and Kafka answer: after a power cut they may be up later."""
+    retry = Retry(part="start")
+    options = CONSISTENT if settings.clickhouse_cluster else None
+
+    async def kafka() -> None:
+        try:
+            await cluster_id(settings)
+        except KafkaConnectionError as error:
+            raise Unavailable(f"Kafka: {error}", "kafka") from error
+
+    await retry.forever(kafka, "reach Kafka")
+    return await retry.forever(
+        lambda: connect_clickhouse(settings.clickhouse_url, settings=options), "reach ClickHouse"
+    )
+
+
 def run_worker(settings: Settings) -> int:
     """Run a worker until it is told to stop; return its exit status."""
     configure(settings.log_level)
@@ -259,12 +277,8 @@ def run_worker(settings: Settings) -> int:
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     redis = connect_redis(settings.redis_url)
-    clickhouse = loop.run_until_complete(
-        connect_clickhouse(
-            settings.clickhouse_url, settings=CONSISTENT if settings.clickhouse_cluster else None
-        )
-    )
     health.attach(loop)
+    clickhouse = loop.run_until_complete(_reach(settings))
     worker: Any = PromptWorker(
         create_app(settings, redis, clickhouse, health),
         loop=loop,

@@ -30,6 +30,11 @@ def fingerprint(record: Record) -> str:
     return f"{record.timestamp}:{crc32(record.value or b'', crc32(record.key or b'')):08x}"
 
 
+def time_mark(received_at: float) -> str:
+    """Return what the fingerprint of a record begins with, of which only its time (epoch s) is known."""
+    return f"{round(received_at * 1000)}:"
+
+
 def log_name(cluster: str, incarnation: int) -> str:
     """Name a log: a topic that was made anew in the same cluster is another log."""
     return f"{cluster}#{incarnation}" if incarnation else cluster

@@ -22,7 +22,7 @@ from streams.domain.aggregate import LIVE_MINUTES, Live
 from streams.domain.arrivals import SKEW_MS, Record
 from streams.domain.folding import Folder, Place
 from streams.domain.generations import MOST_AHEAD
-from streams.ledger import Plan, another_log, current, fingerprint, log_name, plan
+from streams.ledger import Plan, another_log, current, fingerprint, log_name, plan, time_mark
 from streams.metrics import METRICS
 from streams.retry import Retry
 from streams.work import Fetched, Limits, Standing, Stores
@@ -138,6 +138,8 @@ class PartitionWorker:
         retry.log = retry.log.bind(epoch=ledger.epoch)
         retry.log.info("took over", why=plan_.why, position=plan_.position, in_doubt=plan_.pending)
         await self._begin(place, plan_)
+        if not plan_.mark and plan_.position == landed:
+            await self._mark_by_time(place)
         if plan_.rebuild:
             await self._rebuild(plan_.ledger)
         if plan_.restart:
@@ -191,6 +193,15 @@ class PartitionWorker:
             exact_end=plan_.pending[1] if plan_.pending else None,
             on_failure=self._on_failure,
         )
+
+    async def _mark_by_time(self, place: Place) -> None:
+        """Have the record before the position compared by its time: the ledger knows no more of it."""
+        archive, table, offset = self._stores.archive, self._folding.folder.table, self.position - 1
+        at = await self.retry.forever(
+            lambda: archive.received_at(table, place.log, place.topic, place.partition, offset),
+            "ask for a record",
+        )
+        self._mark = "" if at is None else time_mark(at)
 
     async def _rebuild(self, ledger: Ledger) -> None:
         """Count the stored rows of the live window again, under a generation that nobody reads yet."""
@@ -292,7 +303,7 @@ class PartitionWorker:
         elif self._mark:
             before, mark = records[0], self._mark
             if before.offset < self.position:
-                if fingerprint(before) != mark:
+                if not fingerprint(before).startswith(mark):
                     await self._restart_log(await self._log_start())
                     return ()
                 records = records[1:]

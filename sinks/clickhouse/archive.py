@@ -63,6 +63,19 @@ class ClickHouseArchive:
             )
         return [log for (log,) in result.result_rows]
 
+    async def received_at(
+        self, table: str, log: str, topic: str, partition: int, offset: int
+    ) -> float | None:
+        """Return the record time (epoch s) of the row of one record; None when there is none."""
+        with available():
+            result = await self._client.query(
+                f"SELECT toUnixTimestamp64Milli(received_at) / 1000 FROM {table}"
+                " WHERE log = {log:String} AND topic = {topic:String} AND partition = {partition:UInt32}"
+                " AND offset = {offset:UInt64} LIMIT 1",
+                parameters={"log": log, "topic": topic, "partition": partition, "offset": offset},
+            )
+        return float(result.result_rows[0][0]) if result.result_rows else None
+
     async def newest_received(self) -> float:
         """Return the newest record time stored at all (epoch s); 0 when there is none."""
         with available():

@@ -360,6 +360,13 @@ class TestArchive:
         assert await stores.archive.logs("playback.events", 0) == [LOG]
         assert await stores.archive.logs("playback.events", 1) == []
 
+    async def test_it_knows_when_a_record_was_received(self, stores: Stores, partition: Partition) -> None:
+        rows = rows_of(2)
+        await stores.blocks.write(block_of(partition, rows, 0, 20))
+        here = ("playback_events", LOG, "playback.events", 0)
+        assert await stores.archive.received_at(*here, rows[3].offset) == rows[3].received_at
+        assert await stores.archive.received_at(*here, 1000) is None
+
     async def test_history_gives_rows_back_as_they_were_before_an_offset(
         self, stores: Stores, partition: Partition
     ) -> None:

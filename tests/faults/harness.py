@@ -37,7 +37,7 @@ from tests.faults.truth import Verdict, judge
 from tests.oracle.log import PLAYBACK, SYSTEM, USERS, Record
 
 SESSION_SECONDS = 3.0
-PARTITIONS = 3
+
 _CAUGHT_UP_SECONDS = 120.0
 #: What was sent this long after a fault began must be in both stores for it to be over.
 _AFTER = 0.3
@@ -54,6 +54,8 @@ class Fault:
     mix: Mix = field(default_factory=Mix)
     #: The goal for the time from the fault's beginning to recovery, in seconds, if it has one.
     goal: float | None = None
+    #: Partitions of each topic.
+    partitions: int = 3
     #: It needs brokers of our own.
     breaks_brokers: bool = False
     #: Longest time between two faults.
@@ -122,21 +124,24 @@ class Episode:
             {
                 "kafka_bootstrap_servers": servers.bootstrap,
                 **{f"topic_{n}": f"{t}{self.end}" for n, t in _TOPICS.items()},
-                "topic_partitions": PARTITIONS,
+                "topic_partitions": fault.partitions,
                 "topic_replication": len(servers.nodes) or 1,
             }
         )
 
     def _environment(self) -> dict[str, str]:
         self.metrics_port = free_port()
+        # Workers of one machine cannot share it.
+        alone = {"WORKER_METRICS_PORT": str(self.metrics_port)} if self.fault.workers == 1 else {}
         return {
+            **alone,
             "KAFKA_BOOTSTRAP_SERVERS": self.servers.bootstrap,
             "REDIS_URL": f"redis://127.0.0.1:{self.servers.redis_proxy.port}/0",
             "CLICKHOUSE_URL": f"http://127.0.0.1:{self.servers.clickhouse_proxy.port}/{self.database}",
             "CONSUMER_GROUP": f"faults{self.end}",
             "SESSION_TIMEOUT": str(SESSION_SECONDS),
             "REBALANCE_TIMEOUT": str(SESSION_SECONDS),
-            "TOPIC_PARTITIONS": str(PARTITIONS),
+            "TOPIC_PARTITIONS": str(self.fault.partitions),
             **{f"TOPIC_{n.upper()}": f"{t}{self.end}" for n, t in _TOPICS.items()},
         }
 
@@ -259,7 +264,9 @@ class Episode:
         expected = Counter(
             (topic, record.value or b"") for topic, *_, record in self._delivered_and_kept() if record.fault
         )
-        found = await dead_letters(self.servers.bootstrap, self.topic("events.deadletter"))
+        found = await dead_letters(
+            self.servers.bootstrap, self.topic("events.deadletter"), self.fault.partitions
+        )
         wrong = [f"dead letter missing: {value[:60]!r} of {topic}" for topic, value in expected - found]
         return wrong + [
             f"dead letter too much: {value[:60]!r} of {topic}" for topic, value in found - expected
@@ -352,14 +359,14 @@ class Episode:
         self._pending = waiting
 
 
-async def dead_letters(bootstrap: str, topic: str) -> Counter[tuple[str, bytes]]:
+async def dead_letters(bootstrap: str, topic: str, partitions: int) -> Counter[tuple[str, bytes]]:
     """Count dead letters by source topic and value, each source record once."""
     consumer = AIOKafkaConsumer(
         bootstrap_servers=bootstrap, max_partition_fetch_bytes=1 << 25, fetch_max_bytes=1 << 26
     )
     await consumer.start()
     try:
-        places = [TopicPartition(topic, number) for number in range(PARTITIONS)]
+        places = [TopicPartition(topic, number) for number in range(partitions)]
         ends = await consumer.end_offsets(places)
         consumer.assign(places)
         for place in places:

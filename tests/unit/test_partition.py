@@ -219,6 +219,22 @@ async def test_redis_that_lost_its_data_after_a_topic_was_made_anew_counts_both_
     assert len(store.tables["playback_events"]) == 6 * 25 + 1
 
 
+async def test_a_topic_made_anew_is_noticed_though_redis_lost_its_data() -> None:
+    log, store = make_log(6, views=10), MemoryStore()
+    bench = Bench(log, store)
+    await bench.run([50])
+    store.ledgers.clear()
+    store.live.clear()
+    again = Log()
+    for n in range(15):
+        for event in view(f"fresh{n}", START_MS + 1):
+            again.append(event, event["occurredAt"])
+    bench.log = again
+    await bench.run([50])
+    assert store.ledgers[bench.partition].incarnation == 1
+    assert len(store.tables["playback_events"]) == 6 * 25
+
+
 def test_a_ledger_older_than_the_newest_log_with_rows_begins_it_anew() -> None:
     known = Ledger(epoch=7, incarnation=1, generation=5, counted=90, block_to=80)
     assert current(known, ["c", "c#1", "other#9", "c#x"], "c") == known
