@@ -19,7 +19,6 @@ from sinks.clickhouse.cluster import LOCAL
 
 #: Raw tables by the topic's kind; the catalog keeps newest versions only and has no roll-up.
 RAW: Final = ("playback_events", "user_events", "system_events")
-_STEP: Final = "activity"
 #: Sums of floating point numbers depend on their order.
 _TOLERANCE: Final = 1e-9
 
@@ -80,6 +79,19 @@ QUESTIONS: Final = (
         "(SELECT day, user, groupBitOr(slots) AS slots FROM {source} GROUP BY day, user)",
     ),
     Question("signups", "toStartOfDay(signed_up)", _rows("user", "signed_up", "source")),
+    Question(
+        "video_days",
+        "toDateTime(day, 'UTC')",
+        _sums(
+            *("views", "completions", "sized", "parts", "watched_ms", "likes", "comments", "shares"),
+        )
+        | {"checksum": "sum(cityHash64(video_id) * (views + watched_ms + likes))"},
+    ),
+    Question(
+        "all_videos_days",
+        "toDateTime(day, 'UTC')",
+        _sums("views", "completions", "sized", "parts", "watched_ms", "likes", "comments", "shares"),
+    ),
     Question("user_actions_15m", "bucket", _sums("uploads", "comments", "likes", "shares")),
     Question(
         "system_1m",
@@ -227,8 +239,10 @@ class Audit:
             for name in RAW:
                 recent = f"(SELECT * FROM {name} WHERE occurred_at >= {{since:DateTime('UTC')}})"
                 select = self._replaced(select, name, recent)
-            if table != _STEP:
-                select = self._replaced(select, _STEP, f"({self._raw(_STEP, views)})")
+            for name in views:
+                # A roll-up of a roll-up, or of the step between.
+                if name != table and self._replaced(select, name, "") != select:
+                    select = self._replaced(select, name, f"({self._raw(name, views)})")
             # A view may feed some columns only; the others stay 0.
             mine = ", ".join(name if name in view.columns else f"0 AS {name}" for name in columns)
             selects.append(f"SELECT {mine} FROM ({select})")

@@ -35,6 +35,14 @@ _OLD: Final = {
     "jobs": "SELECT job_type, job, max(latest) FROM {db}.jobs GROUP BY job_type, job"
     " HAVING intDiv(max(latest), 4000) < toUnixTimestamp({before:DateTime('UTC')})",
     "signups": "SELECT * FROM {db}.signups WHERE signed_up < {before:DateTime('UTC')}",
+    "all_videos_days": "SELECT * FROM {db}.all_videos_days WHERE day < toDate({before:DateTime('UTC')})",
+    "activity_days": "SELECT * FROM {db}.activity_days WHERE day < toDate({before:DateTime('UTC')})",
+}
+#: Of these, what raw rows that are older still have made would be there twice.
+_ADDED_UP: Final = {
+    "signups": "signed_up < {before:DateTime('UTC')}",
+    "all_videos_days": "day < toDate({before:DateTime('UTC')})",
+    "activity_days": "day < toDate({before:DateTime('UTC')})",
 }
 #: What a raw table is cut by when it is too large for one go: what it is sorted by, if that is fine enough.
 _CUT_BY: Final = {"playback_events": "video_id", "user_events": "user_id", "system_events": "event_id"}
@@ -154,14 +162,12 @@ class Shadow:
     async def keep_old(self, before: datetime) -> None:
         """Take over what tables that are not cut by month tell of before a time.
 
-        Of users and jobs, raw rows that are older still can only add what is true. Of sign-ups they would
-        be there twice.
+        Of users and jobs, raw rows that are older still can only add what is true.
         """
-        await self._do(
-            f"ALTER TABLE {self.name}.signups DELETE WHERE signed_up < {{before:DateTime('UTC')}}",
-            {"mutations_sync": 1},
-            before=before,
-        )
+        for table in self.rollups:
+            if table in _ADDED_UP:
+                delete = f"ALTER TABLE {self.name}.{table} DELETE WHERE {_ADDED_UP[table]}"
+                await self._do(delete, {"mutations_sync": 1}, before=before)
         for table in self.rollups:
             if table in _OLD:
                 select = _OLD[table].replace("{db}", self._database)
@@ -180,7 +186,13 @@ class Shadow:
             tables=list(self.rollups),
             month=_month(since),
         )
-        return [(table, partition, bool(mine)) for table, partition, mine in rows]
+        # A table in one piece of which nobody wrote down how its old rows are told stays as it is.
+        whole = since.year <= 1970
+        return [
+            (table, partition, bool(mine))
+            for table, partition, mine in rows
+            if whole or partition != "all" or table in _OLD
+        ]
 
     async def put(self, table: str, partition: str, filled: bool) -> None:
         """Put a partition of a table in the place of what the real one has."""

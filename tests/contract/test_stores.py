@@ -239,6 +239,9 @@ class TestHolds:
     async def redis(self, redis_server: str) -> AsyncIterator[Redis]:
         client = connect_redis(redis_server)
         yield client
+        # A hold outlives its test, and a rebuild holds all partitions that there are.
+        async for key in client.scan_iter(match=keys.ledger("*")):
+            await client.hdel(key, "hold", "hold_until")
         await client.aclose()
 
     async def _claimed(self, redis: Redis, partition: Partition) -> tuple[RedisLedgers, int]:

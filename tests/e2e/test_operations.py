@@ -122,7 +122,10 @@ async def test_what_is_damaged_is_found_and_rebuilt_while_events_flow(servers: C
                 "jobs against raw events",
                 *(
                     f"{table} against raw events"
-                    for table in ("video_15m", "session_days", "users", "user_days")
+                    for table in (
+                        *("video_15m", "video_days", "all_videos_days"),
+                        *("session_days", "users", "user_days"),
+                    )
                 ),
             }
 
