@@ -116,6 +116,8 @@ async def test_a_retry_is_counted_by_store_and_logged_with_its_coordinates(
             raise left.pop()
         return "counted"
 
+    # Whatever a test before this one made of the logs, a process that configured them among others.
+    structlog.reset_defaults()
     structlog.configure(processors=[structlog.processors.JSONRenderer()])
     try:
         retry = Retry(cluster="c", topic="playback.events", partition=3)
