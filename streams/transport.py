@@ -48,6 +48,8 @@ class _PlainRecords(PartitionRecords):  # type: ignore[misc]  # aiokafka is not 
         """
         if self._isolation_level != READ_UNCOMMITTED:
             return list(self)
+        # It was begun on this very object: with it, only the collector of garbage would ever free the fetch.
+        self._records_iterator = None
         taken: list[Any] = []
         unpacked = 0
         while self._records.has_next() and (most is None or unpacked < most):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
@@ -63,6 +65,18 @@ def test_a_fetch_gives_the_records_and_the_position_that_aiokafka_gives(
 def test_a_batch_that_lies_before_the_position_does_not_move_it_back() -> None:
     records = read(_PlainRecords, [batch(0, 5), batch(7, 6)], 12, READ_UNCOMMITTED)
     assert [record.offset for record in records.all()] == [12]
+
+
+def test_a_fetch_that_was_read_is_freed_without_the_collector_of_garbage() -> None:
+    gc.disable()
+    try:
+        fetch = read(_PlainRecords, [batch(0, 5)], 0, READ_UNCOMMITTED)
+        fetch.all()
+        freed = weakref.ref(fetch)
+        del fetch
+        assert freed() is None
+    finally:
+        gc.enable()
 
 
 def test_a_batch_that_was_damaged_on_the_way_is_not_taken() -> None:
