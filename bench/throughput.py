@@ -169,6 +169,8 @@ def main(
 ) -> None:
     """Measure this pipeline beside other frameworks and beside the floors."""
     console = Console()
+    # A table of eight columns, in a file as well.
+    console = console if console.is_terminal else Console(width=150)
     chosen = [each for i, each in enumerate(PROGRAMS) if not i or only.lower() in each.name.lower()]
     if not _PYTHON.exists() and any("Quix" in each.name or "Bytewax" in each.name for each in chosen):
         raise SystemExit("the other frameworks are not installed: run `make peers` first")
