@@ -9,13 +9,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import uuid4
 
-import msgspec
 import pytest
 from redis.asyncio import Redis
 
 from sinks.base import (
     Archive,
-    Block,
     BlockSink,
     Books,
     Fenced,
@@ -40,9 +38,8 @@ from streams.domain.aggregate import Live, fold_playback
 from streams.domain.rows import PlaybackRow
 from streams.retry import Retry
 from tests.pipeline.bench import Log, view
-from tests.pipeline.fold import fold_log
+from tests.pipeline.fold import LOG, block_of, fold_log
 
-LOG = "cluster"
 #: The servers expire minutes by their own clock, so events happen now.
 NOW = float(int(time.time()))
 
@@ -67,14 +64,6 @@ def rows_of(views: int, start: int = 0) -> list[PlaybackRow]:
         for event in view(f"v{start}-{n}", int(NOW * 1000) - 60_000):
             log.append(event, event["occurredAt"] + 20)
     return fold_log(log)
-
-
-def block_of(partition: Partition, rows: list[PlaybackRow], start: int, end: int) -> Block:
-    chunk = msgspec.json.Encoder().encode_lines(rows)
-    landed = rows[-1].offset + 1 if rows else start
-    return Block(
-        partition, LOG, "playback_events", PlaybackRow, start, end, f"m{end}", len(rows), landed, [chunk]
-    )
 
 
 @pytest.fixture

@@ -64,7 +64,9 @@ def of_the_product(overlay: str) -> Iterator[tuple[Manifest, Manifest]]:
 
 def settings(overlay: str) -> dict[str, str]:
     """Return the content of the ConfigMap that all share."""
-    (found,) = of_kind(overlay, "ConfigMap")
+    (found,) = (
+        each for each in of_kind(overlay, "ConfigMap") if each["metadata"]["name"].startswith("settings-")
+    )
     data: dict[str, str] = found["data"]
     return data
 

@@ -286,6 +286,19 @@ def test_operators_make_the_user_that_the_pods_are(overlay: str) -> None:
     assert groups == {WorkerSettings().consumer_group}
 
 
+def test_clickhouse_forgets_torn_inserts_before_it_starts(overlay: str) -> None:
+    servers = manifests.of_kind(overlay, "ClickHouseInstallation")
+    assert len(servers) == (overlay == "small")
+    for server in servers:
+        (template,) = server["spec"]["templates"]["podTemplates"]
+        (container,), (volume,) = template["spec"]["containers"], template["spec"]["volumes"]
+        (mount,) = container["volumeMounts"]
+        scripts = manifests.named(overlay, "ConfigMap", volume["configMap"]["name"])["data"]
+        assert mount["name"] == volume["name"]
+        script = mount["mountPath"] + "/" + "".join(scripts)
+        assert container["command"][-1] == f"sh {script} /var/lib/clickhouse && exec /entrypoint.sh"
+
+
 def test_the_operators_can_be_switched_on_in_production(overlay: str, tmp_path: Path) -> None:
     if overlay == "small":
         assert manifests.of_kind(overlay, "Kafka") and manifests.of_kind(overlay, "ClickHouseInstallation")
@@ -295,6 +308,7 @@ def test_the_operators_can_be_switched_on_in_production(overlay: str, tmp_path: 
     assert {line.rpartition("/")[2] for line in lines} == {"strimzi", "altinity"}
     folder = tmp_path / "kubernetes"
     shutil.copytree(manifests.FOLDER, folder)
+    shutil.copytree(manifests.FOLDER.parent / "clickhouse", tmp_path / "clickhouse")
     (folder / "overlays" / overlay / "kustomization.yaml").write_text(
         text.replace("  # - ../../", "  - ../../")
     )

@@ -11,6 +11,8 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final
 
+import yaml
+
 from deploy.embedded.kafka import jars
 from deploy.embedded.kafka.__main__ import properties
 from deploy.embedded.kafka.nodes import Ports, cluster_id
@@ -20,7 +22,7 @@ from tests.faults.machines import Machine
 
 _KAFKA: Final = f"apache/kafka:{jars.VERSION}"
 _REDIS: Final = "redis:7"
-_CLICKHOUSE: Final = "clickhouse/clickhouse-server:latest"
+_ROOT: Final = Path(__file__).parents[2]
 
 
 @cache
@@ -121,9 +123,19 @@ def clickhouse(port: int, other_ports: list[int], logs: Path) -> Machine:
     names = ("tcp_port", "mysql_port", "postgresql_port", "interserver_http_port")
     options = [f"--http_port={port}"]
     options += [f"--{name}={other}" for name, other in zip(names, other_ports, strict=True)]
+    # The image, and what it runs before it starts, are those that we tell users to run.
+    service = yaml.safe_load((_ROOT / "docker-compose.yml").read_text("utf-8"))["services"]["clickhouse"]
+    script, inside, mode = next(v for v in service["volumes"] if v.endswith(".sh:ro")).split(":")
+    mounts = {str(_ROOT / script): {"bind": inside, "mode": mode}}
+    # `sh -c TEXT NAME ARGUMENTS`: the arguments are the server's.
+    entrypoint = [*service["entrypoint"][:-1], f'{service["entrypoint"][-1]} "$@"', "sh"]
     command = ("clickhouse-server", "--config-file=/etc/clickhouse-server/config.xml", "--", *options)
     environment = {"CLICKHOUSE_SKIP_USER_SETUP": "1"}
     ready = partial(http_answers, f"{address}/ping")
     return Container(
-        Server("clickhouse", address, command, ready, environment=environment), logs, _CLICKHOUSE
+        Server("clickhouse", address, command, ready, environment=environment),
+        logs,
+        service["image"],
+        volumes=mounts,
+        entrypoint=entrypoint,
     )

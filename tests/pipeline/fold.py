@@ -1,18 +1,32 @@
-"""A log's rows by the shortest way: decode, then fold."""
+"""A log's rows by the shortest way: decode, then fold; and a block of them."""
 
 from __future__ import annotations
 
+import msgspec
+
+from sinks.base import Block, Partition
 from streams.domain.folding import Place, PlaybackFolder
 from streams.domain.generations import Generations
 from streams.domain.rows import PlaybackRow
 from tests.pipeline.bench import DAY_MS, Log
 
+LOG = "cluster"
+
 
 def fold_log(log: Log) -> list[PlaybackRow]:
     """Return the rows of a log of sound playback events."""
-    place = Place("cluster", "playback.events", 0)
+    place = Place(LOG, "playback.events", 0)
     folder = PlaybackFolder(place, Generations(floor=-1.0, capacity=10**6, lifetime=1e9))
     arrivals, rejected = folder.arrivals(log.records, 180 * DAY_MS)
     assert not rejected
     assert not folder.unknown(arrivals)
     return folder.fold(arrivals).rows
+
+
+def block_of(partition: Partition, rows: list[PlaybackRow], start: int, end: int) -> Block:
+    """Return a block of rows that stands for the records from `start` to before `end`."""
+    chunk = msgspec.json.Encoder().encode_lines(rows)
+    landed = rows[-1].offset + 1 if rows else start
+    return Block(
+        partition, LOG, "playback_events", PlaybackRow, start, end, f"m{end}", len(rows), landed, [chunk]
+    )

@@ -11,6 +11,7 @@ import itertools
 import json
 import os
 import re
+import subprocess
 import tempfile
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
@@ -28,6 +29,8 @@ from .statement import Kind, Statement
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _FILE_CHUNK = 1 << 20
+#: What every ClickHouse of ours runs before it opens its data; the script says why.
+_FORGET_TORN_INSERTS = Path(__file__).parents[2] / "clickhouse" / "forget-torn-inserts.sh"
 DEFAULT_FORMAT = "TabSeparated"
 
 _CONFIG = """<clickhouse>
@@ -75,6 +78,7 @@ class Engine:
         ``more`` are elements for ClickHouse's configuration.
         """
         path.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["sh", str(_FORGET_TORN_INSERTS), str(path)], check=True)
         self._spool = tempfile.TemporaryDirectory(prefix="vca-clickhouse-")
         self._names = itertools.count()
         config = Path(self._spool.name, "config.xml")
