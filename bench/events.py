@@ -30,8 +30,8 @@ def playback(
         slot = number % watching
         if slot >= len(views):
             views.append(_view(rng, number, videos, now))
-            # Stagger the first views, or all of them would end together.
-            views[slot]["seq"] = 0
+            # The first views are anywhere in their course, or all of them would end together for ever.
+            views[slot]["seq"] = slot % EVENTS_A_VIEW
         view = views[slot]
         seq = view["seq"]
         if not isinstance(seq, int) or seq >= EVENTS_A_VIEW:
