@@ -1,4 +1,4 @@
-"""One partition at work: take over, check the log, fold, count, gather, give up.
+"""One partition at work: check the log, fold, count, gather, give up.
 
 The order within a batch is what makes it exact. Dead letters first (they may repeat, never be missing);
 then the live counters, which move their cursor in the same step; then the block, which has its own. A
@@ -10,21 +10,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 from opentelemetry.trace import SpanKind
 
-from sinks.base import Block, Ledger, LiveBatch, Partition
+from sinks.base import Ledger, LiveBatch, Partition
 from streams.batch import BatchFolder
 from streams.blocks import BlockWriter, Pace
 from streams.domain import traces
-from streams.domain.aggregate import LIVE_MINUTES, Live
-from streams.domain.arrivals import SKEW_MS, Record
+from streams.domain.aggregate import LIVE_MINUTES
+from streams.domain.arrivals import Record
 from streams.domain.folding import Folder, Place
-from streams.domain.generations import MOST_AHEAD
-from streams.ledger import Plan, another_log, current, fingerprint, log_name, plan, time_mark
+from streams.ledger import Plan, another_log, fingerprint
 from streams.metrics import METRICS
 from streams.retry import Retry
+from streams.takeover import Taken, TakeOver
 from streams.work import Fetched, Limits, Standing, Stores
 
 #: Generations of recounts lie far above those of take-overs, which are epochs.
@@ -32,8 +32,6 @@ _RECOUNT_BITS: Final = 20
 #: How long giving up a partition may take to write what has gathered: the group waits, and its heir would
 #: write the same.
 _CLOSE_SECONDS: Final = 1.0
-#: After every offset of a log.
-_EVERYTHING: Final = 1 << 62
 
 
 class PartitionWorker:
@@ -66,15 +64,13 @@ class PartitionWorker:
             on_failure: told of what must end the process.
         """
         self.partition = partition
-        self._make_folder = make_folder
         self._stores = stores
         self._limits = limits
-        self._pace = pace
         self._clock = clock
         self._seek = seek
         self._log_start = log_start
-        self._on_failure = on_failure
         self.retry = Retry(cluster=partition.cluster, topic=partition.topic, partition=partition.number)
+        self._taking = TakeOver(partition, make_folder, stores, limits, pace, self.retry, on_failure)
         self._busy = False
         #: Held while a batch is taken, or the live window counted again.
         self._turn = asyncio.Lock()
@@ -123,109 +119,21 @@ class PartitionWorker:
 
     async def take_over(self) -> int:
         """Claim the partition, put its books in order and return the offset to read from."""
-        retry, stores, partition = self.retry, self._stores, self.partition
-        claimed = await retry.forever(lambda: stores.ledgers.claim(partition), "claim")
-        logs = await retry.forever(
-            lambda: stores.archive.logs(partition.topic, partition.number), "ask for logs"
-        )
-        ledger = current(claimed, logs, partition.cluster)
-        place = Place(log_name(partition.cluster, ledger.incarnation), partition.topic, partition.number)
-        landed = await retry.forever(
-            lambda: stores.archive.next_offset(place.log, place.topic, place.partition), "ask how far"
-        )
-        plan_ = plan(ledger, landed)
-        METRICS.recoveries.labels(partition.topic, plan_.why).inc()
-        retry.log = retry.log.bind(epoch=ledger.epoch)
-        retry.log.info("took over", why=plan_.why, position=plan_.position, in_doubt=plan_.pending)
-        await self._begin(place, plan_)
-        if not plan_.mark and plan_.position == landed:
-            await self._mark_by_time(place)
-        if plan_.rebuild:
-            await self._rebuild(plan_.ledger)
-        if plan_.restart:
-            await retry.forever(lambda: stores.ledgers.restart(partition, plan_.ledger), "write the ledger")
+        plan, landed = await self._taking.decide()
+        self._go_on(await self._taking.begin(plan, landed))
+        if plan.rebuild:
+            await self._count_again(plan.ledger)
+        if plan.restart:
+            ledgers = self._stores.ledgers
+            await self.retry.forever(lambda: ledgers.restart(self.partition, plan.ledger), "write the ledger")
         return self.next_fetch
 
-    async def _begin(self, place: Place, plan_: Plan) -> None:
-        ledger = self._ledger = plan_.ledger
-        archive = self._stores.archive
-        newest = await self.retry.forever(archive.newest_received, "ask for the newest")
-        # Nothing that occurred later than this was stored, but for clocks ahead of their records.
-        floor = newest + SKEW_MS / 1000 if newest else -1.0
-        folder = self._make_folder(place, floor)
-        self._folding = BatchFolder(folder, archive, self.retry, self._limits.retention_ms)
-        memory = folder.memory
-        if memory is not None and newest:
-            memory.expect(
-                await self.retry.forever(
-                    lambda: archive.ahead(folder.table, floor, MOST_AHEAD + 1), "ask for clocks ahead"
-                )
-            )
-        self.position = plan_.position
-        self.counted = ledger.counted or 0
-        self._mark = plan_.mark if plan_.position else ""
-        cursor = (ledger.block_to if ledger.done else ledger.block_from) or 0
-        mark = ledger.to_mark if ledger.done else ledger.from_mark
-        shard = ledger.shard or await self.retry.forever(
-            lambda: self._stores.blocks.place(place.log, place.topic, place.partition), "find a shard"
-        )
-        empty = Block(
-            partition=self.partition,
-            log=place.log,
-            table=folder.table,
-            row=folder.row,
-            start=cursor,
-            end=cursor,
-            mark=mark,
-            rows=0,
-            landed=cursor,
-            chunks=[],
-            shard=shard,
-        )
-        self._writer = BlockWriter(
-            empty,
-            ledger.epoch,
-            sink=self._stores.blocks,
-            ledgers=self._stores.ledgers,
-            pace=self._pace,
-            retry=self.retry,
-            max_rows=self._limits.block_rows,
-            exact_end=plan_.pending[1] if plan_.pending else None,
-            on_failure=self._on_failure,
-        )
+    def _go_on(self, taken: Taken) -> None:
+        self._ledger, self._folding, self._writer = taken.ledger, taken.folding, taken.writer
+        self.position, self.counted, self._mark = taken.position, taken.counted, taken.mark
 
-    async def _mark_by_time(self, place: Place) -> None:
-        """Have the record before the position compared by its time: the ledger knows no more of it."""
-        archive, table, offset = self._stores.archive, self._folding.folder.table, self.position - 1
-        at = await self.retry.forever(
-            lambda: archive.received_at(table, place.log, place.topic, place.partition, offset),
-            "ask for a record",
-        )
-        self._mark = "" if at is None else time_mark(at)
-
-    async def _rebuild(self, ledger: Ledger) -> None:
-        """Count the stored rows of the live window again, under a generation that nobody reads yet."""
-        for incarnation in range(ledger.incarnation):
-            # What the topic held before it was made anew was counted too.
-            await self._count_again(log_name(self.partition.cluster, incarnation), ledger, _EVERYTHING)
-        await self._count_again(self._folding.folder.place.log, ledger, ledger.counted or 0)
-
-    async def _count_again(self, log_: str, ledger: Ledger, before: int) -> None:
-        """Count a log's stored rows before an offset."""
-        folder, since = self._folding.folder, self._since()
-        rows: list[Any]
-        async for rows in self._stores.archive.recent(
-            folder.table,
-            folder.row,
-            log_,
-            self.partition.topic,
-            self.partition.number,
-            before=before,
-            since=since * 60.0,
-        ):
-            live = Live()
-            folder.live(rows, since, live)
-            await self._stores.live.rebuild(self.partition, ledger.epoch, ledger.generation, live)
+    async def _count_again(self, ledger: Ledger) -> None:
+        await self._taking.count_again(self._folding.folder, ledger, self._since())
 
     def _since(self) -> int:
         return int(self._clock()) // 60 - LIVE_MINUTES
@@ -255,7 +163,7 @@ class PartitionWorker:
             # A count that fails half way is never added to: each has a generation of its own.
             generation = (self._ledger.epoch << _RECOUNT_BITS) + self._recounts
             ledger = replace(self._ledger, generation=generation, counted=counted)
-            await self._rebuild(ledger)
+            await self._count_again(ledger)
             await self._stores.ledgers.recounted(self.partition, ledger.epoch, generation, request)
             self._ledger = ledger
             self.retry.log.info("counted the live window again", request=request)
@@ -353,10 +261,7 @@ class PartitionWorker:
         await self.retry.forever(
             lambda: self._stores.ledgers.restart(self.partition, ledger), "write the ledger"
         )
-        place = Place(
-            log_name(self.partition.cluster, incarnation), self.partition.topic, self.partition.number
-        )
-        await self._begin(place, Plan("new", ledger, start, "", None))
+        self._go_on(await self._taking.begin(Plan("new", ledger, start, "", None), None))
         await self._seek(start)
 
     def _bounds(self) -> list[int]:

@@ -1,0 +1,176 @@
+"""Taking a partition over: what its two books say, and from it where to go on and with which memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sinks.base import Block, Ledger, Partition
+from streams.batch import BatchFolder
+from streams.blocks import BlockWriter, Pace
+from streams.domain.aggregate import Live
+from streams.domain.arrivals import SKEW_MS
+from streams.domain.folding import Folder, Place
+from streams.domain.generations import MOST_AHEAD
+from streams.ledger import Plan, current, log_name, plan, time_mark
+from streams.metrics import METRICS
+from streams.retry import Retry
+from streams.work import Limits, Stores
+
+#: After every offset of a log.
+_EVERYTHING = 1 << 62
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A partition that was taken over: what its worker goes on with."""
+
+    ledger: Ledger
+    folding: BatchFolder
+    writer: BlockWriter
+    #: The next offset to fold, and to count.
+    position: int
+    counted: int
+    #: Fingerprint that the record before `position` must have; empty if nobody knows it.
+    mark: str
+
+
+class TakeOver:
+    """Takes one partition over, and begins another log of it."""
+
+    def __init__(
+        self,
+        partition: Partition,
+        make_folder: Callable[[Place, float], Folder],
+        stores: Stores,
+        limits: Limits,
+        pace: Pace,
+        retry: Retry,
+        on_failure: Callable[[BaseException], None],
+    ) -> None:
+        """Prepare; arguments are those of `PartitionWorker`."""
+        self._partition = partition
+        self._make_folder = make_folder
+        self._stores = stores
+        self._limits = limits
+        self._pace = pace
+        self._retry = retry
+        self._on_failure = on_failure
+
+    def place(self, incarnation: int) -> Place:
+        """Return where records of an incarnation of the partition lie."""
+        partition = self._partition
+        return Place(log_name(partition.cluster, incarnation), partition.topic, partition.number)
+
+    async def decide(self) -> tuple[Plan, int | None]:
+        """Claim the partition, ask both books, and return the plan and where ClickHouse's book ends."""
+        retry, stores, partition = self._retry, self._stores, self._partition
+        claimed = await retry.forever(lambda: stores.ledgers.claim(partition), "claim")
+        logs = await retry.forever(
+            lambda: stores.archive.logs(partition.topic, partition.number), "ask for logs"
+        )
+        ledger = current(claimed, logs, partition.cluster)
+        place = self.place(ledger.incarnation)
+        landed = await retry.forever(
+            lambda: stores.archive.next_offset(place.log, place.topic, place.partition), "ask how far"
+        )
+        plan_ = plan(ledger, landed)
+        METRICS.recoveries.labels(partition.topic, plan_.why).inc()
+        retry.log = retry.log.bind(epoch=ledger.epoch)
+        retry.log.info("took over", why=plan_.why, position=plan_.position, in_doubt=plan_.pending)
+        return plan_, landed
+
+    async def begin(self, plan_: Plan, landed: int | None) -> Taken:
+        """Make what carries a plan out: a memory of what is stored, and a writer behind the last block."""
+        ledger, place = plan_.ledger, self.place(plan_.ledger.incarnation)
+        folding = await self._folding(place)
+        mark = plan_.mark if plan_.position else ""
+        if not plan_.mark and plan_.position == landed:
+            mark = await self._mark_by_time(place, folding.folder.table, plan_.position - 1)
+        shard = ledger.shard or await self._retry.forever(
+            lambda: self._stores.blocks.place(place.log, place.topic, place.partition), "find a shard"
+        )
+        return Taken(
+            ledger=ledger,
+            folding=folding,
+            writer=self._writer(plan_, place, folding.folder, shard),
+            position=plan_.position,
+            counted=ledger.counted or 0,
+            mark=mark,
+        )
+
+    async def _folding(self, place: Place) -> BatchFolder:
+        archive, retry = self._stores.archive, self._retry
+        newest = await retry.forever(archive.newest_received, "ask for the newest")
+        # Nothing that occurred later than this was stored, but for clocks ahead of their records.
+        floor = newest + SKEW_MS / 1000 if newest else -1.0
+        folder = self._make_folder(place, floor)
+        if folder.memory is not None and newest:
+            folder.memory.expect(
+                await retry.forever(
+                    lambda: archive.ahead(folder.table, floor, MOST_AHEAD + 1), "ask for clocks ahead"
+                )
+            )
+        return BatchFolder(folder, archive, retry, self._limits.retention_ms)
+
+    async def _mark_by_time(self, place: Place, table: str, offset: int) -> str:
+        """Have the record before the position compared by its time: the ledger knows no more of it."""
+        archive = self._stores.archive
+        at = await self._retry.forever(
+            lambda: archive.received_at(table, place.log, place.topic, place.partition, offset),
+            "ask for a record",
+        )
+        return "" if at is None else time_mark(at)
+
+    def _writer(self, plan_: Plan, place: Place, folder: Folder, shard: int) -> BlockWriter:
+        ledger = plan_.ledger
+        cursor = (ledger.block_to if ledger.done else ledger.block_from) or 0
+        empty = Block(
+            partition=self._partition,
+            log=place.log,
+            table=folder.table,
+            row=folder.row,
+            start=cursor,
+            end=cursor,
+            mark=ledger.to_mark if ledger.done else ledger.from_mark,
+            rows=0,
+            landed=cursor,
+            chunks=[],
+            shard=shard,
+        )
+        return BlockWriter(
+            empty,
+            ledger.epoch,
+            sink=self._stores.blocks,
+            ledgers=self._stores.ledgers,
+            pace=self._pace,
+            retry=self._retry,
+            max_rows=self._limits.block_rows,
+            exact_end=plan_.pending[1] if plan_.pending else None,
+            on_failure=self._on_failure,
+        )
+
+    async def count_again(self, folder: Folder, ledger: Ledger, since: int) -> None:
+        """Count the stored rows of the live window again, under the ledger's generation.
+
+        Nobody reads that generation yet. `since` is the window's first minute, since the epoch.
+        """
+        for incarnation in range(ledger.incarnation):
+            # What the topic held before it was made anew was counted too.
+            await self._count_log(folder, ledger, since, self.place(incarnation).log, _EVERYTHING)
+        await self._count_log(folder, ledger, since, folder.place.log, ledger.counted or 0)
+
+    async def _count_log(self, folder: Folder, ledger: Ledger, since: int, log: str, before: int) -> None:
+        partition, stores = self._partition, self._stores
+        async for rows in stores.archive.recent(
+            folder.table,
+            folder.row,
+            log,
+            partition.topic,
+            partition.number,
+            before=before,
+            since=since * 60.0,
+        ):
+            live = Live()
+            folder.live(rows, since, live)
+            await stores.live.rebuild(partition, ledger.epoch, ledger.generation, live)
