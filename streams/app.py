@@ -159,7 +159,8 @@ def create_app(settings: Settings, redis: Redis, clickhouse: AsyncClient, health
         broker_credentials=_credentials(settings),
         value_serializer="raw",
         key_serializer="raw",
-        datadir=os.path.join(tempfile.gettempdir(), f"{settings.consumer_group}-{os.getpid()}"),
+        # Faust makes it, and nothing is ever put there: no worker has tables.
+        datadir=os.path.join(tempfile.gettempdir(), f"{settings.consumer_group}-{os.getuid()}"),
         web_enabled=False,
         TableManager=PromptTables,
         topic_disable_leader=True,

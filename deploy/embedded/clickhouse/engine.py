@@ -11,8 +11,8 @@ import itertools
 import json
 import os
 import re
+import shutil
 import subprocess
-import tempfile
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -79,9 +79,11 @@ class Engine:
         """
         path.mkdir(parents=True, exist_ok=True)
         subprocess.run(["sh", str(_FORGET_TORN_INSERTS), str(path)], check=True)
-        self._spool = tempfile.TemporaryDirectory(prefix="vca-clickhouse-")
+        self._spool = path.resolve() / "spool"
+        shutil.rmtree(self._spool, ignore_errors=True)  # What a kill left there.
+        self._spool.mkdir()
         self._names = itertools.count()
-        config = Path(self._spool.name, "config.xml")
+        config = self._spool / "config.xml"
         config.write_text(_CONFIG.format(memory=limits.memory, marks=limits.memory // 16, more=more))
         options = {
             "config-file": str(config),
@@ -108,7 +110,7 @@ class Engine:
     def close(self) -> None:
         """Close the database. No call may be running."""
         self._keeper.close()
-        self._spool.cleanup()
+        shutil.rmtree(self._spool)
 
     @contextmanager
     def _handle(self, call: Call) -> Iterator[Any]:
@@ -133,7 +135,7 @@ class Engine:
         Through a file: chDB's streaming inserter says that all is well when a table refuses the block
         before its first row, as one with too many parts or a full disk does.
         """
-        path = Path(self._spool.name, f"{next(self._names)}.data")
+        path = self._spool / f"{next(self._names)}.data"
         path.write_bytes(statement.data)
         sql = statement.sql
         before, after = (sql[: statement.source_at].decode(), sql[statement.source_at :].decode())
@@ -196,7 +198,7 @@ class Engine:
 
     def _spooled(self, handle: Any, sql: str, name: str, parameters: dict[str, str]) -> Iterator[bytes]:
         """Let the engine write a file, so that an export never has to fit into memory, and read it back."""
-        path = Path(self._spool.name, f"{next(self._names)}.{name.lower()}")
+        path = self._spool / f"{next(self._names)}.{name.lower()}"
         try:
             handle.query(f"{sql}\nINTO OUTFILE {_quote(str(path))} FORMAT {name}", params=parameters)
             with path.open("rb") as file:
