@@ -24,7 +24,6 @@ from deploy.keys import keys
 from deploy.operations.commands import operations
 from deploy.traffic.command import traffic
 
-_ADDRESSES = ("KAFKA_BOOTSTRAP_SERVERS", "REDIS_URL", "CLICKHOUSE_URL")
 _STOP_TIMEOUT = 60.0
 _API_STOP_TIMEOUT = 5
 _console = Console()
@@ -103,16 +102,17 @@ def up(
     """
     from deploy.embedded.rundir import AlreadyRunningError, RunDirectory
     from deploy.embedded.screen import Screen
-    from deploy.embedded.stack import Options
+    from deploy.embedded.stack import Options, external
     from deploy.embedded.supervisor import Supervisor
 
     os.environ.setdefault("EXPORT_DIR", str(run_dir / "exports"))
     # The API reads the same variable.
     reporting = os.environ.get("SELF_REPORTING", "").lower() not in {"0", "false", "no", "off"}
-    external = {name: os.environ[name] for name in _ADDRESSES if os.environ.get(name)}
-    options = Options(external, api_port, workers, demo, verbose, reporting, broker == "kafka")
+    run = RunDirectory(run_dir)
+    given = external(os.environ, run)
+    options = Options(given, api_port, workers, demo, verbose, reporting, broker == "kafka")
     try:
-        code = Supervisor(options, RunDirectory(run_dir), Screen(_console)).run()
+        code = Supervisor(options, run, Screen(_console)).run()
     except AlreadyRunningError as error:
         _fail(f"{error}: stop that one with Ctrl-C or `vca down`, or choose another --run-dir")
     raise typer.Exit(code)

@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 
 _WORRYING = re.compile(r"\b(warn|warning|error|critical|fatal|panic|panicked)\b", re.IGNORECASE)
+#: What moves the cursor or hides it, as progress bars do, would do so on the console.
+_CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")
 _TRACEBACK = "Traceback (most recent call last):"
 _LIMIT = 10
 
@@ -35,7 +37,8 @@ class LogTail:
             return []
         self._offset += len(data)
         *lines, self._rest = (self._rest + data).split(b"\n")
-        wanted = [text for line in lines if self._wants(text := line.decode(errors="replace").rstrip())]
+        texts = (_CONTROL.sub("", line.decode(errors="replace")).rstrip() for line in lines)
+        wanted = [text for text in texts if self._wants(text)]
         if len(wanted) > _LIMIT:
             return [*wanted[:_LIMIT], f"... {len(wanted) - _LIMIT} more lines in {self._path}"]
         return wanted

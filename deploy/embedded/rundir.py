@@ -84,12 +84,17 @@ class RunDirectory:
         finally:
             os.close(handle)
 
+    def ports(self) -> dict[str, int]:
+        """Return the ports that were noted, by what has or had them."""
+        try:
+            found: dict[str, int] = json.loads(self._ports_file.read_text())
+        except (FileNotFoundError, ValueError):
+            return {}
+        return found
+
     def port(self, name: str, default: int | None = None) -> int:
         """Return a free port: the one ``name`` had last time, else ``default``, else any; and note it."""
-        try:
-            noted = json.loads(self._ports_file.read_text())
-        except (FileNotFoundError, ValueError):
-            noted = {}
+        noted = self.ports()
         noted[name] = free_port(noted.get(name, default))
         self._replace(self._ports_file, json.dumps(noted, indent=2))
         return int(noted[name])

@@ -8,15 +8,20 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from . import probes, servers
 from .kafka import jars
 from .kafka.nodes import nodes
+from .ports import is_free
 from .process import Child, module_environment, wait_until
 from .rundir import RunDirectory
 from .servers import Server, StartError
 
 DATABASE = "videocloud"
+_ADDRESSES = ("KAFKA_BOOTSTRAP_SERVERS", "REDIS_URL", "CLICKHOUSE_URL")
+#: What a client says that is the first to ask a new Kafka for the coordinator of its group.
+_FIRST_GROUP = ("GroupCoordinatorNotAvailable", "Marking the coordinator dead")
 _STEP_TIMEOUT = 120.0
 # The stand-in broker waits a whole rebalance timeout at the first join, and one laptop needs few partitions.
 _EMBEDDED_BROKER = {"SESSION_TIMEOUT": "6", "REBALANCE_TIMEOUT": "6", "TOPIC_PARTITIONS": "4"}
@@ -77,6 +82,25 @@ def _broker(options: Options, run: RunDirectory) -> Server:
     return nodes(jars.fetch(), run.path / "kafka", [ports])[0]
 
 
+def external(given: Mapping[str, str], run: RunDirectory) -> dict[str, str]:
+    """Return the addresses of real servers among environment variables.
+
+    A shell that has read the folder's ``endpoints.env`` still has the addresses of its own last run, where
+    nobody listens now: they are no servers of others.
+    """
+    own = {
+        f"127.0.0.1:{port}"
+        for name, port in run.ports().items()
+        if name in ("broker", "redis", "clickhouse") and is_free(port)
+    }
+    found = {name: given[name] for name in _ADDRESSES if given.get(name)}
+    return {name: address for name, address in found.items() if _host(address) not in own}
+
+
+def _host(address: str) -> str:
+    return urlsplit(address).netloc if "://" in address else address
+
+
 def check_external(external: Mapping[str, str]) -> None:
     """Raise StartError for the first given server that does not answer."""
     checks: dict[str, tuple[str, Callable[[str], bool]]] = {
@@ -99,12 +123,11 @@ def endpoints(options: Options, run: RunDirectory, started: Mapping[str, Server]
     values = dict(options.external) | {name: server.address for name, server in started.items()}
     if "CLICKHOUSE_URL" in started:
         values["CLICKHOUSE_URL"] += f"/{DATABASE}"
-    names = ("KAFKA_BOOTSTRAP_SERVERS", "REDIS_URL", "CLICKHOUSE_URL")
     key = os.environ.get("API_KEY") or run.api_key()
     api = f"http://127.0.0.1:{port}"
     # The last two are the names that the SDKs read.
     own = {"API_URL": api, "API_KEY": key, "VIDEOCLOUD_BASE_URL": api, "VIDEOCLOUD_API_KEY": key}
-    return {name: values[name] for name in names} | own
+    return {name: values[name] for name in _ADDRESSES} | own
 
 
 def environment(addresses: Mapping[str, str], started: Mapping[str, Server]) -> dict[str, str]:
@@ -138,7 +161,10 @@ def prepare(given: Mapping[str, str], logs: Path) -> list[str]:
 def services(options: Options, addresses: Mapping[str, str], run: RunDirectory) -> list[Service]:
     """Describe worker, API, agent and traffic, in their starting order. Later stages are stopped first."""
     names = ["worker"] if options.workers == 1 else [f"worker-{n}" for n in range(1, options.workers + 1)]
-    found = [Service(name, command_line("worker"), stop_grace=20.0, stage=1) for name in names]
+    # Of a broker of others it tells something.
+    harmless = () if "KAFKA_BOOTSTRAP_SERVERS" in options.external else _FIRST_GROUP
+    command = command_line("worker")
+    found = [Service(name, command, stop_grace=20.0, stage=1, harmless=harmless) for name in names]
     port = addresses["API_URL"].rsplit(":", 1)[1]
     found.append(Service("api", command_line("api", "--port", port), stop_grace=10.0, stage=2))
     if options.self_reporting:

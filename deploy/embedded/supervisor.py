@@ -151,23 +151,28 @@ class Supervisor:
         if not what.restart:
             end = "is done" if code == 0 else f"{describe_exit(code)}: see {child.log}"
             self._screen.say(f"{child.name} {end}")
-            self._running.remove(running)
-            self._write_pids()
+            self._let_go(running)
         elif code == REFUSED:
             self._screen.fail(
-                f"{child.name} has stopped for too many dead letters and is not started again: the end of"
-                f" {child.log} says which and how to go on"
+                f"{child.name} has stopped for too many dead letters (status {REFUSED}) and stays down;"
+                f" its records wait. The end of {child.log} says which they are and how to go on. Then, in"
+                f" another shell: set -a; source {self._run.endpoints_file}; set +a; vca worker"
             )
-            self._running.remove(running)
-            self._write_pids()
+            self._let_go(running)
         elif running.restarts.due is None:
             pause = running.restarts.ended(running.started, now)
             text = f"{child.name} {describe_exit(code)}: starting it again in {pause:g} s"
             self._screen.warn(f"{text} ({child.log})")
         elif running.restarts.is_due(now):
+            child.stop(0)
             running.child, running.started = self._spawn(what), now
             self._write_pids()
             self._screen.warn(f"{child.name} runs again (pid {running.child.pid})")
+
+    def _let_go(self, running: _Running) -> None:
+        running.child.stop(0)
+        self._running.remove(running)
+        self._write_pids()
 
     def _look_at_memory(self) -> None:
         if self._options.kafka:

@@ -34,7 +34,6 @@ class Finding:
 
 _DAY_MS: Final = 86_400_000
 OLDEST_CLICKHOUSE: Final = (24, 8)
-_OLDEST_REDIS: Final = (6, 2)
 _MANY_PARTS: Final = 300
 _TOO_MANY_PARTS: Final = 1_000
 _SKEW_WARN: Final = 1.0
@@ -87,57 +86,6 @@ def room(area: str, name: str, free: int, total: int) -> Finding:
         f"{free / 1e9:.1f} of {total / 1e9:.1f} GB free",
         "add space, or keep less: RAW_RETENTION_DAYS, retention.ms of the topics",
     )
-
-
-# Redis
-
-
-def redis(told: Mapping[str, Any]) -> list[Finding]:
-    """Judge what INFO says."""
-    limit, used = int(told.get("maxmemory", 0)), int(told.get("used_memory", 0))
-    policy = str(told.get("maxmemory_policy", "noeviction"))
-    appends = str(told.get("aof_enabled", "0")) == "1"
-    evicts = policy != "noeviction"
-    full = bool(limit) and used > 0.8 * limit
-    return [
-        version("Redis", str(told.get("redis_version", "?")), _OLDEST_REDIS),
-        finding(
-            "Redis",
-            "append-only file",
-            None if appends else Verdict.FAIL,
-            "on" if appends else "off",
-            "CONFIG SET appendonly yes, and appendonly yes in redis.conf: without it a restart costs the"
-            " ledgers and counters, which are then rebuilt from ClickHouse",
-        ),
-        finding(
-            "Redis",
-            "last write to the file",
-            None if str(told.get("aof_last_write_status", "ok")) == "ok" else Verdict.FAIL,
-            str(told.get("aof_last_write_status", "ok")),
-            "see Redis' log and the space of its disk",
-        ),
-        finding(
-            "Redis",
-            "eviction",
-            (Verdict.FAIL if limit else Verdict.WARN) if evicts else None,
-            policy,
-            "CONFIG SET maxmemory-policy noeviction: others remove live counters, and the numbers with them",
-        ),
-        finding(
-            "Redis",
-            "memory",
-            Verdict.WARN if full else None,
-            f"{used / 1e6:.0f} MB of {limit / 1e6:.0f} MB" if limit else f"{used / 1e6:.0f} MB, no limit",
-            "raise maxmemory: a Redis that is full takes nothing, and the workers wait",
-        ),
-        finding(
-            "Redis",
-            "role",
-            None if told.get("role", "master") == "master" else Verdict.FAIL,
-            str(told.get("role", "master")),
-            "set REDIS_URL to the primary: a replica takes no writes",
-        ),
-    ]
 
 
 # ClickHouse

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import platform
 import shutil
 import sys
 import tempfile
 import time
+from collections import Counter
 from importlib.util import find_spec
 from typing import Any, Final
 
@@ -15,11 +17,13 @@ import psutil
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from deploy.operations import diagnosis
+from deploy.operations import diagnosis, redis_diagnosis
 from deploy.operations.diagnosis import Finding, Table, Topic, Verdict, finding
+from deploy.operations.redis_diagnosis import Shards
 from sinks.clickhouse.client import connect as connect_clickhouse
 from sinks.clickhouse.client import database_of
 from sinks.clickhouse.migrator import migrations
+from sinks.redis.client import address_of, at_node
 from sinks.redis.client import connect as connect_redis
 from streams.settings import Settings
 from streams.topics import MAX_RECORD_BYTES, source_topics
@@ -59,23 +63,51 @@ def here(settings: Settings) -> list[Finding]:
 
 
 async def redis(settings: Settings) -> list[Finding]:
-    """Examine Redis."""
-    client = connect_redis(settings.redis_url, connect_timeout=_PATIENCE)
+    """Examine Redis; of a cluster all of its masters."""
+    address, clustered = address_of(settings.redis_url)
+    if not clustered:
+        return await _redis_node(address)
+    try:
+        shards, masters = await _shards(address)
+    except Exception as error:
+        return [diagnosis.unreachable("Redis", "REDIS_URL", error)]
+    found = await asyncio.gather(*(_redis_node(each) for each in masters.values()))
+    return [*redis_diagnosis.cluster(shards), *redis_diagnosis.of_all(dict(zip(masters, found, strict=True)))]
+
+
+async def _redis_node(url: str) -> list[Finding]:
+    client = connect_redis(url, connect_timeout=_PATIENCE)
     try:
         before = time.time()
         seconds, micros = await client.time()
         skew = _skew(before, int(seconds) + int(micros) / 1e6)
-        return [*diagnosis.redis(_one_node(await client.info())), diagnosis.clock("Redis", skew)]
+        return [*redis_diagnosis.node(await client.info()), diagnosis.clock("Redis", skew)]
     except Exception as error:
         return [diagnosis.unreachable("Redis", "REDIS_URL", error)]
     finally:
         await client.aclose()
 
 
-def _one_node(told: dict[Any, Any]) -> dict[str, Any]:
-    """Return what one node says; a cluster answers by node."""
-    first = next(iter(told.values()), None)
-    return first if isinstance(first, dict) and "redis_version" in first else told
+async def _shards(url: str) -> tuple[Shards, dict[str, str]]:
+    """Return what one node says of its cluster, and the address of each master with slots.
+
+    One node is asked by itself: a client of the whole cluster gives up when slots are missing.
+    """
+    client = connect_redis(url, connect_timeout=_PATIENCE)
+    try:
+        info: dict[str, str] = await client.execute_command("CLUSTER INFO")
+        nodes: dict[str, dict[str, Any]] = await client.execute_command("CLUSTER NODES")
+    finally:
+        await client.aclose()
+    masters = {name: node for name, node in nodes.items() if "master" in node["flags"] and node["slots"]}
+    replicas = Counter(node["master_id"] for node in nodes.values() if "fail" not in node["flags"])
+    shards = Shards(
+        info["cluster_state"],
+        int(info["cluster_slots_assigned"]),
+        int(info["cluster_slots_ok"]),
+        {name: replicas[node["node_id"]] for name, node in masters.items()},
+    )
+    return shards, {name: at_node(url, name) for name in masters}
 
 
 def _skew(before: float, theirs: float) -> float:

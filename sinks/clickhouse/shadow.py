@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
-from sinks.clickhouse.audit import RAW
+from sinks.clickhouse.audit import NOT_ROLLED_UP, RAW
 from sinks.clickhouse.client import available
 
 #: Every row counts here, also one that looks like another; and nothing is taken later.
@@ -26,8 +26,6 @@ _FILL: Final = {
     "deduplicate_blocks_in_dependent_materialized_views": 0,
     "throw_on_max_partitions_per_insert_block": 0,
 }
-#: Books of what was inserted when, which raw rows alone do not tell.
-_KEPT_AS_THEY_ARE: Final = frozenset({"ingested_offsets", "schema_migrations", "video_catalog"})
 #: How rows of before raw events began are told in tables that are not cut by month.
 _OLD: Final = {
     "users": "SELECT user, min(first_seen) FROM {db}.users GROUP BY user"
@@ -94,11 +92,11 @@ class Shadow:
             sorted(
                 name
                 for name, engine in tables
-                if engine.endswith("MergeTree") and name not in _KEPT_AS_THEY_ARE and name not in RAW
+                if engine.endswith("MergeTree") and name not in NOT_ROLLED_UP and name not in RAW
             )
         )
         for name, _ in tables:
-            if name in RAW or name in _KEPT_AS_THEY_ARE:
+            if name in RAW or name in NOT_ROLLED_UP:
                 source = f"SELECT * FROM {self._database}.{name} WHERE 0"
                 await self._do(f"CREATE TABLE {self.name}.{name} ENGINE = Null AS {source}")
             else:

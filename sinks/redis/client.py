@@ -59,6 +59,15 @@ def address_of(url: str) -> tuple[str, bool]:
     return urlunsplit(parts._replace(query=urlencode(query))), clustered
 
 
+def at_node(url: str, node: str) -> str:
+    """Return the address of one node of a cluster, `HOST:PORT`, reached as another one is."""
+    parts = urlsplit(url)
+    host, _, port = node.rpartition(":")
+    user = parts.netloc.rpartition("@")[0]
+    there = f"[{host}]:{port}" if ":" in host else node
+    return urlunsplit(parts._replace(netloc=f"{user}@{there}" if user else there))
+
+
 def connect(
     url: str, *, connect_timeout: float = 2.0, read_timeout: float = 5.0, connections: int = 50
 ) -> Any:

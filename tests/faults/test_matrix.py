@@ -46,6 +46,13 @@ def three_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     yield from _running(tmp_path_factory.mktemp("three"), 3)
 
 
+@pytest.fixture
+def servers(request: pytest.FixtureRequest, fault: Fault) -> Servers:
+    """As many nodes as a fault needs, asked for before the test's own event loop runs."""
+    found: Servers = request.getfixturevalue("three_nodes" if fault.nodes == 3 else "one_node")
+    return found
+
+
 async def hold(servers: Servers, fault: Fault, faults: int, folder: Path) -> None:
     """Run an episode, tell its figures, and fail unless both stores hold the truth."""
     if servers.given and fault.breaks_brokers:
@@ -64,8 +71,5 @@ async def test_nothing_is_lost_or_double_when_every_part_fails_in_turn(
 
 @pytest.mark.faults
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
-async def test_nothing_is_lost_or_double_after(
-    request: pytest.FixtureRequest, fault: Fault, tmp_path: Path
-) -> None:
-    servers: Servers = request.getfixturevalue("three_nodes" if fault.nodes == 3 else "one_node")
+async def test_nothing_is_lost_or_double_after(fault: Fault, servers: Servers, tmp_path: Path) -> None:
     await hold(servers, fault, 3, tmp_path)

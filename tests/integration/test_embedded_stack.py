@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from deploy.embedded.ports import free_port
 from deploy.embedded.probes import http_answers, kafka_answers, redis_answers
 from deploy.embedded.process import module_environment, wait_until
 from deploy.embedded.servers import clickhouse_ping
+from tests.servers.processes import alive, left_after
 
 if TYPE_CHECKING:
     from tests.conftest import Stack
@@ -42,20 +42,6 @@ def own_stack(tmp_path: Path) -> Iterator[Stack]:
     stack.start()
     yield stack
     stack.stop()
-
-
-def _alive(pid: int) -> bool:
-    with contextlib.suppress(psutil.NoSuchProcess):
-        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
-    return False
-
-
-def _left_after(pids: dict[str, int], seconds: float = 10.0) -> dict[str, int]:
-    """Return the processes that still live after at most so many seconds."""
-    deadline = time.monotonic() + seconds
-    while (left := {n: p for n, p in pids.items() if _alive(p)}) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return left
 
 
 def _sql(url: str, sql: str) -> str:
@@ -83,7 +69,7 @@ def test_a_process_of_the_product_that_dies_is_started_again(stack: Stack, name:
     old = stack.kill(name)
     new = stack.restarted(name, old)
     assert new != old
-    assert _alive(new)
+    assert alive(new)
     assert f"{name} was killed by SIGKILL: starting it again in 1 s" in stack.output.read_text()
     assert stack.up is not None and stack.up.exit_code is None
 
@@ -104,7 +90,7 @@ def test_a_second_up_is_told_of_the_first_and_down_stops_it_without_a_trace(own_
     assert f"already running in {own_stack.run_dir} (pid {pids['supervisor']})" in second.stderr
     assert own_stack.pids() == pids
     assert vca("down").returncode == 0
-    assert _left_after(pids, 1) == {}
+    assert left_after(pids, 1) == {}
     assert own_stack.stop() == 0
     assert not (own_stack.run_dir / "pids.json").exists()
     assert not (own_stack.run_dir / "endpoints.env").exists()
@@ -121,7 +107,7 @@ def test_data_and_addresses_survive_a_killed_supervisor_and_no_process_does(own_
             time.monotonic() + 10, lambda: client.info("persistence")["aof_buffer_length"] == 0, None
         )
     own_stack.kill("supervisor")
-    assert _left_after(pids) == {}
+    assert left_after(pids) == {}
     own_stack.start()
     assert own_stack.endpoints == before
     assert _sql(before["CLICKHOUSE_URL"], "SELECT sum(n) FROM kept") == "83"
@@ -132,6 +118,6 @@ def test_data_and_addresses_survive_a_killed_supervisor_and_no_process_does(own_
 def test_a_server_that_dies_ends_everything_and_is_named(own_stack: Stack) -> None:
     pids = own_stack.pids()
     own_stack.kill("clickhouse")
-    assert _left_after(pids, 40) == {}
+    assert left_after(pids, 40) == {}
     assert own_stack.stop() == 1
     assert "clickhouse was killed by SIGKILL, so everything stops." in own_stack.output.read_text()

@@ -6,6 +6,7 @@ That ledger and live counters keep their contract there is said by `tests/contra
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -22,6 +23,7 @@ from typer.testing import CliRunner
 from api.exports.jobs import Job, Jobs, Status, new_id
 from deploy.cli import app
 from deploy.embedded.probes import redis_answers
+from deploy.operations import examining
 from sinks.base import Books, Ledger, LiveBatch, Partition, Unavailable
 from sinks.redis import keys
 from sinks.redis.client import connect
@@ -30,6 +32,7 @@ from sinks.redis.reader import RedisReader
 from sinks.redis.sink import RedisLive
 from streams.domain.aggregate import Live, fold_playback
 from streams.domain.errors import StoreUnavailableError
+from streams.settings import Settings
 from tests.readings import rows as make
 from tests.readings.stores import count, serving
 
@@ -210,6 +213,46 @@ async def test_a_slot_that_moves_makes_writers_and_readers_wait_and_costs_no_cou
 def test_the_probe_of_vca_up_knows_a_cluster(redis_cluster_server: str) -> None:
     assert redis_answers(redis_cluster_server)
     assert not redis_answers("redis://127.0.0.1:1/0?cluster=true")
+
+
+async def test_the_doctor_looks_at_every_master(cluster: Any, redis_cluster_server: str) -> None:
+    nodes = sorted(f"{node.host}:{node.port}" for node in cluster.get_primaries())
+    odd = cluster.get_node(node_name=nodes[-1])
+    cluster.config_set("maxmemory-policy", "allkeys-lru", target_nodes=odd)
+    try:
+        found = await examining.redis(Settings(redis_url=redis_cluster_server))
+    finally:
+        cluster.config_set("maxmemory-policy", "noeviction", target_nodes=odd)
+    told = {each.name: (each.verdict, each.found) for each in found}
+    assert told["cluster"] == ("OK", "ok, 3 masters")
+    assert told["slots"] == ("OK", "16384 of 16384 slots assigned")
+    assert told["replicas"] == ("WARN", f"none of {', '.join(nodes)}")
+    assert told[f"eviction of {nodes[-1]}"] == ("WARN", "allkeys-lru")
+    # Nothing is kept on disk here, by none of them.
+    assert [each.name for each in found if each.verdict == "FAIL"] == [
+        f"append-only file of {node}" for node in nodes
+    ]
+    assert told["role"] == ("OK", "master (3 masters)")
+
+
+async def test_the_doctor_says_that_slots_are_missing_or_that_nobody_answers(
+    cluster: Any, redis_cluster_server: str
+) -> None:
+    first, *_, last = sorted(cluster.get_primaries(), key=lambda node: node.port)
+    cluster.execute_command("CLUSTER DELSLOTS", 16_383, target_nodes=last)
+    try:
+        # The node itself knows at once.
+        url = redis_cluster_server.replace(str(first.port), str(last.port))
+        found = {each.name: each for each in await examining.redis(Settings(redis_url=url))}
+        assert (found["slots"].verdict, found["slots"].found) == ("FAIL", "16383 of 16384 slots assigned")
+    finally:
+        cluster.execute_command("CLUSTER ADDSLOTS", 16_383, target_nodes=last)
+        deadline = time.monotonic() + 15
+        while cluster.execute_command("CLUSTER INFO", target_nodes=last)["cluster_state"] != "ok":
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.05)
+    (away,) = await examining.redis(Settings(redis_url="redis://127.0.0.1:1/0?cluster=true"))
+    assert (away.name, away.verdict) == ("reachable", "FAIL")
 
 
 async def test_a_cluster_that_is_away_is_unavailable(redis: Any) -> None:

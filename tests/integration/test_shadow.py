@@ -127,6 +127,26 @@ async def test_what_is_wrong_is_found_and_right_again_and_old_blocks_are_still_k
     assert await tables.wrong() == set()
 
 
+async def test_what_depends_on_how_blocks_were_cut_is_held_between_the_least_and_the_most(
+    tables: Tables,
+) -> None:
+    # Twelve rows of one session: a row of `activity` for each of the two blocks, twelve if each came alone.
+    await tables.likes(0, 6)
+    await tables.likes(6, 6)
+    assert await tables.ask("SELECT sum(events) FROM activity_days") == [(2,)]
+    assert await tables.wrong() == set()
+
+    await tables.client.command("INSERT INTO activity_days SELECT max(day), 10 FROM activity_days")
+    assert await tables.wrong() == set()
+    await tables.client.command("INSERT INTO activity_days SELECT max(day), 1 FROM activity_days")
+    (question,) = (each for each in QUESTIONS if each.table == "activity_days")
+    (found,) = (await tables.audit.rollup(question, EPOCH)).values()
+    assert str(found).endswith("events: 13, but 1 to 12 by raw events")
+    await tables.client.command("DELETE FROM activity_days WHERE 1", settings={"mutations_sync": 1})
+    (found,) = (await tables.audit.rollup(question, EPOCH)).values()
+    assert str(found).endswith("events: 0, but 1 to 12 by raw events")
+
+
 async def test_rows_are_taken_in_by_offset_each_once_though_they_look_alike(tables: Tables) -> None:
     await tables.likes(0, 4)
     shadow = tables.shadow

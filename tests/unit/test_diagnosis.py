@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from deploy.operations import diagnosis
+from deploy.operations import diagnosis, redis_diagnosis
 from deploy.operations.diagnosis import Finding, Table, Topic, Verdict
 from deploy.operations.rebuilding import whole_months
 
@@ -34,7 +34,7 @@ def bad(findings: list[Finding]) -> list[tuple[str, Verdict]]:
 
 
 def test_a_sound_redis() -> None:
-    assert bad(diagnosis.redis(SOUND)) == []
+    assert bad(redis_diagnosis.node(SOUND)) == []
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,45 @@ def test_a_sound_redis() -> None:
     ],
 )
 def test_a_redis_that_is_not(told: dict[str, Any], expected: tuple[str, Verdict]) -> None:
-    assert bad(diagnosis.redis(SOUND | told)) == [expected]
+    assert bad(redis_diagnosis.node(SOUND | told)) == [expected]
+
+
+def test_a_sound_redis_cluster_is_told_of_in_one_line_for_all_masters() -> None:
+    shards = redis_diagnosis.Shards("ok", 16_384, 16_384, {"a:1": 1, "b:1": 2})
+    assert bad(redis_diagnosis.cluster(shards)) == []
+    together = redis_diagnosis.of_all(
+        {"a:1": redis_diagnosis.node(SOUND), "b:1": redis_diagnosis.node(SOUND)}
+    )
+    assert bad(together) == []
+    assert [each.found for each in together if each.name == "eviction"] == ["noeviction (2 masters)"]
+
+
+@pytest.mark.parametrize(
+    ("shards", "expected"),
+    [
+        (("fail", 16_384, 16_384, {"a:1": 1}), ("cluster", Verdict.FAIL)),
+        (("ok", 16_000, 16_000, {"a:1": 1}), ("slots", Verdict.FAIL)),
+        (("ok", 16_384, 10_000, {"a:1": 1}), ("slots", Verdict.FAIL)),
+        (("ok", 16_384, 16_384, {"a:1": 1, "b:1": 0}), ("replicas", Verdict.WARN)),
+    ],
+)
+def test_a_redis_cluster_that_is_not(shards: Any, expected: tuple[str, Verdict]) -> None:
+    assert bad(redis_diagnosis.cluster(redis_diagnosis.Shards(*shards))) == [expected]
+
+
+def test_each_master_that_is_not_well_is_named() -> None:
+    wrong = SOUND | {"maxmemory_policy": "allkeys-lru", "aof_enabled": 0}
+    found = {
+        "a:1": redis_diagnosis.node(SOUND),
+        "b:1": redis_diagnosis.node(wrong),
+        "c:1": redis_diagnosis.node(wrong),
+    }
+    assert bad(redis_diagnosis.of_all(found)) == [
+        ("append-only file of b:1", Verdict.FAIL),
+        ("append-only file of c:1", Verdict.FAIL),
+        ("eviction of b:1", Verdict.WARN),
+        ("eviction of c:1", Verdict.WARN),
+    ]
 
 
 def test_migrations_that_are_missing_newer_or_changed() -> None:

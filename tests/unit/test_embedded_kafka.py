@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from deploy.embedded.kafka import jars
 from deploy.embedded.kafka.__main__ import properties
 from deploy.embedded.kafka.nodes import nodes
 from deploy.embedded.servers import ServerMissingError
+from streams.settings import Settings
+from streams.topics import MAX_RECORD_BYTES
 
 
 @pytest.fixture
@@ -79,5 +82,9 @@ def test_a_node_listens_to_this_machine_only_and_keeps_three_replicas_if_it_can(
     alone = properties(Path("/data"), 1, 20_001, 20_002, "1@127.0.0.1:20002")
     assert alone["listeners"] == "CLIENTS://127.0.0.1:20001,NODES://127.0.0.1:20002"
     assert alone["offsets.topic.replication.factor"] == "1"
+    assert int(alone["message.max.bytes"]) == MAX_RECORD_BYTES
+    # Records are as old as their events: those that the pipeline still takes are not to be deleted before.
+    kept = timedelta(hours=int(alone["log.retention.hours"]))
+    assert kept >= timedelta(days=Settings.model_fields["raw_retention_days"].default)
     voters = "1@127.0.0.1:2,2@127.0.0.1:4,3@127.0.0.1:6"
     assert properties(Path("/data"), 2, 3, 4, voters)["offsets.topic.replication.factor"] == "3"

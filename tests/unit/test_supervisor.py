@@ -83,6 +83,13 @@ def test_a_flood_is_cut_and_says_where_the_rest_is(log: Path) -> None:
     assert shown[10:] == [f"... 15 more lines in {log}"]
 
 
+def test_what_would_move_the_cursor_of_the_console_is_left_out(log: Path) -> None:
+    tail = LogTail(log, log.stat().st_size, everything=True)
+    with log.open("a") as file:
+        file.write("\x1b[?25l\x1b[31mstarting\x1b[0m\n\x1b[?25h\r\n\x1b[2Kready\n")
+    assert tail.read() == ["starting", "ready"]
+
+
 def test_harmless_warnings_are_left_out(log: Path) -> None:
     tail = LogTail(log, log.stat().st_size, everything=False, harmless=("Memory overcommit",))
     with log.open("a") as file:
@@ -164,6 +171,24 @@ def test_a_given_server_that_does_not_answer_is_named_without_its_password() -> 
     assert "no Redis answers at REDIS_URL=redis://user:***@" in str(failure.value)
     assert "unset REDIS_URL" in str(failure.value)
     assert "secret" not in str(failure.value)
+
+
+def test_addresses_of_the_folders_own_last_run_are_not_taken_for_servers_of_others(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    ports = {name: run.port(name) for name in ("broker", "redis", "clickhouse")}
+    last = {
+        "KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{ports['broker']}",
+        "REDIS_URL": f"redis://127.0.0.1:{ports['redis']}/0",
+        "CLICKHOUSE_URL": f"http://127.0.0.1:{ports['clickhouse']}/videocloud",
+    }
+    assert stack.external(last, run) == {}
+    assert stack.external(last, RunDirectory(tmp_path / "another")) == last
+    others = {"KAFKA_BOOTSTRAP_SERVERS": "kafka:9092", "CLICKHOUSE_URL": "", "HOME": "/"}
+    assert stack.external(last | others, run) == {"KAFKA_BOOTSTRAP_SERVERS": "kafka:9092"}
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", ports["redis"]))
+        server.listen()
+        assert stack.external(last, run) == {"REDIS_URL": last["REDIS_URL"]}
 
 
 def test_settings_of_the_environment_win_over_the_stand_ins_defaults(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 from deploy.operations.verify import balance, offsets, raw_rows, shortened, steady, window
+from docs.schema_page import tables
 from sinks.base import Books, Ledger, Partition
-from sinks.clickhouse.audit import Booked
+from sinks.clickhouse.audit import NOT_ROLLED_UP, QUESTIONS, RAW, Booked
 from sinks.redis.window import WindowRead, expected
 from streams.domain.aggregate import Live
 
@@ -75,6 +77,22 @@ def test_a_window_is_compared_by_minute_measure_and_video() -> None:
         "c/playback.events/0: minute 10, views of video a: 3 in Redis, 2 by raw events",
         "c/playback.events/0: minute 10, views of video b: 0 in Redis, 1 by raw events",
     ]
+
+
+def test_every_table_is_compared_or_has_a_reason_not_to_be() -> None:
+    """A migration that makes a table adds it to `QUESTIONS`, `RAW` or `NOT_ROLLED_UP`."""
+    compared = [question.table for question in QUESTIONS]
+    known = [*compared, *RAW, *NOT_ROLLED_UP]
+    assert sorted(known) == sorted({*(table.name for table in tables()), "schema_migrations"})
+
+
+def test_every_column_of_a_roll_up_is_compared() -> None:
+    questions = {question.table: question for question in QUESTIONS}
+    for table in tables():
+        if question := questions.get(table.name):
+            text = " ".join((question.bucket, question.merged, *question.values.values()))
+            left = {name for name, _, _ in table.columns if not re.search(rf"\b{name}\b", text)}
+            assert not left, f"{table.name}: vca verify does not look at {left}"
 
 
 def test_many_differences_are_shortened() -> None:

@@ -49,9 +49,11 @@ def properties(data: Path, node: int, port: int, controller_port: int, voters: s
         "controller.listener.names": "NODES",
         "log.dirs": str(data / "log"),
         "auto.create.topics.enable": "false",
-        # Larger than what the worker takes, so that it meets what is too large too.
-        "message.max.bytes": str(17 * 1024 * 1024),
+        # As large as the worker takes them.
+        "message.max.bytes": str(16 * 1024 * 1024),
         "replica.fetch.max.bytes": str(17 * 1024 * 1024),
+        # It goes by the records' own times: the demo's history would be deleted before it is read.
+        "log.retention.hours": str(180 * 24),
         "offsets.topic.replication.factor": replicas,
         "offsets.topic.num.partitions": "4",
         "transaction.state.log.replication.factor": replicas,

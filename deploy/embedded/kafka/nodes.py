@@ -50,7 +50,7 @@ def nodes(libs: Path, data: Path, ports: Sequence[Ports], *, name: str = "broker
                 partial(kafka_answers, address),
                 stop_grace=20.0,
                 environment=module_environment(),
-                harmless=("Performing controller activation",),
+                harmless=("Performing controller activation", "NetworkClient that has already been closed"),
             )
         )
     return servers

@@ -1,0 +1,117 @@
+"""What is wrong with a Redis or with a cluster of them, decided from what its nodes say. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from deploy.operations.diagnosis import Finding, Verdict, finding, version
+
+_OLDEST: Final = (6, 2)
+_ALL_SLOTS: Final = 16_384
+
+
+def node(told: Mapping[str, Any]) -> list[Finding]:
+    """Judge what INFO says."""
+    limit, used = int(told.get("maxmemory", 0)), int(told.get("used_memory", 0))
+    policy = str(told.get("maxmemory_policy", "noeviction"))
+    appends = str(told.get("aof_enabled", "0")) == "1"
+    evicts = policy != "noeviction"
+    full = bool(limit) and used > 0.8 * limit
+    return [
+        version("Redis", str(told.get("redis_version", "?")), _OLDEST),
+        finding(
+            "Redis",
+            "append-only file",
+            None if appends else Verdict.FAIL,
+            "on" if appends else "off",
+            "CONFIG SET appendonly yes, and appendonly yes in redis.conf: without it a restart costs the"
+            " ledgers and counters, which are then rebuilt from ClickHouse",
+        ),
+        finding(
+            "Redis",
+            "last write to the file",
+            None if str(told.get("aof_last_write_status", "ok")) == "ok" else Verdict.FAIL,
+            str(told.get("aof_last_write_status", "ok")),
+            "see Redis' log and the space of its disk",
+        ),
+        finding(
+            "Redis",
+            "eviction",
+            (Verdict.FAIL if limit else Verdict.WARN) if evicts else None,
+            policy,
+            "CONFIG SET maxmemory-policy noeviction: others remove live counters, and the numbers with them",
+        ),
+        finding(
+            "Redis",
+            "memory",
+            Verdict.WARN if full else None,
+            f"{used / 1e6:.0f} MB of {limit / 1e6:.0f} MB" if limit else f"{used / 1e6:.0f} MB, no limit",
+            "raise maxmemory: a Redis that is full takes nothing, and the workers wait",
+        ),
+        finding(
+            "Redis",
+            "role",
+            None if told.get("role", "master") == "master" else Verdict.FAIL,
+            str(told.get("role", "master")),
+            "set REDIS_URL to the primary: a replica takes no writes",
+        ),
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Shards:
+    """What a node of a Redis Cluster says of all of it: its state, slots, and masters with their replicas."""
+
+    state: str
+    slots_assigned: int
+    slots_ok: int
+    replicas: Mapping[str, int]
+
+
+def cluster(told: Shards) -> list[Finding]:
+    """Judge a Redis Cluster as a whole."""
+    alone = sorted(name for name, replicas in told.replicas.items() if not replicas)
+    gaps, failing = _ALL_SLOTS - told.slots_assigned, told.slots_assigned - told.slots_ok
+    slots = [f"{told.slots_assigned} of {_ALL_SLOTS} slots assigned"]
+    if failing:
+        slots.append(f"{failing} on masters that do not answer")
+    return [
+        finding(
+            "Redis",
+            "cluster",
+            None if told.state == "ok" else Verdict.FAIL,
+            f"{told.state}, {len(told.replicas)} masters",
+            "see CLUSTER INFO and CLUSTER NODES: a cluster that is not ok takes nothing, and workers wait",
+        ),
+        finding(
+            "Redis",
+            "slots",
+            Verdict.FAIL if gaps or failing else None,
+            ", ".join(slots),
+            "start the masters that are away, or give their slots to others (redis-cli --cluster fix)",
+        ),
+        finding(
+            "Redis",
+            "replicas",
+            Verdict.WARN if alone else None,
+            f"none of {', '.join(alone)}" if alone else "each master has one or more",
+            "add a replica of each master: without its slots the whole cluster takes nothing",
+        ),
+    ]
+
+
+def of_all(found: Mapping[str, Sequence[Finding]]) -> list[Finding]:
+    """Put the findings of several nodes together: one for what is well with all, else those that are not."""
+    every = [(name, each) for name, some in found.items() for each in some]
+    together = []
+    for what in dict.fromkeys(each.name for _, each in every):
+        same = [(name, each) for name, each in every if each.name == what]
+        bad = [(name, each) for name, each in same if each.verdict != Verdict.OK]
+        if bad:
+            together += [replace(each, name=f"{what} of {name}") for name, each in bad]
+        else:
+            said = sorted({each.found for _, each in same})
+            together.append(replace(same[0][1], found=f"{', '.join(said)} ({len(same)} masters)"))
+    return together

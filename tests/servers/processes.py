@@ -1,0 +1,24 @@
+"""Whether processes have ended that a test killed."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Mapping
+
+import psutil
+
+
+def alive(pid: int) -> bool:
+    """Say whether a process runs; one that has ended and that nobody asked for does not."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    return False
+
+
+def left_after(pids: Mapping[str, int], seconds: float = 10.0) -> dict[str, int]:
+    """Return the processes that still live after at most so many seconds."""
+    deadline = time.monotonic() + seconds
+    while (left := {name: pid for name, pid in pids.items() if alive(pid)}) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return left
