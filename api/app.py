@@ -16,6 +16,7 @@ from api import errors, openapi
 from api.auth import requires
 from api.deps import Clock, Stores
 from api.desk import utc_now
+from api.head import Head
 from api.limits import RateLimitHeaders
 from api.reporting import Reporter, Reporting
 from api.revisit import Revisit
@@ -74,6 +75,7 @@ def create_app(settings: Settings | None = None, *, clock: Clock = utc_now) -> F
     app.state.clock = clock
     app.state.reporter = reporter
     app.add_middleware(Revisit)
+    app.add_middleware(Head)
     app.add_middleware(RateLimitHeaders)
     app.add_middleware(Telemetry)
     app.add_middleware(Reporting)

@@ -26,6 +26,7 @@ from deploy.traffic.command import traffic
 
 _STOP_TIMEOUT = 60.0
 _API_STOP_TIMEOUT = 5
+_API_SILENCE = 30
 _console = Console()
 _errors = Console(stderr=True)
 
@@ -177,6 +178,8 @@ def api(
         access_log=False,
         # A client that takes no more bytes keeps its connection open.
         timeout_graceful_shutdown=_API_STOP_TIMEOUT,
+        # A process that only starts slowly is not taken for one that hangs.
+        timeout_worker_healthcheck=_API_SILENCE,
     )
 
 

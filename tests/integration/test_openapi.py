@@ -14,6 +14,7 @@ from random import Random
 from typing import Any
 from uuid import uuid4
 
+import httpx2
 import hypothesis
 import pytest
 import schemathesis
@@ -118,3 +119,27 @@ def address(
 @hypothesis.settings(suppress_health_check=list(hypothesis.HealthCheck), deadline=None)
 def test_every_answer_is_one_that_the_document_tells_of(case: schemathesis.Case[Any], address: str) -> None:
     case.call_and_validate(base_url=address)
+
+
+#: Paths that are asked with GET, those that the document leaves out among them.
+ASKED = [path for path, operations in DOCUMENT.raw_schema["paths"].items() if "get" in operations]
+ASKED += ["/metrics", "/docs", "/openapi.json", "/", "/nothing", "/analytics/export"]
+#: What tells one answer from another, and its time.
+OWN = {"date", "x-request-id", "etag"}
+
+
+@pytest.mark.parametrize("path", [path for path in ASKED if not path.endswith("/stream")])
+def test_head_tells_what_get_would_without_a_body(path: str, address: str) -> None:
+    with httpx2.Client(base_url=address, headers={"X-API-Key": KEY, "Accept-Encoding": "gzip"}) as client:
+        asked = path.replace("{id}", "0")
+        head, get = client.head(asked), client.get(asked)
+        assert (head.status_code, head.content) == (get.status_code, b"")
+        told, expected = ({n: v for n, v in each.headers.items() if n not in OWN} for each in (head, get))
+        # A moment later, the same with another `asOf` may be some bytes longer; metrics count themselves.
+        lengths = [int(each.pop("content-length")) for each in (told, expected)]
+        assert abs(lengths[1] - lengths[0]) <= (9 if path != "/metrics" else 5_000)
+        assert told == expected
+
+
+def test_head_is_no_operation_of_the_document() -> None:
+    assert not [path for path, operations in DOCUMENT.raw_schema["paths"].items() if "head" in operations]

@@ -1,0 +1,37 @@
+"""HEAD on everything that can be asked with GET: the same headers, and no body (RFC 9110, 9.3.2)."""
+
+from __future__ import annotations
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+
+class Head:
+    """ASGI middleware: asks the application with GET, and passes on how its answer begins.
+
+    The headers are those of GET, the length of the body that is not sent among them. As soon as they are
+    out the answer is over, so a file is not read to its end, and a stream ends before it begins.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Wrap an application."""
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+
+        async def sending(message: Message) -> None:
+            # What comes after the headers is the body; who sends it is told that the caller is gone.
+            if message["type"] == "http.response.start":
+                await send(message)
+                await send({"type": "http.response.body", "body": b""})
+
+        asked = {**scope, "method": "GET"}
+        try:
+            await self._app(asked, receive, sending)
+        finally:
+            # Counts and reports name the route.
+            if "route" in asked:
+                scope["route"] = asked["route"]
