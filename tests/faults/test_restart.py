@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -60,7 +60,8 @@ def _killed(stack: Stack) -> None:
 async def test_a_log_on_disk_is_gone_on_with_after_a_stop_and_after_a_kill(own_stack: Stack) -> None:
     own_stack.start(120)
     ends: dict[tuple[str, int], int] = {}
-    for sent, stop in enumerate((own_stack.stop, lambda: _killed(own_stack), own_stack.stop), 1):
+    stops: list[Callable[[], object]] = [own_stack.stop, lambda: _killed(own_stack), own_stack.stop]
+    for sent, stop in enumerate(stops, 1):
         async with platform(own_stack.endpoints) as running:
             running.ends = ends
             await running.send(_views(f"half-{sent}"))
