@@ -2,8 +2,8 @@
 
 `python deploy/locked.py` prints what the product needs where it runs: its own dependencies and those of its
 extras `s3` and `xlsx`, without stand-in servers and development tools. `python deploy/locked.py NAME...`
-prints what these packages need. It reads pyproject.toml and the notes `# via ...` that uv leaves in the lock file, and
-needs nothing but Python, so that an image can be built with it.
+prints what these packages need. It reads pyproject.toml and the notes `# via ...` that uv leaves in the lock
+file, and needs nothing but Python, so that an image can be built with it.
 """
 
 from __future__ import annotations
