@@ -44,7 +44,10 @@ MADE: Final[Mapping[str, tuple[str, Callable[[], str]]]] = {
     "CLICKHOUSE_READER_PASSWORD": ("ClickHouse's user reader: vca api.", _secret),
     "ANALYST_PASSWORD": ("ClickHouse's user analyst: SQL of your own, and Grafana.", _secret),
     "GRAFANA_PASSWORD": ("Grafana's user admin (profile grafana), at its first start.", _secret),
-    "S3_ACCESS_KEY": ("The object store of the profile s3.", lambda: token_hex(10)),
+    "S3_ACCESS_KEY": (
+        "The object store of the profile s3, or that of EXPORT_S3_ENDPOINT.",
+        lambda: token_hex(10),
+    ),
     "S3_SECRET_KEY": ("", _secret),
 }
 
@@ -66,6 +69,11 @@ CHOICES: Final[Mapping[str, str]] = {
     "PROMETHEUS_PORT": "9090",
     "PROMETHEUS_RETENTION": "30d",
     "PUBLIC_URL": "",
+    "EXPORT_S3_URL": "",
+    "EXPORT_S3_ENDPOINT": "http://s3:8333",
+    "EXPORT_S3_PUBLIC_ENDPOINT": "http://127.0.0.1:8333",
+    "EXPORT_S3_REGION": "us-east-1",
+    "S3_PORT": "8333",
     "RATE_LIMIT": "600/minute",
     "LOG_LEVEL": "INFO",
     "HOST_NAME": "docker-host",

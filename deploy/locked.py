@@ -1,9 +1,9 @@
 """Print the part of requirements.lock that some packages need, hashes and all.
 
 `python deploy/locked.py` prints what the product needs where it runs: its own dependencies and those of its
-extra `xlsx`, without stand-in servers and development tools. `python deploy/locked.py NAME...` prints what
-these packages need. It reads pyproject.toml and the notes `# via ...` that uv leaves in the lock file, and
-needs nothing but Python, so that an image can be built with it.
+extras `s3` and `xlsx`, without stand-in servers and development tools. `python deploy/locked.py NAME...`
+prints what these packages need. It reads pyproject.toml and the notes `# via ...` that uv leaves in the lock
+file, and needs nothing but Python, so that an image can be built with it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Final
 
 _ROOT: Final = Path(__file__).resolve().parents[1]
 #: The extras that belong into an image.
-EXTRAS: Final = ("xlsx",)
+EXTRAS: Final = ("s3", "xlsx")
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -14,16 +17,36 @@ from tests.deploy.compose import ROOT, tool
 FOLDER = ROOT / "deploy" / "kubernetes"
 OVERLAYS = ("small", "production")
 Manifest = dict[str, Any]
+#: By libyaml where PyYAML has it, which is ten times as fast.
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @cache
 def rendered(overlay: str) -> tuple[Manifest, ...]:
     """Return the manifests of an overlay, rendered by the kustomize that is part of kubectl."""
-    command = [tool("kubectl"), "kustomize", str(FOLDER / "overlays" / overlay)]
+    return _render(FOLDER / "overlays" / overlay)
+
+
+def _render(folder: Path) -> tuple[Manifest, ...]:
+    command = [tool("kubectl"), "kustomize", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert "deprecated" not in done.stderr, done.stderr
-    return tuple(yaml.safe_load_all(done.stdout))
+    return tuple(yaml.load_all(done.stdout, _LOADER))
+
+
+def switched_on(overlay: str, folder: Path, settings: Mapping[str, str]) -> tuple[Manifest, ...]:
+    """Return the manifests of a copy in a folder with settings, and all that stands in comments, in force."""
+    shutil.copytree(FOLDER, folder / "kubernetes")
+    shutil.copytree(FOLDER.parent / "clickhouse", folder / "clickhouse")
+    copy = folder / "kubernetes" / "overlays" / overlay
+    with (copy / "settings.env").open("a") as file:
+        file.writelines(f"{name}={value}\n" for name, value in settings.items())
+    text = (copy / "kustomization.yaml").read_text()
+    in_force = re.sub(r"^  # (- \.\./)", r"  \1", text, flags=re.MULTILINE)
+    assert in_force != text, "nothing stands in comments"
+    (copy / "kustomization.yaml").write_text(in_force)
+    return _render(copy)
 
 
 def of_kind(overlay: str, *kinds: str) -> list[Manifest]:

@@ -134,6 +134,7 @@ def test_a_service_sets_only_variables_that_its_command_reads(name: str) -> None
     read = {field.upper() for field in settings.model_fields}
     read |= {parameter.envvar for parameter in command.params if parameter.envvar}
     read |= {"API_URL"} if command.name == "agent" else set()
+    read |= {"TMPDIR"} if command.name == "api" else set()  # Python itself reads it.
     assert compose.environment(PRODUCT[name]).keys() <= read
 
 
@@ -145,6 +146,36 @@ def test_settings_take_what_a_service_sets(name: str, monkeypatch: pytest.Monkey
     if name != "migrate":
         access = settings.kafka("kafka:9092")
         assert (access["security_protocol"], access["sasl_mechanism"]) == ("SASL_PLAINTEXT", "PLAIN")
+
+
+def test_exports_stay_on_disk_until_a_bucket_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder,) = (mount.split(":")[1] for mount in SERVICES["api"]["volumes"])
+    on_disk = _api_settings(monkeypatch, SERVICES["api"])
+    assert on_disk.export_s3_url is None and on_disk.export_dir == folder
+    assert compose.environment(SERVICES["api"])["TMPDIR"] == folder
+    assert SERVICES["s3"]["profiles"] == ["s3"] and "s3" not in SERVICES["api"]["depends_on"]
+
+    values = compose.generated() | {"EXPORT_S3_URL": "s3://videocloud-exports"}
+    services = compose.filled(values)["services"]
+    store = compose.environment(services["s3"])
+    in_a_bucket = _api_settings(monkeypatch, services["api"])
+    assert in_a_bucket.export_s3_url == "s3://videocloud-exports"
+    endpoint, public = in_a_bucket.export_s3_endpoint, in_a_bucket.export_s3_public_endpoint
+    assert set(services["s3"]["networks"]) & set(services["api"]["networks"])
+    (port,) = services["s3"]["ports"]
+    assert (endpoint, public) == (f"http://s3:{port.split(':')[2]}", f"http://{port.rpartition(':')[0]}")
+    for setting, variable in (
+        (in_a_bucket.export_s3_access_key, "AWS_ACCESS_KEY_ID"),
+        (in_a_bucket.export_s3_secret_key, "AWS_SECRET_ACCESS_KEY"),
+    ):
+        assert setting is not None and setting.get_secret_value() == store[variable]
+
+
+def _api_settings(monkeypatch: pytest.MonkeyPatch, service: dict[str, Any]) -> ApiSettings:
+    with monkeypatch.context() as patch:
+        for variable, value in compose.environment(service).items():
+            patch.setenv(variable, value)
+        return ApiSettings()
 
 
 def test_kafkas_own_doors_stay_inside_its_container() -> None:

