@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
@@ -47,6 +48,19 @@ def switched_on(overlay: str, folder: Path, settings: Mapping[str, str]) -> tupl
     assert in_force != text, "nothing stands in comments"
     (copy / "kustomization.yaml").write_text(in_force)
     return _render(copy)
+
+
+def of_operators() -> list[Manifest]:
+    """Return all that operators act on, with everything that can be switched on."""
+    with TemporaryDirectory() as folder:
+        found = [*rendered("small"), *rendered("production"), *switched_on("production", Path(folder), {})]
+    return [each for each in found if is_custom(each)]
+
+
+def is_custom(manifest: Manifest) -> bool:
+    """Say whether a manifest is of a kind that Kubernetes itself does not know."""
+    group = manifest["apiVersion"].rpartition("/")[0]
+    return "." in group and not group.endswith(".k8s.io")
 
 
 def of_kind(overlay: str, *kinds: str) -> list[Manifest]:
