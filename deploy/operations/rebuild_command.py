@@ -31,7 +31,7 @@ def rollups() -> None:
     """Rebuild every roll-up in ClickHouse from the raw events.
 
     New months are built beside the old ones, in the database NAME_rebuild, and
-    put in their place at once. For that moment (a second or two) workers hold
+    put in their place at once. For that moment (about a second) workers hold
     their inserts; live counters and the API go on, and no event is lost.
 
     Months that raw events do not have whole any more (RAW_RETENTION_DAYS) stay
