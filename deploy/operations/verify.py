@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from sinks.base import Books, Ledger, Partition
-from sinks.clickhouse.audit import Booked, Where
+from sinks.clickhouse.audit import Booked, Difference, Where
 from sinks.redis.window import WindowRead
 from streams.ledger import log_name
 
@@ -107,6 +107,17 @@ def raw_rows(booked: Booking, found: Mapping[Where, tuple[int, int]], topic: str
     if not whole:
         check.notes.append("raw rows older than RAW_RETENTION_DAYS are gone, so fewer than booked are right")
     return check
+
+
+def lasting(readings: Sequence[Mapping[Any, Difference]]) -> tuple[list[Difference], int]:
+    """Return what differs in every reading by the same, and how many values do by another amount each time.
+
+    Those are values that events were just reaching: a row is in the raw table a moment before the roll-up
+    has it.
+    """
+    everywhere = set.intersection(*(set(reading) for reading in readings))
+    lasts = {key for key in everywhere if len({reading[key].gap for reading in readings}) == 1}
+    return [readings[-1][key] for key in sorted(lasts)], len(everywhere - lasts)
 
 
 def window(where: Partition, read: WindowRead, recount: WindowRead) -> list[str]:

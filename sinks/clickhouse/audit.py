@@ -28,6 +28,8 @@ NOT_ROLLED_UP: Final[Mapping[str, str]] = {
 }
 #: Sums of floating point numbers depend on their order.
 _TOLERANCE: Final = 1e-9
+#: Checksums are sums of 64-bit numbers that run over.
+_CHECKSUMS: Final = 1 << 64
 
 
 #: Log, topic and partition.
@@ -163,6 +165,16 @@ class Difference:
     value: str
     raw: Any
     rolled_up: Any
+
+    @property
+    def gap(self) -> Any:
+        """Return what the roll-up lacks; where that is no number, what both say.
+
+        Of rows that are missing or double it is the same at every reading, however many come meanwhile.
+        """
+        if isinstance(self.raw, int) and isinstance(self.rolled_up, int):
+            return (self.raw - self.rolled_up) % _CHECKSUMS
+        return self.raw, self.rolled_up
 
     def __str__(self) -> str:
         """Say it in a line."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from datetime import UTC, datetime
 
-from deploy.operations.verify import balance, offsets, raw_rows, shortened, steady, window
+from deploy.operations.verify import balance, lasting, offsets, raw_rows, shortened, steady, window
 from docs.schema_page import tables
 from sinks.base import Books, Ledger, Partition
-from sinks.clickhouse.audit import NOT_ROLLED_UP, QUESTIONS, RAW, Booked
+from sinks.clickhouse.audit import NOT_ROLLED_UP, QUESTIONS, RAW, Booked, Difference
 from sinks.redis.window import WindowRead, expected
 from streams.domain.aggregate import Live
 
@@ -61,6 +62,24 @@ def test_what_moved_between_two_readings_is_not_judged() -> None:
     counted = replace(DONE, counted=200)
     other = Partition("c", "playback.events", 1)
     assert steady({HERE: DONE, other: DONE}, {HERE: counted, other: moved}) == {HERE}
+
+
+def test_a_roll_up_that_events_are_just_reaching_is_not_judged() -> None:
+    def reading(**gaps: int) -> dict[str, Difference]:
+        at = datetime(2026, 5, 1, tzinfo=UTC)
+        # The checksum ran over in the raw rows, and not yet in the roll-up.
+        return {
+            name: Difference("video_15m", at, name, (each + gap) % (1 << 64), each)
+            for each, (name, gap) in enumerate(gaps.items(), (1 << 64) - 2)
+        }
+
+    first, second = reading(views=3, checksum=5, likes=1), reading(views=4, checksum=5)
+    differences, moving = lasting([first, second])
+    assert [each.value for each in differences] == ["checksum"] and moving == 1
+    assert lasting([first, {}]) == ([], 0)
+    text = Difference("latency_1m", datetime(2026, 5, 1, tzinfo=UTC), "quantiles", "[1]", "[2]")
+    assert lasting([{"q": text}, {"q": text}]) == ([text], 0)
+    assert lasting([{"q": text}, {"q": replace(text, raw="[3]")}]) == ([], 1)
 
 
 def test_a_window_is_compared_by_minute_measure_and_video() -> None:
