@@ -14,17 +14,9 @@ data=${1:?"usage: $0 DATA_FOLDER (of a ClickHouse that does not run)"}
 # Tokens looked at in each table, from the newest: a kill tears one, a power cut those of some seconds.
 recent=1000
 
-for logs in "$data"/store/*/*/deduplication_logs; do
-    [ -d "$logs" ] || continue # No table yet: the pattern stands for itself.
-    table=${logs%/*}
-    # shellcheck disable=SC2012 # ClickHouse names these files; none has a space.
-    log=$logs/deduplication_log_$(ls "$logs" | sed 's/[^0-9]//g' | sort -n | tail -n 1).txt
-    [ -s "$log" ] || continue
-    if [ -n "$(tail -c 1 "$log")" ]; then # A line that was never finished: neither was its insert.
-        sed '$d' "$log" > "$table/tmp_deduplication_log"
-        mv "$table/tmp_deduplication_log" "$log"
-    fi
-    torn=$({ ls "$table" && tail -n "$recent" "$log"; } | awk -F '\t' '
+# Prints what is to be added to the logs of the folder that it is called in.
+torn() {
+    { ls .. && cat "$@" | tail -n "$recent"; } | awk -F '\t' '
         # A part is called PARTITION_FIRST_LAST_LEVEL, with _VERSION behind it after a mutation.
         NF == 1 && /^[^_]+_[0-9]+_[0-9]+_[0-9]+(_[0-9]+)?$/ {
             split($1, name, "_")
@@ -43,10 +35,28 @@ for logs in "$data"/store/*/*/deduplication_logs; do
                 if (!there)
                     print "2\t" part_of[token] "\t" token
             }
-        }')
-    if [ -n "$torn" ]; then
-        printf '%s\n' "$torn" >> "$log"
-        echo "$(basename "$0"): ClickHouse will take these again in $table:
-$torn" >&2
-    fi
+        }'
+}
+
+cd "$data"
+for logs in store/*/*/deduplication_logs; do
+    [ -d "$logs" ] || continue # No table yet: the pattern stands for itself.
+    (
+        cd "$logs"
+        # The newest log, and the one before: a table may have turned to an empty one with its last token.
+        # shellcheck disable=SC2012,SC2046 # ClickHouse names these files; none has a space.
+        set -- $(ls | sed 's/[^0-9]//g' | sort -n | tail -n 2 | sed 's/.*/deduplication_log_&.txt/')
+        for log; do
+            if [ -n "$(tail -c 1 "$log")" ]; then # A line that was never finished: neither was its insert.
+                sed '$d' "$log" > ../tmp_deduplication_log
+                mv ../tmp_deduplication_log "$log"
+            fi
+        done
+        [ $# -gt 0 ] || exit 0
+        found=$(torn "$@")
+        [ -n "$found" ] || exit 0
+        printf '%s\n' "$found" >> "$log"
+        echo "$(basename "$0"): ClickHouse will take these again in ${logs%/*}:
+$found" >&2
+    )
 done

@@ -109,8 +109,14 @@ class TestTheScript:
     )  # fmt: skip
 
     @pytest.fixture
-    def log(self, tmp_path: Path) -> Path:
-        table = tmp_path / "store/3c0/3c0d0000-0000-0000-0000-000000000000"
+    def data(self, tmp_path: Path) -> Path:
+        folder = tmp_path / "a folder"
+        folder.mkdir()
+        return folder
+
+    @pytest.fixture
+    def log(self, data: Path) -> Path:
+        table = data / "store/3c0/3c0d0000-0000-0000-0000-000000000000"
         for part in self.PARTS:
             (table / part).mkdir(parents=True)
         log = table / "deduplication_logs/deduplication_log_10.txt"
@@ -122,22 +128,32 @@ class TestTheScript:
         done = subprocess.run(["sh", SCRIPT, data], capture_output=True, text=True, check=True)
         return done.stderr
 
-    def test_it_forgets_tokens_without_a_part_and_no_others(self, tmp_path: Path, log: Path) -> None:
-        told = self.run(tmp_path)
+    def test_it_forgets_tokens_without_a_part_and_no_others(self, data: Path, log: Path) -> None:
+        told = self.run(data)
         text = log.read_text()
         assert text.startswith(self.LINES)
         assert sorted(text.removeprefix(self.LINES).splitlines(keepends=True)) == sorted(self.FORGOTTEN)
         assert "202611_torn" in told and "202611_merged" not in told
 
-    def test_a_second_run_finds_nothing_to_do(self, tmp_path: Path, log: Path) -> None:
-        self.run(tmp_path)
+    def test_a_table_that_turned_to_a_new_log_with_its_last_token_is_seen_to(
+        self, data: Path, log: Path
+    ) -> None:
+        new = log.with_name("deduplication_log_11.txt")
+        new.touch()
+        self.run(data)
+        assert log.read_text() == self.LINES
+        assert sorted(new.read_text().splitlines(keepends=True)) == sorted(self.FORGOTTEN)
+        assert self.run(data) == ""
+
+    def test_a_second_run_finds_nothing_to_do(self, data: Path, log: Path) -> None:
+        self.run(data)
         text = log.read_text()
-        assert self.run(tmp_path) == ""
+        assert self.run(data) == ""
         assert log.read_text() == text
 
-    def test_a_line_that_was_never_finished_is_dropped(self, tmp_path: Path, log: Path) -> None:
+    def test_a_line_that_was_never_finished_is_dropped(self, data: Path, log: Path) -> None:
         log.write_text(f"{self.LINES}1\tall_10_1")
-        self.run(tmp_path)
+        self.run(data)
         assert log.read_text().startswith(self.LINES)
         assert "all_10_1" not in log.read_text()
         assert sorted(p.name for p in log.parent.iterdir()) == [
@@ -145,8 +161,8 @@ class TestTheScript:
             "deduplication_log_9.txt",
         ]
 
-    def test_a_folder_without_tables_is_none_of_its_business(self, tmp_path: Path) -> None:
-        assert self.run(tmp_path) == ""
+    def test_a_folder_without_tables_is_none_of_its_business(self, data: Path) -> None:
+        assert self.run(data) == ""
 
     def test_without_a_folder_it_says_how_it_is_used(self) -> None:
         done = subprocess.run(["sh", SCRIPT], capture_output=True, text=True)
