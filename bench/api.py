@@ -22,7 +22,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated, Any, Final
 
 import aiohttp
@@ -38,13 +37,9 @@ from api.operations_desk import OperationsDesk
 from api.parameters import Question, question
 from bench.freshness import percentile
 from bench.rollups import Size, fill
-from deploy.embedded import servers
-from deploy.embedded.ports import free_port
-from deploy.embedded.probes import http_answers
-from deploy.embedded.process import Child, module_environment, wait_until
-from deploy.embedded.stack import command_line
+from bench.stack import Stack, api, stack
+from deploy.embedded.process import Child
 from sinks.clickhouse.client import options
-from sinks.clickhouse.migrator import migrate
 from sinks.clickhouse.queries import Query
 from sinks.clickhouse.reader import ClickHouseReader
 from sinks.clickhouse.system_reader import ClickHouseSystem
@@ -191,57 +186,26 @@ async def _answer(session: aiohttp.ClientSession, endpoint: Endpoint) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A running ClickHouse: its address, its process, the environment of an API before it, and a folder."""
+    """A running ClickHouse: its address, its process, and the servers it is one of."""
 
     url: str
     clickhouse: psutil.Process
-    environment: dict[str, str]
-    folder: Path
+    stack: Stack
 
 
 @contextmanager
 def standing(data: Path | None) -> Iterator[Standing]:
     """Run ClickHouse and Redis; `data` is where ClickHouse keeps its files, if they are to stay."""
-    with TemporaryDirectory(prefix="vca-bench-api-") as name:
-        folder = Path(name)
-        clickhouse = servers.clickhouse(free_port(), data or folder / "clickhouse")
-        redis = servers.redis(free_port(), folder / "redis")
-        children: list[Child] = []
-        try:
-            children += [servers.start(server, folder) for server in (clickhouse, redis)]
-            url = f"{clickhouse.address}/videocloud"
-            environment = {
-                **module_environment(),
-                "CLICKHOUSE_URL": url,
-                "REDIS_URL": redis.address,
-                "RATE_LIMIT": "none",
-                "LOG_LEVEL": "ERROR",
-                "SELF_REPORTING": "false",
-                "EXPORT_DIR": str(folder / "exports"),
-                "STORE_PATIENCE": "30",
-                "QUERY_SECONDS": "300",
-            }
-            environment.pop("API_KEY", None)
-            yield Standing(url, psutil.Process(children[0].pid), environment, folder)
-        finally:
-            for child in reversed(children):
-                child.stop(10)
+    with stack(broker=False, data=data) as servers:
+        process = psutil.Process(servers.children["clickhouse"].pid)
+        yield Standing(servers.settings.clickhouse_url, process, servers)
 
 
 @contextmanager
 def api_process(before: Standing) -> Iterator[tuple[str, Child]]:
     """Yield the address of an API that runs meanwhile, and its process."""
-    port = free_port()
-    api = Child(
-        "api", command_line("api", "--port", str(port)), before.folder / "api.log", before.environment
-    )
-    address = f"http://127.0.0.1:{port}"
-    try:
-        if not wait_until(time.monotonic() + 60, lambda: http_answers(f"{address}/healthz"), api):
-            raise RuntimeError(f"the API did not get ready:\n{api.tail()}")
-        yield address, api
-    finally:
-        api.stop(10)
+    with api(before.stack, {"STORE_PATIENCE": "30", "QUERY_SECONDS": "300"}) as running:
+        yield running
 
 
 @contextmanager
@@ -250,7 +214,6 @@ def serving(size: Size, console: Console, keep: Path | None) -> Iterator[tuple[s
     data = None if keep is None else keep / f"{size.events}-{size.daily_users}"
     filled = data is not None and data.exists()
     with standing(data) as stands:
-        migrate(stands.url)
         if not filled:
             _fill(stands.url, size, console)
         with api_process(stands) as (address, _):

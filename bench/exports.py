@@ -21,13 +21,11 @@ from rich.table import Table
 
 from bench.api import api_process, standing
 from sinks.clickhouse.client import options
-from sinks.clickhouse.migrator import migrate
 
 _DAYS = 10
 
 
 def _fill(url: str, rows: int) -> None:
-    migrate(url)
     today = datetime.now(UTC).date()
     with clickhouse_connect.get_client(**options(url, "videocloud"), send_receive_timeout=600) as client:
         for number in range(_DAYS):

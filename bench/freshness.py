@@ -1,50 +1,58 @@
-"""From produced to visible: how old is the newest number that the API tells, under load?
+"""From produced to visible: how old is the newest number that a store and the API tell, under load?
 
 One view sends a heartbeat every 100 ms amid the load; its heartbeats say 1, 2, 3, ... seconds watched, so
-an answer's watch time tells which of them it knows. The view is asked for all the time: once as the last
-hour, which Redis answers, and once as the day, which ClickHouse answers. A heartbeat's freshness is the
-time from handing it to the producer to the end of the first answer that holds it, so it has the wait for
-the next question in it.
+a watch time tells which of them is known. Four are asked for it all the time: Redis' live counters,
+ClickHouse's roll-up `video_15m`, and the API for the last hour (which Redis answers) and for the day (which
+ClickHouse answers). A heartbeat's freshness is the time from handing it to the producer to the end of the
+first answer that holds it, so it has the wait for the next question in it.
 
-    python -m bench.freshness --rate 5000 --seconds 30
+    python -m bench.freshness --rate 1000 --rate 10000 --rate 50000
+    python -m bench.freshness --rate 10000 --behind 1000000
 
-It uses the stack whose addresses are in the environment (as `.run/endpoints.env` holds them); without
-any, it starts one of its own.
+With `--behind`, the worker is away while so many events gather, an hour's worth of log time; it comes back
+under the load, and what is told is how long it takes until a number is fresh again, and at which rate it
+caught up.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final, Literal
 
 import aiohttp
+import clickhouse_connect
 import msgspec
+import psutil
 import typer
-from aiokafka import AIOKafkaProducer
+from redis.asyncio import Redis
 from rich.console import Console
 from rich.table import Table
 
-from bench.events import playback
-from deploy.embedded.ports import free_port
-from deploy.embedded.process import Child, module_environment, wait_until
-from deploy.embedded.stack import command_line
+from bench.load import Load
+from bench.stack import PARTITIONS, Stack, api, cpu_seconds, fill, process, stack, workers
+from sinks.clickhouse.client import options
+from sinks.redis import keys
+from streams.topics import cluster_id
 
-TOPIC = "playback.events"
-#: Seconds between heartbeats of the watched view, and between questions to each store.
-_HEARTBEAT = 0.1
-_ASK = 0.02
-#: The load is sent in steps of this many seconds.
-_STEP = 0.02
-#: Heartbeats of the first seconds are not measured: the consumer group is still gathering.
-_WARM_UP = 3.0
-_NAMES = ("KAFKA_BOOTSTRAP_SERVERS", "API_URL", "API_KEY")
+#: Seconds between heartbeats of the watched view.
+_HEARTBEAT: Final = 0.1
+#: Seconds between an answer and the next question: a question to Redis costs it 50 µs, one to ClickHouse's
+#: roll-up some milliseconds, and one to the API more than that.
+_ASK_REDIS, _ASK_CLICKHOUSE, _ASK_API = 0.01, 0.025, 0.05
+#: Heartbeats of the first seconds are not measured.
+_WARM_UP: Final = 3.0
+#: After the last heartbeat it is waited for so long, in seconds.
+_PATIENCE: Final = 10.0
+#: A number this old, in seconds, is fresh again after a pause.
+_FRESH: Final = 1.0
+_HOUR: Final = 3600.0
+
+Know = Callable[[], Awaitable[int]]
+"""Returns how many heartbeats are known."""
 
 
 @dataclass(slots=True)
@@ -78,33 +86,55 @@ class Probe:
         }
         return msgspec.json.encode(common | {"type": "view.progress"} | totals)
 
+    async def beat(self, load: Load) -> None:
+        """Send the next event."""
+        now_ms = int(time.time() * 1000)
+        value = self.event(now_ms)
+        self.sent.append(time.monotonic())
+        await load.add(self.video.encode(), value, now_ms)
+        await load.push()
+
 
 @dataclass(slots=True)
 class Seen:
     """What one store's answers have shown: seconds from sent to seen, by heartbeat."""
 
     name: str
-    parameters: dict[str, str]
-    source: str
+    know: Know
+    pause: float
     newest: int = 0
     ages: dict[int, float] = field(default_factory=dict)
-    answers: int = 0
+    #: When an answer first held a heartbeat that was fresh, on the monotonic clock.
+    fresh_at: float = 0.0
 
-    def take(self, watched: int, now: float, sent: list[float]) -> None:
-        """Take in an answer that knows `watched` heartbeats."""
-        self.answers += 1
-        for number in range(self.newest + 1, watched + 1):
+    def take(self, known: int, now: float, sent: list[float]) -> None:
+        """Take in an answer that knows so many heartbeats."""
+        for number in range(self.newest + 1, known + 1):
             self.ages[number] = now - sent[number]
-        self.newest = max(self.newest, watched)
+        if known > self.newest and not self.fresh_at and self.ages[known] < _FRESH:
+            self.fresh_at = now
+        self.newest = max(self.newest, known)
+
+    async def watch(self, probe: Probe, until: float, last: Callable[[], int | None]) -> None:
+        """Ask again and again, until the last heartbeat was seen or time is over."""
+        while time.monotonic() < until and ((end := last()) is None or self.newest < end):
+            known = await self.know()
+            self.take(known, time.monotonic(), probe.sent)
+            await asyncio.sleep(self.pause)
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a run: events sent a second, and each store's ages in seconds, sorted."""
+    """What came of a run: events sent a second, each asked one's ages in seconds, sorted, and CPU used."""
 
     rate: float
     ages: dict[str, list[float]]
     unseen: dict[str, int]
+    #: Share of a core that each process used.
+    cores: dict[str, float]
+    inserts: float
+    #: Seconds until a number was fresh.
+    fresh_after: dict[str, float]
 
 
 def percentile(ordered: list[float], share: float) -> float:
@@ -112,144 +142,204 @@ def percentile(ordered: list[float], share: float) -> float:
     return ordered[max(0, -int(-share * len(ordered) // 1) - 1)]
 
 
-async def measure(endpoints: dict[str, str], rate: float, seconds: float) -> Outcome:
-    """Run the load and ask all along."""
-    producer = AIOKafkaProducer(
-        bootstrap_servers=endpoints["KAFKA_BOOTSTRAP_SERVERS"], linger_ms=5, max_batch_size=262_144
-    )
-    await producer.start()
-    headers = {"Authorization": f"Bearer {endpoints['API_KEY']}"}
-    seen = [
-        Seen("Redis (last hour)", {"period": "1h"}, "redis"),
-        Seen("ClickHouse (day)", {"period": "1d"}, "clickhouse"),
-    ]
-    try:
-        async with aiohttp.ClientSession(endpoints["API_URL"], headers=headers) as session:
-            probe = Probe(f"probe_{time.time_ns():x}", int(time.time() * 1000))
-            await _beat(producer, probe)
-            await _until_known(session, probe, seen)
-            count = int(rate * (seconds + _WARM_UP))
-            # Encoded beforehand: on the same core it would delay the heartbeats.
-            events = list(playback(count, start_ms=int(time.time() * 1000), rate=rate))
-            started = time.monotonic()
-            stop = started + seconds + _WARM_UP
-            load = asyncio.create_task(_load(producer, rate, events))
-            asking = [asyncio.create_task(_ask(session, probe, store, stop + 10)) for store in seen]
-            while time.monotonic() < stop:
-                await _beat(producer, probe)
-                await asyncio.sleep(_HEARTBEAT)
-            sent, took = await load
-            measured = [n for n, at in enumerate(probe.sent) if n and at >= started + _WARM_UP]
-            await asyncio.wait(asking, timeout=10, return_when=asyncio.ALL_COMPLETED)
-            for task in asking:
-                task.cancel()
-            await asyncio.gather(*asking, return_exceptions=True)
-    finally:
-        await producer.stop()
-    ages = {store.name: sorted(store.ages[n] for n in measured if n in store.ages) for store in seen}
-    unseen = {store.name: sum(n not in store.ages for n in measured) for store in seen}
-    return Outcome(sent / took, ages, unseen)
-
-
-async def _beat(producer: AIOKafkaProducer, probe: Probe) -> None:
-    now_ms = int(time.time() * 1000)
-    value = probe.event(now_ms)
-    probe.sent.append(time.monotonic())
-    await producer.send(TOPIC, value, key=probe.video.encode(), timestamp_ms=now_ms)
-
-
-async def _until_known(session: aiohttp.ClientSession, probe: Probe, seen: list[Seen]) -> None:
-    """Wait until every store knows the view: a new stack's worker takes seconds to begin."""
-    async with asyncio.timeout(60):
-        for store in seen:
-            while await _watched(session, probe, store) is None:
-                await asyncio.sleep(0.1)
-
-
-async def _watched(session: aiohttp.ClientSession, probe: Probe, store: Seen) -> int | None:
-    """Ask for the probe's watch time in seconds; None while the API does not know the view."""
-    asked = store.parameters | {"metrics": "views,engagement", "compare": "none"}
-    async with session.get(f"/analytics/videos/{probe.video}", params=asked) as response:
-        if response.status in (404, 503):
-            return None
-        response.raise_for_status()
-        answer: dict[str, Any] = msgspec.json.decode(await response.read())
-    if answer["meta"]["source"] != store.source:
-        raise RuntimeError(f"{store.name} was answered by {answer['meta']['source']}: is a store down?")
-    if not answer["data"]["views"]["total"]:
-        return None
-    return round(answer["data"]["engagement"]["averageWatchTime"] or 0)
-
-
-async def _ask(session: aiohttp.ClientSession, probe: Probe, store: Seen, until: float) -> None:
-    """Ask one store again and again, until it has shown the last heartbeat or time is over."""
-    while (now := time.monotonic()) < until:
-        watched = await _watched(session, probe, store)
-        store.take(watched or 0, time.monotonic(), probe.sent)
-        if now > until - 10 and store.newest >= len(probe.sent) - 1:
-            return
-        await asyncio.sleep(_ASK)
-
-
-async def _load(
-    producer: AIOKafkaProducer, rate: float, events: list[tuple[bytes, bytes, int]]
-) -> tuple[int, float]:
-    """Send events at a rate; return how many were sent and in how many seconds."""
-    begin, sent = time.monotonic(), 0
-    while sent < len(events):
-        due = min(len(events), int((time.monotonic() - begin) * rate))
-        for key, value, _ in events[sent:due]:
-            await producer.send(TOPIC, value, key=key, timestamp_ms=int(time.time() * 1000))
-        sent = max(sent, due)
-        await asyncio.sleep(_STEP)
-    return sent, time.monotonic() - begin
-
-
 @contextmanager
-def running_stack() -> Iterator[dict[str, str]]:
-    """Yield the addresses of the stack in the environment, or of one that is started for the while."""
-    given = {name: os.environ[name] for name in _NAMES if name in os.environ}
-    if len(given) == len(_NAMES):
-        yield given
-        return
-    with tempfile.TemporaryDirectory(prefix="freshness-") as folder:
-        run = Path(folder) / ".run"
-        up = Child(
-            "up",
-            command_line("up", "--run-dir", str(run), "--api-port", str(free_port())),
-            Path(folder) / "up.log",
-            {**module_environment(), "RATE_LIMIT": "none"},
+def _loading(stack: Stack, rate: float, seconds: float) -> Iterator[psutil.Popen]:
+    """Send the load from a process of its own: it would delay heartbeats and questions."""
+    arguments = ["-m", "bench.freshness_load", str(rate), str(seconds)]
+    with process(stack, arguments, "load.log") as child:
+        log = stack.folder / "load.log"
+        while "ready" not in log.read_text():
+            if child.poll() is not None:
+                raise SystemExit(f"the load ended: {log.read_text()[-2000:]}")
+            time.sleep(0.05)
+        yield child
+
+
+class Asking:
+    """Asks the stores and the API how much of a probe they know."""
+
+    def __init__(self, stack: Stack, session: aiohttp.ClientSession, probe: Probe, cluster: str) -> None:
+        """Ask for a probe's view; `session` is bound to the API."""
+        settings = stack.settings
+        self._session, self._probe = session, probe
+        self._redis = Redis.from_url(settings.redis_url)
+        self._clickhouse_url = settings.clickhouse_url
+        numbers = range(settings.topic_partitions)
+        self._tags = [keys.tag(cluster, settings.topic_playback, number) for number in numbers]
+
+    async def start(self) -> list[Seen]:
+        """Connect, and return who is asked."""
+        self._clickhouse = await clickhouse_connect.get_async_client(
+            **options(self._clickhouse_url, "videocloud")
         )
-        try:
-            ready = run / "endpoints.env"
-            if not wait_until(time.monotonic() + 60, ready.exists, up):
-                raise RuntimeError(f"`vca up` did not get ready:\n{up.tail()}")
-            yield dict(line.split("=", 1) for line in ready.read_text().splitlines())
-        finally:
-            up.stop(30)
+        return [
+            Seen("Redis", self._ask_redis, _ASK_REDIS),
+            Seen("ClickHouse", self._ask_clickhouse, _ASK_CLICKHOUSE),
+            Seen("API, last hour (Redis)", lambda: self._ask_api("1h", "redis"), _ASK_API),
+            Seen("API, day (ClickHouse)", lambda: self._ask_api("1d", "clickhouse"), _ASK_API),
+        ]
+
+    async def close(self) -> None:
+        """Disconnect."""
+        await self._redis.aclose()
+        await self._clickhouse.close()
+
+    async def inserts(self) -> int:
+        """Return how many inserts ClickHouse took so far: parts that were made in the raw table."""
+        found = await self._clickhouse.query(
+            "SELECT max(max_block_number) FROM system.parts WHERE table = 'playback_events' AND active"
+        )
+        return int(found.result_rows[0][0] or 0)
+
+    async def _ask_redis(self) -> int:
+        pipeline = self._redis.pipeline(transaction=False)
+        first = self._probe.started_ms // 60_000
+        for tag in self._tags:
+            for minute in range(first, int(time.time()) // 60 + 1):
+                pipeline.hget(keys.video(tag, 0, minute, self._probe.video), "watched_ms")
+        return sum(int(each or 0) for each in await pipeline.execute()) // 1000
+
+    async def _ask_clickhouse(self) -> int:
+        found = await self._clickhouse.query(
+            "SELECT sum(watched_ms) FROM video_15m WHERE video_id = {video:String}",
+            parameters={"video": self._probe.video},
+        )
+        return int(found.result_rows[0][0]) // 1000
+
+    async def _ask_api(self, period: str, source: str) -> int:
+        asked = {"period": period, "metrics": "views,engagement", "compare": "none"}
+        async with self._session.get(f"/analytics/videos/{self._probe.video}", params=asked) as response:
+            if response.status in (404, 503):
+                return 0
+            response.raise_for_status()
+            answer: dict[str, Any] = msgspec.json.decode(await response.read())
+        if answer["meta"]["source"] != source:
+            raise RuntimeError(f"{period} was answered by {answer['meta']['source']}: is a store down?")
+        if not answer["data"]["views"]["total"]:
+            return 0
+        return round(answer["data"]["engagement"]["averageWatchTime"] or 0)
 
 
-def table(outcome: Outcome) -> Table:
-    """Lay out an outcome."""
-    shown = Table(title=f"Produced to visible at {outcome.rate:,.0f} events/s", title_justify="left")
-    shown.add_column("Answered by")
-    for name in ("p50", "p99", "max", "heartbeats", "not seen"):
+async def measure(
+    stack: Stack, api_url: str, pids: Mapping[str, int], rate: float, seconds: float
+) -> Outcome:
+    """Run the load and ask all along; a worker is started with it, unless one of `pids` is that."""
+    settings, away = stack.settings, "worker" not in pids
+    probe = Probe(f"probe_{time.time_ns():x}", int(time.time() * 1000))
+    async with AsyncExitStack() as leaving:
+        enter, begin = leaving.enter_async_context, leaving.enter_context
+        session = await enter(aiohttp.ClientSession(api_url))
+        load = await enter(
+            Load(settings.kafka_bootstrap_servers, settings.topic_playback, settings.topic_partitions)
+        )
+        asking = Asking(stack, session, probe, await cluster_id(settings))
+        seen = await asking.start()
+        leaving.push_async_callback(asking.close)
+        await probe.beat(load)
+        if not away:
+            await probe.beat(load)
+            async with asyncio.timeout(60):
+                for each in seen:
+                    while not await each.know():
+                        await asyncio.sleep(0.1)
+        warm_up = 0.0 if away else _WARM_UP
+        child = begin(_loading(stack, rate, seconds + warm_up))
+        if away:
+            worker = begin(process(stack, ["-m", "deploy.cli", "worker"], "worker.log"))
+            pids = {**pids, "worker": worker.pid}
+        last: int | None = None
+        started = time.monotonic()
+        stop = started + seconds + warm_up
+        watching = [asyncio.create_task(each.watch(probe, stop + _PATIENCE, lambda: last)) for each in seen]
+        cpu, inserted = _cpu(stack, pids), await asking.inserts()
+        while time.monotonic() < stop:
+            await probe.beat(load)
+            await asyncio.sleep(_HEARTBEAT)
+        took, used, wrote = time.monotonic() - started, _cpu(stack, pids), await asking.inserts()
+        last = len(probe.sent) - 1
+        await asyncio.gather(*watching)
+        child.wait(60)
+        sent, sending = (stack.folder / "load.log").read_text().split()[-2:]
+    measured = [n for n, at in enumerate(probe.sent) if n and at >= started + warm_up]
+    return Outcome(
+        rate=int(sent) / float(sending),
+        ages={each.name: sorted(each.ages[n] for n in measured if n in each.ages) for each in seen},
+        unseen={each.name: sum(n not in each.ages for n in measured) for each in seen},
+        cores={name: (used[name] - cpu[name]) / took for name in used},
+        inserts=(wrote - inserted) / took,
+        fresh_after={each.name: each.fresh_at - started for each in seen if each.fresh_at},
+    )
+
+
+def _cpu(stack: Stack, pids: Mapping[str, int]) -> dict[str, float]:
+    return stack.cpu() | {name: cpu_seconds(pid) for name, pid in pids.items()}
+
+
+def table(outcomes: Sequence[Outcome]) -> Table:
+    """Lay out outcomes: ages in milliseconds."""
+    shown = Table(title="Produced to visible, milliseconds", title_justify="left")
+    shown.add_column("seen by")
+    for outcome in outcomes:
+        for name in ("p50", "p99", "max", "unseen"):
+            shown.add_column(f"{name}\n{outcome.rate:,.0f}/s", justify="right")
+    for name in outcomes[0].ages:
+        cells = []
+        for outcome in outcomes:
+            ages = outcome.ages[name]
+            spread = [percentile(ages, share) for share in (0.5, 0.99, 1.0)] if ages else []
+            cells += [f"{age * 1000:,.0f}" for age in spread] or ["-"] * 3
+            cells.append(f"{outcome.unseen[name]:,}")
+        shown.add_row(name, *cells)
+    return shown
+
+
+def after_a_pause(outcome: Outcome, behind: int) -> Table:
+    """Lay out how long it took to catch up with so many events, the worker's start included."""
+    shown = Table(
+        title=f"After {behind:,} events gathered, at {outcome.rate:,.0f} events/s", title_justify="left"
+    )
+    shown.add_column("seen by")
+    for name in ("fresh again after", "caught up at"):
         shown.add_column(name, justify="right")
-    milliseconds: Callable[[float], str] = lambda seconds: f"{seconds * 1000:,.0f} ms"  # noqa: E731
-    for name, ages in outcome.ages.items():
-        spread = [percentile(ages, share) for share in (0.5, 0.99, 1.0)] if ages else []
-        cells = [milliseconds(age) for age in spread] or ["-"] * 3
-        shown.add_row(name, *cells, f"{len(ages):,}", f"{outcome.unseen[name]:,}")
+    for name in outcome.ages:
+        if (seconds := outcome.fresh_after.get(name)) is None:
+            shown.add_row(name, "not yet", "-")
+        else:
+            shown.add_row(name, f"{seconds:.1f} s", f"{behind / seconds + outcome.rate:,.0f} events/s")
     return shown
 
 
 def main(
-    rate: Annotated[float, typer.Option(min=1, help="Events a second.")] = 5000,
-    seconds: Annotated[float, typer.Option(min=1, help="How long to measure.")] = 30,
+    rate: Annotated[
+        list[float] | None, typer.Option(min=1, help="Events a second; repeat for more. [default: 10000]")
+    ] = None,
+    seconds: Annotated[float, typer.Option(min=1, help="How long to measure each.")] = 30,
+    behind: Annotated[int, typer.Option(min=0, help="Events that gather before the worker comes.")] = 0,
+    partitions: Annotated[int, typer.Option(min=1, help="Partitions of the topic.")] = PARTITIONS,
+    broker: Annotated[
+        Literal["stand-in", "kafka"], typer.Option(help="The stand-in broker, or Apache Kafka (Java, Maven).")
+    ] = "stand-in",
 ) -> None:
-    """Measure how long it takes from an event's sending to an API answer that holds it."""
-    with running_stack() as endpoints:
-        Console().print(table(asyncio.run(measure(endpoints, rate, seconds))))
+    """Measure how long it takes from an event's sending to an answer that holds it."""
+    console = Console()
+    console = console if console.is_terminal else Console(width=150)
+    rates = rate or [10_000.0]
+    with stack(kafka=broker == "kafka", partitions=partitions) as running, api(running) as (url, answering):
+        pids = {"API": answering.pid}
+        if behind:
+            asyncio.run(fill(running, behind, rate=behind / _HOUR))
+            outcome = asyncio.run(measure(running, url, pids, rates[0], seconds))
+            console.print(after_a_pause(outcome, behind))
+            return
+        outcomes = []
+        with workers(running) as (worker,):
+            for each in rates:
+                pids["worker"] = worker.process.pid
+                outcomes.append(asyncio.run(measure(running, url, pids, each, seconds)))
+        console.print(table(outcomes))
+        for outcome in outcomes:
+            used = ", ".join(f"{name} {cores:.2f}" for name, cores in outcome.cores.items())
+            console.print(f"{outcome.rate:,.0f} events/s: {outcome.inserts:.1f} inserts/s; cores: {used}")
 
 
 if __name__ == "__main__":

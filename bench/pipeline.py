@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import psutil
@@ -18,7 +19,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from bench.stack import Stack, cpu_seconds, fill, process, stack
+from bench.stack import Stack, Worker, cpu_seconds, fill, process, stack
 from sinks.redis import keys
 from streams.topics import cluster_id
 
@@ -38,6 +39,8 @@ class Run:
     servers: dict[str, float] = field(default_factory=dict)
     #: Resident memory in MB after each million events.
     memory: dict[int, float] = field(default_factory=dict)
+    #: CPU seconds of each worker.
+    by_worker: list[float] = field(default_factory=list)
 
     @property
     def rate(self) -> float:
@@ -47,23 +50,36 @@ class Run:
 
 def ours(stack: Stack, topic: str, count: int) -> Run:
     """Run our worker over the topic until both stores have it all."""
+    with process(stack, ["-m", "deploy.cli", "worker"], "worker.log") as child:
+        return watch(stack, topic, count, [Worker(child, stack.folder / "worker.log", "")])
+
+
+def watch(stack: Stack, topic: str, count: int, running: Sequence[Worker]) -> Run:
+    """Wait until both stores have `count` events of a topic; return what that took.
+
+    It counts from when the first are counted: before, the group gathers.
+    """
     redis = Redis.from_url(stack.settings.redis_url, decode_responses=True)
     cluster = asyncio.run(cluster_id(stack.settings))
     ledgers = [keys.ledger(keys.tag(cluster, topic, n)) for n in range(stack.settings.topic_partitions)]
-    with process(stack, ["-m", "deploy.cli", "worker"], "worker.log") as worker, Progress() as progress:
+    pids = [worker.process.pid for worker in running]
+    with Progress() as progress:
         task = progress.add_task("pipeline", total=count)
-        began, cpu, servers = 0.0, 0.0, {}
+        began, cpu, servers = 0.0, [0.0] * len(pids), {}
         run = Run(count, 0.0, 0.0, 0.0)
         while True:
-            if worker.poll() is not None:
-                raise SystemExit(f"the worker ended: {(stack.folder / 'worker.log').read_text()[-2000:]}")
-            found = [redis.hmget(ledger, "counted", "block_to", "done") for ledger in ledgers]
+            for worker in running:
+                worker.check()
+            asked = redis.pipeline(transaction=False)
+            for ledger in ledgers:
+                asked.hmget(ledger, ["counted", "block_to", "done"])
+            found = asked.execute()
             counted = sum(int(c or 0) for c, _, _ in found)
             stored = sum(int(to or 0) for _, to, done in found if done == "1")
             if not began and counted:
-                began, cpu, servers = time.monotonic(), cpu_seconds(worker.pid), stack.cpu()
+                began, cpu, servers = time.monotonic(), [cpu_seconds(pid) for pid in pids], stack.cpu()
                 run.events = count - counted
-            memory = worker.memory_info().rss / 1e6
+            memory = sum(worker.process.memory_info().rss for worker in running) / 1e6
             run.peak_mb = max(run.peak_mb, memory)
             million = counted // _MILLION
             if million and million not in run.memory:
@@ -73,7 +89,8 @@ def ours(stack: Stack, topic: str, count: int) -> Run:
                 break
             time.sleep(0.05)
         run.seconds = time.monotonic() - began
-        run.cpu = cpu_seconds(worker.pid) - cpu
+        run.by_worker = [cpu_seconds(pid) - before for pid, before in zip(pids, cpu, strict=True)]
+        run.cpu = sum(run.by_worker)
         run.servers = {name: used - servers[name] for name, used in stack.cpu().items()}
     return run
 
@@ -81,10 +98,13 @@ def ours(stack: Stack, topic: str, count: int) -> Run:
 def stock(stack: Stack, topic: str, count: int) -> Run:
     """Run the stock agent over a share of the same topic."""
     wanted = min(count, _STOCK_EVENTS) // 10_000 * 10_000
-    stack.environment |= {
-        "STOCK_FAUST_TOPIC": topic,
-        "STOCK_FAUST_DATADIR": str(stack.folder / "stock-faust"),
-    }
+    stack = stack.with_environment(
+        {
+            "STOCK_FAUST_TOPIC": topic,
+            "STOCK_FAUST_NAME": stack.settings.consumer_group,
+            "STOCK_FAUST_DATADIR": str(stack.folder / "stock-faust"),
+        }
+    )
     log = stack.folder / "stock.log"
     with process(stack, ["-m", "bench.stock_faust"], "stock.log") as agent:
         peak = 0.0
@@ -110,8 +130,7 @@ def main() -> None:
     console = Console()
     with stack() as running:
         topic = running.settings.topic_playback
-        bootstrap = running.settings.kafka_bootstrap_servers
-        asyncio.run(fill(bootstrap, topic, options.events, title="filling the topic"))
+        asyncio.run(fill(running, options.events))
         run = ours(running, topic, options.events)
         other = None if options.no_stock else stock(running, topic, options.events)
     table = Table(title=f"{options.events:,} events, {psutil.cpu_count()} cores for everything")

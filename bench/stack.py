@@ -1,4 +1,4 @@
-"""Stand-in servers, a filled topic and worker processes for the benchmarks."""
+"""Stand-in servers, a filled topic, workers and an API for the benchmarks."""
 
 from __future__ import annotations
 
@@ -7,23 +7,26 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any, Final
+from urllib.parse import urlsplit, urlunsplit
 
 import psutil
-from aiokafka import AIOKafkaProducer
-from aiokafka.partitioner import DefaultPartitioner
 from rich.progress import Progress
 
 from bench.events import playback
+from bench.load import Load
 from deploy.embedded import servers
 from deploy.embedded.kafka import jars
 from deploy.embedded.kafka.nodes import nodes
 from deploy.embedded.ports import free_port
-from deploy.embedded.process import Child
+from deploy.embedded.probes import http_answers
+from deploy.embedded.process import Child, module_environment, wait_until
+from deploy.embedded.stack import command_line
 from sinks.clickhouse.migrator import migrate
 from streams.settings import Settings
 from streams.topics import create_topics
@@ -32,12 +35,15 @@ PARTITIONS = 4
 #: Views under way in the log at any time are this times ten: a heartbeat comes every ten seconds.
 LOG_RATE = 5_000.0
 
-
 #: A temporary folder may be in memory, where a file costs nothing, or where it costs ten times as much.
 _FOLDERS = Path(".run")
+#: How long workers may take to gather, and an API to start, in seconds.
+_GATHER_SECONDS: Final = 90.0
+#: Workers are gathered when all have been ready for so many looks, half a second apart.
+_LOOKS: Final = 4
 
 
-@dataclass
+@dataclass(frozen=True)
 class Stack:
     """Running servers, their processes, and settings that name them."""
 
@@ -50,6 +56,32 @@ class Stack:
         """Return the CPU seconds each server has used."""
         return {name: cpu_seconds(child.pid) for name, child in self.children.items()}
 
+    def with_environment(self, environment: Mapping[str, str]) -> Stack:
+        """Return the same servers for programs that are told more, or something else."""
+        told = self.environment | dict(environment)
+        return replace(self, environment=told, settings=_settings(told))
+
+    def afresh(self, number: int) -> Stack:
+        """Return the same servers with empty stores, for another run over the same topic; 1 is the first."""
+        stack = self.with_environment(
+            {
+                "REDIS_URL": _with_path(self.settings.redis_url, str(number)),
+                "CLICKHOUSE_URL": _with_path(self.settings.clickhouse_url, f"run_{number}"),
+                "CONSUMER_GROUP": f"{self.settings.consumer_group}-{number}",
+            }
+        )
+        migrate(stack.settings.clickhouse_url)
+        return stack
+
+
+def _with_path(url: str, path: str) -> str:
+    return urlunsplit(urlsplit(url)._replace(path=f"/{path}"))
+
+
+def _settings(environment: Mapping[str, str]) -> Settings:
+    told: dict[str, Any] = {name.lower(): value for name, value in environment.items()}
+    return Settings(**{name: value for name, value in told.items() if name in Settings.model_fields})
+
 
 def cpu_seconds(pid: int) -> float:
     """Return the CPU seconds, user and system, of a process and its children."""
@@ -58,35 +90,42 @@ def cpu_seconds(pid: int) -> float:
 
 
 @contextmanager
-def stack(*, kafka: bool = False) -> Iterator[Stack]:
+def stack(
+    *, kafka: bool = False, broker: bool = True, partitions: int = PARTITIONS, data: Path | None = None
+) -> Iterator[Stack]:
     """Start broker, Redis and ClickHouse stand-ins in a folder of their own, migrated, with topics.
 
-    With `kafka`, the broker is Apache Kafka. The folder is below `.run`, on the disk that `make up` uses.
+    With `kafka`, the broker is Apache Kafka; without `broker` there is none, and no topics. The folder is
+    below `.run`, on the disk that `make up` uses, and goes at the end; ClickHouse keeps its files in `data`
+    instead, if that is given.
     """
     _FOLDERS.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix="bench-", dir=_FOLDERS) as name:
         folder = Path(name).resolve()
         wanted = {
-            "broker": _kafka(folder) if kafka else servers.broker(free_port()),
             "redis": servers.redis(free_port(), folder / "redis"),
-            "clickhouse": servers.clickhouse(free_port(), folder / "clickhouse"),
+            "clickhouse": servers.clickhouse(free_port(), data or folder / "clickhouse"),
         }
+        if broker:
+            wanted["broker"] = _kafka(folder) if kafka else servers.broker(free_port())
         children: dict[str, Child] = {}
         try:
             for each, server in wanted.items():
                 children[each] = servers.start(server, folder)
             environment = {
-                "KAFKA_BOOTSTRAP_SERVERS": wanted["broker"].address,
+                **module_environment(),
                 "REDIS_URL": wanted["redis"].address,
                 "CLICKHOUSE_URL": f"{wanted['clickhouse'].address}/videocloud",
-                "TOPIC_PARTITIONS": str(PARTITIONS),
+                "TOPIC_PARTITIONS": str(partitions),
                 "SESSION_TIMEOUT": "6",
                 "REBALANCE_TIMEOUT": "3",
             }
-            os.environ.update(environment)
-            settings = Settings()
+            if broker:
+                environment["KAFKA_BOOTSTRAP_SERVERS"] = wanted["broker"].address
+            settings = _settings(environment)
             migrate(settings.clickhouse_url)
-            asyncio.run(create_topics(settings))
+            if broker:
+                asyncio.run(create_topics(settings))
             yield Stack(settings, environment, children, folder)
         finally:
             for child in reversed(list(children.values())):
@@ -97,35 +136,34 @@ def _kafka(folder: Path) -> servers.Server:
     return nodes(jars.fetch(), folder / "kafka", [(free_port(), free_port())])[0]
 
 
-async def fill(bootstrap: str, topic: str, count: int, *, title: str) -> None:
-    """Put `count` playback events into a topic, ending now in the log's own time."""
-    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, enable_idempotence=False, acks=1)
-    await producer.start()
-    partitioner, numbers = DefaultPartitioner(), list(range(PARTITIONS))
-    batches = {number: producer.create_batch() for number in numbers}
-    start_ms = int((time.time() - count / LOG_RATE) * 1000)
-    sent = []
+async def fill(stack: Stack, count: int, *, rate: float = LOG_RATE) -> None:
+    """Put `count` playback events into their topic, `rate` a second in the log's own time, ending now."""
+    async with _load(stack) as load:
+        await _gather_events(load, count, rate, "filling the topic")
 
-    async def send(number: int) -> None:
-        batches[number].close()
-        sent.append(await producer.send_batch(batches[number], topic, partition=number))
-        batches[number] = producer.create_batch()
 
+@asynccontextmanager
+async def filled_at_once(stack: Stack, count: int, *, rate: float = LOG_RATE) -> AsyncIterator[Load]:
+    """Make `count` events as `fill` does, and yield; what they are yielded to sends them with `flush`."""
+    async with _load(stack, hold=True) as load:
+        await _gather_events(load, count, rate, "making events")
+        yield load
+
+
+def _load(stack: Stack, *, hold: bool = False) -> Load:
+    told = stack.settings
+    return Load(told.kafka_bootstrap_servers, told.topic_playback, told.topic_partitions, hold=hold)
+
+
+async def _gather_events(load: Load, count: int, rate: float, title: str) -> None:
+    start_ms = int((time.time() - count / rate) * 1000)
     with Progress() as progress:
         task = progress.add_task(title, total=count)
-        for done, (key, value, at) in enumerate(playback(count, start_ms=start_ms, rate=LOG_RATE)):
-            number = partitioner(key, numbers, numbers)
-            if batches[number].append(key=key, value=value, timestamp=at) is None:
-                await send(number)
-                batches[number].append(key=key, value=value, timestamp=at)
+        for done, (key, value, at) in enumerate(playback(count, start_ms=start_ms, rate=rate)):
+            await load.add(key, value, at)
             if not done % 10_000:
                 progress.update(task, completed=done)
-        for number in numbers:
-            if batches[number].record_count():
-                await send(number)
-        await asyncio.gather(*sent)
         progress.update(task, completed=count)
-    await producer.stop()
 
 
 @contextmanager
@@ -136,15 +174,82 @@ def process(
     with (stack.folder / log).open("wb") as output:
         child = psutil.Popen(
             [python or sys.executable, *arguments],
-            env={**os.environ, **stack.environment},
+            env={**os.environ, "PYTHONUNBUFFERED": "1", **stack.environment},
             stdout=output,
             stderr=subprocess.STDOUT,
         )
         try:
             yield child
         finally:
-            child.terminate()
-            try:
-                child.wait(15)
-            except psutil.TimeoutExpired:
-                child.kill()
+            with suppress(psutil.NoSuchProcess):
+                child.terminate()
+                try:
+                    child.wait(15)
+                except psutil.TimeoutExpired:
+                    child.kill()
+
+
+@dataclass(frozen=True)
+class Worker:
+    """A running worker, its log, and where it tells how it is."""
+
+    process: psutil.Popen
+    log: Path
+    address: str
+
+    def check(self) -> None:
+        """End the benchmark, saying why, if the worker has ended."""
+        if self.process.poll() is not None:
+            raise SystemExit(f"the worker ended: {self.log.read_text()[-2000:]}")
+
+
+@contextmanager
+def workers(stack: Stack, count: int = 1) -> Iterator[list[Worker]]:
+    """Run workers, and yield once they have shared out the partitions."""
+    with ExitStack() as stopping:
+        running = []
+        for number in range(count):
+            port, log = free_port(), f"worker-{number}-{time.monotonic_ns()}.log"
+            told = stack.with_environment({"WORKER_METRICS_PORT": str(port)})
+            child = stopping.enter_context(process(told, ["-m", "deploy.cli", "worker"], log))
+            running.append(Worker(child, stack.folder / log, f"http://127.0.0.1:{port}"))
+        _gather(running)
+        yield running
+
+
+def _gather(running: Sequence[Worker]) -> None:
+    until, looks = time.monotonic() + _GATHER_SECONDS, 0
+    while looks < _LOOKS:
+        if time.monotonic() > until:
+            raise SystemExit(f"the workers did not gather: {running[0].log.read_text()[-2000:]}")
+        for each in running:
+            each.check()
+        ready = all(http_answers(f"{each.address}/readyz") for each in running)
+        looks = looks + 1 if ready else 0
+        time.sleep(0.5)
+
+
+@contextmanager
+def api(stack: Stack, environment: Mapping[str, str] | None = None) -> Iterator[tuple[str, Child]]:
+    """Yield the address of an API that runs meanwhile, without keys and limits, and its process."""
+    port = free_port()
+    told = {
+        **stack.environment,
+        # Empty: none; a key that happens to be in this environment is not asked for.
+        "API_KEY": "",
+        "RATE_LIMIT": "none",
+        "LOG_LEVEL": "ERROR",
+        "SELF_REPORTING": "false",
+        "EXPORT_DIR": str(stack.folder / "exports"),
+        **(environment or {}),
+    }
+    child = Child("api", command_line("api", "--port", str(port)), stack.folder / "api.log", told)
+    address = f"http://127.0.0.1:{port}"
+    try:
+        if not wait_until(
+            time.monotonic() + _GATHER_SECONDS, lambda: http_answers(f"{address}/healthz"), child
+        ):
+            raise SystemExit(f"the API did not get ready:\n{child.tail()}")
+        yield address, child
+    finally:
+        child.stop(10)

@@ -10,7 +10,7 @@ import time
 import faust
 
 app = faust.App(
-    "stock-faust",
+    f"stock-faust-{os.environ.get('STOCK_FAUST_NAME', '')}",
     broker=f"kafka://{os.environ['KAFKA_BOOTSTRAP_SERVERS']}",
     value_serializer="raw",
     broker_session_timeout=6.0,

@@ -12,7 +12,6 @@ ClickHouse that only takes rows which were encoded beforehand.
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -56,24 +55,20 @@ def metered(
 ) -> Run:
     """Run a program that prints how far it is, until it has done `wanted` events."""
     log = stack.folder / f"{name}.log"
-    before = dict(stack.environment)
-    stack.environment |= environment
-    try:
-        with process(stack, arguments, log.name, python=python) as program, Progress() as progress:
-            task, peak, servers = progress.add_task(name, total=wanted), 0.0, stack.cpu()
-            while True:
-                lines = [line.split() for line in log.read_text().splitlines() if line[:1].isdigit()]
-                done = int(lines[-1][0]) if lines else 0
-                progress.update(task, completed=done)
-                if done >= wanted:
-                    break
-                if program.poll() is not None:
-                    raise SystemExit(f"{name} ended: {log.read_text()[-2000:]}")
-                peak = max(peak, psutil.Process(program.pid).memory_info().rss / 1e6)
-                time.sleep(0.1)
-            used = {server: cpu - servers[server] for server, cpu in stack.cpu().items()}
-    finally:
-        stack.environment = before
+    stack = stack.with_environment(environment)
+    with process(stack, arguments, log.name, python=python) as program, Progress() as progress:
+        task, peak, servers = progress.add_task(name, total=wanted), 0.0, stack.cpu()
+        while True:
+            lines = [line.split() for line in log.read_text().splitlines() if line[:1].isdigit()]
+            done = int(lines[-1][0]) if lines else 0
+            progress.update(task, completed=done)
+            if done >= wanted:
+                break
+            if program.poll() is not None:
+                raise SystemExit(f"{name} ended: {log.read_text()[-2000:]}")
+            peak = max(peak, psutil.Process(program.pid).memory_info().rss / 1e6)
+            time.sleep(0.1)
+        used = {server: cpu - servers[server] for server, cpu in stack.cpu().items()}
     (first, seconds0, cpu0), (last, seconds1, cpu1) = lines[0], lines[-1]
     events = int(last) - int(first)
     run = Run(events, float(seconds1) - float(seconds0), float(cpu1) - float(cpu0), peak)
@@ -174,10 +169,9 @@ def main(
     chosen = [each for i, each in enumerate(PROGRAMS) if not i or only.lower() in each.name.lower()]
     if not _PYTHON.exists() and any("Quix" in each.name or "Bytewax" in each.name for each in chosen):
         raise SystemExit("the other frameworks are not installed: run `make peers` first")
-    os.environ["PYTHONUNBUFFERED"] = "1"
     with stack(kafka=broker == "kafka") as running:
         topic = running.settings.topic_playback
-        asyncio.run(fill(running.settings.kafka_bootstrap_servers, topic, events, title="filling the topic"))
+        asyncio.run(fill(running, events))
         runs = {}
         for program in chosen:
             runs[program.name] = program.run(running, topic, events)

@@ -1,0 +1,44 @@
+"""The load of `bench.freshness`: `python -m bench.freshness_load RATE SECONDS` sends events at a rate.
+
+Says `ready` when they are made, and at the end how many were sent and in how many seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from typing import Final
+
+from bench.events import playback
+from bench.load import Load
+from streams.settings import Settings
+
+#: Sent in steps of this many seconds.
+_STEP: Final = 0.01
+
+
+async def _send(rate: float, seconds: float) -> None:
+    settings = Settings()
+    # Encoded beforehand: on the same cores it would take from those who are measured.
+    events = list(playback(int(rate * seconds), start_ms=int(time.time() * 1000), rate=rate))
+    async with Load(
+        settings.kafka_bootstrap_servers, settings.topic_playback, settings.topic_partitions
+    ) as load:
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
+        begin, sent = time.monotonic(), 0
+        while sent < len(events):
+            due = min(len(events), int((time.monotonic() - begin) * rate))
+            now_ms = int(time.time() * 1000)
+            for key, value, _ in events[sent:due]:
+                await load.add(key, value, now_ms)
+            await load.push()
+            sent = max(sent, due)
+            await asyncio.sleep(_STEP)
+        took = time.monotonic() - begin
+    sys.stdout.write(f"{sent} {took}\n")
+
+
+if __name__ == "__main__":
+    asyncio.run(_send(float(sys.argv[1]), float(sys.argv[2])))

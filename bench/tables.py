@@ -1,0 +1,56 @@
+"""What the tables of ClickHouse hold: rows, bytes, and how many inserts made them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import clickhouse_connect
+from clickhouse_connect.driver.client import Client
+
+from sinks.clickhouse.client import database_of, options
+
+RAW = "playback_events"
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """One table: its rows and its bytes on disk, and in how many parts."""
+
+    table: str
+    rows: int
+    bytes: int
+    parts: int
+
+
+@contextmanager
+def asking(url: str) -> Iterator[Client]:
+    """Yield a client bound to the database of an address."""
+    with clickhouse_connect.get_client(**options(url, database_of(url)), send_receive_timeout=600) as client:
+        yield client
+
+
+def inserts(url: str) -> int:
+    """Return how many inserts the raw table of playback events took."""
+    with asking(url) as client:
+        # Each makes a part, and numbers go up; a block that touches two months makes two.
+        found = client.query(
+            "SELECT max(max_block_number) FROM system.parts"
+            f" WHERE database = currentDatabase() AND table = '{RAW}' AND active"
+        )
+        return int(found.result_rows[0][0])
+
+
+def held(url: str, *, merged: bool) -> list[Held]:
+    """Return what each table with rows holds, the largest first; `merged` merges it into one part before."""
+    query = (
+        "SELECT table, sum(rows), sum(bytes_on_disk), count() FROM system.parts"
+        " WHERE active AND database = currentDatabase() AND rows > 0 GROUP BY table"
+        " ORDER BY sum(bytes_on_disk) DESC"
+    )
+    with asking(url) as client:
+        if merged:
+            for name, *_ in client.query(query).result_rows:
+                client.command(f"OPTIMIZE TABLE {name} FINAL")
+        return [Held(*row) for row in client.query(query).result_rows]
