@@ -1,0 +1,162 @@
+"""What each step of the worker costs an event in CPU time, from a sampling profiler over a real run.
+
+A worker with its partitions gets all events at once, as in `bench.growth`, while py-spy looks at its stacks
+from outside some hundred times a second and notes what runs. A sample belongs to the step of the innermost
+function that `STEPS` knows; the worker's CPU time, as the system measured it, is shared out by samples.
+
+    python -m bench.cost --events 1000000
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+import psutil
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from bench.pipeline import Run, watch
+from bench.stack import Stack, filled_at_once, stack, workers
+
+#: Each step, and the files and functions that are it: the first step that matches has the sample. Where a
+#: call goes into a library without Python frames of its own, the caller is the innermost function:
+#: `BatchFolder.fold` itself only encodes rows.
+STEPS: Final = (
+    (
+        "read",
+        r"streams/transport\.py .*|(aiokafka|kafka)/.*|drivers/aiokafka\.py .*|mode/threads\.py Service.*",
+    ),
+    ("decode", r"streams/domain/(arrivals|events)\.py .*|streams/domain/\w+\.py \w+\.arrivals"),
+    ("repeats: look up", r"streams/domain/generations\.py .*|.*\.unknown|.*\.learn|.*\._look_up"),
+    ("fold: live counters", r"streams/domain/(aggregate|dimensions)\.py .*|streams/domain/\w+\.py \w+\.live"),
+    ("fold: views and rows", r"streams/domain/.*"),
+    ("Redis", r"redis/.*"),
+    (
+        "ClickHouse: encode, send",
+        r"streams/batch\.py BatchFolder\.fold|(clickhouse|clickhouse_connect|aiohttp)/.*"
+        r"|streams/(blocks|budget)\.py .*",
+    ),
+    (
+        "hand over, ack",
+        r"faust/(?!worker).*|mode/(?!worker).*|streams/\w+\.py (?!run_worker).*|prometheus_client/.*",
+    ),
+)
+REST: Final = "event loop, the rest"
+_RULES: Final = tuple((step, re.compile(rf"(?:.*/)?(?:{pattern})")) for step, pattern in STEPS)
+_FRAME: Final = re.compile(r"(?P<name>.+) \((?P<file>.+?)(?::\d+)?\)")
+#: A thread that waits, though py-spy may find it runnable: its innermost frame asks the system to wake it.
+_WAITING: Final = re.compile(r"(\w+\.)?(select|poll|_worker|wait|acquire) \(.*\)")
+#: Samples a second.
+_RATE: Final = 400
+
+
+def step_of(stack: str) -> str | None:
+    """Return the step of a stack as py-spy writes it, outermost first with `;` between; None for a wait."""
+    frames = stack.split(";")
+    if _WAITING.fullmatch(frames[-1]):
+        return None
+    for frame in reversed(frames):
+        if found := _FRAME.fullmatch(frame):
+            for step, rule in _RULES:
+                if rule.fullmatch(f"{found['file']} {found['name']}"):
+                    return step
+    return REST
+
+
+def shares(lines: Iterable[str]) -> dict[str, float]:
+    """Return each step's share of the samples in a raw profile: a line a stack, with its count at the end."""
+    counts = Counter[str]()
+    for line in lines:
+        stack, _, count = line.rstrip().rpartition(" ")
+        if (step := step_of(stack)) is not None:
+            counts[step] += int(count)
+    total = counts.total() or 1
+    return {step: counts[step] / total for step in (*(step for step, _ in STEPS), REST)}
+
+
+@contextmanager
+def profiled(pid: int, result: Path) -> Iterator[None]:
+    """Sample the stacks of a process meanwhile, and write them to a file."""
+    program = shutil.which("py-spy", path=str(Path(sys.executable).parent)) or shutil.which("py-spy")
+    if program is None:
+        raise SystemExit("py-spy is not installed: run `make install`")
+    arguments = ("record", "--format", "raw", "--full-filenames", "--function", "--threads", "--nonblocking")
+    with result.with_suffix(".log").open("w+") as log:
+        # In a session of its own: Ctrl-C is for the benchmark, which then ends it.
+        spy = subprocess.Popen(
+            [program, *arguments, "--rate", str(_RATE), "--pid", str(pid), "--output", str(result)],
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            time.sleep(1)
+            if spy.poll() is not None:
+                log.seek(0)
+                raise SystemExit(f"py-spy cannot look at the worker (it may need root): {log.read()[-500:]}")
+            yield
+        finally:
+            spy.send_signal(signal.SIGINT)
+            spy.wait(60)
+
+
+async def measure(running: Stack, events: int, profile: Path) -> Run:
+    """Run a worker over so many events under the profiler."""
+    async with filled_at_once(running, events) as load:
+        with workers(running) as (worker,), profiled(worker.process.pid, profile):
+            sending = asyncio.create_task(load.flush())
+            run = await asyncio.to_thread(watch, running, running.settings.topic_playback, events, [worker])
+            await sending
+    return run
+
+
+def table(run: Run, spent: dict[str, float], events: int) -> Table:
+    """Lay out what each step took."""
+    micros = run.cpu / run.events * 1e6
+    shown = Table(
+        title=f"{events:,} playback events, {micros:.1f} µs of a worker's CPU each", title_justify="left"
+    )
+    shown.add_column("step")
+    shown.add_column("CPU µs/event", justify="right")
+    shown.add_column("share", justify="right")
+    for step, share in spent.items():
+        shown.add_row(step, f"{share * micros:.2f}", f"{share:.0%}")
+    return shown
+
+
+def main(
+    events: Annotated[int, typer.Option(min=50_000, help="Events of the run.")] = 1_000_000,
+    broker: Annotated[
+        Literal["stand-in", "kafka"], typer.Option(help="The stand-in broker, or Apache Kafka (Java, Maven).")
+    ] = "stand-in",
+    keep: Annotated[
+        Path | None, typer.Option(help="Where to keep the raw profile, for a flame graph.")
+    ] = None,
+) -> None:
+    """Measure what each step of the worker costs an event."""
+    console = Console()
+    with stack(kafka=broker == "kafka") as running:
+        profile = running.folder / "profile.txt"
+        run = asyncio.run(measure(running, events, profile))
+        lines = profile.read_text().splitlines()
+        if keep is not None:
+            shutil.copy(profile, keep)
+    console.print(table(run, shares(lines), events))
+    others = ", ".join(f"{name} {used / run.events * 1e6:.1f}" for name, used in run.servers.items())
+    console.print(f"Servers, CPU µs/event: {others}. Load average {psutil.getloadavg()[0]:.1f}.")
+
+
+if __name__ == "__main__":
+    typer.run(main)
