@@ -1,18 +1,28 @@
-"""The floor of ClickHouse: the pipeline's own rows, encoded beforehand, inserted into the same tables."""
+"""The floor of ClickHouse: the pipeline's own rows, encoded beforehand, inserted into the same tables.
+
+Alone, it says what an insert costs by how many rows it has, one after the other, merges included:
+
+    python -m bench.inserts --rows 100 --rows 1000 --rows 10000
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import msgspec
+import typer
 from clickhouse_connect.driver.asyncclient import AsyncClient
+from rich.console import Console
 from rich.progress import track
+from rich.table import Table
 
 from bench.events import playback
-from bench.stack import LOG_RATE
+from bench.stack import LOG_RATE, Stack, stack
+from bench.tables import settle
 from sinks.base import Block, Partition
 from sinks.clickhouse.client import connect
 from sinks.clickhouse.sink import ClickHouseBlocks
@@ -48,7 +58,8 @@ def rows(count: int, block_rows: int) -> Iterator[list[PlaybackRow]]:
             gathered = []
 
 
-def _blocks(count: int, block_rows: int) -> Iterator[Block]:
+def blocks(count: int, block_rows: int) -> Iterator[Block]:
+    """Yield the rows of `count` events as the blocks that the pipeline would write."""
     encoder, end = msgspec.json.Encoder(), 0
     for block in track(rows(count, block_rows), "encoding rows", count // block_rows):
         begin, end = end, end + len(block)
@@ -68,19 +79,23 @@ def _blocks(count: int, block_rows: int) -> Iterator[Block]:
 
 async def as_the_pipeline(url: str, count: int, block_rows: int = 50_000) -> tuple[int, float]:
     """Insert with the pipeline's own sink, two at a time; return rows and seconds."""
+    return await insert_all(url, list(blocks(count, block_rows)))
+
+
+async def insert_all(url: str, encoded: Sequence[Block], at_once: int = 2) -> tuple[int, float]:
+    """Insert blocks with the pipeline's own sink, some at a time; return rows and seconds."""
     client = await connect(url)
-    sink, waiting = ClickHouseBlocks(client), list(_blocks(count, block_rows))
-    total = sum(block.rows for block in waiting)
+    sink, waiting = ClickHouseBlocks(client), list(encoded)
 
     async def work() -> None:
         while waiting:
             await sink.write(waiting.pop())
 
     began = time.monotonic()
-    await asyncio.gather(work(), work())
+    await asyncio.gather(*(work() for _ in range(at_once)))
     seconds = time.monotonic() - began
     await client.close()
-    return total, seconds
+    return sum(block.rows for block in encoded), seconds
 
 
 async def as_json_each_row(url: str, count: int, block_rows: int = 50_000) -> tuple[int, float]:
@@ -94,12 +109,44 @@ async def as_json_each_row(url: str, count: int, block_rows: int = 50_000) -> tu
     ]
     client = await connect(url)
     began = time.monotonic()
-    await asyncio.gather(_insert_all(client, waiting), _insert_all(client, waiting))
+    await asyncio.gather(_insert_lines(client, waiting), _insert_lines(client, waiting))
     seconds = time.monotonic() - began
     await client.close()
     return count // block_rows * block_rows, seconds
 
 
-async def _insert_all(client: AsyncClient, waiting: list[bytes]) -> None:
+async def _insert_lines(client: AsyncClient, waiting: list[bytes]) -> None:
     while waiting:
         await client.raw_insert("playback_events", insert_block=waiting.pop(), fmt="JSONEachRow")
+
+
+def _cost(stack: Stack, block_rows: int, count: int) -> list[str]:
+    """Insert so many blocks one after the other into tables of their own; return a line of the table."""
+    url = stack.afresh(block_rows).settings.clickhouse_url
+    encoded = list(blocks(block_rows * count, block_rows))
+    before = stack.cpu()["clickhouse"]
+    rows, seconds = asyncio.run(insert_all(url, encoded, at_once=1))
+    settle(url)
+    cpu = stack.cpu()["clickhouse"] - before
+    numbers = (seconds / count * 1e3, cpu / count * 1e3, cpu / rows * 1e6)
+    return [f"{block_rows:,}", str(count), *(f"{each:,.1f}" for each in numbers)]
+
+
+def main(
+    rows: Annotated[
+        list[int] | None, typer.Option(min=1, help="Rows of an insert; repeat. [default: 100 to 50000]")
+    ] = None,
+    inserts: Annotated[int, typer.Option(min=1, help="Inserts of each size.")] = 40,
+) -> None:
+    """Measure what an insert costs ClickHouse by its number of rows."""
+    shown = Table(title="An insert into playback_events and its roll-ups", title_justify="left")
+    for name in ("rows", "inserts", "ms each", "CPU ms each", "CPU µs/row"):
+        shown.add_column(name, justify="right")
+    with stack(broker=False) as running:
+        for each in rows or [100, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000]:
+            shown.add_row(*_cost(running, each, inserts))
+    Console().print(shown)
+
+
+if __name__ == "__main__":
+    typer.run(main)

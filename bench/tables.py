@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -40,6 +41,15 @@ def inserts(url: str) -> int:
             f" WHERE database = currentDatabase() AND table = '{RAW}' AND active"
         )
         return int(found.result_rows[0][0])
+
+
+def settle(url: str, patience: float = 60.0) -> None:
+    """Wait until ClickHouse has merged what it wants to merge, `patience` seconds at most."""
+    until, quiet = time.monotonic() + patience, 0
+    with asking(url) as client:
+        while quiet < 3 and time.monotonic() < until:
+            quiet = quiet + 1 if not client.command("SELECT count() FROM system.merges") else 0
+            time.sleep(0.5)
 
 
 def held(url: str, *, merged: bool) -> list[Held]:

@@ -91,14 +91,17 @@ def _peer(name: str, script: str, *, works: bool) -> Program:
     return Program(name, run, works)
 
 
-def _reading(stack: Stack, topic: str, count: int) -> Run:
+def reading(stack: Stack, topic: str, count: int) -> Run:
+    """Read the topic's records with aiokafka, and look at none."""
     wanted = (count - PARTITIONS * _STEP) // _STEP * _STEP
     return metered(stack, "aiokafka", ["-m", "bench.raw_reader"], {"TOPIC": topic}, wanted, None)
 
 
-def _inserting(
+def inserting(
     how: Callable[[str, int], Awaitable[tuple[int, float]]], database: str
 ) -> Callable[[Stack, str, int], Run]:
+    """Return what inserts `how` into a database of its own."""
+
     def run(stack: Stack, _topic: str, count: int) -> Run:
         url = f"{stack.settings.clickhouse_url.rpartition('/')[0]}/{database}"
         migrate(url)
@@ -121,9 +124,9 @@ PROGRAMS = (
     Program("stock Faust: decodes", stock),
     _peer("Quix Streams: decodes", "quix.py", works=False),
     _peer("Bytewax: decodes", "bytewax_flow.py", works=False),
-    Program("floor: aiokafka reads raw records", _reading),
-    Program("floor: ClickHouse takes the pipeline's blocks", _inserting(inserts.as_the_pipeline, "floor")),
-    Program("floor: ClickHouse takes JSONEachRow", _inserting(inserts.as_json_each_row, "floor_json")),
+    Program("floor: aiokafka reads raw records", reading),
+    Program("floor: ClickHouse takes the pipeline's blocks", inserting(inserts.as_the_pipeline, "floor")),
+    Program("floor: ClickHouse takes JSONEachRow", inserting(inserts.as_json_each_row, "floor_json")),
 )
 
 

@@ -1,0 +1,104 @@
+"""How much memory a view that is under way takes, in the worker and in Redis.
+
+For each number of views: so many are under way at once, each with its first three events, in a topic that a
+worker takes into both stores; then its resident memory is read, and how many views it says to hold.
+
+    python -m bench.memory --views 10000 --views 100000 --views 1000000
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+import urllib.request
+from dataclasses import dataclass
+from typing import Annotated, Final
+
+import typer
+from redis import Redis
+from rich.console import Console
+from rich.table import Table
+
+from bench.pipeline import watch
+from bench.stack import Worker, fill, stack, workers
+from streams.domain.instruments import MEMORY_KEYS
+
+_EVENTS: Final = 3
+#: The worker looks at what it holds every five seconds.
+_SETTLE_SECONDS: Final = 11.0
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """One line: so many views under way, how many are held, and bytes in the worker and in Redis."""
+
+    views: int
+    held: int
+    worker: int
+    peak: float
+    redis: int
+
+
+def measure(views: int) -> Filled:
+    """Have so many views under way, and look."""
+    with stack() as running:
+        # Each view's events are ten seconds of log time apart, so all are under way at its end.
+        asyncio.run(fill(running, views * _EVENTS, rate=views / 10))
+        # Room for all of them: a worker forgets the oldest beyond it, and would look them up.
+        told = running.with_environment(
+            {"MEMORY_KEYS": str(max(running.settings.memory_keys, 8 * views)), "MEMORY_SECONDS": "3600"}
+        )
+        with workers(told) as (worker,):
+            run = watch(told, told.settings.topic_playback, views * _EVENTS, [worker])
+            time.sleep(_SETTLE_SECONDS)
+            with Redis.from_url(told.settings.redis_url) as redis:
+                used = int(redis.info("memory")["used_memory"])
+            return Filled(views, _held(worker), worker.process.memory_info().rss, run.peak_mb, used)
+
+
+def _held(worker: Worker) -> int:
+    with urllib.request.urlopen(f"{worker.address}/metrics", timeout=5) as answer:
+        text = answer.read().decode()
+    return int(sum(map(float, re.findall(rf"^{MEMORY_KEYS.name}{{.*}} (.+)$", text, re.MULTILINE))))
+
+
+def table(lines: list[Filled]) -> Table:
+    """Lay out the lines; bytes a view are what came on top of the first line, by the views on top of its."""
+    shown = Table(title="Views under way", title_justify="left")
+    for name in ("views", "held", "worker MB", "peak MB", "bytes a view", "Redis MB", "Redis bytes a view"):
+        shown.add_column(name, justify="right")
+    first = lines[0]
+    for line in lines:
+        more = line.views - first.views
+        each = [
+            f"{(b - a) / more:,.0f}" if more else "-"
+            for a, b in ((first.worker, line.worker), (first.redis, line.redis))
+        ]
+        shown.add_row(
+            f"{line.views:,}",
+            f"{line.held:,}",
+            f"{line.worker / 1e6:,.0f}",
+            f"{line.peak:,.0f}",
+            each[0],
+            f"{line.redis / 1e6:,.0f}",
+            each[1],
+        )
+    return shown
+
+
+def main(
+    views: Annotated[
+        list[int] | None,
+        typer.Option(
+            min=1000, help="Views under way, fewest first; repeat. [default: 10000, 100000, 1000000]"
+        ),
+    ] = None,
+) -> None:
+    """Measure the memory of views that are under way."""
+    console = Console()
+    console.print(table([measure(each) for each in views or [10_000, 100_000, 1_000_000]]))
+
+
+if __name__ == "__main__":
+    typer.run(main)
