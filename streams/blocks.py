@@ -21,21 +21,28 @@ from streams.domain import traces
 from streams.metrics import METRICS
 from streams.retry import Retry
 
-#: A block that fills this fast belongs to a partition in a hurry: larger blocks cost ClickHouse less a row.
-_BUSY_ROWS: Final = 4_000
-#: How many times the longest wait a block may take while at least another one waits in Kafka. Its rows are
-#: late by more than that already, and an insert costs ClickHouse as much as some thousand rows in it.
+#: What a row's wait and its insert may take together, in longest waits, if ClickHouse is quick enough.
+_AIM: Final = 0.35
+#: How many times the longest wait a block may take while much waits in Kafka behind it. Its rows are late by
+#: more than that already, and an insert costs ClickHouse as much as some thousand rows in it.
 _BEHIND: Final = 4
+#: Records behind a partition, and full blocks of them behind all of a worker's, that make each of them late.
+_LATE_RECORDS: Final = 4_000
+_LATE_BLOCKS: Final = 4
+#: Weight of the newest insert in how long inserts take.
+_NEWEST: Final = 0.125
 #: Bytes of rows that a worker holds, if nothing else is said.
 _BUFFER_BYTES: Final = 256_000_000
 
 
 class Pace:
-    """How long rows wait for their block: longer the more partitions a worker writes.
+    """How long rows wait for their block: as long as ClickHouse needs, so that inserts never pile up.
 
-    Inserts cost ClickHouse about the same whatever their size, so a worker keeps to so many a second
-    over all its partitions, and a row waits no longer than `longest` all the same. A partition that is far
-    behind gathers full blocks first. `budget` bounds the memory that waiting rows take, over all partitions.
+    An insert costs ClickHouse about the same up to some thousand rows. So nobody waits less than makes a
+    row visible soon enough; the more partitions a worker writes, and the longer inserts take, the longer
+    each waits, `longest` at most: over all partitions about one insert is under way at any time, and no more
+    than so many are made a second. A partition that is far behind gathers full blocks first. `budget` bounds
+    the memory that waiting rows take, over all partitions.
     """
 
     def __init__(
@@ -45,11 +52,13 @@ class Pace:
         at_once: int = 2,
         buffer_bytes: int = _BUFFER_BYTES,
     ) -> None:
-        """Aim at `inserts_per_second`; never wait more than `longest` seconds unless far behind."""
+        """Keep to `inserts_per_second`; never wait more than `longest` seconds unless far behind."""
         self.budget = Budget(buffer_bytes)
         self._rate = inserts_per_second
         self._longest = longest
         self._writing: deque[tuple[float, Partition]] = deque()
+        self._waiting: dict[Partition, int] = {}
+        self._insert_seconds = 0.0
         #: Inserts under way at once: more do not make ClickHouse faster.
         self.slots = asyncio.Semaphore(at_once)
 
@@ -57,15 +66,33 @@ class Pace:
         """Note that a block of the partition was taken up."""
         self._writing.append((now, partition))
 
-    def linger(self, now: float, rows: int, *, behind: bool) -> float:
-        """Return how long a block that has gathered so many rows may wait, in seconds."""
+    def took(self, seconds: float) -> None:
+        """Note how long an insert took; what took longer than the longest wait was an outage."""
+        self._insert_seconds += _NEWEST * (min(seconds, self._longest) - self._insert_seconds)
+
+    def is_behind(self, partition: Partition, records: int, full: int) -> bool:
+        """Say whether a partition is far behind, with so many records in Kafka and `full` in a full block.
+
+        It is with a block's worth of its own, or as one of many that have as much together.
+        """
+        self._waiting[partition] = records
+        return records >= full or (
+            records >= _LATE_RECORDS and sum(self._waiting.values()) >= _LATE_BLOCKS * full
+        )
+
+    def leave(self, partition: Partition) -> None:
+        """Forget a partition that is written no more."""
+        self._waiting.pop(partition, None)
+
+    def linger(self, now: float, *, behind: bool) -> float:
+        """Return how long a block may gather, in seconds."""
         if behind:
             return _BEHIND * self._longest
-        if rows >= _BUSY_ROWS:
-            return self._longest
         while self._writing and self._writing[0][0] < now - 3 * self._longest:
             self._writing.popleft()
-        return min(self._longest, max(1, len({p for _, p in self._writing})) / self._rate)
+        partitions = max(1, len({p for _, p in self._writing}))
+        soon = _AIM * self._longest - self._insert_seconds
+        return min(self._longest, max(soon, partitions * self._insert_seconds, partitions / self._rate))
 
 
 class BlockWriter:
@@ -137,7 +164,7 @@ class BlockWriter:
 
     def note_waiting(self, records: int) -> None:
         """Take note of how many records Kafka has behind those that were added or will be next."""
-        self._behind = records >= self._max_rows
+        self._behind = self._pace.is_behind(self._open.partition, records, self._max_rows)
 
     @property
     def waiting_bytes(self) -> int:
@@ -211,6 +238,7 @@ class BlockWriter:
     def _ended(self, on_failure: Callable[[BaseException], None]) -> None:
         self._written.set()
         self._taken.set()  # Nobody makes room any more: let go of who waits for it.
+        self._pace.leave(self._open.partition)
         budget = self._pace.budget
         budget.leave(self._changed)
         budget.give(self._gathered + self._in_hand)
@@ -220,18 +248,23 @@ class BlockWriter:
 
     async def _run(self) -> None:
         while await self._due():
-            block, opened_at, self._open = self._open, self._opened_at, self._next()
-            self._in_hand, self._gathered = self._gathered, 0
-            self._exact_end = None
-            self._taken.set()
-            self._pace.note(block.partition, _now())
-            await self._write(block, opened_at)
-            block.chunks.clear()
-            self._pace.budget.give(self._in_hand)
-            self._in_hand = 0
-            self.stored_to = block.end
-            self._written.set()
-            self._before = block.mark
+            # The block is taken up when its insert can begin: until then it gathers what comes.
+            async with self._pace.slots:
+                await self._take_up()
+
+    async def _take_up(self) -> None:
+        block, opened_at, self._open = self._open, self._opened_at, self._next()
+        self._in_hand, self._gathered = self._gathered, 0
+        self._exact_end = None
+        self._taken.set()
+        self._pace.note(block.partition, _now())
+        await self._write(block, opened_at)
+        block.chunks.clear()
+        self._pace.budget.give(self._in_hand)
+        self._in_hand = 0
+        self.stored_to = block.end
+        self._written.set()
+        self._before = block.mark
 
     async def _write(self, block: Block, opened_at: float) -> None:
         forever, ledgers, epoch = self._retry.forever, self._ledgers, self._epoch
@@ -239,11 +272,11 @@ class BlockWriter:
         batches, self._batches = self._batches, []
         await forever(lambda: ledgers.begin(block, epoch, self._before), "begin a block", **place)
         if block.rows:
-            async with self._pace.slots:
-                began = _now()
-                with traces.span("insert block", batches, token=block.token, rows=block.rows):
-                    await forever(lambda: self._sink.write(block), "insert a block", **place)
+            began = _now()
+            with traces.span("insert block", batches, token=block.token, rows=block.rows):
+                await forever(lambda: self._sink.write(block), "insert a block", **place)
             topic, now = block.partition.topic, _now()
+            self._pace.took(now - began)
             METRICS.insert_seconds.labels(topic).observe(now - began)
             METRICS.row_wait_seconds.labels(topic).observe(now - opened_at)
             METRICS.block_rows.labels(topic).observe(block.rows)
@@ -256,7 +289,7 @@ class BlockWriter:
         return replace(self._open, start=end, end=end, landed=end, rows=0, chunks=[])
 
     def _linger(self) -> float:
-        return self._pace.linger(_now(), self._open.rows, behind=self._behind)
+        return self._pace.linger(_now(), behind=self._behind)
 
     async def _due(self) -> bool:
         """Wait until the open block should be written; False when there is nothing left to do."""

@@ -51,7 +51,12 @@ class Settings(KafkaAccess):
         1.0, gt=0, le=60, description="Longest wait of a row for its block, in seconds."
     )
     inserts_per_second: float = Field(
-        10.0, gt=0, description="ClickHouse inserts a second that a worker aims at, over all partitions."
+        14.0,
+        gt=0,
+        description=(
+            "ClickHouse inserts a second that a worker makes, over all partitions, unless rows would wait "
+            "for longer than BLOCK_SECONDS."
+        ),
     )
     buffer_bytes: int = Field(
         256_000_000,

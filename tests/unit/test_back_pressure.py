@@ -149,3 +149,17 @@ async def test_no_position_is_judged_while_one_partition_waits(monkeypatch: pyte
     assert pipeline.positions() == {}
     for bench in (one, other):
         bench.worker.abandon()
+
+
+async def test_a_block_that_waits_for_its_turn_gathers_what_comes_meanwhile() -> None:
+    store, pace = MemoryStore(), Pace(1000.0, 0.001)
+    (bench,) = await _partitions(store, pace, count=1, views=5)
+    for _ in range(2):
+        await pace.slots.acquire()  # Two inserts of other partitions are under way.
+    await _read(bench)
+    await asyncio.sleep(0.05)
+    assert not store.tokens
+    pace.slots.release()
+    await asyncio.wait_for(bench.worker.give_up(), 5)
+    assert len(store.tokens) == 1
+    assert len(store.tables["playback_events"]) == 5 * 6

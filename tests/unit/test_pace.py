@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from sinks.base import Partition
 from streams.blocks import Pace
+
+_NOW = 100.0
 
 
 def partition(number: int) -> Partition:
@@ -11,32 +15,60 @@ def partition(number: int) -> Partition:
     return Partition("cluster", "topic", number)
 
 
-def test_a_worker_with_few_partitions_hardly_waits() -> None:
-    pace = Pace(10.0, 1.0)
-    pace.note(partition(0), 100.0)
-    assert pace.linger(100.5, 10, behind=False) == 0.1
+def _pace(partitions: int, insert_seconds: float, rate: float = 14.0) -> Pace:
+    """Return the pace of a worker that writes so many partitions, after many inserts that took so long."""
+    pace = Pace(rate, 1.0)
+    for number in range(partitions):
+        pace.note(partition(number), _NOW)
+    for _ in range(100):
+        pace.took(insert_seconds)
+    return pace
+
+
+def test_a_row_and_its_insert_take_a_third_of_the_longest_wait_when_clickhouse_is_quick() -> None:
+    assert _pace(1, 0.05).linger(_NOW, behind=False) == pytest.approx(0.3, rel=0.01)
+    assert _pace(4, 0.05).linger(_NOW, behind=False) == pytest.approx(0.3, rel=0.01)
 
 
 def test_more_partitions_wait_longer_so_that_inserts_stay_few() -> None:
-    pace = Pace(10.0, 1.0)
-    for number in range(5):
-        pace.note(partition(number), 100.0)
-    assert pace.linger(100.5, 10, behind=False) == 0.5
-    for number in range(48):
-        pace.note(partition(number), 100.0)
-    assert pace.linger(100.5, 10, behind=False) == 1.0
+    assert _pace(7, 0.01).linger(_NOW, behind=False) == pytest.approx(0.5)
+    assert _pace(48, 0.01).linger(_NOW, behind=False) == 1.0
+
+
+def test_partitions_wait_longer_while_inserts_take_long_so_that_they_do_not_pile_up() -> None:
+    assert _pace(4, 0.15).linger(_NOW, behind=False) == pytest.approx(0.6, rel=0.01)
+    assert _pace(4, 0.5).linger(_NOW, behind=False) == 1.0
+
+
+def test_an_outage_slows_inserts_down_for_moments_only() -> None:
+    pace = _pace(4, 0.05)
+    pace.took(3600.0)
+    for _ in range(12):
+        pace.took(0.05)
+    assert pace.linger(_NOW, behind=False) < 0.35
 
 
 def test_partitions_that_fell_silent_count_no_more() -> None:
-    pace = Pace(10.0, 1.0)
-    for number in range(5):
-        pace.note(partition(number), 100.0)
-    pace.note(partition(0), 104.0)
-    assert pace.linger(104.0, 10, behind=False) == 0.1
+    pace = _pace(7, 0.01)
+    pace.note(partition(0), _NOW + 4.0)
+    assert pace.linger(_NOW + 4.0, behind=False) == pytest.approx(0.34, rel=0.01)
 
 
-def test_a_busy_block_waits_the_longest_and_one_that_is_behind_longer() -> None:
-    pace = Pace(10.0, 1.0)
-    pace.note(partition(0), 100.0)
-    assert pace.linger(100.0, 10_000, behind=False) == 1.0
-    assert pace.linger(100.0, 10, behind=True) == 4.0
+def test_a_partition_that_is_behind_gathers_for_longer() -> None:
+    assert _pace(1, 0.05).linger(_NOW, behind=True) == 4.0
+
+
+def test_a_partition_is_behind_with_a_block_of_its_own_in_kafka() -> None:
+    pace = Pace(14.0, 1.0)
+    assert pace.is_behind(partition(0), 50_000, 50_000)
+    assert not pace.is_behind(partition(0), 49_999, 50_000)
+
+
+def test_many_partitions_are_behind_together() -> None:
+    pace = Pace(14.0, 1.0)
+    behind = [pace.is_behind(partition(number), 20_000, 50_000) for number in range(12)]
+    assert behind == [False] * 9 + [True] * 3
+    assert not pace.is_behind(partition(0), 100, 50_000), "it has caught up itself"
+    for number in range(6):
+        pace.leave(partition(number))
+    assert not pace.is_behind(partition(11), 20_000, 50_000), "the others have left"
