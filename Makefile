@@ -16,10 +16,10 @@ JOBS ?= $(shell $(PYTHON) -c 'import os; print(min(3, 1 + (os.cpu_count() or 1))
 BROKER ?= stand-in
 
 .DEFAULT_GOAL := help
-.PHONY: help install up demo down env test faults soak check format bench peers lock clean
+.PHONY: help install up demo down env test faults soak check format bench bench-smoke peers lock clean
 
 help: ## List these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  Options of a command go into ARGS: make up ARGS='--api-port 9000 --verbose'"
 
@@ -71,6 +71,9 @@ format: $(STAMP) ## Format the code, and fix what ruff can fix
 
 bench: $(STAMP) ## Run the benchmarks
 	@$(BIN)/python -m bench $(ARGS)
+
+bench-smoke: $(STAMP) ## In two minutes: did the pipeline get slower beside stock Faust and the floors?
+	@$(BIN)/python -m bench.smoke $(ARGS)
 
 peers: .venv-peers/.installed ## Install what the pipeline is measured against, into .venv-peers
 
