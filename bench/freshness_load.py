@@ -15,7 +15,7 @@ from bench.load import Load
 from streams.settings import Settings
 
 #: Sent in steps of this many seconds.
-_STEP: Final = 0.01
+_STEP: Final = 0.02
 
 
 async def _send(rate: float, seconds: float) -> None:

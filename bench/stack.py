@@ -35,8 +35,9 @@ PARTITIONS = 4
 #: Views under way in the log at any time are this times ten: a heartbeat comes every ten seconds.
 LOG_RATE = 5_000.0
 
-#: A temporary folder may be in memory, where a file costs nothing, or where it costs ten times as much.
-_FOLDERS = Path(".run")
+#: Where servers keep their data meanwhile: on the disk that `make up` uses, or where BENCH_DIR says. What a
+#: file costs to make differs by ten times and more between file systems, and an insert makes over a hundred.
+_FOLDERS = Path(os.environ.get("BENCH_DIR", ".run"))
 #: How long workers may take to gather, and an API to start, in seconds.
 _GATHER_SECONDS: Final = 90.0
 #: Workers are gathered when all have been ready for so many looks, half a second apart.
@@ -95,8 +96,8 @@ def stack(
 ) -> Iterator[Stack]:
     """Start broker, Redis and ClickHouse stand-ins in a folder of their own, migrated, with topics.
 
-    With `kafka`, the broker is Apache Kafka; without `broker` there is none, and no topics. The folder is
-    below `.run`, on the disk that `make up` uses, and goes at the end; ClickHouse keeps its files in `data`
+    With `kafka`, the broker is Apache Kafka; without `broker` there is none, and no topics. The folder goes
+    at the end; ClickHouse keeps its files in `data`
     instead, if that is given.
     """
     _FOLDERS.mkdir(parents=True, exist_ok=True)

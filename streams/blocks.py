@@ -29,6 +29,8 @@ _BEHIND: Final = 4
 #: Records behind a partition, and full blocks of them behind all of a worker's, that make each of them late.
 _LATE_RECORDS: Final = 4_000
 _LATE_BLOCKS: Final = 4
+#: Share of the time that the inserts which may be under way at once are.
+_OCCUPIED: Final = 0.75
 #: Weight of the newest insert in how long inserts take.
 _NEWEST: Final = 0.125
 #: Bytes of rows that a worker holds, if nothing else is said.
@@ -40,9 +42,9 @@ class Pace:
 
     An insert costs ClickHouse about the same up to some thousand rows. So nobody waits less than makes a
     row visible soon enough; the more partitions a worker writes, and the longer inserts take, the longer
-    each waits, `longest` at most: over all partitions about one insert is under way at any time, and no more
-    than so many are made a second. A partition that is far behind gathers full blocks first. `budget` bounds
-    the memory that waiting rows take, over all partitions.
+    each waits, `longest` at most, so that inserts end before the next are due and are no more than so many a
+    second. A partition that is far behind gathers full blocks first. `budget` bounds the memory that waiting
+    rows take, over all partitions.
     """
 
     def __init__(
@@ -58,8 +60,8 @@ class Pace:
         self._longest = longest
         self._writing: deque[tuple[float, Partition]] = deque()
         self._waiting: dict[Partition, int] = {}
-        self._insert_seconds = 0.0
-        #: Inserts under way at once: more do not make ClickHouse faster.
+        #: How long one takes, and how many may be under way at once: more do not make ClickHouse faster.
+        self._insert_seconds, self._at_once = 0.0, at_once
         self.slots = asyncio.Semaphore(at_once)
 
     def note(self, partition: Partition, now: float) -> None:
@@ -92,7 +94,8 @@ class Pace:
             self._writing.popleft()
         partitions = max(1, len({p for _, p in self._writing}))
         soon = _AIM * self._longest - self._insert_seconds
-        return min(self._longest, max(soon, partitions * self._insert_seconds, partitions / self._rate))
+        in_turn = partitions * self._insert_seconds / (self._at_once * _OCCUPIED)
+        return min(self._longest, max(soon, in_turn, partitions / self._rate))
 
 
 class BlockWriter:

@@ -36,7 +36,7 @@ def test_more_partitions_wait_longer_so_that_inserts_stay_few() -> None:
 
 
 def test_partitions_wait_longer_while_inserts_take_long_so_that_they_do_not_pile_up() -> None:
-    assert _pace(4, 0.15).linger(_NOW, behind=False) == pytest.approx(0.6, rel=0.01)
+    assert _pace(4, 0.15).linger(_NOW, behind=False) == pytest.approx(4 * 0.15 / 1.5, rel=0.01)
     assert _pace(4, 0.5).linger(_NOW, behind=False) == 1.0
 
 
