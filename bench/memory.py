@@ -64,13 +64,13 @@ def _held(worker: Worker) -> int:
 
 
 def table(lines: list[Filled]) -> Table:
-    """Lay out the lines; bytes a view are what came on top of the first line, by the views on top of its."""
+    """Lay out the lines; bytes a view are those on top of the first line, by the views on top of its."""
     shown = Table(title="Views under way", title_justify="left")
     for name in ("views", "held", "worker MB", "peak MB", "bytes a view", "Redis MB", "Redis bytes a view"):
         shown.add_column(name, justify="right")
     first = lines[0]
     for line in lines:
-        more = line.views - first.views
+        more = line.held - first.held
         each = [
             f"{(b - a) / more:,.0f}" if more else "-"
             for a, b in ((first.worker, line.worker), (first.redis, line.redis))
