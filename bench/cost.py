@@ -30,6 +30,7 @@ from rich.table import Table
 from bench.pipeline import Run, watch
 from bench.stack import Stack, filled_at_once, stack, workers
 
+LOOK_UP: Final = "repeats: look up"
 #: Each step, and the files and functions that are it: the first step that matches has the sample. Where a
 #: call goes into a library without Python frames of its own, the caller is the innermost function:
 #: `BatchFolder.fold` itself only encodes rows.
@@ -39,7 +40,7 @@ STEPS: Final = (
         r"streams/transport\.py .*|(aiokafka|kafka)/.*|drivers/aiokafka\.py .*|mode/threads\.py Service.*",
     ),
     ("decode", r"streams/domain/(arrivals|events)\.py .*|streams/domain/\w+\.py \w+\.arrivals"),
-    ("repeats: look up", r"streams/domain/generations\.py .*|.*\.unknown|.*\.learn|.*\._look_up"),
+    (LOOK_UP, r"streams/domain/generations\.py .*|.*\.unknown|.*\.learn"),
     ("fold: live counters", r"streams/domain/(aggregate|dimensions)\.py .*|streams/domain/\w+\.py \w+\.live"),
     ("fold: views and rows", r"streams/domain/.*"),
     ("Redis", r"redis/.*"),
@@ -55,6 +56,8 @@ STEPS: Final = (
 )
 REST: Final = "event loop, the rest"
 _RULES: Final = tuple((step, re.compile(rf"(?:.*/)?(?:{pattern})")) for step, pattern in STEPS)
+#: A question to ClickHouse's raw table for views that memory does not hold, all the way down.
+_ASKS: Final = re.compile(r"BatchFolder\._look_up|ClickHouseArchive\.history")
 _FRAME: Final = re.compile(r"(?P<name>.+) \((?P<file>.+?)(?::\d+)?\)")
 #: A thread that waits, though py-spy may find it runnable: its innermost frame asks the system to wake it.
 _WAITING: Final = re.compile(r"(\w+\.)?(select|poll|_worker|wait|acquire) \(.*\)")
@@ -67,6 +70,8 @@ def step_of(stack: str) -> str | None:
     frames = stack.split(";")
     if _WAITING.fullmatch(frames[-1]):
         return None
+    if _ASKS.search(stack):
+        return LOOK_UP
     for frame in reversed(frames):
         if found := _FRAME.fullmatch(frame):
             for step, rule in _RULES:

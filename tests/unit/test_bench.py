@@ -73,6 +73,10 @@ def test_ratios_are_those_of_the_best_rounds_whatever_disturbed_the_others() -> 
             ";RedisLive.write (/app/sinks/redis/sink.py:58);StreamWriter.write (/py/asyncio/streams.py:342)",
             "Redis",
         ),
+        (
+            ";BatchFolder._look_up (/a/streams/batch.py:75);bind (/lib/clickhouse_connect/b.py:1)",
+            "repeats: look up",
+        ),
         ("", "hand over, ack"),
     ],
 )
