@@ -21,6 +21,8 @@ from streams.domain import traces
 from streams.metrics import METRICS
 from streams.retry import Retry
 
+#: A block that fills this fast belongs to a partition in a hurry: larger blocks cost ClickHouse less a row.
+_BUSY_ROWS: Final = 4_000
 #: What a row's wait and its insert may take together, in longest waits, if ClickHouse is quick enough.
 _AIM: Final = 0.35
 #: How many times the longest wait a block may take while much waits in Kafka behind it. Its rows are late by
@@ -43,8 +45,8 @@ class Pace:
     An insert costs ClickHouse about the same up to some thousand rows. So nobody waits less than makes a
     row visible soon enough; the more partitions a worker writes, and the longer inserts take, the longer
     each waits, `longest` at most, so that inserts end before the next are due and are no more than so many a
-    second. A partition that is far behind gathers full blocks first. `budget` bounds the memory that waiting
-    rows take, over all partitions.
+    second. A block with many rows waits the longest, and a partition that is far behind gathers full blocks
+    first. `budget` bounds the memory that waiting rows take, over all partitions.
     """
 
     def __init__(
@@ -86,10 +88,12 @@ class Pace:
         """Forget a partition that is written no more."""
         self._waiting.pop(partition, None)
 
-    def linger(self, now: float, *, behind: bool) -> float:
-        """Return how long a block may gather, in seconds."""
+    def linger(self, now: float, rows: int, *, behind: bool) -> float:
+        """Return how long a block that has gathered so many rows may wait, in seconds."""
         if behind:
             return _BEHIND * self._longest
+        if rows >= _BUSY_ROWS:
+            return self._longest
         while self._writing and self._writing[0][0] < now - 3 * self._longest:
             self._writing.popleft()
         partitions = max(1, len({p for _, p in self._writing}))
@@ -292,7 +296,7 @@ class BlockWriter:
         return replace(self._open, start=end, end=end, landed=end, rows=0, chunks=[])
 
     def _linger(self) -> float:
-        return self._pace.linger(_now(), behind=self._behind)
+        return self._pace.linger(_now(), self._open.rows, behind=self._behind)
 
     async def _due(self) -> bool:
         """Wait until the open block should be written; False when there is nothing left to do."""
