@@ -39,17 +39,18 @@ _STOCK_EVENTS: Final = 40_000
 _BLOCK_ROWS: Final = 50_000
 _ROUNDS: Final = 3
 #: No round begins after this many seconds: the whole takes less than two minutes.
-_LAST_ROUND_SECONDS: Final = 75.0
+_LAST_ROUND_SECONDS: Final = 60.0
 
 Ratios = Mapping[str, float]
 """By what is compared; higher is better."""
 
 
 class Reference(msgspec.Struct, frozen=True):
-    """What `bench/smoke.json` holds: when and on what it was measured, and the ratios."""
+    """What `bench/smoke.json` holds: when and on what it was measured, how busy that was, and the ratios."""
 
     measured: str
     machine: str
+    load_average: float
     ratios: dict[str, float]
 
 
@@ -132,10 +133,12 @@ def main(
         today = time.strftime("%Y-%m-%d", time.gmtime())
         machine = f"{psutil.cpu_count()} cores, Python {sys.version.split()[0]}"
         rounded = {name: round(value, 4) for name, value in seen.items()}
-        written = msgspec.json.encode(Reference(today, machine, rounded))
+        load = round(psutil.getloadavg()[1], 1)
+        written = msgspec.json.encode(Reference(today, machine, load, rounded))
         _REFERENCE.write_bytes(msgspec.json.format(written, indent=2) + b"\n")
         console.print(table(seen, {}, len(rounds)))
         console.print(f"Written to {_REFERENCE.name}; commit it with the reason for the change.")
+        console.print(f"The load average of five minutes was {load}: on a quiet machine it is below 2.")
         return
     reference = msgspec.json.decode(_REFERENCE.read_bytes(), type=Reference)
     console.print(table(seen, reference.ratios, len(rounds)))
