@@ -32,7 +32,8 @@ from sinks.base import Block
 
 #: How much a ratio may fall.
 TOLERANCE: Final = 0.3
-_REFERENCE: Final = Path(__file__).with_name("smoke.json")
+#: The ratios that are compared with.
+REFERENCE: Final = Path(__file__).with_name("smoke.json")
 _EVENTS: Final = 250_000
 _STOCK_EVENTS: Final = 40_000
 #: Rows of a block, as full ones have.
@@ -135,12 +136,12 @@ def main(
         rounded = {name: round(value, 4) for name, value in seen.items()}
         load = round(psutil.getloadavg()[1], 1)
         written = msgspec.json.encode(Reference(today, machine, load, rounded))
-        _REFERENCE.write_bytes(msgspec.json.format(written, indent=2) + b"\n")
+        REFERENCE.write_bytes(msgspec.json.format(written, indent=2) + b"\n")
         console.print(table(seen, {}, len(rounds)))
-        console.print(f"Written to {_REFERENCE.name}; commit it with the reason for the change.")
+        console.print(f"Written to {REFERENCE.name}; commit it with the reason for the change.")
         console.print(f"The load average of five minutes was {load}: on a quiet machine it is below 2.")
         return
-    reference = msgspec.json.decode(_REFERENCE.read_bytes(), type=Reference)
+    reference = msgspec.json.decode(REFERENCE.read_bytes(), type=Reference)
     console.print(table(seen, reference.ratios, len(rounds)))
     if slower := fallen(seen, reference.ratios):
         load = psutil.getloadavg()[0]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from bench.cost import REST, shares, step_of
 from bench.freshness import Seen
 from bench.pipeline import Run
-from bench.smoke import fallen, ratios
+from bench.smoke import REFERENCE, Reference, fallen, ratios
 
 _REFERENCE = {"events/s : stock Faust": 6.0, "worker CPU : stock Faust": 10.0}
 _ROOT = "MainThread;run_worker (/app/streams/app.py:256);Worker._start (/lib/mode/worker.py:257)"
@@ -28,6 +29,11 @@ def test_a_smaller_fall_and_any_rise_are_not() -> None:
 
 def test_a_ratio_that_is_not_measured_any_more_counts_as_fallen() -> None:
     assert fallen({"events/s : stock Faust": 6.0}, _REFERENCE) == ["worker CPU : stock Faust"]
+
+
+def test_the_committed_reference_names_every_ratio() -> None:
+    reference = msgspec.json.decode(REFERENCE.read_bytes(), type=Reference)
+    assert reference.ratios.keys() == ratios([_round(1.0)]).keys()
 
 
 def _round(slower: float) -> dict[str, Run]:
