@@ -106,7 +106,7 @@ def main(
     console = Console()
     with stack() as running, _counting(running) as rows:
         broker, topic = running.settings.kafka_bootstrap_servers, running.settings.topic_playback
-        asyncio.run(fill(broker, topic, events, title="events"))
+        asyncio.run(fill(running, events))
         with process(running, ["-m", "deploy.cli", "worker"], "worker.log"):
             _until(rows, events)
             flow = Flow(broker, topic, rate)
