@@ -15,6 +15,9 @@ JOBS ?= $(shell $(PYTHON) -c 'import os; print(min(3, 1 + (os.cpu_count() or 1))
 # Of `make up` and `make demo`: stand-in, or kafka for Apache Kafka with its log on disk.
 BROKER ?= stand-in
 
+# Tests start hundreds of processes: without byte code each compiles all that it imports anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help install up demo down env test faults soak check format bench bench-smoke peers lock clean
 

@@ -58,7 +58,7 @@ class Flow(threading.Thread):
         # Another seed than that of the first ones: none of these events is a repeat.
         events = playback(1 << 40, start_ms=int(began * 1000), rate=self._rate, seed=2)
         while not self._ended.is_set():
-            while self.sent < (time.time() - began) * self._rate:
+            while self.sent < (time.time() - began) * self._rate and not self._ended.is_set():
                 key, value, at = next(events)
                 await producer.send(self._topic, value, key=key, timestamp_ms=at)
                 self.sent += 1

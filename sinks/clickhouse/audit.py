@@ -168,10 +168,12 @@ class Difference:
 
     @property
     def gap(self) -> Any:
-        """Return what the roll-up lacks; where that is no number, what both say.
+        """Return what the roll-up lacks; where that is no number, what both say; of bounds, which is passed.
 
         Of rows that are missing or double it is the same at every reading, however many come meanwhile.
         """
+        if isinstance(self.raw, Between):
+            return self.rolled_up > self.raw.most
         if isinstance(self.raw, int) and isinstance(self.rolled_up, int):
             return (self.raw - self.rolled_up) % _CHECKSUMS
         return self.raw, self.rolled_up

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from deploy.operations.verify import balance, lasting, offsets, raw_rows, shortened, steady, window
 from docs.schema_page import tables
 from sinks.base import Books, Ledger, Partition
-from sinks.clickhouse.audit import NOT_ROLLED_UP, QUESTIONS, RAW, Booked, Difference
+from sinks.clickhouse.audit import NOT_ROLLED_UP, QUESTIONS, RAW, Between, Booked, Difference
 from sinks.redis.window import WindowRead, expected
 from streams.domain.aggregate import Live
 
@@ -80,6 +80,10 @@ def test_a_roll_up_that_events_are_just_reaching_is_not_judged() -> None:
     text = Difference("latency_1m", datetime(2026, 5, 1, tzinfo=UTC), "quantiles", "[1]", "[2]")
     assert lasting([{"q": text}, {"q": text}]) == ([text], 0)
     assert lasting([{"q": text}, {"q": replace(text, raw="[3]")}]) == ([], 1)
+    over = replace(text, raw=Between(1, 5), rolled_up=9)
+    later = replace(over, raw=Between(1, 7), rolled_up=11)
+    assert lasting([{"q": over}, {"q": later}]) == ([later], 0)
+    assert lasting([{"q": over}, {"q": replace(over, rolled_up=0)}]) == ([], 1)
 
 
 def test_a_window_is_compared_by_minute_measure_and_video() -> None:
