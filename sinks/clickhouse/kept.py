@@ -59,6 +59,7 @@ class KeptRows:
         self._kept: OrderedDict[tuple[str, str], _Kept] = OrderedDict()
         self._asking: dict[tuple[str, str, tuple[date, int]], asyncio.Task[Rows]] = {}
         self._versions: dict[date, tuple[int, float]] = {}
+        self._looking: dict[date, asyncio.Task[tuple[float, tuple[date, int]]]] = {}
 
     async def rows(self, query: Query, day: date) -> Rows:
         """Return the rows of a query that reads nothing of `day` and later.
@@ -88,7 +89,17 @@ class KeptRows:
         return rows
 
     async def _version(self, day: date) -> tuple[float, tuple[date, int]]:
-        """Return what stands for the days before a day just now, and since when it was the same."""
+        """Return what stands for the days before a day just now, and since when it was the same.
+
+        All who ask while the question is on its way share it: an answer has several parts.
+        """
+        looking = self._looking.get(day)
+        if looking is None:
+            looking = self._looking[day] = asyncio.create_task(self._look(day))
+            looking.add_done_callback(lambda _: self._looking.pop(day, None))
+        return await asyncio.shield(looking)
+
+    async def _look(self, day: date) -> tuple[float, tuple[date, int]]:
         sql = "SELECT sum(events) AS version FROM activity_days WHERE day < {day:Date}"
         ((version,),) = [row.values() for row in await self._store.rows(Query(sql, {"day": day}))]
         seen, since = self._versions.get(day, (None, 0.0))

@@ -62,7 +62,15 @@ class ClickHouseUsers:
             return (await self._store.rows(user_queries.active_users(stretches, left=left)))[0]
         # All at once costs little more than some, and who asks for both groups asks once.
         left, day = _LEFT if "previous" in everything else None, _today(window)
-        return await self._once((window.whole, window.zone.key), lambda: self._counted(everything, day, left))
+        return await self._once(
+            ("active", window.whole, window.zone.key), lambda: self._counted(everything, day, left)
+        )
+
+    async def _newcomers(self, window: Window, midnight: datetime) -> list[dict[str, Any]]:
+        """Return the cohorts of those first seen since a midnight: growth and retention both need them."""
+        key = ("newcomers", window.whole, window.zone.key)
+        query = cohort_queries.cohort_sizes(window, since=midnight)
+        return await self._once(key, lambda: self._store.rows(query))
 
     async def _once(self, key: Hashable, ask: Callable[[], Coroutine[Any, Any, _Answer]]) -> _Answer:
         """Share an answer with all who ask the same while it is on its way."""
@@ -109,24 +117,23 @@ class ClickHouseUsers:
         """See `UserReader.growth`."""
         day = _today(window)
         midnight = _midnight(day)
-        users, rows = await asyncio.gather(
+        users, before, sources_since, sizes = await asyncio.gather(
             self._active(window, _compared(window)),
-            self._both(
-                user_queries.new_users(window, before=midnight),
-                user_queries.new_users_since(window, midnight),
-                day,
-            ),
+            self._kept.rows(user_queries.new_users(window, before=midnight), day),
+            self._store.rows(user_queries.sources_since(window, midnight)),
+            self._newcomers(window, midnight),
         )
+        new = sum(row["users"] for row in before if row["everyone"])
+        new += sum(row["users"] for row in sizes if row["inside"])
         sources: Counter[str] = Counter()
-        for row in rows:
-            if not row["everyone"] and row["source"]:
-                sources[row["source"]] += row["users"]
+        for row in [row for row in before if not row["everyone"]] + sources_since:
+            sources[row["source"]] += row["users"]
         return GrowthReading(
             active=users["active"],
-            new=sum(row["users"] for row in rows if row["everyone"]),
+            new=new,
             previous=users.get("previous"),
             lost=users.get("lost"),
-            sources={source: count for source, count in sources.items() if count},
+            sources={source: count for source, count in sources.items() if source and count},
         )
 
     async def retention(self, window: Window) -> Sequence[Cohort]:
@@ -135,18 +142,15 @@ class ClickHouseUsers:
         midnight = _midnight(day)
         # Returns of a day count once it is over. Where a local day ended in this UTC day, all is read anew.
         over = cohort_queries.over_by(window, midnight)
-        sizes, returns = await asyncio.gather(
-            self._both(
-                cohort_queries.cohort_sizes(window, before=midnight),
-                cohort_queries.cohort_sizes(window, since=midnight),
-                day,
-            ),
+        sizes, sizes_since, returns = await asyncio.gather(
+            self._kept.rows(cohort_queries.cohort_sizes(window, before=midnight), day),
+            self._newcomers(window, midnight),
             self._kept.rows(cohort_queries.cohort_returns(window, before=midnight), day)
             if over
             else self._store.rows(cohort_queries.cohort_returns(window)),
         )
         users: Counter[tuple[int, int]] = Counter()
-        for row in sizes:
+        for row in [*sizes, *sizes_since]:
             users[row["cohort"], row["inside"]] += row["users"]
         kept = {
             (row["cohort"], row["inside"]): {later: row[f"later_{later}"] for later in DAYS_LATER}
@@ -163,18 +167,24 @@ class ClickHouseUsers:
     async def engagement(self, window: Window) -> EngagementReading:
         """See `UserReader.engagement`."""
         day = _today(window)
-        rows = await self._both(
-            session_queries.sessions_by_type_and_hour(window, before=day),
-            session_queries.sessions_by_type_and_hour_since(window, day),
-            day,
+        rows, users = await asyncio.gather(
+            self._both(
+                session_queries.sessions_by_type_and_hour(window, before=day),
+                session_queries.sessions_by_type_and_hour_since(window, day),
+                day,
+            ),
+            self._store.rows(session_queries.users_by_hour_since(window, day)),
         )
         by_type = {True: SessionSums(), False: SessionSums()}
         by_hour: dict[int, HourReading] = {}
         for row in rows:
             sums = SessionSums(row["sessions"], row["durations_ms"], row["page_views"], row["bounces"])
             by_type[bool(row["fresh"])] += sums
-            hour = HourReading(row["users"], sums.sessions, sums.sessions - sums.bounced)
+            # Who came by now is told apart.
+            hour = HourReading(row.get("users", 0), sums.sessions, sums.sessions - sums.bounced)
             by_hour[row["hour"]] = by_hour.get(row["hour"], HourReading()) + hour
+        for row in users:
+            by_hour[row["hour"]] = by_hour.get(row["hour"], HourReading()) + HourReading(row["users"])
         return EngagementReading(by_type[True], by_type[False], by_hour)
 
 
