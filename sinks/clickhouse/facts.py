@@ -58,9 +58,9 @@ _PIECE_OF_BUCKET: Final = (
 class Facts:
     """What happened in a window and in the stretch before, as branches of one UNION ALL.
 
-    Columns: `piece`, if there are several; of one video `slot`, `country`, `device`, `platform`, of all videos `video_id`; and
-    the measures. What lies before the window has `slot` 0 and empty dimensions. `parameters` are the
-    values to bind; those of one video also need `video` and `edges`.
+    Columns: `piece`, where `pieces` says so; of one video `slot`, `country`, `device`, `platform`, of all
+    videos `video_id`; and the measures. What lies before the window has `slot` 0 and empty dimensions.
+    `parameters` are the values to bind; those of one video also need `video` and `edges`.
     """
 
     def __init__(

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, TypeVar
 
 from sinks.clickhouse import cohort_queries, session_queries, user_queries
-from sinks.clickhouse.kept import KeptRows
+from sinks.clickhouse.kept import KeptRows, Split
 from sinks.clickhouse.queries import Query
 from sinks.clickhouse.reader import ClickHouseReader
 from streams.domain.audience import (
@@ -49,26 +49,29 @@ class ClickHouseUsers:
         (row,) = await self._store.rows(user_queries.first_seen())
         return None if row["first"] is None else _EPOCH + timedelta(milliseconds=row["first"])
 
-    async def _both(self, before: Query, since: Query, day: date) -> list[dict[str, Any]]:
+    async def _both(self, before: Query, since: Query, split: Split) -> list[dict[str, Any]]:
         """Return the rows of the days before a day, and after them those of the difference since."""
-        first, then = await asyncio.gather(self._kept.rows(before, day), self._store.rows(since))
+        first, then = await asyncio.gather(self._kept.rows(before, split), self._store.rows(since))
         return [*first, *then]
 
-    async def _active(self, window: Window, stretches: Mapping[str, Stretch]) -> dict[str, int]:
+    async def _split(self, window: Window) -> Split:
+        """Return where what is kept ends: before the UTC day that is not over yet, or somewhat earlier."""
+        return await self._kept.split(window.as_of.astimezone(UTC).date())
+
+    async def _active(self, window: Window, stretches: Mapping[str, Stretch], split: Split) -> dict[str, int]:
         """Return the distinct users of some stretches of a window; `lost` where `previous` is one of them."""
         everything = _stretches(window)
         if any(cover([stretch])[1] for stretch in everything.values()):
             left = _LEFT if "previous" in stretches else None
             return (await self._store.rows(user_queries.active_users(stretches, left=left)))[0]
         # All at once costs little more than some, and who asks for both groups asks once.
-        left, day = _LEFT if "previous" in everything else None, _today(window)
-        return await self._once(
-            ("active", window.whole, window.zone.key), lambda: self._counted(everything, day, left)
-        )
+        left = _LEFT if "previous" in everything else None
+        key = ("active", window.whole, window.zone.key, split)
+        return await self._once(key, lambda: self._counted(everything, split, left))
 
     async def _newcomers(self, window: Window, midnight: datetime) -> list[dict[str, Any]]:
         """Return the cohorts of those first seen since a midnight: growth and retention both need them."""
-        key = ("newcomers", window.whole, window.zone.key)
+        key = ("newcomers", window.whole, window.zone.key, midnight)
         query = cohort_queries.cohort_sizes(window, since=midnight)
         return await self._once(key, lambda: self._store.rows(query))
 
@@ -81,24 +84,24 @@ class ClickHouseUsers:
         return await asyncio.shield(asking)
 
     async def _counted(
-        self, stretches: Mapping[str, Stretch], day: date, left: tuple[str, str] | None
+        self, stretches: Mapping[str, Stretch], split: Split, left: tuple[str, str] | None
     ) -> dict[str, int]:
         rows = await self._both(
-            user_queries.active_users(stretches, left=left, before=day),
-            user_queries.active_users_since(stretches, day, left=left),
-            day,
+            user_queries.active_users(stretches, left=left, before=split.day),
+            user_queries.active_users_since(stretches, split.day, left=left),
+            split,
         )
         return {name: sum(row[name] for row in rows) for name in rows[0]}
 
     async def activity(self, window: Window) -> ActivityReading:
         """See `UserReader.activity`."""
-        day = _today(window)
+        split = await self._split(window)
         active, sessions, (actions,) = await asyncio.gather(
-            self._active(window, active_stretches(window)),
+            self._active(window, active_stretches(window), split),
             self._both(
-                session_queries.sessions_by_device(window, before=day),
-                session_queries.sessions_by_device_since(window, day),
-                day,
+                session_queries.sessions_by_device(window, before=split.day),
+                session_queries.sessions_by_device_since(window, split.day),
+                split,
             ),
             self._store.rows(user_queries.actions(window)),
         )
@@ -115,11 +118,11 @@ class ClickHouseUsers:
 
     async def growth(self, window: Window) -> GrowthReading:
         """See `UserReader.growth`."""
-        day = _today(window)
-        midnight = _midnight(day)
+        split = await self._split(window)
+        midnight = _midnight(split.day)
         users, before, sources_since, sizes = await asyncio.gather(
-            self._active(window, _compared(window)),
-            self._kept.rows(user_queries.new_users(window, before=midnight), day),
+            self._active(window, _compared(window), split),
+            self._kept.rows(user_queries.new_users(window, before=midnight), split),
             self._store.rows(user_queries.sources_since(window, midnight)),
             self._newcomers(window, midnight),
         )
@@ -138,14 +141,14 @@ class ClickHouseUsers:
 
     async def retention(self, window: Window) -> Sequence[Cohort]:
         """See `UserReader.retention`."""
-        day = _today(window)
-        midnight = _midnight(day)
-        # Returns of a day count once it is over. Where a local day ended in this UTC day, all is read anew.
+        split = await self._split(window)
+        midnight = _midnight(split.day)
+        # Returns of a day count once it is over. Where a local day has ended since, all is read anew.
         over = cohort_queries.over_by(window, midnight)
         sizes, sizes_since, returns = await asyncio.gather(
-            self._kept.rows(cohort_queries.cohort_sizes(window, before=midnight), day),
+            self._kept.rows(cohort_queries.cohort_sizes(window, before=midnight), split),
             self._newcomers(window, midnight),
-            self._kept.rows(cohort_queries.cohort_returns(window, before=midnight), day)
+            self._kept.rows(cohort_queries.cohort_returns(window, before=midnight), split)
             if over
             else self._store.rows(cohort_queries.cohort_returns(window)),
         )
@@ -166,14 +169,14 @@ class ClickHouseUsers:
 
     async def engagement(self, window: Window) -> EngagementReading:
         """See `UserReader.engagement`."""
-        day = _today(window)
+        split = await self._split(window)
         rows, users = await asyncio.gather(
             self._both(
-                session_queries.sessions_by_type_and_hour(window, before=day),
-                session_queries.sessions_by_type_and_hour_since(window, day),
-                day,
+                session_queries.sessions_by_type_and_hour(window, before=split.day),
+                session_queries.sessions_by_type_and_hour_since(window, split.day),
+                split,
             ),
-            self._store.rows(session_queries.users_by_hour_since(window, day)),
+            self._store.rows(session_queries.users_by_hour_since(window, split.day)),
         )
         by_type = {True: SessionSums(), False: SessionSums()}
         by_hour: dict[int, HourReading] = {}
@@ -197,11 +200,6 @@ def _compared(window: Window) -> dict[str, Stretch]:
 def _stretches(window: Window) -> dict[str, Stretch]:
     """Return all stretches whose users are counted for a window."""
     return active_stretches(window) | _compared(window)
-
-
-def _today(window: Window) -> date:
-    """Return the UTC day that is not over yet."""
-    return window.as_of.astimezone(UTC).date()
 
 
 def _midnight(day: date) -> datetime:
