@@ -95,6 +95,31 @@ _HOUR: Final = _hour("opened_ms")
 _ROW_HOUR: Final = _hour("bitShiftRight(first, 68)")
 
 
+#: Users and the hours in which sessions of theirs began before a day, as far as one may have begun since in
+#: the same hour. What a row says of user and hour is true of its session if it is the first one, so the rows
+#: only tell which sessions to look at. The costly hour is left to the few rows of those users.
+_SEEN: Final = f"""\
+SELECT toUInt64(first_of) AS user, {_HOUR} AS hour
+FROM
+(
+    SELECT min(first) AS first_of, toInt64(bitShiftRight(first_of, 68)) AS opened_ms
+    FROM session_days
+    WHERE day >= {{day_from:Date}} AND {_THEN} AND session IN
+    (
+        SELECT session
+        FROM session_days
+        PREWHERE day >= {{day_first:Date}} AND {_THEN}
+            AND {_ROW_USER} IN (SELECT {_ROW_USER} FROM session_days WHERE {_SINCE})
+        WHERE ({_ROW_USER}, {_ROW_HOUR}) IN
+        (
+            SELECT {_ROW_USER}, {_ROW_HOUR} FROM session_days WHERE {_SINCE}
+        )
+    )
+    GROUP BY session
+)
+WHERE {_OPENED}"""
+
+
 def _parameters(window: Window, before: date | None = None) -> dict[str, Any]:
     first = window.start.astimezone(UTC).date()
     last = (window.end.astimezone(UTC) - timedelta(microseconds=1)).date() + SESSION_SILENCE
@@ -146,60 +171,24 @@ def sessions_by_type_and_hour(window: Window, *, before: date | None = None) -> 
 
 
 def sessions_by_type_and_hour_since(window: Window, day: date) -> Query:
-    """Return, as `sessions_by_type_and_hour` does, by how much it differs from what it told before a day.
-
-    Without `users`: `users_by_hour_since` tells those.
-    """
+    """Return, as `sessions_by_type_and_hour` does, by how much it differs from what it told before a day."""
     now, then = _BOUNCED
     sql = (
         "SELECT fresh, hour, countIf(NOT known) AS sessions, sum(added_ms) AS durations_ms,\n"
         "    sum(toInt64(pages_of) - toInt64(pages_then)) AS page_views,\n"
         f"    toInt64(countIf({now}))\n"
-        f"        - toInt64(countIf({then})) AS bounces\n"
+        f"        - toInt64(countIf({then})) AS bounces,\n"
+        "    uniqExactIf(user, NOT known AND NOT seen) AS users\n"
         "FROM\n(\n"
-        f"    SELECT *, {_FRESH} AS fresh, {_HOUR} AS hour\n"
+        f"    SELECT *, {_FRESH} AS fresh, {_HOUR} AS hour, (user, hour) IN\n"
+        f"    (\n{indented(_SEEN, 2)}\n    ) AS seen\n"
         f"    FROM\n    (\n{indented(_lately(_BOUNCES), 2)}\n    )\n"
         ")\n"
         "GROUP BY fresh, hour"
     )
-    return _since(sql, window, day)
-
-
-def users_by_hour_since(window: Window, day: date) -> Query:
-    """Return `hour` and by how many distinct `users` it differs from what was told before a day.
-
-    Only users with a session that is new can be one more in an hour, and only in the hour in which it began.
-    So all sessions since the day are compared with those before that began in the same hour as one of the
-    same user: a session known before counts now and then.
-    """
-    candidates = (
-        "SELECT session\nFROM session_days\n"
-        # The costly condition is left to the few rows of those users.
-        "PREWHERE day >= {day_first:Date}"
-        f" AND {_ROW_USER} IN (SELECT {_ROW_USER} FROM session_days WHERE {_SINCE})\n"
-        f"WHERE ({_ROW_USER}, {_ROW_HOUR}) IN\n"
-        f"(\n    SELECT {_ROW_USER}, {_ROW_HOUR} FROM session_days WHERE {_SINCE}\n)"
-    )
-    sql = (
-        "SELECT hour, toInt64(uniqExact(user)) - toInt64(uniqExactIf(user, known)) AS users\n"
-        "FROM\n(\n"
-        f"    SELECT toUInt64(first_of) AS user, {_HOUR} AS hour, known,\n"
-        "        toInt64(bitShiftRight(first_of, 68)) AS opened_ms\n"
-        "    FROM\n    (\n"
-        "        SELECT min(first) AS first_of, min(day) < {open:Date} AS known\n"
-        "        FROM session_days\n"
-        f"        WHERE {_AROUND} AND session IN\n"
-        f"        (\n{indented(candidates, 3)}\n        )\n"
-        "        GROUP BY session\n"
-        "    )\n"
-        f"    WHERE {_OPENED}\n"
-        ")\n"
-        "GROUP BY hour"
-    )
-    first = window.start.astimezone(UTC).date()
-    return _since(sql, window, day, day_first=first)
-
-
-def _since(sql: str, window: Window, day: date, **more: date) -> Query:
-    bound = _parameters(window) | more | {"start": text(window.start), "open": day}
+    bound = _parameters(window) | {
+        "day_first": window.start.astimezone(UTC).date(),
+        "start": text(window.start),
+        "open": day,
+    }
     return Query(sql, bound | clock_parameters(clock(window.zone, window.start, window.end)))

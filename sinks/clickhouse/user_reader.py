@@ -170,24 +170,18 @@ class ClickHouseUsers:
     async def engagement(self, window: Window) -> EngagementReading:
         """See `UserReader.engagement`."""
         split = await self._split(window)
-        rows, users = await asyncio.gather(
-            self._both(
-                session_queries.sessions_by_type_and_hour(window, before=split.day),
-                session_queries.sessions_by_type_and_hour_since(window, split.day),
-                split,
-            ),
-            self._store.rows(session_queries.users_by_hour_since(window, split.day)),
+        rows = await self._both(
+            session_queries.sessions_by_type_and_hour(window, before=split.day),
+            session_queries.sessions_by_type_and_hour_since(window, split.day),
+            split,
         )
         by_type = {True: SessionSums(), False: SessionSums()}
         by_hour: dict[int, HourReading] = {}
         for row in rows:
             sums = SessionSums(row["sessions"], row["durations_ms"], row["page_views"], row["bounces"])
             by_type[bool(row["fresh"])] += sums
-            # Who came by now is told apart.
-            hour = HourReading(row.get("users", 0), sums.sessions, sums.sessions - sums.bounced)
+            hour = HourReading(row["users"], sums.sessions, sums.sessions - sums.bounced)
             by_hour[row["hour"]] = by_hour.get(row["hour"], HourReading()) + hour
-        for row in users:
-            by_hour[row["hour"]] = by_hour.get(row["hour"], HourReading()) + HourReading(row["users"])
         return EngagementReading(by_type[True], by_type[False], by_hour)
 
 

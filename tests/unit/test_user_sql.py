@@ -51,7 +51,6 @@ CASES = {
     "sessions_before": session_queries.sessions_by_device(window("7d"), before=TODAY),
     "sessions_since": session_queries.sessions_by_device_since(window("7d"), TODAY),
     "engagement_since": session_queries.sessions_by_type_and_hour_since(window("7d"), TODAY),
-    "users_by_hour_since": session_queries.users_by_hour_since(window("7d", "Asia/Kolkata"), TODAY),
     "new_users": user_queries.new_users(window("7d")),
     "actions_7d": user_queries.actions(window("7d")),
     "actions_24h": user_queries.actions(window("24h")),
