@@ -72,7 +72,8 @@ def _user(size: Size, number: int, row: str) -> str:
     before = size.daily_users * _BEFORE + number * new
     fresh = f"{before} + {row} % {max(1, new)}"
     older = f"{before} - 1 - toUInt64(pow(cityHash64({row}, {number}) / 18446744073709551616., 2) * {before})"
-    return f"sipHash64(if({row} < {new}, {fresh}, {older}))"
+    # Of one type, as the hash is of the bytes.
+    return f"sipHash64(if({row} < {new}, toUInt64({fresh}), toUInt64({older})))"
 
 
 def _once(size: Size, first: date) -> Iterator[str]:

@@ -58,9 +58,9 @@ _PIECE_OF_BUCKET: Final = (
 class Facts:
     """What happened in a window and in the stretch before, as branches of one UNION ALL.
 
-    Columns: `piece`; of one video `slot`, `country`, `device`, `platform`, of all videos `video_id`; and
-    the measures. What lies before the window has `slot` 0 and empty dimensions. `parameters` are the
-    values to bind; those of one video also need `video` and `edges`.
+    Columns: `piece`, where `pieces` says so; of one video `slot`, `country`, `device`, `platform`, of all
+    videos `video_id`; and the measures. What lies before the window has `slot` 0 and empty dimensions.
+    `parameters` are the values to bind; those of one video also need `video` and `edges`.
     """
 
     def __init__(
@@ -99,6 +99,8 @@ class Facts:
             self.parameters[f"day{number}_from"] = f"{stretch.start:%Y-%m-%d}"
             self.parameters[f"day{number}_to"] = f"{stretch.end:%Y-%m-%d}"
         self._cut = quarters(ragged)
+        #: Whether rows lie in different pieces: else all lie in the window, and none says so.
+        self.pieces = compare or video or bool(self._cut) or not days
         for number, stretch in enumerate(self._whole):
             self.parameters[f"from{number}"] = f"{stretch.start:%Y-%m-%d %H:%M:%S}"
             self.parameters[f"to{number}"] = f"{stretch.end:%Y-%m-%d %H:%M:%S}"
@@ -137,7 +139,7 @@ class Facts:
         )
 
     def _select(self, at: str, piece: str, values: dict[str, str]) -> str:
-        columns = [f"{piece} AS piece"]
+        columns = [f"{piece} AS piece"] if self.pieces else []
         if self._one:
             columns.append(f"if(piece = {BEFORE}, 0, {slot(at)}) AS slot")
             columns += [f"if(piece = {BEFORE}, '', {name}) AS {name}" for name in DIMENSIONS]

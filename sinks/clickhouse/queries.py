@@ -119,7 +119,8 @@ def summary_sums(window: Window) -> Query:
     grouped = (
         f"SELECT video_id, video_id IN ({_LIVE}) AS live,\n"
         f"    {', '.join(f'sum({name}) AS s_{name}' for name in names)}\n"
-        f"FROM\n(\n{facts.sql}\n)\nWHERE piece != {OUTSIDE}\nGROUP BY video_id"
+        f"FROM\n(\n{facts.sql}\n)\n{f'WHERE piece != {OUTSIDE}{chr(10)}' if facts.pieces else ''}"
+        "GROUP BY video_id"
     )
     sql = "SELECT\n    " + ",\n    ".join(columns) + f"\nFROM\n(\n{indented(grouped)}\n) AS videos"
     return Query(sql, facts.parameters)

@@ -23,14 +23,6 @@ from streams.domain.windows import Window
 #: Devices by their number in `session_days.first`.
 DEVICES: Final = {1: "desktop", 2: "mobile", 3: "tablet", 4: "tv", 5: "other", 6: "unknown"}
 
-#: What a session is, over the columns `opening_of`, `last_of` and so on that an inner query made.
-_SESSION: Final = f"""\
-    bitShiftRight(first_of, 64) AS opening,
-    toInt64(bitShiftRight(opening, 4)) AS opened_ms,
-    toUInt8(bitAnd(opening, 15)) AS device,
-    toUInt64(bitAnd(first_of, 18446744073709551615)) AS user,
-    toUnixTimestamp64Milli(last_of) - opened_ms AS duration_ms,
-    page_views <= 1 AND duration_ms < {BOUNCE_MS} AND NOT watched AND acted = 0 AS bounced"""
 _OPENED: Final = "opened_ms >= {start_ms:Int64} AND opened_ms < {end_ms:Int64}"
 _SESSIONS: Final = f"""\
 SELECT
@@ -47,67 +39,85 @@ GROUP BY session
 HAVING opened_ms >= {{start_ms:Int64}} AND opened_ms < {{end_ms:Int64}}"""
 
 
-def _columns(form: str) -> str:
-    """Return what is known of a session, each column's condition filled into `form`."""
-    kinds = {
-        "first_of": "min{}(first{})",
-        "last_of": "max{}(last{})",
-        "page_views": "sum{}(pages{})",
-        "acted": "sum{}(actions{})",
-        "watched": "max{}(played{})",
-    }
-    if not form:
-        return "(" + ", ".join(each.format("", "") for each in kinds.values()) + ")"
-    return "(" + ", ".join(each.format("If", f", {form}") for each in kinds.values()) + ")"
-
-
+_AROUND: Final = "day >= {day_from:Date} AND day <= {day_to:Date}"
+_SINCE: Final = "day >= {open:Date}"
 _THEN: Final = "day < {open:Date}"
-#: Each session with an event since a day twice: as it is (`sign` 1), and as it was before (-1) if it was.
-_CHANGES: Final = f"""\
-SELECT
-    state.1 AS sign,
-    state.2.1 AS first_of,
-    state.2.2 AS last_of,
-    state.2.3 AS page_views,
-    state.2.4 AS acted,
-    state.2.5 = 1 AS watched,
-{_SESSION}
+#: The user of a row of `session_days`: the lower half of `first`.
+_ROW_USER: Final = "toUInt64(first)"
+
+
+def _lately(more: str = "") -> str:
+    """Return the sessions of a window with an event since a day, and by how much that made each longer.
+
+    Whether it is `known` from before, `added_ms`, and what `more` aggregates. Events of a later day change
+    neither when and on what a session began, nor whose it is.
+    """
+    return (
+        "SELECT\n"
+        "    toInt64(bitShiftRight(first_of, 68)) AS opened_ms,\n"
+        "    toUInt8(bitAnd(bitShiftRight(first_of, 64), 15)) AS device,\n"
+        "    toUInt64(first_of) AS user,\n"
+        "    toUnixTimestamp64Milli(last_of) AS last_ms,\n"
+        "    toUnixTimestamp64Milli(last_then) AS then_ms,\n"
+        "    last_ms - if(known, then_ms, opened_ms) AS added_ms,\n"
+        "    *\n"
+        "FROM\n(\n"
+        f"    SELECT min(first) AS first_of, min(day) < {{open:Date}} AS known,\n"
+        f"        max(last) AS last_of, maxIf(last, {_THEN}) AS last_then{more}\n"
+        "    FROM session_days\n"
+        f"    WHERE {_AROUND} AND session IN (SELECT session FROM session_days WHERE {_SINCE})\n"
+        "    GROUP BY session\n"
+        ")\n"
+        f"WHERE {_OPENED}"
+    )
+
+
+#: What tells whether a session was and is a bounce.
+_BOUNCES: Final = f""",
+        sum(pages) AS pages_of, sumIf(pages, {_THEN}) AS pages_then,
+        sum(actions) AS acted, sumIf(actions, {_THEN}) AS acted_then,
+        max(played) = 1 AS watched, maxIf(played, {_THEN}) = 1 AS watched_then"""
+_BOUNCED: Final = (
+    f"pages_of <= 1 AND last_ms - opened_ms < {BOUNCE_MS} AND NOT watched AND acted = 0",
+    f"known AND pages_then <= 1 AND then_ms - opened_ms < {BOUNCE_MS} AND NOT watched_then"
+    " AND acted_then = 0",
+)
+#: Whoever has a session in the window and was not seen before it was first seen inside.
+_FRESH: Final = "user NOT IN (SELECT user FROM users WHERE first_seen < {start:DateTime64(3, 'UTC')})"
+
+
+def _hour(opened_ms: str) -> str:
+    return f"intDiv({local_seconds(f'intDiv({opened_ms}, 1000)')}, 3600) % 24"
+
+
+_HOUR: Final = _hour("opened_ms")
+#: The hour of a row of `session_days`, which is that of its session if it is the first one.
+_ROW_HOUR: Final = _hour("bitShiftRight(first, 68)")
+
+
+#: Users and the hours in which sessions of theirs began before a day, as far as one may have begun since in
+#: the same hour. What a row says of user and hour is true of its session if it is the first one, so the rows
+#: only tell which sessions to look at. The costly hour is left to the few rows of those users.
+_SEEN: Final = f"""\
+SELECT toUInt64(first_of) AS user, {_HOUR} AS hour
 FROM
 (
-    SELECT arrayJoin(arrayConcat([(toInt8(1), now)], if(known, [(toInt8(-1), then)], []))) AS state
-    FROM
+    SELECT min(first) AS first_of, toInt64(bitShiftRight(first_of, 68)) AS opened_ms
+    FROM session_days
+    WHERE day >= {{day_from:Date}} AND {_THEN} AND session IN
     (
-        SELECT
-            {_columns("")} AS now,
-            {_columns(_THEN)} AS then,
-            countIf({_THEN}) > 0 AS known
+        SELECT session
         FROM session_days
-        WHERE day >= {{day_from:Date}} AND day <= {{day_to:Date}} AND session IN
+        PREWHERE day >= {{day_first:Date}} AND {_THEN}
+            AND {_ROW_USER} IN (SELECT {_ROW_USER} FROM session_days WHERE {_SINCE})
+        WHERE ({_ROW_USER}, {_ROW_HOUR}) IN
         (
-{{sessions}}
+            SELECT {_ROW_USER}, {_ROW_HOUR} FROM session_days WHERE {_SINCE}
         )
-        GROUP BY session
     )
+    GROUP BY session
 )
 WHERE {_OPENED}"""
-_HEARD: Final = "SELECT session FROM session_days WHERE day >= {open:Date}"
-_LATELY: Final = _CHANGES.replace("{sessions}", indented(_HEARD, 3))
-_USER: Final = "toUInt64(bitAnd(first, 18446744073709551615))"
-#: Distinct users need all sessions of those who were heard of since. The user of a session is that of its
-#: first event, which is in one of its rows; events of a later day never change who that is.
-_LATELY_WITH_ALL_OF_THEIR_USERS: Final = _CHANGES.replace(
-    "{sessions}",
-    indented(
-        "SELECT session FROM session_days WHERE day >= {day_from:Date} AND day <= {day_to:Date}"
-        f" AND {_USER} IN\n(\n    SELECT {_USER} FROM session_days WHERE day >= {{open:Date}}\n)",
-        3,
-    ),
-)
-_FRESH: Final = (
-    "user IN (SELECT user FROM users FINAL WHERE first_seen >= {start:DateTime64(3, 'UTC')}"
-    " AND first_seen < {end:DateTime64(3, 'UTC')})"
-)
-_HOUR: Final = f"intDiv({local_seconds('intDiv(opened_ms, 1000)')}, 3600) % 24"
 
 
 def _parameters(window: Window, before: date | None = None) -> dict[str, Any]:
@@ -134,8 +144,8 @@ def sessions_by_device(window: Window, *, before: date | None = None) -> Query:
 def sessions_by_device_since(window: Window, day: date) -> Query:
     """Return, as `sessions_by_device` does, by how much it differs from what it told before a day."""
     sql = (
-        "SELECT device, sum(toInt64(sign)) AS sessions, sum(sign * duration_ms) AS durations_ms\n"
-        f"FROM\n(\n{indented(_LATELY)}\n)\n"
+        "SELECT device, countIf(NOT known) AS sessions, sum(added_ms) AS durations_ms\n"
+        f"FROM\n(\n{indented(_lately())}\n)\n"
         "GROUP BY device"
     )
     return Query(sql, _parameters(window) | {"open": day})
@@ -156,21 +166,29 @@ def sessions_by_type_and_hour(window: Window, *, before: date | None = None) -> 
         ")\n"
         "GROUP BY fresh, hour"
     )
-    parameters = _parameters(window, before) | {"start": text(window.start), "end": text(window.end)}
+    parameters = _parameters(window, before) | {"start": text(window.start)}
     return Query(sql, parameters | clock_parameters(clock(window.zone, window.start, window.end)))
 
 
 def sessions_by_type_and_hour_since(window: Window, day: date) -> Query:
     """Return, as `sessions_by_type_and_hour` does, by how much it differs from what it told before a day."""
+    now, then = _BOUNCED
     sql = (
-        "SELECT fresh, hour, sum(toInt64(sign)) AS sessions, sum(sign * duration_ms) AS durations_ms,\n"
-        "    sum(sign * toInt64(page_views)) AS page_views, sum(sign * toInt64(bounced)) AS bounces,\n"
-        "    toInt64(uniqExactIf(user, sign = 1)) - toInt64(uniqExactIf(user, sign = -1)) AS users\n"
+        "SELECT fresh, hour, countIf(NOT known) AS sessions, sum(added_ms) AS durations_ms,\n"
+        "    sum(toInt64(pages_of) - toInt64(pages_then)) AS page_views,\n"
+        f"    toInt64(countIf({now}))\n"
+        f"        - toInt64(countIf({then})) AS bounces,\n"
+        "    uniqExactIf(user, NOT known AND NOT seen) AS users\n"
         "FROM\n(\n"
-        f"    SELECT sign, {_FRESH} AS fresh, {_HOUR} AS hour, user, duration_ms, page_views, bounced\n"
-        f"    FROM\n    (\n{indented(_LATELY_WITH_ALL_OF_THEIR_USERS, 2)}\n    )\n"
+        f"    SELECT *, {_FRESH} AS fresh, {_HOUR} AS hour, (user, hour) IN\n"
+        f"    (\n{indented(_SEEN, 2)}\n    ) AS seen\n"
+        f"    FROM\n    (\n{indented(_lately(_BOUNCES), 2)}\n    )\n"
         ")\n"
         "GROUP BY fresh, hour"
     )
-    bound = _parameters(window) | {"start": text(window.start), "end": text(window.end), "open": day}
+    bound = _parameters(window) | {
+        "day_first": window.start.astimezone(UTC).date(),
+        "start": text(window.start),
+        "open": day,
+    }
     return Query(sql, bound | clock_parameters(clock(window.zone, window.start, window.end)))

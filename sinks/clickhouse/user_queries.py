@@ -41,10 +41,16 @@ def first_seen() -> Query:
     return Query("SELECT toUnixTimestamp64Milli(minOrNull(first_seen)) AS first FROM users", {})
 
 
+def _different(stretches: Mapping[str, Stretch]) -> list[Stretch]:
+    """Return each stretch once; its position is the number of its flag."""
+    return list(dict.fromkeys(stretches.values()))
+
+
 def _counts(stretches: Mapping[str, Stretch], left: tuple[str, str] | None, flags: str) -> dict[str, str]:
     """Return the columns of `active_users` over the flags of each user."""
-    assert len(stretches) <= MOST_STRETCHES
-    bit = {name: f"bitTest({flags}, {number})" for number, name in enumerate(stretches)}
+    numbers = {each: number for number, each in enumerate(_different(stretches))}
+    assert len(numbers) <= MOST_STRETCHES
+    bit = {name: f"bitTest({flags}, {numbers[each]})" for name, each in stretches.items()}
     counts = {name: f"countIf({test})" for name, test in bit.items()}
     if left:
         before, now = left
@@ -61,7 +67,7 @@ def active_users(
     those active in stretch `before` and not in stretch `now`. With `before`, days from that one on are left
     out; stretches must then be whole quarters of an hour.
     """
-    source = _Flags(list(stretches.values()), before)
+    source = _Flags(_different(stretches), before)
     columns = [f"{count} AS {name}" for name, count in _counts(stretches, left, "flags").items()]
     sql = (
         f"SELECT {', '.join(columns)}\n"
@@ -78,7 +84,7 @@ def active_users_since(
     stretches: Mapping[str, Stretch], day: date, *, left: tuple[str, str] | None = None
 ) -> Query:
     """Return one row: `active_users`, less what it told before `day`. Stretches are whole quarters."""
-    source = _Flags(list(stretches.values()), heard_since=day)
+    source = _Flags(_different(stretches), heard_since=day)
     now, then = (_counts(stretches, left, flags) for flags in ("flags", "flags_before"))
     columns = [f"toInt64({now[name]}) - toInt64({then[name]}) AS {name}" for name in now]
     sql = (
@@ -216,12 +222,6 @@ def new_users(window: Window, *, before: datetime | None = None) -> Query:
     return Query(sql, parameters)
 
 
-#: Users first seen in a stretch, of those who have a first event that lies in it or came earlier.
-_NEW_SINCE: Final = (
-    "SELECT user, min(first_seen) AS first\nFROM users\n"
-    "WHERE user IN (SELECT user FROM users WHERE first_seen >= {open:DateTime64(3, 'UTC')})\n"
-    "GROUP BY user\nHAVING first >= {open:DateTime64(3, 'UTC')}"
-)
 _NEW_AGAIN: Final = (
     "SELECT user FROM users WHERE user IN (SELECT user FROM signed)\n"
     "GROUP BY user HAVING min(first_seen) >= {start:DateTime64(3, 'UTC')}"
@@ -229,18 +229,14 @@ _NEW_AGAIN: Final = (
 )
 
 
-def new_users_since(window: Window, midnight: datetime) -> Query:
-    """Return, as `new_users` does, by how much it differs from what it told of the time before a midnight.
+def sources_since(window: Window, midnight: datetime) -> Query:
+    """Return by how many new `users` each `source` differs from what `new_users` told before a midnight.
 
     A user who was new before may have signed up only now: then `source` counts one more.
     """
     sql = (
         "WITH signed AS (SELECT DISTINCT user FROM signups WHERE signed_up >= {open:DateTime64(3, 'UTC')})\n"
-        "SELECT 1 AS everyone, '' AS source, toInt64(countIf(first >= {start:DateTime64(3, 'UTC')}"
-        " AND first < {end:DateTime64(3, 'UTC')})) AS users\n"
-        f"FROM\n(\n{indented(_NEW_SINCE)}\n)\n"
-        "UNION ALL\n"
-        "SELECT 0 AS everyone, change.1 AS source, sum(toInt64(change.2)) AS users\n"
+        "SELECT change.1 AS source, sum(toInt64(change.2)) AS users\n"
         "FROM\n(\n"
         "    SELECT arrayJoin(arrayConcat([(latest, 1)], if(known, [(earlier, -1)], []))) AS change\n"
         "    FROM\n    (\n"

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, TypeVar
 
 from sinks.clickhouse import cohort_queries, session_queries, user_queries
-from sinks.clickhouse.kept import KeptRows
+from sinks.clickhouse.kept import KeptRows, Split
 from sinks.clickhouse.queries import Query
 from sinks.clickhouse.reader import ClickHouseReader
 from streams.domain.audience import (
@@ -49,20 +49,31 @@ class ClickHouseUsers:
         (row,) = await self._store.rows(user_queries.first_seen())
         return None if row["first"] is None else _EPOCH + timedelta(milliseconds=row["first"])
 
-    async def _both(self, before: Query, since: Query, day: date) -> list[dict[str, Any]]:
+    async def _both(self, before: Query, since: Query, split: Split) -> list[dict[str, Any]]:
         """Return the rows of the days before a day, and after them those of the difference since."""
-        first, then = await asyncio.gather(self._kept.rows(before, day), self._store.rows(since))
+        first, then = await asyncio.gather(self._kept.rows(before, split), self._store.rows(since))
         return [*first, *then]
 
-    async def _active(self, window: Window, stretches: Mapping[str, Stretch]) -> dict[str, int]:
+    async def _split(self, window: Window) -> Split:
+        """Return where what is kept ends: before the UTC day that is not over yet, or somewhat earlier."""
+        return await self._kept.split(window.as_of.astimezone(UTC).date())
+
+    async def _active(self, window: Window, stretches: Mapping[str, Stretch], split: Split) -> dict[str, int]:
         """Return the distinct users of some stretches of a window; `lost` where `previous` is one of them."""
         everything = _stretches(window)
         if any(cover([stretch])[1] for stretch in everything.values()):
             left = _LEFT if "previous" in stretches else None
             return (await self._store.rows(user_queries.active_users(stretches, left=left)))[0]
         # All at once costs little more than some, and who asks for both groups asks once.
-        left, day = _LEFT if "previous" in everything else None, _today(window)
-        return await self._once((window.whole, window.zone.key), lambda: self._counted(everything, day, left))
+        left = _LEFT if "previous" in everything else None
+        key = ("active", window.whole, window.zone.key, split)
+        return await self._once(key, lambda: self._counted(everything, split, left))
+
+    async def _newcomers(self, window: Window, midnight: datetime) -> list[dict[str, Any]]:
+        """Return the cohorts of those first seen since a midnight: growth and retention both need them."""
+        key = ("newcomers", window.whole, window.zone.key, midnight)
+        query = cohort_queries.cohort_sizes(window, since=midnight)
+        return await self._once(key, lambda: self._store.rows(query))
 
     async def _once(self, key: Hashable, ask: Callable[[], Coroutine[Any, Any, _Answer]]) -> _Answer:
         """Share an answer with all who ask the same while it is on its way."""
@@ -73,24 +84,24 @@ class ClickHouseUsers:
         return await asyncio.shield(asking)
 
     async def _counted(
-        self, stretches: Mapping[str, Stretch], day: date, left: tuple[str, str] | None
+        self, stretches: Mapping[str, Stretch], split: Split, left: tuple[str, str] | None
     ) -> dict[str, int]:
         rows = await self._both(
-            user_queries.active_users(stretches, left=left, before=day),
-            user_queries.active_users_since(stretches, day, left=left),
-            day,
+            user_queries.active_users(stretches, left=left, before=split.day),
+            user_queries.active_users_since(stretches, split.day, left=left),
+            split,
         )
         return {name: sum(row[name] for row in rows) for name in rows[0]}
 
     async def activity(self, window: Window) -> ActivityReading:
         """See `UserReader.activity`."""
-        day = _today(window)
+        split = await self._split(window)
         active, sessions, (actions,) = await asyncio.gather(
-            self._active(window, active_stretches(window)),
+            self._active(window, active_stretches(window), split),
             self._both(
-                session_queries.sessions_by_device(window, before=day),
-                session_queries.sessions_by_device_since(window, day),
-                day,
+                session_queries.sessions_by_device(window, before=split.day),
+                session_queries.sessions_by_device_since(window, split.day),
+                split,
             ),
             self._store.rows(user_queries.actions(window)),
         )
@@ -107,46 +118,42 @@ class ClickHouseUsers:
 
     async def growth(self, window: Window) -> GrowthReading:
         """See `UserReader.growth`."""
-        day = _today(window)
-        midnight = _midnight(day)
-        users, rows = await asyncio.gather(
-            self._active(window, _compared(window)),
-            self._both(
-                user_queries.new_users(window, before=midnight),
-                user_queries.new_users_since(window, midnight),
-                day,
-            ),
+        split = await self._split(window)
+        midnight = _midnight(split.day)
+        users, before, sources_since, sizes = await asyncio.gather(
+            self._active(window, _compared(window), split),
+            self._kept.rows(user_queries.new_users(window, before=midnight), split),
+            self._store.rows(user_queries.sources_since(window, midnight)),
+            self._newcomers(window, midnight),
         )
+        new = sum(row["users"] for row in before if row["everyone"])
+        new += sum(row["users"] for row in sizes if row["inside"])
         sources: Counter[str] = Counter()
-        for row in rows:
-            if not row["everyone"] and row["source"]:
-                sources[row["source"]] += row["users"]
+        for row in [row for row in before if not row["everyone"]] + sources_since:
+            sources[row["source"]] += row["users"]
         return GrowthReading(
             active=users["active"],
-            new=sum(row["users"] for row in rows if row["everyone"]),
+            new=new,
             previous=users.get("previous"),
             lost=users.get("lost"),
-            sources={source: count for source, count in sources.items() if count},
+            sources={source: count for source, count in sources.items() if source and count},
         )
 
     async def retention(self, window: Window) -> Sequence[Cohort]:
         """See `UserReader.retention`."""
-        day = _today(window)
-        midnight = _midnight(day)
-        # Returns of a day count once it is over. Where a local day ended in this UTC day, all is read anew.
+        split = await self._split(window)
+        midnight = _midnight(split.day)
+        # Returns of a day count once it is over. Where a local day has ended since, all is read anew.
         over = cohort_queries.over_by(window, midnight)
-        sizes, returns = await asyncio.gather(
-            self._both(
-                cohort_queries.cohort_sizes(window, before=midnight),
-                cohort_queries.cohort_sizes(window, since=midnight),
-                day,
-            ),
-            self._kept.rows(cohort_queries.cohort_returns(window, before=midnight), day)
+        sizes, sizes_since, returns = await asyncio.gather(
+            self._kept.rows(cohort_queries.cohort_sizes(window, before=midnight), split),
+            self._newcomers(window, midnight),
+            self._kept.rows(cohort_queries.cohort_returns(window, before=midnight), split)
             if over
             else self._store.rows(cohort_queries.cohort_returns(window)),
         )
         users: Counter[tuple[int, int]] = Counter()
-        for row in sizes:
+        for row in [*sizes, *sizes_since]:
             users[row["cohort"], row["inside"]] += row["users"]
         kept = {
             (row["cohort"], row["inside"]): {later: row[f"later_{later}"] for later in DAYS_LATER}
@@ -162,11 +169,11 @@ class ClickHouseUsers:
 
     async def engagement(self, window: Window) -> EngagementReading:
         """See `UserReader.engagement`."""
-        day = _today(window)
+        split = await self._split(window)
         rows = await self._both(
-            session_queries.sessions_by_type_and_hour(window, before=day),
-            session_queries.sessions_by_type_and_hour_since(window, day),
-            day,
+            session_queries.sessions_by_type_and_hour(window, before=split.day),
+            session_queries.sessions_by_type_and_hour_since(window, split.day),
+            split,
         )
         by_type = {True: SessionSums(), False: SessionSums()}
         by_hour: dict[int, HourReading] = {}
@@ -187,11 +194,6 @@ def _compared(window: Window) -> dict[str, Stretch]:
 def _stretches(window: Window) -> dict[str, Stretch]:
     """Return all stretches whose users are counted for a window."""
     return active_stretches(window) | _compared(window)
-
-
-def _today(window: Window) -> date:
-    """Return the UTC day that is not over yet."""
-    return window.as_of.astimezone(UTC).date()
 
 
 def _midnight(day: date) -> datetime:

@@ -82,10 +82,15 @@ def row(accepted: Accepted, offset: int) -> Row:
     return UserRow(**(rest | told | fields))
 
 
-async def land(url: str, accepted: Iterable[Accepted], rng: Random, largest: int = 400) -> None:
-    """Insert events in blocks of random sizes; some blocks are sent twice, as after a crash."""
+async def land(
+    url: str, accepted: Iterable[Accepted], rng: Random, largest: int = 400, first: int = 0
+) -> None:
+    """Insert events in blocks of random sizes; some blocks are sent twice, as after a crash.
+
+    `first` is the offset of the first one: two blocks of the same offsets would be the same block.
+    """
     lines = msgspec.json.Encoder().encode_lines
-    rows = [row(each, offset) for offset, each in enumerate(accepted)]
+    rows = [row(each, offset) for offset, each in enumerate(accepted, first)]
     client = await connect(url)
     try:
         sink = ClickHouseBlocks(client)
@@ -96,7 +101,8 @@ async def land(url: str, accepted: Iterable[Accepted], rng: Random, largest: int
                 end = min(begin + rng.randrange(1, largest), len(some))
                 partition = Partition("test", some[0].topic, 0)
                 part = some[begin:end]
-                block = Block(partition, "test", table, kind, begin, end, "", len(part), end, [lines(part)])
+                start, stop = first + begin, first + end
+                block = Block(partition, "test", table, kind, start, stop, "", len(part), stop, [lines(part)])
                 await sink.write(block)
                 if rng.random() < 0.2:
                     await sink.write(block)

@@ -38,7 +38,7 @@ class Counting(ClickHouseReader):
     asked = 0
 
     async def rows(self, query: Query) -> list[dict[str, Any]]:
-        late = any(name in query.parameters for name in ("open", "day"))
+        late = any(name in query.parameters for name in ("open", "day0"))
         self.asked += not late and "user_actions" not in query.sql and "minOrNull" not in query.sql
         return await super().rows(query)
 
@@ -51,7 +51,7 @@ class World:
     landed: list[Accepted]
 
     async def land(self, some: list[Accepted]) -> None:
-        await land(self.url, some, Random(1))
+        await land(self.url, some, Random(1), first=len(self.landed))
         self.landed += some
 
     async def wrong(self, zone: str, period: str) -> list[str]:
@@ -81,7 +81,8 @@ async def world(clickhouse_server: str, clickhouse_database: str) -> AsyncIterat
     url = f"{clickhouse_server}/{clickhouse_database}"
     migrate(url)
     store = Counting(url)
-    yield World(url, store, AudienceDesk(ClickHouseUsers(store, KeptRows(store, settled=0))), [])
+    kept = KeptRows(store, settled=0, quiet=0)
+    yield World(url, store, AudienceDesk(ClickHouseUsers(store, kept)), [])
     await store.close()
 
 
@@ -121,26 +122,50 @@ async def test_days_that_are_over_are_read_again_only_after_a_late_event(world: 
     assert world.store.asked == 2 * first
 
 
+async def test_late_events_of_yesterday_do_not_make_everything_be_read_again(world: World) -> None:
+    world.desk = AudienceDesk(ClickHouseUsers(world.store, KeptRows(world.store, settled=0)))
+    rng = Random(23)
+    everything = people(rng, NOW, sessions=200)
+    yesterday = NOW.date() - timedelta(days=1)
+    late = [event for event in everything if _day(event) == yesterday]
+    assert len(late) > 20
+    await world.land([event for event in everything if _day(event) < yesterday])
+    await world.land([event for event in everything if _day(event) > yesterday])
+    rng.shuffle(late)
+    asked = []
+    for number in range(4):
+        await world.land(late[number::4])
+        before = world.store.asked
+        for zone in ZONES:
+            assert not await world.wrong(zone, "30d")
+        asked.append(world.store.asked - before)
+    # First, all that is kept of the days before today; then, of those before yesterday. Afterwards only
+    # returns are read again, as a day that is over has changed.
+    assert asked[0] >= asked[1] > asked[2] == asked[3] == len(ZONES)
+
+
 class Store:
     """Answers a number that may change, and a version of the days."""
 
     def __init__(self) -> None:
         self.version, self.number, self.asked = 1, 1, 0
+        self.older = 1
 
     async def rows(self, query: Query) -> list[dict[str, Any]]:
-        if "version" in query.sql:
-            return [{"version": self.version}]
+        if "activity_days" in query.sql:
+            return [{"before0": self.version, "before1": self.older, "before2": 1}]
         self.asked += 1
         return [{"number": self.number}]
 
 
 async def test_nothing_is_kept_before_it_has_settled_nor_for_ever() -> None:
     store, now, hits = Store(), 0.0, list[bool]()
-    kept = KeptRows(store, settled=5, longest=60, clock=lambda: now, looked=hits.append)  # type: ignore[arg-type]
+    kept = KeptRows(store, settled=5, longest=60, quiet=0, clock=lambda: now, looked=hits.append)  # type: ignore[arg-type]
     day = date(2050, 11, 20)
 
     async def number() -> int:
-        return (await kept.rows(Query("SELECT number", {}), day))[0]["number"]  # type: ignore[no-any-return]
+        rows = await kept.rows(Query("SELECT number", {}), await kept.split(day))
+        return rows[0]["number"]  # type: ignore[no-any-return]
 
     # Seen before the rest of its insert has landed.
     assert await number() == 1
@@ -160,6 +185,31 @@ async def test_nothing_is_kept_before_it_has_settled_nor_for_ever() -> None:
     now = 71
     assert (await number(), store.asked) == (4, 6)
     # Another day is another question.
-    assert (await kept.rows(Query("SELECT number", {}), day + timedelta(days=1)))[0] == {"number": 4}
+    day += timedelta(days=1)
+    assert await number() == 4
     assert store.asked == 7
     assert (hits.count(False), hits.count(True)) == (7, 2)
+
+
+async def test_the_split_is_where_nothing_has_changed_for_a_while() -> None:
+    store, now = Store(), 0.0
+    kept = KeptRows(store, quiet=60, clock=lambda: now)  # type: ignore[arg-type]
+    today = date(2050, 11, 20)
+
+    async def split() -> int:
+        return (today - (await kept.split(today)).day).days
+
+    assert await split() == 0
+    now, store.version = 10, 2
+    assert await split() == 1
+    now, store.version = 69, 3
+    assert await split() == 1
+    now, store.version, store.older = 80, 4, 2
+    assert await split() == 2
+    # Those before yesterday are quiet first: the late event of today's split came later.
+    now, store.version = 100, 5
+    assert await split() == 2
+    now = 140
+    assert await split() == 1
+    now = 160
+    assert await split() == 0

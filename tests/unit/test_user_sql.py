@@ -45,7 +45,7 @@ CASES = {
     "active_30d_before": user_queries.active_users(active_stretches(window("30d")), before=TODAY),
     "churn_7d_since": user_queries.active_users_since(both(window("7d")), TODAY, left=LEFT),
     "new_users_before": user_queries.new_users(window("7d"), before=MIDNIGHT),
-    "new_users_since": user_queries.new_users_since(window("7d"), MIDNIGHT),
+    "sources_since": user_queries.sources_since(window("7d"), MIDNIGHT),
     "cohort_sizes_since": cohort_queries.cohort_sizes(window("7d"), since=MIDNIGHT),
     "cohort_returns_before": cohort_queries.cohort_returns(window("7d"), before=MIDNIGHT),
     "sessions_before": session_queries.sessions_by_device(window("7d"), before=TODAY),

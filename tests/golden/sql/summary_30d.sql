@@ -20,7 +20,6 @@ FROM
     FROM
     (
         SELECT
-            multiIf(toDateTime(day, 'UTC') < toDateTime({start:DateTime64(3, 'UTC')}), 0, toDateTime(day, 'UTC') < toDateTime({elapsed_end:DateTime64(3, 'UTC')}), 1, 2) AS piece,
             video_id,
             comments,
             completions,
@@ -33,7 +32,6 @@ FROM
         FROM video_days
         WHERE (day >= {day0_from:Date} AND day < {day0_to:Date})
     )
-    WHERE piece != 3
     GROUP BY video_id
 ) AS videos
 

@@ -2,7 +2,7 @@ SELECT fresh, hour, count() AS sessions, sum(duration_ms) AS durations_ms,
     sum(page_views) AS page_views, sum(bounced) AS bounces, uniqExact(user) AS users
 FROM
 (
-    SELECT user IN (SELECT user FROM users FINAL WHERE first_seen >= {start:DateTime64(3, 'UTC')} AND first_seen < {end:DateTime64(3, 'UTC')}) AS fresh, intDiv(toInt64(intDiv(opened_ms, 1000)) + transform(roundDown(toInt64(intDiv(opened_ms, 1000)), {since:Array(Int64)}), {since:Array(Int64)}, {offsets:Array(Int64)}, toInt64(0)), 3600) % 24 AS hour, user, duration_ms, page_views, bounced
+    SELECT user NOT IN (SELECT user FROM users WHERE first_seen < {start:DateTime64(3, 'UTC')}) AS fresh, intDiv(toInt64(intDiv(opened_ms, 1000)) + transform(roundDown(toInt64(intDiv(opened_ms, 1000)), {since:Array(Int64)}), {since:Array(Int64)}, {offsets:Array(Int64)}, toInt64(0)), 3600) % 24 AS hour, user, duration_ms, page_views, bounced
     FROM
     (
         SELECT
@@ -28,7 +28,6 @@ GROUP BY fresh, hour
  "day_from": "2024-03-17",
  "day_to": "2024-04-07",
  "start": "2024-03-24 04:00:00.000",
- "end": "2024-03-31 04:00:00.000",
  "since": [
   1711252799
  ],

@@ -1,15 +1,5 @@
 WITH signed AS (SELECT DISTINCT user FROM signups WHERE signed_up >= {open:DateTime64(3, 'UTC')})
-SELECT 1 AS everyone, '' AS source, toInt64(countIf(first >= {start:DateTime64(3, 'UTC')} AND first < {end:DateTime64(3, 'UTC')})) AS users
-FROM
-(
-    SELECT user, min(first_seen) AS first
-    FROM users
-    WHERE user IN (SELECT user FROM users WHERE first_seen >= {open:DateTime64(3, 'UTC')})
-    GROUP BY user
-    HAVING first >= {open:DateTime64(3, 'UTC')}
-)
-UNION ALL
-SELECT 0 AS everyone, change.1 AS source, sum(toInt64(change.2)) AS users
+SELECT change.1 AS source, sum(toInt64(change.2)) AS users
 FROM
 (
     SELECT arrayJoin(arrayConcat([(latest, 1)], if(known, [(earlier, -1)], []))) AS change
