@@ -37,6 +37,7 @@ _SPAN = re.compile(r"`([^`\n]+)`")
 OTHER_VARIABLES = {
     "API_URL",
     "ARGS",
+    "BENCH_DIR",
     "BROKER",
     "JOBS",
     "UPDATE_GOLDEN",
