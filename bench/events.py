@@ -18,9 +18,12 @@ _DEVICES = (("mobile", "ios"), ("mobile", "android"), ("desktop", "web"), ("tv",
 
 
 def playback(
-    count: int, *, start_ms: int, rate: float, videos: int = 1000, seed: int = 1
+    count: int, *, start_ms: int, rate: float, videos: int = 1000, seed: int = 1, under_way: bool = True
 ) -> Iterator[tuple[bytes, bytes, int]]:
-    """Yield `count` events as (key, value, timestamp in epoch ms), `rate` of them a second of log time."""
+    """Yield `count` events as (key, value, timestamp in epoch ms), `rate` of them a second of log time.
+
+    The first views are `under_way` when it begins: a worker that has not seen their start looks them up.
+    """
     rng = random.Random(seed)
     encode = msgspec.json.Encoder().encode
     watching = max(1, int(rate * _HEARTBEAT_MS / 1000))
@@ -31,7 +34,7 @@ def playback(
         if slot >= len(views):
             views.append(_view(rng, number, videos, now))
             # The first views are anywhere in their course, or all of them would end together for ever.
-            views[slot]["seq"] = slot % EVENTS_A_VIEW
+            views[slot]["seq"] = slot % EVENTS_A_VIEW if under_way else 0
         view = views[slot]
         seq = view["seq"]
         if not isinstance(seq, int) or seq >= EVENTS_A_VIEW:

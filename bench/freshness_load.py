@@ -20,8 +20,10 @@ _STEP: Final = 0.02
 
 async def _send(rate: float, seconds: float) -> None:
     settings = Settings()
-    # Encoded beforehand: on the same cores it would take from those who are measured.
-    events = list(playback(int(rate * seconds), start_ms=int(time.time() * 1000), rate=rate))
+    # Encoded beforehand: on the same cores it would take from those who are measured. Views that nobody has
+    # seen before, from their first event on: looking up is what a worker does that has just started.
+    now_ms, seed = int(time.time() * 1000), time.time_ns()
+    events = list(playback(int(rate * seconds), start_ms=now_ms, rate=rate, seed=seed, under_way=False))
     async with Load(
         settings.kafka_bootstrap_servers, settings.topic_playback, settings.topic_partitions
     ) as load:

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -140,15 +140,23 @@ def _kafka(folder: Path) -> servers.Server:
 async def fill(stack: Stack, count: int, *, rate: float = LOG_RATE) -> None:
     """Put `count` playback events into their topic, `rate` a second in the log's own time, ending now."""
     async with _load(stack) as load:
-        await _gather_events(load, count, rate, "filling the topic")
+        await _gather_events(load, playback(count, start_ms=_begin_ms(count, rate), rate=rate), count)
 
 
 @asynccontextmanager
 async def filled_at_once(stack: Stack, count: int, *, rate: float = LOG_RATE) -> AsyncIterator[Load]:
-    """Make `count` events as `fill` does, and yield; what they are yielded to sends them with `flush`."""
+    """Make `count` events, and yield; what they are yielded to sends them with `flush`.
+
+    Unlike those of `fill`, all views are there from their first event on: nothing must be looked up.
+    """
     async with _load(stack, hold=True) as load:
-        await _gather_events(load, count, rate, "making events")
+        events = playback(count, start_ms=_begin_ms(count, rate), rate=rate, under_way=False)
+        await _gather_events(load, events, count)
         yield load
+
+
+def _begin_ms(count: int, rate: float) -> int:
+    return int((time.time() - count / rate) * 1000)
 
 
 def _load(stack: Stack, *, hold: bool = False) -> Load:
@@ -156,11 +164,10 @@ def _load(stack: Stack, *, hold: bool = False) -> Load:
     return Load(told.kafka_bootstrap_servers, told.topic_playback, told.topic_partitions, hold=hold)
 
 
-async def _gather_events(load: Load, count: int, rate: float, title: str) -> None:
-    start_ms = int((time.time() - count / rate) * 1000)
+async def _gather_events(load: Load, events: Iterable[tuple[bytes, bytes, int]], count: int) -> None:
     with Progress() as progress:
-        task = progress.add_task(title, total=count)
-        for done, (key, value, at) in enumerate(playback(count, start_ms=start_ms, rate=rate)):
+        task = progress.add_task("making events", total=count)
+        for done, (key, value, at) in enumerate(events):
             await load.add(key, value, at)
             if not done % 10_000:
                 progress.update(task, completed=done)
