@@ -113,7 +113,7 @@ def _until(true: Callable[[], bool], seconds: float = 60.0) -> None:
 
 
 def _is_whole(video: models.Video) -> bool:
-    """Say whether all that was sent of the video is there: each topic, and each partition, comes by itself."""
+    """Say whether all that was sent of the video is there: topics and partitions come apart."""
     views, engagement, performance = video.views, video.engagement, video.performance
     assert views and engagement and performance
     ended = engagement.completion_rate == pytest.approx(4 / VIEWERS) and bool(performance.error_rate)
