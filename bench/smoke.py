@@ -98,7 +98,8 @@ def measure() -> list[dict[str, Run]]:
     """Run all programs over one topic, as many rounds as there is time for."""
     began = time.monotonic()
     with stack() as running:
-        asyncio.run(fill(running, _EVENTS))
+        # In so small a topic, looking up views that are under way would be most of the work.
+        asyncio.run(fill(running, _EVENTS, under_way=False))
         encoded = list(blocks(_EVENTS, _BLOCK_ROWS))
         rounds: list[dict[str, Run]] = []
         while not rounds or (len(rounds) < _ROUNDS and time.monotonic() - began < _LAST_ROUND_SECONDS):

@@ -137,10 +137,14 @@ def _kafka(folder: Path) -> servers.Server:
     return nodes(jars.fetch(), folder / "kafka", [(free_port(), free_port())])[0]
 
 
-async def fill(stack: Stack, count: int, *, rate: float = LOG_RATE) -> None:
-    """Put `count` playback events into their topic, `rate` a second in the log's own time, ending now."""
+async def fill(stack: Stack, count: int, *, rate: float = LOG_RATE, under_way: bool = True) -> None:
+    """Put `count` playback events into their topic, `rate` a second in the log's own time, ending now.
+
+    The first views are `under_way`, and looked up; else they begin.
+    """
     async with _load(stack) as load:
-        await _gather_events(load, playback(count, start_ms=_begin_ms(count, rate), rate=rate), count)
+        events = playback(count, start_ms=_begin_ms(count, rate), rate=rate, under_way=under_way)
+        await _gather_events(load, events, count)
 
 
 @asynccontextmanager
