@@ -20,15 +20,16 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final
 
 import psutil
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from bench.pipeline import Run, watch
-from bench.stack import Stack, filled_at_once, stack, workers
+from bench.command import Broker
+from bench.pipeline import Run, all_at_once
+from bench.stack import Stack, stack
 
 LOOK_UP: Final = "repeats: look up"
 #: Each step, and the files and functions that are it: the first step that matches has the sample. Where a
@@ -119,12 +120,9 @@ def profiled(pid: int, result: Path) -> Iterator[None]:
 
 async def measure(running: Stack, events: int, profile: Path) -> Run:
     """Run a worker over so many events under the profiler."""
-    async with filled_at_once(running, events) as load:
-        with workers(running) as (worker,), profiled(worker.process.pid, profile):
-            sending = asyncio.create_task(load.flush())
-            run = await asyncio.to_thread(watch, running, running.settings.topic_playback, events, [worker])
-            await sending
-    return run
+    return await all_at_once(
+        running, events, beside=lambda gathered: profiled(gathered[0].process.pid, profile)
+    )
 
 
 def table(run: Run, spent: dict[str, float], events: int) -> Table:
@@ -143,9 +141,7 @@ def table(run: Run, spent: dict[str, float], events: int) -> Table:
 
 def main(
     events: Annotated[int, typer.Option(min=50_000, help="Events of the run.")] = 1_000_000,
-    broker: Annotated[
-        Literal["stand-in", "kafka"], typer.Option(help="The stand-in broker, or Apache Kafka (Java, Maven).")
-    ] = "stand-in",
+    broker: Broker = "stand-in",
     keep: Annotated[
         Path | None, typer.Option(help="Where to keep the raw profile, for a flame graph.")
     ] = None,

@@ -12,9 +12,9 @@ from typing import Annotated
 
 import typer
 from redis import Redis
-from rich.console import Console
 from rich.table import Table
 
+from bench.command import wide_console
 from bench.events import EVENTS_A_VIEW
 from bench.pipeline import ours
 from bench.stack import LOG_RATE, fill, stack
@@ -59,8 +59,7 @@ def main(
     events: Annotated[int, typer.Option(min=50_000, help="Events in the topic.")] = 1_000_000,
 ) -> None:
     """Measure what an event takes on disk."""
-    console = Console()
-    console = console if console.is_terminal else Console(width=150)
+    console = wide_console()
     with stack() as running:
         told = running.settings
         asyncio.run(fill(running, events))

@@ -21,7 +21,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
 import aiohttp
 import clickhouse_connect
@@ -29,11 +29,12 @@ import msgspec
 import psutil
 import typer
 from redis.asyncio import Redis
-from rich.console import Console
 from rich.table import Table
 
+from bench.command import Broker, wide_console
 from bench.load import Load
 from bench.stack import PARTITIONS, Stack, api, cpu_seconds, fill, process, stack, workers
+from bench.tables import inserts
 from sinks.clickhouse.client import options
 from sinks.redis import keys
 from streams.topics import cluster_id
@@ -184,13 +185,6 @@ class Asking:
         await self._redis.aclose()
         await self._clickhouse.close()
 
-    async def inserts(self) -> int:
-        """Return how many inserts ClickHouse took so far: parts that were made in the raw table."""
-        found = await self._clickhouse.query(
-            "SELECT max(max_block_number) FROM system.parts WHERE table = 'playback_events' AND active"
-        )
-        return int(found.result_rows[0][0] or 0)
-
     async def _ask_redis(self) -> int:
         pipeline = self._redis.pipeline(transaction=False)
         first = self._probe.started_ms // 60_000
@@ -251,11 +245,12 @@ async def measure(
         started = time.monotonic()
         stop = started + seconds + warm_up
         watching = [asyncio.create_task(each.watch(probe, stop + _PATIENCE, lambda: last)) for each in seen]
-        cpu, inserted = _cpu(stack, pids), await asking.inserts()
+        cpu, inserted = _cpu(stack, pids), await asyncio.to_thread(inserts, settings.clickhouse_url)
         while time.monotonic() < stop:
             await probe.beat(load)
             await asyncio.sleep(_HEARTBEAT)
-        took, used, wrote = time.monotonic() - started, _cpu(stack, pids), await asking.inserts()
+        took, used = time.monotonic() - started, _cpu(stack, pids)
+        wrote = await asyncio.to_thread(inserts, settings.clickhouse_url)
         last = len(probe.sent) - 1
         await asyncio.gather(*watching)
         child.wait(60)
@@ -316,13 +311,10 @@ def main(
     seconds: Annotated[float, typer.Option(min=1, help="How long to measure each.")] = 30,
     behind: Annotated[int, typer.Option(min=0, help="Events that gather before the worker comes.")] = 0,
     partitions: Annotated[int, typer.Option(min=1, help="Partitions of the topic.")] = PARTITIONS,
-    broker: Annotated[
-        Literal["stand-in", "kafka"], typer.Option(help="The stand-in broker, or Apache Kafka (Java, Maven).")
-    ] = "stand-in",
+    broker: Broker = "stand-in",
 ) -> None:
     """Measure how long it takes from an event's sending to an answer that holds it."""
-    console = Console()
-    console = console if console.is_terminal else Console(width=150)
+    console = wide_console()
     rates = rate or [10_000.0]
     with stack(kafka=broker == "kafka", partitions=partitions) as running, api(running) as (url, answering):
         pids = {"API": answering.pid}

@@ -12,15 +12,15 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final
 
 import psutil
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from bench.pipeline import Run, watch
-from bench.stack import Stack, filled_at_once, stack, workers
+from bench.command import Broker, wide_console
+from bench.pipeline import Run, all_at_once
+from bench.stack import stack
 from bench.tables import inserts
 
 #: Partitions while workers grow: the default of a topic.
@@ -45,17 +45,8 @@ class Grown:
 def measure(count: int, partitions: int, events: int, *, kafka: bool) -> Grown:
     """Measure so many workers over so many partitions."""
     with stack(kafka=kafka, partitions=partitions) as running:
-        run = asyncio.run(_at_once(running, count, events))
+        run = asyncio.run(all_at_once(running, events, count))
         return Grown(count, partitions, run, events / inserts(running.settings.clickhouse_url))
-
-
-async def _at_once(running: Stack, count: int, events: int) -> Run:
-    async with filled_at_once(running, events) as load:
-        with workers(running, count) as gathered:
-            sending = asyncio.create_task(load.flush())
-            run = await asyncio.to_thread(watch, running, running.settings.topic_playback, events, gathered)
-            await sending
-    return run
 
 
 def table(lines: list[Grown], events: int) -> Table:
@@ -89,13 +80,10 @@ def main(
     partitions: Annotated[
         list[int] | None, typer.Option(help="Partitions, of one worker. [default: 1, 4, 12, 48]")
     ] = None,
-    broker: Annotated[
-        Literal["stand-in", "kafka"], typer.Option(help="The stand-in broker, or Apache Kafka (Java, Maven).")
-    ] = "stand-in",
+    broker: Broker = "stand-in",
 ) -> None:
     """Measure an event's cost with more workers and with more partitions."""
-    console = Console()
-    console = console if console.is_terminal else Console(width=150)
+    console = wide_console()
     everything = not (workers_ or partitions)
     wanted = [(1, each) for each in ((1, 4, 12, 48) if everything else partitions or ())]
     wanted += [(each, _PARTITIONS) for each in ((2, 4) if everything else workers_ or ())]

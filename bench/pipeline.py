@@ -10,7 +10,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 import psutil
@@ -19,7 +20,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from bench.stack import Stack, Worker, cpu_seconds, fill, process, stack
+from bench.stack import Stack, Worker, cpu_seconds, fill, filled_at_once, process, stack, workers
 from sinks.redis import keys
 from streams.topics import cluster_id
 
@@ -52,6 +53,24 @@ def ours(stack: Stack, topic: str, count: int) -> Run:
     """Run our worker over the topic until both stores have it all."""
     with process(stack, ["-m", "deploy.cli", "worker"], "worker.log") as child:
         return watch(stack, topic, count, [Worker(child, stack.folder / "worker.log", "")])
+
+
+async def all_at_once(
+    stack: Stack,
+    events: int,
+    count: int = 1,
+    beside: Callable[[Sequence[Worker]], AbstractContextManager[None]] = lambda _: nullcontext(),
+) -> Run:
+    """Have so many workers share out the partitions of an empty topic, then send all events, and `watch`.
+
+    What `beside` makes of the workers runs meanwhile.
+    """
+    async with filled_at_once(stack, events) as load:
+        with workers(stack, count) as gathered, beside(gathered):
+            sending = asyncio.create_task(load.flush())
+            run = await asyncio.to_thread(watch, stack, stack.settings.topic_playback, events, gathered)
+            await sending
+    return run
 
 
 def watch(stack: Stack, topic: str, count: int, running: Sequence[Worker]) -> Run:

@@ -16,15 +16,15 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import psutil
 import typer
-from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
 from bench import inserts
+from bench.command import Broker, wide_console
 from bench.pipeline import Run, ours, stock
 from bench.stack import PARTITIONS, Stack, fill, process, stack
 from sinks.clickhouse.migrator import migrate
@@ -158,17 +158,13 @@ def table(runs: dict[str, Run], events: int, broker: str) -> Table:
 
 def main(
     events: Annotated[int, typer.Option(min=200_000, help="Events in the topic.")] = 1_000_000,
-    broker: Annotated[
-        Literal["stand-in", "kafka"], typer.Option(help="The stand-in broker, or Apache Kafka (Java, Maven).")
-    ] = "stand-in",
+    broker: Broker = "stand-in",
     only: Annotated[
         str, typer.Option(help="Run programs whose name contains this text, and the pipeline.")
     ] = "",
 ) -> None:
     """Measure this pipeline beside other frameworks and beside the floors."""
-    console = Console()
-    # A table of eight columns, in a file as well.
-    console = console if console.is_terminal else Console(width=150)
+    console = wide_console()
     chosen = [each for i, each in enumerate(PROGRAMS) if not i or only.lower() in each.name.lower()]
     if not _PYTHON.exists() and any("Quix" in each.name or "Bytewax" in each.name for each in chosen):
         raise SystemExit("the other frameworks are not installed: run `make peers` first")

@@ -1,0 +1,21 @@
+"""What the commands of several benchmarks share: an option, and where their tables go."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+import typer
+from rich.console import Console
+
+#: The wide ones have eight columns and more.
+_COLUMNS: Final = 150
+
+Broker = Annotated[
+    Literal["stand-in", "kafka"], typer.Option(help="The stand-in broker, or Apache Kafka (Java, Maven).")
+]
+
+
+def wide_console() -> Console:
+    """Return a console with room for wide tables, in a file as well."""
+    console = Console()
+    return console if console.is_terminal else Console(width=_COLUMNS)
