@@ -142,6 +142,10 @@ async def client(kind: Kind, options: dict[str, Any]) -> Any:
         yield client
 
 
+def test_a_client_lives_as_long_as_what_was_taken_of_it(options: dict[str, Any]) -> None:
+    assert VideoCloud(**options).analytics.get_system_health().uptime == 1.0
+
+
 async def test_what_was_sent_comes_back_as_numbers(client: Client) -> None:
     for period, source in (("7d", "clickhouse"), ("1h", "redis")):
         video = await done(client.analytics.get_video(VIDEO, period=period))

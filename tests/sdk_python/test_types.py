@@ -44,7 +44,7 @@ async def test_a_method_blocks_on_one_client_and_is_awaited_on_the_other(name: s
 
 
 async def test_the_blocking_client_also_works_where_an_event_loop_runs() -> None:
-    io = SyncIO(http=None)  # type: ignore[arg-type]
+    io = SyncIO(http=None)
     assert finish(io.run(lambda: 42)) == 42
 
 

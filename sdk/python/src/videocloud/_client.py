@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Final, Generic, Self, TypeVar
@@ -68,7 +67,6 @@ class _Client(Resource[R], Generic[R, H]):
             raise ValueError(f"base_url must begin with http:// or https://, {url!r} does not")
         super().__init__(self._open(http_client))
         self._origin: Self | None = None
-        self._made = http_client is None
         self._ask(
             Options(
                 base_url=url.rstrip("/"),
@@ -151,13 +149,7 @@ class VideoCloud(_Client[SyncIO, httpx2.Client]):
 
     @staticmethod
     def _open(http: httpx2.Client | None) -> SyncIO:
-        return SyncIO(http or httpx2.Client())
-
-    def __del__(self) -> None:
-        """Close the connections of a client that nobody closed; its events are delivered at the end."""
-        with suppress(AttributeError):
-            if self._origin is None and self._made:
-                self._io.http.close()
+        return SyncIO(http)
 
     def __enter__(self) -> Self:
         """Return the client."""

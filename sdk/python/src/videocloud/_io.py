@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import suppress
 from typing import Any, ClassVar, Protocol, TypeVar
 
 import anyio
@@ -76,9 +77,16 @@ class SyncIO:
 
     blocking: ClassVar = True
 
-    def __init__(self, http: httpx2.Client) -> None:
-        """Take a client, and close it in the end."""
-        self.http = http
+    def __init__(self, http: httpx2.Client | None) -> None:
+        """Take a client, or make one; close it in the end."""
+        self.http = http or httpx2.Client()
+        self._made = http is None
+
+    def __del__(self) -> None:
+        """Close the connections that nobody closed, once no part of a client can ask any more."""
+        with suppress(AttributeError):
+            if self._made:
+                self.http.close()
 
     async def send(self, request: httpx2.Request, *, redirects: bool = False) -> httpx2.Response:
         """Send a request."""
