@@ -37,14 +37,19 @@ VIDEO_MS = 600_000
 Rows = list[dict[str, Any]]
 
 
-def _moved(event: Example, shift_ms: int) -> Example:
-    """Return an example with all its instants moved, as epoch milliseconds."""
+def _moved(event: Example, shift_ms: int, now_ms: int) -> Example:
+    """Return an example that happened ``shift_ms`` later and is sent now, its instants as epoch milliseconds.
+
+    Sent now, because it is received now: an instant is corrected by what lies between the two.
+    """
     moved = dict(event)
-    for name in ("occurredAt", "sentAt", "startedAt"):
+    for name in ("occurredAt", "startedAt"):
         if name in event:
             at = event[name]
             ms = at if isinstance(at, int) else round(datetime.fromisoformat(at).timestamp() * 1000)
             moved[name] = ms + shift_ms
+    if "sentAt" in event:
+        moved["sentAt"] = now_ms
     return moved
 
 
@@ -52,7 +57,7 @@ def _story(now_ms: int) -> list[Example]:
     """Return the documented events 40 minutes ago, and Ben's view like Ana's that a fatal error hit."""
     first = datetime.fromisoformat(EVENTS["view.attempt"]["occurredAt"]).timestamp() * 1000
     shift = now_ms - 40 * 60_000 - round(first)
-    events = [_moved(event, shift) for event in EVENTS.values()]
+    events = [_moved(event, shift, now_ms) for event in EVENTS.values()]
     for event in [event for event in events if event["type"].startswith("view.")]:
         ben = event | {"viewId": "view_ben", "userId": "usr_ben", "sessionId": "ses_ben"}
         events.append(ben | {"fatal": True} if event["type"] == "view.error" else ben)
