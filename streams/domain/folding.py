@@ -95,14 +95,14 @@ class PlaybackFolder:
     def unknown(self, arrivals: Iterable[Arrival[Playback]]) -> set[Key]:
         """Return views that are not held and may have been seen before; others start here."""
         memory = self.memory
-        get = memory.get
+        get, whole = memory.get, memory.whole
         missing: set[Key] = set()
         for arrival in arrivals:
             event = arrival.event
             key = (event.video_id, event.view_id)
             state = get(key)
             if state is None and key not in missing:
-                if event.seq or memory.doubts(arrival.said_at, arrival.ahead_at):
+                if not whole and (event.seq or memory.doubts(arrival.said_at, arrival.ahead_at)):
                     missing.add(key)
                 else:
                     state = ViewState()

@@ -38,6 +38,7 @@ class Generations(Generic[V]):
         "capacity",
         "floor",
         "lifetime",
+        "whole",
     )
 
     def __init__(self, *, floor: float, capacity: int, lifetime: float) -> None:
@@ -45,13 +46,15 @@ class Generations(Generic[V]):
 
         Args:
             floor: nothing that occurred after it was seen before this memory began, but for what
-                `expect` is told.
+                `expect` is told; negative if nothing at all was.
             capacity: keys in the young generation that make it turn.
             lifetime: seconds of the log's own time after which it turns as well.
         """
         self.floor = floor
         self.capacity = capacity
         self.lifetime = lifetime
+        #: Whether every key that was ever seen is held.
+        self.whole = floor < 0
         self._young: dict[Key, V] = {}
         self._old: dict[Key, V] = {}
         self._ahead: set[float] = set()
@@ -107,6 +110,7 @@ class Generations(Generic[V]):
         """
         if self._old:
             self.floor = max(self.floor, self._floor_at_turn)
+            self.whole = False
         self._bound()
         self._old = self._young
         self._young = {}

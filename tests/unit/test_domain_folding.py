@@ -57,6 +57,7 @@ class Taking:
     repeated: Counter[str] = field(default_factory=Counter)
     late: Counter[str] = field(default_factory=Counter)
     dead: Counter[tuple[bytes | None, str]] = field(default_factory=Counter)
+    looked_up: Counter[str] = field(default_factory=Counter)
 
 
 def take(world: World, way: Way) -> Taking:
@@ -112,6 +113,7 @@ class Step:
             arrivals, rejected = folder.arrivals(batch, RETENTION_MS)
             yield from rejected
             unknown = folder.unknown(arrivals)
+            taking.looked_up[self.topic] += len(unknown)
             folder.learn(unknown, [row for key in unknown for row in self.stored[key]])
             folded = folder.fold(arrivals)
             assert len(batch) == len(rejected) + len(folded.rows) + folded.repeated + folded.late
@@ -204,6 +206,14 @@ def test_the_same_records_give_the_same_rows_whatever_the_way(taken_by: Callable
     once = taken_by(Way())
     for way in (Way(largest_batch=3), Way(largest_batch=40, capacity=15, restarts=0.2, seed=5)):
         assert taken_by(way).rows == once.rows
+
+
+def test_only_a_memory_that_forgot_or_began_late_asks(taken_by: Callable[[Way], Taking]) -> None:
+    """The world's views come out of order: many are first seen in their middle."""
+    assert not +taken_by(Way()).looked_up
+    for way in (Way(largest_batch=50, capacity=20), Way(largest_batch=200, restarts=0.3)):
+        assert taken_by(way).looked_up[PLAYBACK]
+        assert taken_by(way).looked_up[USERS]
 
 
 HOUR = 3_600_000
