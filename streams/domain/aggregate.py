@@ -9,14 +9,13 @@ instead of by quarter of an hour, plus views by country, device and platform.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Final
 
+from streams.domain.measures import MEASURES, Anchor
 from streams.domain.rows import PlaybackRow, UserRow
-
-type_to_measure = {"video.like": "likes", "video.comment": "comments", "video.share": "shares"}
 
 #: The live window is written for events this recent: the hour that is read, and as much again.
 LIVE_MINUTES: Final = 120
@@ -26,13 +25,23 @@ WATCHING_SECONDS: Final = 120
 #: (minute, video): minutes since the epoch.
 Cell = tuple[int, str]
 
+#: Where each measure stands in a cell's sums. They are lists while a batch is folded, and named at its end:
+#: this is a fifth of a worker's time.
+_AT: Final = {name: position for position, name in enumerate(MEASURES)}
+_NOTHING: Final = [0] * len(_AT)
+_REACTIONS: Final = {
+    measure.event: name for name, measure in MEASURES.items() if measure.anchor is Anchor.REACTION
+}
+
 
 @dataclass(slots=True)
 class Live:
     """Increments of the live window; empty is the neutral element of `merge`."""
 
-    #: Measure (or `country:US`, `device:tv`, `platform:web`) to increment, by minute and video.
-    counters: dict[Cell, dict[str, int]] = field(default_factory=dict)
+    #: Measures to increment, in the order of `MEASURES`, by minute and video.
+    sums: dict[Cell, list[int]] = field(default_factory=dict)
+    #: Views to add by `country:US`, `device:tv`, `platform:web`, of cells that have sums.
+    audience: dict[Cell, dict[str, int]] = field(default_factory=dict)
     #: 64-bit hashes of the users who started a view, by minute and video: sets, so exact uniques.
     viewers: dict[Cell, set[int]] = field(default_factory=dict)
     #: Newest event of each view in epoch milliseconds, by video: concurrent viewers.
@@ -40,20 +49,43 @@ class Live:
 
     def merge(self, other: Live) -> None:
         """Add another batch's increments to these."""
-        for cell, counters in other.counters.items():
-            mine = self.counters.setdefault(cell, {})
-            for name, value in counters.items():
-                mine[name] = mine.get(name, 0) + value
+        for cell, theirs in other.sums.items():
+            mine = self.sums.get(cell, _NOTHING)
+            self.sums[cell] = [one + another for one, another in zip(mine, theirs, strict=True)]
+        for cell, views in other.audience.items():
+            self.count_audience(cell, views)
         for cell, users in other.viewers.items():
             self.viewers.setdefault(cell, set()).update(users)
         for video, views in other.watching.items():
-            mine = self.watching.setdefault(video, {})
+            watched = self.watching.setdefault(video, {})
             for view, seen in views.items():
-                mine[view] = max(seen, mine.get(view, 0))
+                watched[view] = max(seen, watched.get(view, 0))
+
+    def add(self, cell: Cell, **measures: int) -> None:
+        """Add measures by name to a cell."""
+        values = self.sums.setdefault(cell, _NOTHING[:])
+        for name, value in measures.items():
+            values[_AT[name]] += value
+
+    def count_audience(self, cell: Cell, views: Mapping[str, int]) -> None:
+        """Add started views by `country:US`, `device:tv`, `platform:web`."""
+        mine = self.audience.setdefault(cell, {})
+        for name, value in views.items():
+            mine[name] = mine.get(name, 0) + value
+
+    @property
+    def counters(self) -> dict[Cell, dict[str, int]]:
+        """What to increment by name, measures and audience, by minute and video; without zeros."""
+        audience, nobody = self.audience, dict[str, int]()
+        return {
+            cell: {name: value for name, value in zip(_AT, values, strict=True) if value}
+            | audience.get(cell, nobody)
+            for cell, values in self.sums.items()
+        }
 
     def __bool__(self) -> bool:
         """Say whether there is anything to add."""
-        return bool(self.counters or self.viewers or self.watching)
+        return bool(self.sums or self.viewers or self.watching)
 
 
 def user_hash(user_id: str) -> int:
@@ -68,12 +100,13 @@ def fold_playback(rows: Iterable[PlaybackRow], since: int, live: Live | None = N
     what occurred longer ago is left out, and so is who was watching more than `WATCHING_SECONDS` ago.
     """
     live = Live() if live is None else live
-    viewers, watching = live.viewers, live.watching
+    sums, viewers, watching = live.sums, live.viewers, live.watching
     horizon = since * 60
     watched_since = (since + LIVE_MINUTES) * 60 - WATCHING_SECONDS
-    # Lists by position while folding, named at the end: this loop is a fifth of a worker's time.
-    watched: dict[Cell, list[int]] = {}
-    started: dict[Cell, list[int]] = {}
+    watched_ms, rebuffer_ms, rebuffers = _AT["watched_ms"], _AT["rebuffer_ms"], _AT["rebuffers"]
+    bitrate_weight, bitrate_ms = _AT["bitrate_weight"], _AT["bitrate_ms"]
+    started, completions, sized, parts = _AT["views"], _AT["completions"], _AT["sized"], _AT["parts"]
+    attempts, fatals = _AT["attempts"], _AT["fatals"]
     for row in rows:
         at, video = row.occurred_at, row.video_id
         if at >= horizon:
@@ -86,57 +119,43 @@ def fold_playback(rows: Iterable[PlaybackRow], since: int, live: Live | None = N
                     views[row.view_id] = seen
             if row.d_watched_ms or row.d_rebuffer_ms or row.d_rebuffers:
                 key = (int(at) // 60, video)
-                cell = watched.get(key)
+                cell = sums.get(key)
                 if cell is None:
-                    cell = watched[key] = [0, 0, 0, 0, 0]
-                cell[0] += row.d_watched_ms
-                cell[1] += row.d_rebuffer_ms
-                cell[2] += row.d_rebuffers
-                cell[3] += row.d_bitrate_weight
-                cell[4] += row.d_bitrate_ms
+                    cell = sums[key] = _NOTHING[:]
+                cell[watched_ms] += row.d_watched_ms
+                cell[rebuffer_ms] += row.d_rebuffer_ms
+                cell[rebuffers] += row.d_rebuffers
+                cell[bitrate_weight] += row.d_bitrate_weight
+                cell[bitrate_ms] += row.d_bitrate_ms
         if (row.d_parts or row.d_views or row.d_completions or row.d_sized) and row.started_at >= horizon:
             key = (int(row.started_at) // 60, video)
-            cell = started.get(key)
+            cell = sums.get(key)
             if cell is None:
-                cell = started[key] = [0, 0, 0, 0]
-            cell[0] += row.d_views
-            cell[1] += row.d_completions
-            cell[2] += row.d_sized
-            cell[3] += row.d_parts
+                cell = sums[key] = _NOTHING[:]
+            cell[started] += row.d_views
+            cell[completions] += row.d_completions
+            cell[sized] += row.d_sized
+            cell[parts] += row.d_parts
             if row.d_views:
                 viewers.setdefault(key, set()).add(user_hash(row.user_id))
-                _add(
-                    live,
-                    key,
-                    (f"country:{row.country}", f"device:{row.device}", f"platform:{row.platform}"),
-                    (1, 1, 1),
-                )
+                names = (f"country:{row.country}", f"device:{row.device}", f"platform:{row.platform}")
+                live.count_audience(key, dict.fromkeys(names, 1))
         if (row.d_attempts or row.d_fatals) and row.attempted_at >= horizon:
             key = (int(row.attempted_at) // 60, video)
-            _add(live, key, ("attempts", "fatals"), (row.d_attempts, row.d_fatals))
-    for key, cell in watched.items():
-        _add(live, key, ("watched_ms", "rebuffer_ms", "rebuffers", "bitrate_weight", "bitrate_ms"), cell)
-    for key, cell in started.items():
-        _add(live, key, ("views", "completions", "sized", "parts"), cell)
+            cell = sums.get(key)
+            if cell is None:
+                cell = sums[key] = _NOTHING[:]
+            cell[attempts] += row.d_attempts
+            cell[fatals] += row.d_fatals
     return live
-
-
-def _add(live: Live, key: Cell, names: Sequence[str], values: Sequence[int]) -> None:
-    counters = live.counters.get(key)
-    if counters is None:
-        counters = live.counters[key] = {}
-    for name, value in zip(names, values, strict=True):
-        if value:
-            counters[name] = counters.get(name, 0) + value
 
 
 def fold_users(rows: Iterable[UserRow], since: int, live: Live | None = None) -> Live:
     """Fold user rows into increments: likes, comments and shares of videos."""
     live = Live() if live is None else live
     for row in rows:
-        measure = type_to_measure.get(row.type)
+        measure = _REACTIONS.get(row.type)
         minute = int(row.occurred_at) // 60
         if measure and minute >= since:
-            cell = live.counters.setdefault((minute, row.video_id), {})
-            cell[measure] = cell.get(measure, 0) + 1
+            live.add((minute, row.video_id), **{measure: 1})
     return live

@@ -41,7 +41,7 @@ async def test_wrong_counters_are_right_after_it_and_go_on_counting() -> None:
     bench = Bench(_log(), store)
     await bench.restart()
     await _take(bench, 90)
-    store.live[bench.partition, 0].counters[0, "wrong"] = {"views": 100}
+    store.live[bench.partition, 0].add((0, "wrong"), views=100)
     store.recounts[bench.partition] = "now"
     await bench.worker.recount("now")
     assert store.recounts == {}

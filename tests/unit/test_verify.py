@@ -87,9 +87,10 @@ def test_a_roll_up_that_events_are_just_reaching_is_not_judged() -> None:
 
 
 def test_a_window_is_compared_by_minute_measure_and_video() -> None:
-    live = Live(
-        counters={(10, "a"): {"views": 2, "likes": 1}, (10, "b"): {"views": 1}, (9, "a"): {"views": 9}}
-    )
+    live = Live()
+    live.add((10, "a"), views=2, likes=1)
+    live.add((10, "b"), views=1)
+    live.add((9, "a"), views=9)
     recount = expected(live, 100, 10, 20)
     assert recount.totals == {(10, "views"): 3, (10, "likes"): 1}
     assert recount.views == {(10, "a"): 2, (10, "b"): 1}
