@@ -29,7 +29,7 @@ from tests.faults.harness import Episode, Fault, Report
 from tests.faults.servers import Servers, cannot_run
 
 #: Faults of one episode: of one kind, and of all kinds in turn.
-_EACH, _IN_TURN = 5, 20
+_EACH, _IN_TURN = 10, 40
 #: Figures of an episode that did not come to its end: something stood still.
 _FAILED: Final[dict[str, object]] = {
     "sent": 0, "recoveries": [], "lost": 0, "double": 0, "differs": 0, "gone": 0, "admitted": 0, "failed": 1,
@@ -42,6 +42,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, help="seed of the first round")
     parser.add_argument("--only", default="", help="faults whose name holds this text")
     parser.add_argument("--seconds", type=float, default=1e9, help="begin no episode after so many seconds")
+    parser.add_argument(
+        "--lanes",
+        type=int,
+        default=1,
+        help="episodes at a time, each with servers of its own: much of one is waiting (default 1)",
+    )
     parser.add_argument(
         "--results", type=Path, help="file of JSON lines to add to: what is in it is not run again"
     )
@@ -71,13 +77,6 @@ def _row(report: Report) -> dict[str, object]:
     }  # fmt: skip
 
 
-def _keep(arguments: argparse.Namespace, rows: list[dict[str, object]], row: dict[str, object]) -> None:
-    rows.append(row)
-    if arguments.results:
-        with arguments.results.open("a") as file:
-            file.write(json.dumps(row) + "\n")
-
-
 def table(rows: list[dict[str, object]]) -> Table:
     """Return the figures by fault."""
     found = Table(title="Nothing lost, nothing twice")
@@ -95,57 +94,84 @@ def table(rows: list[dict[str, object]]) -> Table:
     return found
 
 
-async def _soak(
-    arguments: argparse.Namespace, rows: list[dict[str, object]], folder: Path, console: Console
-) -> None:
-    """Run what of the plan is not among the rows yet, and add its figures to them."""
-    known = {(row["fault"], row["seed"]) for row in rows}
-    running: dict[int, Servers] = {}
-    began = time.monotonic()
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=console,
-    )
-    try:
-        with bar:
-            task = bar.add_task("starting", total=arguments.faults)
-            for number, (fault, seed, count) in enumerate(
-                _plan(arguments.faults, arguments.seed, arguments.only)
-            ):
-                if time.monotonic() - began > arguments.seconds:
-                    break
-                if (fault.name, seed) in known:
-                    bar.advance(task, count)
-                    continue
-                if fault.nodes not in running:
-                    running[fault.nodes] = servers = Servers(folder / f"{fault.nodes}-nodes", fault.nodes)
-                    await servers.start()
-                servers = running[fault.nodes]
-                if servers.given and fault.breaks_brokers:
-                    bar.advance(task, count)
-                    continue
-                bar.update(task, description=f"{fault.name}, seed {seed}")
-                where = folder / f"{number:04}"
-                try:
-                    report = await Episode(servers, fault, seed, where).run(
-                        count, lambda _: bar.advance(task)
-                    )
-                except AssertionError as error:
-                    bar.console.print(f"FAILED {fault.name}, seed {seed}: {error}", markup=False)
-                    _keep(arguments, rows, {"fault": fault.name, "seed": seed, **_FAILED})
-                    # Whatever it left behind is not for the next one.
-                    running.pop(fault.nodes).stop()
-                    continue
-                bar.console.print(report.line(), highlight=False, soft_wrap=True)
-                if not report.sound:
-                    bar.console.print(f"{report.verdict}\nlogs in {where}", highlight=False, markup=False)
-                _keep(arguments, rows, _row(report))
-    finally:
-        for servers in running.values():
-            servers.stop()
+class _Soak:
+    """Runs what of the plan is not among the rows yet, and adds its figures to them."""
+
+    def __init__(
+        self, arguments: argparse.Namespace, rows: list[dict[str, object]], folder: Path, console: Console
+    ) -> None:
+        self._arguments, self._rows, self._folder = arguments, rows, folder
+        self._known = {(row["fault"], row["seed"]) for row in rows}
+        #: Shared by all lanes: each takes the next episode when it is done with one.
+        self._plan = enumerate(_plan(arguments.faults, arguments.seed, arguments.only))
+        self._began = time.monotonic()
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=console,
+        )
+        self._running: list[dict[int, Servers]] = []
+
+    async def run(self) -> None:
+        """Run all lanes to their end."""
+        try:
+            with self._bar:
+                self._task = self._bar.add_task("faults", total=self._arguments.faults)
+                async with asyncio.TaskGroup() as lanes:
+                    for number in range(self._arguments.lanes):
+                        self._running.append({})
+                        lanes.create_task(self._lane(number, self._running[-1]))
+        finally:
+            for running in self._running:
+                for servers in running.values():
+                    servers.stop()
+
+    async def _lane(self, lane: int, running: dict[int, Servers]) -> None:
+        """Run one episode after the other, on servers by how many brokers they have."""
+        bar = self._bar.add_task("starting", total=None)
+        for number, (fault, seed, count) in self._plan:
+            if time.monotonic() - self._began > self._arguments.seconds:
+                break
+            if (fault.name, seed) in self._known:
+                self._bar.advance(self._task, count)
+                continue
+            if fault.nodes not in running:
+                where = self._folder / f"lane{lane}-{fault.nodes}-nodes"
+                running[fault.nodes] = servers = Servers(where, fault.nodes)
+                await servers.start()
+            servers = running[fault.nodes]
+            if servers.given and fault.breaks_brokers:
+                self._bar.advance(self._task, count)
+                continue
+            self._bar.update(bar, description=f"{fault.name}, seed {seed}")
+            if not await self._episode(Episode(servers, fault, seed, self._folder / f"{number:04}"), count):
+                # Whatever it left behind is not for the next one.
+                running.pop(fault.nodes).stop()
+        self._bar.remove_task(bar)
+
+    async def _episode(self, episode: Episode, count: int) -> bool:
+        """Run an episode and say whether it came to its end."""
+        fault, seed = episode.fault, episode.seed
+        try:
+            report = await episode.run(count, lambda _: self._bar.advance(self._task))
+        except AssertionError as error:
+            self._bar.console.print(f"FAILED {fault.name}, seed {seed}: {error}", markup=False)
+            self._keep({"fault": fault.name, "seed": seed, **_FAILED})
+            return False
+        self._bar.console.print(report.line(), highlight=False, soft_wrap=True)
+        if not report.sound:
+            told = f"{report.verdict}\nlogs in {episode.folder}"
+            self._bar.console.print(told, highlight=False, markup=False)
+        self._keep(_row(report))
+        return True
+
+    def _keep(self, row: dict[str, object]) -> None:
+        self._rows.append(row)
+        if self._arguments.results:
+            with self._arguments.results.open("a") as file:
+                file.write(json.dumps(row) + "\n")
 
 
 def main() -> int:
@@ -159,7 +185,7 @@ def main() -> int:
     if arguments.results:
         with suppress(FileNotFoundError):
             rows = [json.loads(line) for line in arguments.results.read_text().splitlines()]
-    asyncio.run(_soak(arguments, rows, Path(tempfile.mkdtemp(prefix="vca-soak-")), console))
+    asyncio.run(_Soak(arguments, rows, Path(tempfile.mkdtemp(prefix="vca-soak-")), console).run())
     console.print(table(rows))
     sound = all(
         not (row["lost"] or row["double"] or row["differs"] or row.get("failed"))
