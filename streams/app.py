@@ -56,6 +56,8 @@ log = structlog.get_logger(__name__)
 _BATCHES_BUFFERED: Final = 4
 #: How often a worker looks whether live windows are to be counted again.
 _RECOUNT_SECONDS: Final = 1.0
+#: How often it compares logs with what Kafka says of them; twice, and a log is taken for another.
+_COMPARE_SECONDS: Final = 2.0
 
 
 def end_process(error: BaseException) -> None:
@@ -93,8 +95,11 @@ class _FaustBroker:
     async def seek(self, tp: TP, offset: int) -> None:
         await cast(BatchConsumer, self.app.consumer).seek_to({tp: offset})
 
-    async def log_start(self, tp: TP) -> int:
-        return int((await self.app.consumer.earliest_offsets(tp))[tp])
+    async def log_bounds(self, tp: TP) -> tuple[int, int]:
+        try:
+            return await cast(BatchConsumer, self.app.consumer).log_bounds(tp)
+        except (KafkaError, TimeoutError) as error:
+            raise Unavailable(f"Kafka: {error!r}", "kafka") from error
 
     async def dead_letter(
         self, key: bytes | None, value: bytes, timestamp_ms: int, headers: list[tuple[str, bytes]]
@@ -214,9 +219,15 @@ def create_app(settings: Settings, redis: Redis, clickhouse: AsyncClient, health
             await asyncio.sleep(_RECOUNT_SECONDS)
             await pipeline.recount()
 
+    async def compare_logs() -> None:
+        while True:
+            await asyncio.sleep(_COMPARE_SECONDS)
+            await pipeline.compare_logs()
+
     app.task(feed.run)
     app.task(Gauges(app, pipeline, time.time).run)
     app.task(recount)
+    app.task(compare_logs)
     app.task(Watchdog(app, pipeline, settings.stall_seconds, end_process).run)
     cast(Any, app.on_partitions_revoked).connect(give_up)
     health.ask(partial(_waits_for, app, pipeline))

@@ -47,7 +47,7 @@ class PartitionWorker:
         *,
         clock: Callable[[], float],
         seek: Callable[[int], Awaitable[None]],
-        log_start: Callable[[], Awaitable[int]],
+        log_bounds: Callable[[], Awaitable[tuple[int, int]]],
         on_failure: Callable[[BaseException], None],
     ) -> None:
         """Prepare; `take_over` begins.
@@ -60,7 +60,8 @@ class PartitionWorker:
             pace: of ClickHouse inserts, shared by a worker's partitions.
             clock: epoch seconds, for what counts as live.
             seek: moves the consumer to an offset of the partition.
-            log_start: asks Kafka for the first offset it still has.
+            log_bounds: asks whoever leads the partition now for the first offset it still has, and for
+                that after the last; raises `Unavailable`.
             on_failure: told of what must end the process.
         """
         self.partition = partition
@@ -68,7 +69,7 @@ class PartitionWorker:
         self._limits = limits
         self._clock = clock
         self._seek = seek
-        self._log_start = log_start
+        self._log_bounds = log_bounds
         self.retry = Retry(cluster=partition.cluster, topic=partition.topic, partition=partition.number)
         self._taking = TakeOver(partition, make_folder, stores, limits, pace, self.retry, on_failure)
         self._busy = False
@@ -76,6 +77,7 @@ class PartitionWorker:
         self._turn = asyncio.Lock()
         self._recounts = 0
         self._sought_at = 0.0
+        self._was_short = False
         self._turned_at = 0
         self._newest_at = 0.0
 
@@ -98,6 +100,11 @@ class PartitionWorker:
     def is_ready(self) -> bool:
         """Say whether the partition was taken over."""
         return hasattr(self, "_writer")
+
+    @property
+    def awaits_mark(self) -> bool:
+        """Say whether the record before the position has still to come and be compared."""
+        return self.is_ready and bool(self._mark)
 
     @property
     def safe(self) -> int:
@@ -218,6 +225,30 @@ class PartitionWorker:
             self._mark = ""
         return records
 
+    async def compare_log(self) -> None:
+        """Begin another log if this one ends before the position, twice in a row; raises as `process` does.
+
+        Kafka sends nothing of a log that ends one record before the position, so there is nothing to
+        compare, though the log may hold all but that record. Its end alone tells.
+
+        What was read is below the high watermark, and a leader answers a question for the end only once its
+        own is at the beginning of its epoch (KIP-207): at or beyond all that any leader before it let anybody
+        read. So an end before the position is that of another log, or of one that an unclean election cut.
+        One doubt is left: a broker that was cut off and does not know that it leads no more. That is why the
+        end is believed when it is told again, after asking anew who leads. And were it wrong then too,
+        records would be read again and known by their ids, none lost.
+        """
+        if not self.awaits_mark:
+            return
+        start, end = await self._log_bounds()
+        if self._turn.locked():
+            return  # Something came.
+        async with self._turn:
+            short = self.awaits_mark and end < self.position
+            if short and self._was_short:
+                await self._restart_log(start)
+            self._was_short = short and self.awaits_mark
+
     async def _out_of_range(self) -> None:
         """Deal with a position that Kafka does not have: retention was faster, or the log is another."""
         start = await self._log_start()
@@ -242,6 +273,9 @@ class PartitionWorker:
             )
             self._writer.give_up_exactness(start)
         await self._seek(self.next_fetch)
+
+    async def _log_start(self) -> int:
+        return (await self.retry.forever(self._log_bounds, "ask where the log begins"))[0]
 
     async def _restart_log(self, start: int) -> None:
         """Begin a new incarnation: the topic was made anew or its log was cut behind the cursor.

@@ -31,8 +31,11 @@ class Broker(Protocol):
     async def seek(self, tp: TP, offset: int) -> None:
         """Move the consumer."""
 
-    async def log_start(self, tp: TP) -> int:
-        """Return the first offset that the broker still has."""
+    async def log_bounds(self, tp: TP) -> tuple[int, int]:
+        """Ask whoever leads a partition now for its first offset and that after its last record.
+
+        Raises `Unavailable`.
+        """
 
 
 class Pipeline:
@@ -72,8 +75,8 @@ class Pipeline:
         async def seek(offset: int) -> None:
             await self._broker.seek(tp, offset)
 
-        async def log_start() -> int:
-            return await self._broker.log_start(tp)
+        async def log_bounds() -> tuple[int, int]:
+            return await self._broker.log_bounds(tp)
 
         def on_failure(error: BaseException) -> None:
             if isinstance(error, Fenced):
@@ -89,7 +92,7 @@ class Pipeline:
             self._pace,
             clock=self._clock,
             seek=seek,
-            log_start=log_start,
+            log_bounds=log_bounds,
             on_failure=on_failure,
         )
 
@@ -135,6 +138,23 @@ class Pipeline:
             except Exception as error:
                 self._on_failure(error)
                 raise
+
+    async def compare_logs(self) -> None:
+        """Ask Kafka where logs end that do not give the record before their worker's position."""
+        await asyncio.gather(*(self._compare_log(tp, worker) for tp, worker in self._workers.items()))
+
+    async def _compare_log(self, tp: TP, worker: PartitionWorker) -> None:
+        try:
+            await worker.compare_log()
+        except Fenced as error:
+            self._drop(tp, error)
+        except Released:
+            pass
+        except Unavailable as error:
+            worker.retry.log.warning("log not compared yet", error=str(error)[:300])
+        except Exception as error:
+            self._on_failure(error)
+            raise
 
     def _drop(self, tp: TP, error: Fenced | None) -> None:
         worker = self._workers.pop(tp, None)

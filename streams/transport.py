@@ -10,6 +10,7 @@ displays alone, is what both stores have.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any, ClassVar, Final, Protocol
 
@@ -24,6 +25,8 @@ from mode.utils.futures import notify
 from streams.work import Fetched
 
 _FETCH_WAIT_MS: Final = 50
+#: How long to wait for what is asked again anyway.
+_ANSWER_SECONDS: Final = 5.0
 
 
 class _PlainRecords(PartitionRecords):  # type: ignore[misc]  # aiokafka is not typed here
@@ -130,6 +133,22 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
                 consumer.seek(driver.ensure_aiokafka_TP(tp), offset)
                 self._next[tp] = offset
 
+    async def log_bounds(self, tp: TP) -> tuple[int, int]:
+        """Ask who leads a partition, and the leader where its log begins and ends.
+
+        Beside the thread's queue of calls: a question that nobody answers must not hold up a seek. Raises
+        `TimeoutError`, `KafkaError`.
+        """
+        bounds = self._log_bounds(driver.ensure_aiokafka_TP(tp))
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(bounds, self.thread_loop))
+
+    async def _log_bounds(self, tp: Any) -> tuple[int, int]:
+        consumer = self._ensure_consumer()
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            await consumer._client.force_metadata_update()
+            start, end = await consumer.beginning_offsets([tp]), await consumer.end_offsets([tp])
+        return int(start[tp]), int(end[tp])
+
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Forget the positions of partitions that leave."""
         for tp in revoked:
@@ -206,6 +225,13 @@ class BatchConsumer(driver.Consumer):
         for tp in offsets:
             self._read_offset[tp] = None
         await self._thread.seek_to(offsets)
+
+    async def log_bounds(self, tp: TP) -> tuple[int, int]:
+        """Ask who leads a partition, and the leader where its log begins and ends.
+
+        Raises `TimeoutError`, `KafkaError`.
+        """
+        return await self._thread.log_bounds(tp)
 
     def on_buffer_full(self, tp: TP) -> None:
         """Let the fetcher wait for room instead: Faust would look again only a second later."""

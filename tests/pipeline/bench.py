@@ -104,7 +104,7 @@ class Bench:
             self._pace or Pace(1000.0, 0.001),
             clock=lambda: NOW,
             seek=self._seek,
-            log_start=self._log_start,
+            log_bounds=self._log_bounds,
             on_failure=self.failures.append,
         )
         return await self.worker.take_over()
@@ -112,8 +112,8 @@ class Bench:
     async def _seek(self, offset: int) -> None:
         self.sought.append(offset)
 
-    async def _log_start(self) -> int:
-        return self.log.start
+    async def _log_bounds(self) -> tuple[int, int]:
+        return self.log.start, self.log.start + len(self.log.records)
 
     async def run(self, cuts: Sequence[int]) -> None:
         """Read the log to its end in batches of the given sizes, over and over; then flush."""

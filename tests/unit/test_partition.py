@@ -235,6 +235,42 @@ async def test_a_topic_made_anew_is_noticed_though_redis_lost_its_data() -> None
     assert len(store.tables["playback_events"]) == 6 * 25
 
 
+async def test_a_topic_made_anew_that_ends_just_before_the_position_is_another_log() -> None:
+    log, store = make_log(6, views=10), MemoryStore()
+    bench = Bench(log, store)
+    await bench.run([50])
+    bench.log = Log()
+    for n in range(len(log.records) - 1):
+        bench.log.append(view(f"fresh{n}", START_MS)[0], START_MS)
+    position = await bench.restart()
+    assert bench.log.read(position, 1) == []  # Kafka is silent.
+    await bench.worker.compare_log()
+    assert bench.sought == []
+    await bench.worker.compare_log()
+    assert bench.sought == [0]
+    await bench.worker.process(Fetched(0, bench.log.records))
+    await bench.worker.give_up()
+    assert len(store.tables["playback_events"]) == 6 * 10 + len(bench.log.records)
+    assert store.ledgers[bench.partition].incarnation == 1
+
+
+async def test_a_leader_that_ends_too_early_once_is_not_another_log() -> None:
+    log, store = make_log(6, views=10), MemoryStore()
+    bench = Bench(log, store)
+    await bench.run([50])
+    position = await bench.restart()
+    for known in (Log(log.records[:-1]), log, Log(log.records[:-1])):
+        bench.log = known
+        await bench.worker.compare_log()
+    bench.log = log
+    await bench.worker.process(Fetched(position, log.read(position, 1)))
+    bench.log = Log(log.records[:-1])
+    for _ in range(3):
+        # The record before the position came and is the one that was read: nothing is in doubt.
+        await bench.worker.compare_log()
+    assert (bench.sought, store.ledgers[bench.partition].incarnation) == ([], 0)
+
+
 def test_a_ledger_older_than_the_newest_log_with_rows_begins_it_anew() -> None:
     known = Ledger(epoch=7, incarnation=1, generation=5, counted=90, block_to=80)
     assert current(known, ["c", "c#1", "other#9", "c#x"], "c") == known
