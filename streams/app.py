@@ -7,7 +7,8 @@ import gc
 import os
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, cast
@@ -48,7 +49,7 @@ from streams.settings import Settings
 from streams.topics import MAX_RECORD_BYTES, cluster_id, source_topics
 from streams.transport import BatchConsumer, batch_transport
 from streams.watchdog import Watchdog
-from streams.work import Limits, Stores
+from streams.work import Limits, LogSeen, Stores
 
 log = structlog.get_logger(__name__)
 
@@ -82,6 +83,15 @@ def end_process(error: BaseException) -> None:
     os._exit(FAULT)
 
 
+@contextmanager
+def _answering() -> Iterator[None]:
+    """Tell a Kafka that does not answer from what cannot be understood."""
+    try:
+        yield
+    except (KafkaError, TimeoutError) as error:
+        raise Unavailable(f"Kafka: {error!r}", "kafka") from error
+
+
 @dataclass(frozen=True, slots=True)
 class _FaustBroker:
     """Kafka as the pipeline sees it."""
@@ -95,11 +105,13 @@ class _FaustBroker:
     async def seek(self, tp: TP, offset: int) -> None:
         await cast(BatchConsumer, self.app.consumer).seek_to({tp: offset})
 
-    async def log_bounds(self, tp: TP) -> tuple[int, int]:
-        try:
-            return await cast(BatchConsumer, self.app.consumer).log_bounds(tp)
-        except (KafkaError, TimeoutError) as error:
-            raise Unavailable(f"Kafka: {error!r}", "kafka") from error
+    async def look(self, tp: TP) -> LogSeen:
+        with _answering():
+            return await cast(BatchConsumer, self.app.consumer).look(tp)
+
+    async def topic_ids(self, topics: Collection[str]) -> Mapping[str, str]:
+        with _answering():
+            return await cast(BatchConsumer, self.app.consumer).topic_ids(topics)
 
     async def dead_letter(
         self, key: bytes | None, value: bytes, timestamp_ms: int, headers: list[tuple[str, bytes]]

@@ -6,7 +6,7 @@ Knows stores only by their protocols and Kafka only by `Broker`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Protocol
 
 from faust.types import TP
@@ -17,7 +17,7 @@ from streams.domain.folding import Folder, Place
 from streams.metrics import METRICS
 from streams.partition import PartitionWorker
 from streams.retry import Released
-from streams.work import Fetched, Limits, Standing, Stores
+from streams.work import Fetched, Limits, LogSeen, Standing, Stores
 
 MakeFolder = Callable[[Place, float], Folder]
 
@@ -31,8 +31,11 @@ class Broker(Protocol):
     async def seek(self, tp: TP, offset: int) -> None:
         """Move the consumer."""
 
-    async def log_bounds(self, tp: TP) -> tuple[int, int]:
-        """Ask whoever leads a partition now for its first offset and that after its last record.
+    async def look(self, tp: TP) -> LogSeen:
+        """Ask whoever leads a partition now how its log stands; raises `Unavailable`."""
+
+    async def topic_ids(self, topics: Collection[str]) -> Mapping[str, str]:
+        """Return Kafka's id of each topic that there is, none where the broker knows no ids.
 
         Raises `Unavailable`.
         """
@@ -68,15 +71,19 @@ class Pipeline:
         cluster = await self._broker.cluster_id()
         workers = {tp: self._new_worker(cluster, tp) for tp in tps if tp.topic in self._folders}
         self._workers = dict(workers)
-        positions = await asyncio.gather(*(worker.take_over() for worker in workers.values()))
+        # Asked before anything is read.
+        ids = await self._topic_ids({tp.topic for tp in workers})
+        positions = await asyncio.gather(
+            *(worker.take_over(ids.get(tp.topic, "")) for tp, worker in workers.items())
+        )
         return dict(zip(workers, positions, strict=True))
 
     def _new_worker(self, cluster: str, tp: TP) -> PartitionWorker:
         async def seek(offset: int) -> None:
             await self._broker.seek(tp, offset)
 
-        async def log_bounds() -> tuple[int, int]:
-            return await self._broker.log_bounds(tp)
+        async def look() -> LogSeen:
+            return await self._broker.look(tp)
 
         def on_failure(error: BaseException) -> None:
             if isinstance(error, Fenced):
@@ -92,7 +99,7 @@ class Pipeline:
             self._pace,
             clock=self._clock,
             seek=seek,
-            log_bounds=log_bounds,
+            look=look,
             on_failure=on_failure,
         )
 
@@ -140,12 +147,14 @@ class Pipeline:
                 raise
 
     async def compare_logs(self) -> None:
-        """Ask Kafka where logs end that do not give the record before their worker's position."""
-        await asyncio.gather(*(self._compare_log(tp, worker) for tp, worker in self._workers.items()))
+        """Compare each log at work with what Kafka says of it now; call it every few seconds."""
+        workers = dict(self._workers)
+        ids = await self._topic_ids({tp.topic for tp in workers})
+        await asyncio.gather(*(self._compare_log(tp, worker, ids) for tp, worker in workers.items()))
 
-    async def _compare_log(self, tp: TP, worker: PartitionWorker) -> None:
+    async def _compare_log(self, tp: TP, worker: PartitionWorker, ids: Mapping[str, str]) -> None:
         try:
-            await worker.compare_log()
+            await worker.compare_log(ids.get(tp.topic, ""))
         except Fenced as error:
             self._drop(tp, error)
         except Released:
@@ -155,6 +164,12 @@ class Pipeline:
         except Exception as error:
             self._on_failure(error)
             raise
+
+    async def _topic_ids(self, topics: Collection[str]) -> Mapping[str, str]:
+        try:
+            return await self._broker.topic_ids(topics) if topics else {}
+        except Unavailable:
+            return {}
 
     def _drop(self, tp: TP, error: Fenced | None) -> None:
         worker = self._workers.pop(tp, None)

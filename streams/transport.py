@@ -11,8 +11,8 @@ displays alone, is what both stores have.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
-from typing import Any, ClassVar, Final, Protocol
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Mapping
+from typing import Any, ClassVar, Final, Protocol, TypeVar
 
 from aiokafka.consumer import fetcher
 from aiokafka.consumer.fetcher import READ_UNCOMMITTED, FetchResult, PartitionRecords
@@ -22,7 +22,10 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage, Message
 from mode.utils.futures import notify
 
-from streams.work import Fetched
+from streams.topic_ids import ask_for_ids
+from streams.work import Fetched, LogSeen
+
+T = TypeVar("T")
 
 _FETCH_WAIT_MS: Final = 50
 #: How long to wait for what is asked again anyway.
@@ -133,21 +136,17 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
                 consumer.seek(driver.ensure_aiokafka_TP(tp), offset)
                 self._next[tp] = offset
 
-    async def log_bounds(self, tp: TP) -> tuple[int, int]:
-        """Ask who leads a partition, and the leader where its log begins and ends.
+    async def ask(self, question: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
+        """Put a question to the thread's Kafka consumer; raises `TimeoutError`, `KafkaError`.
 
-        Beside the thread's queue of calls: a question that nobody answers must not hold up a seek. Raises
-        `TimeoutError`, `KafkaError`.
+        Beside the thread's queue of calls: a question that nobody answers must not hold up a seek.
         """
-        bounds = self._log_bounds(driver.ensure_aiokafka_TP(tp))
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(bounds, self.thread_loop))
 
-    async def _log_bounds(self, tp: Any) -> tuple[int, int]:
-        consumer = self._ensure_consumer()
-        async with asyncio.timeout(_ANSWER_SECONDS):
-            await consumer._client.force_metadata_update()
-            start, end = await consumer.beginning_offsets([tp]), await consumer.end_offsets([tp])
-        return int(start[tp]), int(end[tp])
+        async def answered() -> T:
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                return await question(self._ensure_consumer())
+
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(answered(), self.thread_loop))
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Forget the positions of partitions that leave."""
@@ -226,12 +225,21 @@ class BatchConsumer(driver.Consumer):
             self._read_offset[tp] = None
         await self._thread.seek_to(offsets)
 
-    async def log_bounds(self, tp: TP) -> tuple[int, int]:
-        """Ask who leads a partition, and the leader where its log begins and ends.
+    async def look(self, tp: TP) -> LogSeen:
+        """Ask who leads a partition, and the leader for its log; raises `TimeoutError`, `KafkaError`."""
+        where = driver.ensure_aiokafka_TP(tp)
 
-        Raises `TimeoutError`, `KafkaError`.
-        """
-        return await self._thread.log_bounds(tp)
+        async def question(consumer: Any) -> LogSeen:
+            ids = await ask_for_ids(consumer._client, [tp.topic])
+            await consumer._client.force_metadata_update()
+            start, end = await consumer.beginning_offsets([where]), await consumer.end_offsets([where])
+            return LogSeen(ids.get(tp.topic, ""), int(start[where]), int(end[where]))
+
+        return await self._thread.ask(question)
+
+    async def topic_ids(self, topics: Collection[str]) -> dict[str, str]:
+        """Return Kafka's id of each topic that there is; raises `TimeoutError`, `KafkaError`."""
+        return await self._thread.ask(lambda consumer: ask_for_ids(consumer._client, topics))
 
     def on_buffer_full(self, tp: TP) -> None:
         """Let the fetcher wait for room instead: Faust would look again only a second later."""

@@ -25,6 +25,18 @@ class Fetched:
 
 
 @dataclass(frozen=True, slots=True)
+class LogSeen:
+    """A partition's log as Kafka tells of it: the first offset that it has, and that after its last record.
+
+    `topic_id` is Kafka's id of the topic, asked before the offsets; empty when the broker tells none.
+    """
+
+    topic_id: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
 class Stores:
     """Everything a partition writes to and asks."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -244,9 +245,9 @@ async def test_a_topic_made_anew_that_ends_just_before_the_position_is_another_l
         bench.log.append(view(f"fresh{n}", START_MS)[0], START_MS)
     position = await bench.restart()
     assert bench.log.read(position, 1) == []  # Kafka is silent.
-    await bench.worker.compare_log()
+    await bench.worker.compare_log("")
     assert bench.sought == []
-    await bench.worker.compare_log()
+    await bench.worker.compare_log("")
     assert bench.sought == [0]
     await bench.worker.process(Fetched(0, bench.log.records))
     await bench.worker.give_up()
@@ -261,14 +262,76 @@ async def test_a_leader_that_ends_too_early_once_is_not_another_log() -> None:
     position = await bench.restart()
     for known in (Log(log.records[:-1]), log, Log(log.records[:-1])):
         bench.log = known
-        await bench.worker.compare_log()
+        await bench.worker.compare_log("")
     bench.log = log
     await bench.worker.process(Fetched(position, log.read(position, 1)))
     bench.log = Log(log.records[:-1])
     for _ in range(3):
         # The record before the position came and is the one that was read: nothing is in doubt.
-        await bench.worker.compare_log()
+        await bench.worker.compare_log("")
     assert (bench.sought, store.ledgers[bench.partition].incarnation) == ([], 0)
+
+
+@pytest.mark.parametrize("then", ["goes on", "ends", "dies"])
+async def test_a_topic_exchanged_behind_a_running_worker_is_known_by_its_id(then: str) -> None:
+    log, store = make_log(6, views=10), MemoryStore()
+    log.topic_id = "first"
+    bench = Bench(log, store, block_rows=10_000)
+    await bench.run([50])
+    position = await bench.restart()
+    await bench.worker.process(Fetched(position, log.read(position, 1)))
+    # Deleted, made again, and filled beyond the position before anybody looked.
+    bench.log = again = Log(topic_id="second")
+    for n in range(len(log.records)):
+        for event in view(f"fresh{n}", START_MS)[:2]:
+            again.append(event, event["occurredAt"])
+    position += 1
+    await bench.worker.process(Fetched(position, again.read(position, 20)))
+    if then != "goes on":
+        if then == "ends":
+            # Its heir finds the record before the position, and it is the one that was read.
+            await bench.worker.give_up()
+        bench.worker.abandon()  # What was counted is in no block.
+        position = await bench.restart()
+        await bench.worker.process(Fetched(position, again.read(position, 10)))
+    if then != "dies":
+        await bench.worker.compare_log("second")
+        assert bench.sought == []
+        await bench.worker.compare_log("second")
+    assert bench.sought == [0]
+    await bench.worker.process(Fetched(0, again.records))
+    await bench.worker.give_up()
+    ledger = store.ledgers[bench.partition]
+    assert (ledger.incarnation, ledger.topic_ids) == (1, ("first", "second"))
+    views = 10 + len(log.records)
+    assert len(store.tables["playback_events"]) == 6 * 10 + 2 * len(log.records)
+    counted = totals(store.live[bench.partition, ledger.generation])
+    assert (counted["attempts"], counted["views"]) == (views, views)
+
+
+async def test_a_broker_that_still_speaks_of_a_deleted_topic_is_not_believed() -> None:
+    log, store = make_log(6, views=10), MemoryStore()
+    log.topic_id = "first"
+    bench = Bench(log, store)
+    await bench.run([50])
+    bench.log = replace(log, topic_id="second")
+    await bench.restart()
+    for told in ("second", "second", "first", "first", "second", "third", "", "third", "second"):
+        await bench.worker.compare_log(told)
+    await bench.worker.give_up()
+    ledger = store.ledgers[bench.partition]
+    assert (ledger.incarnation, ledger.topic_ids) == (1, ("first", "second"))
+
+
+async def test_a_ledger_from_before_topics_had_ids_takes_the_one_it_is_told() -> None:
+    log, store = make_log(6, views=10), MemoryStore()
+    bench = Bench(log, store)
+    await bench.run([50])
+    log.topic_id = "first"
+    await bench.run([50])
+    before = store.ledgers[bench.partition]
+    assert (before.topic_ids, before.incarnation) == (("first",), 0)
+    check(bench, store, views=10)
 
 
 def test_a_ledger_older_than_the_newest_log_with_rows_begins_it_anew() -> None:
