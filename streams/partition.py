@@ -32,6 +32,8 @@ _RECOUNT_BITS: Final = 20
 #: How long giving up a partition may take to write what has gathered: the group waits, and its heir would
 #: write the same.
 _CLOSE_SECONDS: Final = 1.0
+#: After this long, what comes was not fetched before a seek.
+_SEEK_SECONDS: Final = 1.0
 
 
 class PartitionWorker:
@@ -75,6 +77,8 @@ class PartitionWorker:
         #: Held while a batch is taken, or the live window counted again.
         self._turn = asyncio.Lock()
         self._recounts = 0
+        #: Nothing has come from where was sought yet; and something else did, that was dropped.
+        self._seeking = self._astray = False
         self._sought_at = 0.0
         #: What was last said against the log being the one that was read.
         self._doubt = ""
@@ -210,10 +214,11 @@ class PartitionWorker:
         """Return the batch's records from the position on, none if it is not what must come next."""
         if fetched.start != self.next_fetch:
             # Fetched before a seek, or what lies between was dropped with a closed stream.
-            if (now := _now()) - self._sought_at > 1.0:
-                self._sought_at = now
-                await self._seek(self.next_fetch)
+            self._astray = True
+            if not self._seeking or self._sought_long_ago:
+                await self._go_to(self.next_fetch)
             return ()
+        self._seeking = self._astray = False
         records = fetched.records
         if not records:
             await self._out_of_range()
@@ -226,6 +231,15 @@ class PartitionWorker:
                 records = records[1:]
             self._mark = ""
         return records
+
+    async def _go_to(self, offset: int) -> None:
+        """Seek. What was fetched before may still come and is dropped; it does not need another seek each."""
+        self._seeking, self._astray, self._sought_at = True, False, _now()
+        await self._seek(offset)
+
+    @property
+    def _sought_long_ago(self) -> bool:
+        return _now() - self._sought_at > _SEEK_SECONDS
 
     async def compare_log(self, topic_id: str) -> None:
         """Begin another log if Kafka says twice in a row that this is one; raises as `process` does.
@@ -254,6 +268,9 @@ class PartitionWorker:
         async with self._turn:
             if self._busy:
                 return  # The last batch was cut short: this worker is done.
+            if self._astray and self._sought_long_ago:
+                # It was not from before the seek, and nothing else may ever come.
+                await self._go_to(self.next_fetch)
             if topic_id and not self._ledger.topic_ids:
                 self._ledger = await self._taking.name_log(self._ledger, topic_id)
             doubt = self._doubt_of(topic_id, end)
@@ -294,7 +311,7 @@ class PartitionWorker:
                 offset_to=self._writer.exact_end,
             )
             self._writer.give_up_exactness(start)
-        await self._seek(self.next_fetch)
+        await self._go_to(self.next_fetch)
 
     async def _restart_log(self, why: str) -> None:
         """Begin a new incarnation: the topic was made anew or its log was cut behind the cursor.
@@ -321,7 +338,7 @@ class PartitionWorker:
         await self.retry.forever(
             lambda: self._stores.ledgers.restart(self.partition, ledger), "write the ledger"
         )
-        await self._seek(seen.start)
+        await self._go_to(seen.start)
 
     def _bounds(self) -> list[int]:
         """Offsets at which a batch is split, so that a store has all of a part or none of it."""

@@ -87,11 +87,11 @@ class Pipeline:
 
         def on_failure(error: BaseException) -> None:
             if isinstance(error, Fenced):
-                self._drop(tp, error)
+                self._drop(tp, worker, error)
             elif not isinstance(error, Released):
                 self._on_failure(error)
 
-        return PartitionWorker(
+        worker = PartitionWorker(
             Partition(cluster, tp.topic, tp.partition),
             self._folders[tp.topic],
             self._stores,
@@ -102,6 +102,7 @@ class Pipeline:
             look=look,
             on_failure=on_failure,
         )
+        return worker
 
     async def give_up(self, tps: set[TP]) -> None:
         """Let partitions go: what is gathered is written if that is quick."""
@@ -116,12 +117,12 @@ class Pipeline:
         try:
             await worker.process(fetched)
         except Fenced as error:
-            self._drop(tp, error)
+            self._drop(tp, worker, error)
         except Released:
             pass
         except asyncio.CancelledError:
             # Cut short: its memory is no longer what the stores have.
-            self._drop(tp, None)
+            self._drop(tp, worker, None)
             raise
         except Exception as error:
             self._on_failure(error)
@@ -139,7 +140,7 @@ class Pipeline:
             try:
                 await worker.recount(request)
             except Fenced as error:
-                self._drop(tp, error)
+                self._drop(tp, worker, error)
             except (Released, Unavailable) as error:
                 worker.retry.log.warning("not counted again yet", error=str(error)[:300])
             except Exception as error:
@@ -156,7 +157,7 @@ class Pipeline:
         try:
             await worker.compare_log(ids.get(tp.topic, ""))
         except Fenced as error:
-            self._drop(tp, error)
+            self._drop(tp, worker, error)
         except Released:
             pass
         except Unavailable as error:
@@ -171,14 +172,15 @@ class Pipeline:
         except Unavailable:
             return {}
 
-    def _drop(self, tp: TP, error: Fenced | None) -> None:
-        worker = self._workers.pop(tp, None)
-        if worker is not None:
+    def _drop(self, tp: TP, worker: PartitionWorker, error: Fenced | None) -> None:
+        """Let go of a worker that may not or cannot go on, and not of one that came after it."""
+        if self._workers.get(tp) is worker:
+            del self._workers[tp]
             if error is not None:
                 METRICS.fenced.labels(tp.topic).inc()
             worker.retry.log.warning("partition lost", reason=str(error or "cancelled"))
-            worker.retry.release()
-            worker.abandon()
+        worker.retry.release()
+        worker.abandon()
 
     def safe_offsets(self) -> dict[TP, int]:
         """Return the offset before which both stores have all, by partition."""

@@ -367,3 +367,35 @@ async def test_a_batch_that_does_not_follow_is_dropped_and_sought_again() -> Non
     await bench.worker.process(Fetched(20, log.read(20, 10)))
     assert bench.worker.position == 10
     assert bench.sought == [10]
+
+
+async def test_what_a_seek_too_many_brought_twice_is_sought_again_though_nothing_else_comes() -> None:
+    log, store = make_log(8), MemoryStore()
+    bench = Bench(log, store)
+    await bench.restart()
+    for start, count, sought in [
+        (20, 10, [0]),  # From before the seek.
+        (30, 10, [0]),
+        (0, 10, [0]),
+        (0, 15, [0, 10]),  # Asked for twice: what the consumer goes on with is further than the position.
+        (10, 5, [0, 10]),
+    ]:
+        await bench.worker.process(Fetched(start, log.read(start, count)))
+        assert bench.sought == sought
+    assert bench.worker.position == 15
+
+
+async def test_what_was_dropped_after_a_seek_is_sought_again_though_nothing_comes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    log, store = make_log(8), MemoryStore()
+    bench = Bench(log, store)
+    await bench.restart()
+    for start in (20, 30):
+        await bench.worker.process(Fetched(start, log.read(start, 10)))
+    await bench.worker.compare_log("")
+    assert bench.sought == [0]
+    monkeypatch.setattr("streams.partition._SEEK_SECONDS", 0.0)
+    for _ in range(2):
+        await bench.worker.compare_log("")
+    assert bench.sought == [0, 0]
