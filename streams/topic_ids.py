@@ -28,7 +28,7 @@ from aiokafka.protocol.types import (
 _NO_ID = bytes(16)
 
 
-class _Uuid(AbstractType[bytes]):
+class _Uuid(AbstractType[bytes]):  # type: ignore[misc]  # aiokafka is not typed here
     @classmethod
     def encode(cls, value: bytes) -> bytes:
         return value
@@ -38,7 +38,7 @@ class _Uuid(AbstractType[bytes]):
         return data.read(16)
 
 
-class _MetadataResponse(Response):
+class _MetadataResponse(Response):  # type: ignore[misc]
     API_KEY = 3
     API_VERSION = 10
     SCHEMA = Schema(
@@ -84,7 +84,7 @@ class _MetadataResponse(Response):
     )
 
 
-class _MetadataRequestStruct(RequestStruct):
+class _MetadataRequestStruct(RequestStruct):  # type: ignore[misc]
     API_KEY = 3
     API_VERSION = 10
     FLEXIBLE_VERSION = True
@@ -101,7 +101,7 @@ class _MetadataRequestStruct(RequestStruct):
     )
 
 
-class _MetadataRequest(Request[_MetadataRequestStruct]):
+class _MetadataRequest(Request[_MetadataRequestStruct]):  # type: ignore[misc]
     API_KEY = 3
 
     def __init__(self, topics: Collection[str]) -> None:
