@@ -179,11 +179,34 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         return batches
 
 
+class _Unread(dict[TP, int | None]):
+    """What Faust notes of how far it has read, and drops everything before: nothing.
+
+    It notes a message once a stream has taken it. If what the stream does with it is to go back, to the start
+    of another log for example, the note comes after that, and all that is asked for again would be dropped
+    without a word. What must come next is the pipeline's to know.
+    """
+
+    def __missing__(self, tp: TP) -> None:
+        return None
+
+    def __setitem__(self, tp: TP, offset: int | None) -> None:
+        """Forget it."""
+
+    def update(self, *_: Any, **__: Any) -> None:
+        """Forget them."""
+
+
 class BatchConsumer(driver.Consumer):
     """A Faust consumer that yields batches and keeps no offsets of its own."""
 
     keeper: ClassVar[PartitionKeeper]
     _thread: BatchConsumerThread
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Prepare; arguments are Faust's."""
+        super().__init__(*args, **kwargs)
+        self._read_offset = _Unread()
 
     def _new_consumer_thread(self) -> BatchConsumerThread:
         return BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -204,7 +227,7 @@ class BatchConsumer(driver.Consumer):
         return ConsumerMessage(
             tp.topic,
             tp.partition,
-            last.offset if last else self._read_offset[tp] or 0,
+            last.offset if last else 0,
             last.timestamp / 1000.0 if last else 0.0,
             0,
             [],
@@ -220,9 +243,7 @@ class BatchConsumer(driver.Consumer):
         await self.seek_to(await self.keeper.take_over(set(self.assignment())))
 
     async def seek_to(self, offsets: Mapping[TP, int]) -> None:
-        """Seek, and have Faust accept what comes from there."""
-        for tp in offsets:
-            self._read_offset[tp] = None
+        """Seek partitions that are still assigned."""
         await self._thread.seek_to(offsets)
 
     async def look(self, tp: TP) -> LogSeen:
