@@ -141,12 +141,9 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
 
         Beside the thread's queue of calls: a question that nobody answers must not hold up a seek.
         """
-
-        async def answered() -> T:
-            async with asyncio.timeout(_ANSWER_SECONDS):
-                return await question(self._ensure_consumer())
-
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(answered(), self.thread_loop))
+        asked = asyncio.run_coroutine_threadsafe(question(self._ensure_consumer()), self.thread_loop)
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            return await asyncio.wrap_future(asked)
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Forget the positions of partitions that leave."""
