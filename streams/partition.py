@@ -222,14 +222,17 @@ class PartitionWorker:
         records = fetched.records
         if not records:
             await self._out_of_range()
-        elif self._mark:
-            before, mark = records[0], self._mark
-            if before.offset < self.position:
-                if not fingerprint(before).startswith(mark):
-                    await self._restart_log("the record before the position is another one")
-                    return ()
-                records = records[1:]
-            self._mark = ""
+            return ()
+        if self._mark and records[0].offset < self.position:
+            if not fingerprint(records[0]).startswith(self._mark):
+                await self._restart_log("the record before the position is another one")
+                return ()
+            records = records[1:]
+        if self._is_other(fetched.topic_id):
+            # Taken now they would come out of order: another log begins at its start, or it is a mistake.
+            self._seeking, self._astray, self._sought_at = True, True, _now()
+            return ()
+        self._mark = ""
         return records
 
     async def _go_to(self, offset: int) -> None:
@@ -279,11 +282,14 @@ class PartitionWorker:
                 doubt = ""
             self._doubt = doubt
 
+    def _is_other(self, topic_id: str) -> bool:
+        known = self._ledger.topic_ids
+        return bool(topic_id and known) and topic_id not in known
+
     def _doubt_of(self, topic_id: str, end: int | None) -> str:
         """Say, for people, what makes this another log; nothing if it may be the one that was read."""
-        known = self._ledger.topic_ids
-        if topic_id and known and topic_id not in known:
-            return f"the topic's id is {topic_id}, and was {known[-1]}"
+        if self._is_other(topic_id):
+            return f"the topic's id is {topic_id}, and was {self._ledger.topic_ids[-1]}"
         if self._mark and end is not None and end < self.position:
             return "it ends before what was read"
         return ""

@@ -12,11 +12,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Mapping
+from dataclasses import replace
 from typing import Any, ClassVar, Final, Protocol, TypeVar
 
 from aiokafka.consumer import fetcher
 from aiokafka.consumer.fetcher import READ_UNCOMMITTED, FetchResult, PartitionRecords
-from aiokafka.errors import CorruptRecordException, NoOffsetForPartitionError, OffsetOutOfRangeError
+from aiokafka.errors import (
+    CorruptRecordException,
+    KafkaError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+)
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage, Message
@@ -30,6 +36,10 @@ T = TypeVar("T")
 _FETCH_WAIT_MS: Final = 50
 #: How long to wait for what is asked again anyway.
 _ANSWER_SECONDS: Final = 5.0
+#: How old the ids of topics may be when records are handed over: hardly a topic is deleted, made again and
+#: filled in less. And how long records may wait for them.
+_ID_SECONDS: Final = 0.1
+_ID_PATIENCE: Final = 0.5
 
 
 class _PlainRecords(PartitionRecords):  # type: ignore[misc]  # aiokafka is not typed here
@@ -114,6 +124,8 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         super().__init__(*args, **kwargs)
         #: Where the next record handed over must follow on: set by seeks, moved by deliveries.
         self._next: dict[TP, int] = {}
+        self._ids: Mapping[str, str] = {}
+        self._ask_again_at = 0.0
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
@@ -165,7 +177,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         except OffsetOutOfRangeError as error:
             # Told in the order of the stream, so that what was fetched before is taken before.
             return {TP(tp.topic, tp.partition): Fetched(at, ()) for tp, at in error.args[0].items()}
-        # No await from here on: a seek cannot come between the records and where they follow on.
+        # No await until they are labelled: a seek cannot come between the records and where they follow on.
         batches: dict[TP, Fetched] = {}
         for raw, fetched in records.items():
             tp = TP(raw.topic, raw.partition)
@@ -173,7 +185,20 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
             if start is not None and fetched:
                 end = self._next[tp] = fetched[-1].offset + 1
                 batches[tp] = Fetched(start, fetched, max(0, (consumer.highwater(raw) or 0) - end))
-        return batches
+        ids = await self._current_ids(consumer) if batches else {}
+        return {tp: replace(batch, topic_id=ids.get(tp.topic, "")) for tp, batch in batches.items()}
+
+    async def _current_ids(self, consumer: Any) -> Mapping[str, str]:
+        """Return the topics' ids as they were a moment ago; none while brokers do not tell them."""
+        now = asyncio.get_running_loop().time()
+        if now >= self._ask_again_at:
+            self._ask_again_at = now + _ID_SECONDS
+            try:
+                async with asyncio.timeout(_ID_PATIENCE):
+                    self._ids = await ask_for_ids(consumer._client, {tp.topic for tp in self._next})
+            except (KafkaError, TimeoutError):
+                self._ids, self._ask_again_at = {}, now + _ANSWER_SECONDS
+        return self._ids
 
 
 class _Unread(dict[TP, int | None]):

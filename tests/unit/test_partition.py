@@ -309,6 +309,46 @@ async def test_a_topic_exchanged_behind_a_running_worker_is_known_by_its_id(then
     assert (counted["attempts"], counted["views"]) == (views, views)
 
 
+async def test_records_of_another_topic_wait_until_it_is_read_from_its_start() -> None:
+    log, store = make_log(6, views=10), MemoryStore()
+    log.topic_id = "first"
+    bench = Bench(log, store)
+    await bench.run([50])
+    position = await bench.restart()
+    await bench.worker.process(Fetched(position, log.read(position, 1), topic_id="first"))
+    bench.log = again = Log(topic_id="second")
+    for event in view("fresh", START_MS, events=80):
+        again.append(event, event["occurredAt"])
+    position = bench.worker.position
+    for start in (position, position + 10):
+        await bench.worker.process(Fetched(start, again.read(start, 10), topic_id="second"))
+    assert (bench.worker.position, bench.sought) == (position, [])
+    for _ in range(2):
+        await bench.worker.compare_log("second")
+    assert bench.sought == [0]
+    await bench.worker.process(Fetched(0, again.records, topic_id="second"))
+    await bench.worker.give_up()
+    rows = [row for row in store.tables["playback_events"] if row.view_id == "fresh"]
+    assert [row.seq for row in rows] == list(range(80))
+
+
+async def test_records_that_were_taken_for_those_of_another_topic_come_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    log, store = make_log(6, views=10), MemoryStore()
+    log.topic_id = "first"
+    bench = Bench(log, store)
+    await bench.restart()
+    await bench.worker.process(Fetched(0, log.read(0, 10), topic_id="mistaken"))
+    assert bench.worker.position == 0
+    monkeypatch.setattr("streams.partition._SEEK_SECONDS", 0.0)
+    await bench.worker.compare_log("first")
+    assert bench.sought == [0]
+    await bench.worker.process(Fetched(0, log.records, topic_id="first"))
+    await bench.worker.give_up()
+    check(bench, store, views=10)
+
+
 async def test_a_broker_that_still_speaks_of_a_deleted_topic_is_not_believed() -> None:
     log, store = make_log(6, views=10), MemoryStore()
     log.topic_id = "first"
