@@ -5,7 +5,7 @@ Every implementation is held to the contract suites in `tests/contract/`; `sinks
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -83,6 +83,8 @@ class Ledger:
     landed: int = 0
     #: The shard that takes the partition's blocks, written with the first; 0 where there are no shards.
     shard: int = 0
+    #: Kafka's ids of the topic, newest last: the log is that of the last one, and those before are no more.
+    topic_ids: tuple[str, ...] = ()
 
     @property
     def is_new(self) -> bool:
@@ -193,6 +195,9 @@ class LedgerStore(Protocol):
 
     async def restart(self, partition: Partition, ledger: Ledger) -> None:
         """Replace the ledger by this one: a new incarnation, or a window rebuilt. Raises `Fenced`."""
+
+    async def name_log(self, partition: Partition, epoch: int, topic_ids: Sequence[str]) -> None:
+        """Write down which topic's log this is, by Kafka's ids. Raises `Fenced`."""
 
     async def recounts(self, partitions: Collection[Partition]) -> dict[Partition, str]:
         """Return the requests to count live windows again that nobody has done yet."""

@@ -7,7 +7,7 @@ use them to run the whole pipeline in milliseconds, with faults at every step (`
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -90,6 +90,11 @@ class MemoryLedgers:
         self._store.fault("restart")
         self._store.owned(partition, ledger.epoch)
         self._store.ledgers[partition] = ledger
+
+    async def name_log(self, partition: Partition, epoch: int, topic_ids: Sequence[str]) -> None:
+        """Write down Kafka's ids of the topic."""
+        ledger = self._store.owned(partition, epoch)
+        self._store.ledgers[partition] = replace(ledger, topic_ids=tuple(topic_ids))
 
     async def recounts(self, partitions: Collection[Partition]) -> dict[Partition, str]:
         """Return the requests that nobody has done yet."""

@@ -7,7 +7,8 @@ import gc
 import os
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, cast
@@ -48,7 +49,7 @@ from streams.settings import Settings
 from streams.topics import MAX_RECORD_BYTES, cluster_id, source_topics
 from streams.transport import BatchConsumer, batch_transport
 from streams.watchdog import Watchdog
-from streams.work import Limits, Stores
+from streams.work import Limits, LogSeen, Stores
 
 log = structlog.get_logger(__name__)
 
@@ -56,6 +57,8 @@ log = structlog.get_logger(__name__)
 _BATCHES_BUFFERED: Final = 4
 #: How often a worker looks whether live windows are to be counted again.
 _RECOUNT_SECONDS: Final = 1.0
+#: How often it compares logs with what Kafka says of them; twice, and a log is taken for another.
+_COMPARE_SECONDS: Final = 2.0
 
 
 def end_process(error: BaseException) -> None:
@@ -80,6 +83,15 @@ def end_process(error: BaseException) -> None:
     os._exit(FAULT)
 
 
+@contextmanager
+def _answering() -> Iterator[None]:
+    """Tell a Kafka that does not answer from what cannot be understood."""
+    try:
+        yield
+    except (KafkaError, TimeoutError) as error:
+        raise Unavailable(f"Kafka: {error!r}", "kafka") from error
+
+
 @dataclass(frozen=True, slots=True)
 class _FaustBroker:
     """Kafka as the pipeline sees it."""
@@ -93,8 +105,13 @@ class _FaustBroker:
     async def seek(self, tp: TP, offset: int) -> None:
         await cast(BatchConsumer, self.app.consumer).seek_to({tp: offset})
 
-    async def log_start(self, tp: TP) -> int:
-        return int((await self.app.consumer.earliest_offsets(tp))[tp])
+    async def look(self, tp: TP) -> LogSeen:
+        with _answering():
+            return await cast(BatchConsumer, self.app.consumer).look(tp)
+
+    async def topic_ids(self, topics: Collection[str]) -> Mapping[str, str]:
+        with _answering():
+            return await cast(BatchConsumer, self.app.consumer).topic_ids(topics)
 
     async def dead_letter(
         self, key: bytes | None, value: bytes, timestamp_ms: int, headers: list[tuple[str, bytes]]
@@ -214,9 +231,15 @@ def create_app(settings: Settings, redis: Redis, clickhouse: AsyncClient, health
             await asyncio.sleep(_RECOUNT_SECONDS)
             await pipeline.recount()
 
+    async def compare_logs() -> None:
+        while True:
+            await asyncio.sleep(_COMPARE_SECONDS)
+            await pipeline.compare_logs()
+
     app.task(feed.run)
     app.task(Gauges(app, pipeline, time.time).run)
     app.task(recount)
+    app.task(compare_logs)
     app.task(Watchdog(app, pipeline, settings.stall_seconds, end_process).run)
     cast(Any, app.on_partitions_revoked).connect(give_up)
     health.ask(partial(_waits_for, app, pipeline))

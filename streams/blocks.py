@@ -228,8 +228,8 @@ class BlockWriter:
         if self._open.start == self._open.end:
             self._open = replace(self._open, start=start, end=start, landed=start)
 
-    async def close(self, timeout: float) -> None:
-        """Write what has gathered, if the stores take it within `timeout` seconds, and end."""
+    async def close(self, timeout: float | None) -> None:
+        """Write what has gathered, if the stores take it within `timeout` seconds (None: ever), and end."""
         self._closing = True
         self._changed.set()
         with suppress(TimeoutError):

@@ -18,11 +18,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Final, Literal
 from zlib import crc32
 
 from sinks.base import Ledger
 from streams.domain.arrivals import Record
+
+#: Ids of a topic that are kept: those of topics that a broker may still speak of which was cut off.
+_TOPICS_KNOWN: Final = 8
 
 
 def fingerprint(record: Record) -> str:
@@ -118,8 +121,12 @@ def plan(ledger: Ledger, landed: int | None) -> Plan:
     return Plan("resume", ledger, cursor, mark, None if ledger.done else (block_from, block_to))
 
 
-def another_log(ledger: Ledger, start: int) -> Ledger:
-    """Return the ledger of the next incarnation, with both cursors at the log's first offset."""
+def another_log(ledger: Ledger, start: int, topic_id: str) -> Ledger:
+    """Return the ledger of the next incarnation, with both cursors at the log's first offset.
+
+    `topic_id` is Kafka's id of the topic that the log is of, empty when Kafka does not tell.
+    """
+    known = ledger.topic_ids
     return replace(
         ledger,
         incarnation=ledger.incarnation + 1,
@@ -131,4 +138,5 @@ def another_log(ledger: Ledger, start: int) -> Ledger:
         to_mark="",
         done=True,
         landed=0,
+        topic_ids=known if topic_id in ("", *known) else (*known, topic_id)[-_TOPICS_KNOWN:],
     )

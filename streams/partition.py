@@ -25,13 +25,15 @@ from streams.ledger import Plan, another_log, fingerprint
 from streams.metrics import METRICS
 from streams.retry import Retry
 from streams.takeover import Taken, TakeOver
-from streams.work import Fetched, Limits, Standing, Stores
+from streams.work import Fetched, Limits, LogSeen, Standing, Stores
 
 #: Generations of recounts lie far above those of take-overs, which are epochs.
 _RECOUNT_BITS: Final = 20
 #: How long giving up a partition may take to write what has gathered: the group waits, and its heir would
 #: write the same.
 _CLOSE_SECONDS: Final = 1.0
+#: After this long, what comes was not fetched before a seek.
+_SEEK_SECONDS: Final = 1.0
 
 
 class PartitionWorker:
@@ -47,7 +49,7 @@ class PartitionWorker:
         *,
         clock: Callable[[], float],
         seek: Callable[[int], Awaitable[None]],
-        log_start: Callable[[], Awaitable[int]],
+        look: Callable[[], Awaitable[LogSeen]],
         on_failure: Callable[[BaseException], None],
     ) -> None:
         """Prepare; `take_over` begins.
@@ -60,7 +62,7 @@ class PartitionWorker:
             pace: of ClickHouse inserts, shared by a worker's partitions.
             clock: epoch seconds, for what counts as live.
             seek: moves the consumer to an offset of the partition.
-            log_start: asks Kafka for the first offset it still has.
+            look: asks whoever leads the partition now how its log stands; raises `Unavailable`.
             on_failure: told of what must end the process.
         """
         self.partition = partition
@@ -68,14 +70,18 @@ class PartitionWorker:
         self._limits = limits
         self._clock = clock
         self._seek = seek
-        self._log_start = log_start
+        self._look = look
         self.retry = Retry(cluster=partition.cluster, topic=partition.topic, partition=partition.number)
         self._taking = TakeOver(partition, make_folder, stores, limits, pace, self.retry, on_failure)
         self._busy = False
         #: Held while a batch is taken, or the live window counted again.
         self._turn = asyncio.Lock()
         self._recounts = 0
+        #: Nothing has come from where was sought yet; and something else did, that was dropped.
+        self._seeking = self._astray = False
         self._sought_at = 0.0
+        #: What was last said against the log being the one that was read.
+        self._doubt = ""
         self._turned_at = 0
         self._newest_at = 0.0
 
@@ -117,9 +123,12 @@ class PartitionWorker:
             len(memory) if memory is not None else 0,
         )
 
-    async def take_over(self) -> int:
-        """Claim the partition, put its books in order and return the offset to read from."""
-        plan, landed = await self._taking.decide()
+    async def take_over(self, topic_id: str = "") -> int:
+        """Claim the partition, put its books in order and return the offset to read from.
+
+        `topic_id` is Kafka's id of the topic; empty when nobody knows.
+        """
+        plan, landed = await self._taking.decide(topic_id)
         self._go_on(await self._taking.begin(plan, landed))
         if plan.rebuild:
             await self._count_again(plan.ledger)
@@ -134,6 +143,14 @@ class PartitionWorker:
 
     async def _count_again(self, ledger: Ledger) -> None:
         await self._taking.count_again(self._folding.folder, ledger, self._since())
+
+    async def _counted_again(self, ledger: Ledger) -> Ledger:
+        """Count the live window again; return the ledger with the generation that it is counted under."""
+        self._recounts += 1
+        # A count that fails half way is never added to: each has a generation of its own.
+        again = replace(ledger, generation=(ledger.epoch << _RECOUNT_BITS) + self._recounts)
+        await self._count_again(again)
+        return again
 
     def _since(self) -> int:
         return int(self._clock()) // 60 - LIVE_MINUTES
@@ -159,12 +176,8 @@ class PartitionWorker:
             await self.retry.until(writer.settle())
             if writer.stored_to < counted:
                 return  # The writer has ended; who told it so knows.
-            self._recounts += 1
-            # A count that fails half way is never added to: each has a generation of its own.
-            generation = (self._ledger.epoch << _RECOUNT_BITS) + self._recounts
-            ledger = replace(self._ledger, generation=generation, counted=counted)
-            await self._count_again(ledger)
-            await self._stores.ledgers.recounted(self.partition, ledger.epoch, generation, request)
+            ledger = await self._counted_again(replace(self._ledger, counted=counted))
+            await self._stores.ledgers.recounted(self.partition, ledger.epoch, ledger.generation, request)
             self._ledger = ledger
             self.retry.log.info("counted the live window again", request=request)
 
@@ -201,28 +214,91 @@ class PartitionWorker:
         """Return the batch's records from the position on, none if it is not what must come next."""
         if fetched.start != self.next_fetch:
             # Fetched before a seek, or what lies between was dropped with a closed stream.
-            if (now := _now()) - self._sought_at > 1.0:
-                self._sought_at = now
-                await self._seek(self.next_fetch)
+            self._astray = True
+            if not self._seeking or self._sought_long_ago:
+                await self._go_to(self.next_fetch)
             return ()
+        self._seeking = self._astray = False
         records = fetched.records
         if not records:
             await self._out_of_range()
-        elif self._mark:
-            before, mark = records[0], self._mark
-            if before.offset < self.position:
-                if not fingerprint(before).startswith(mark):
-                    await self._restart_log(await self._log_start())
-                    return ()
-                records = records[1:]
-            self._mark = ""
+            return ()
+        if self._mark and records[0].offset < self.position:
+            if not fingerprint(records[0]).startswith(self._mark):
+                await self._restart_log("the record before the position is another one")
+                return ()
+            records = records[1:]
+        if self._is_other(fetched.topic_id):
+            # Taken now they would come out of order: another log begins at its start, or it is a mistake.
+            self._seeking, self._astray, self._sought_at = True, True, _now()
+            return ()
+        self._mark = ""
         return records
+
+    async def _go_to(self, offset: int) -> None:
+        """Seek. What was fetched before may still come and is dropped; it does not need another seek each."""
+        self._seeking, self._astray, self._sought_at = True, False, _now()
+        await self._seek(offset)
+
+    @property
+    def _sought_long_ago(self) -> bool:
+        return _now() - self._sought_at > _SEEK_SECONDS
+
+    async def compare_log(self, topic_id: str) -> None:
+        """Begin another log if Kafka says twice in a row that this is one; raises as `process` does.
+
+        A topic that is made again has an id of its own, and no id comes twice: it is another topic if it has
+        one that was never heard of. Whatever was read of it in the meantime comes again from its start, and
+        is known by its ids. A ledger without any id takes the first that it is told.
+
+        Where ids are not told, and where a log was cut, its end must do. Kafka sends nothing of a log that
+        ends one record before the position, so there is nothing to compare, though it may hold all but that
+        record. What was read is below the high watermark, and a leader answers a question for the end only
+        once its own is at the beginning of its epoch (KIP-207): at or beyond all that any leader before it
+        let anybody read. So an end before the position is that of another log, or of one that an unclean
+        election cut.
+
+        One doubt is left: a broker that was cut off, knows an old topic, and does not know that it leads no
+        more. That is why both are believed only when they are told again, after asking anew who leads. Were
+        they wrong then too, records would be read again for nothing, none lost and none counted twice.
+
+        Args:
+            topic_id: Kafka's id of the topic now; empty when nobody knows.
+        """
+        if not self.is_ready:
+            return
+        end = (await self._look()).end if self._mark else None
+        async with self._turn:
+            if self._busy:
+                return  # The last batch was cut short: this worker is done.
+            if self._astray and self._sought_long_ago:
+                # It was not from before the seek, and nothing else may ever come.
+                await self._go_to(self.next_fetch)
+            if topic_id and not self._ledger.topic_ids:
+                self._ledger = await self._taking.name_log(self._ledger, topic_id)
+            doubt = self._doubt_of(topic_id, end)
+            if doubt and doubt == self._doubt:
+                await self._restart_log(doubt)
+                doubt = ""
+            self._doubt = doubt
+
+    def _is_other(self, topic_id: str) -> bool:
+        known = self._ledger.topic_ids
+        return bool(topic_id and known) and topic_id not in known
+
+    def _doubt_of(self, topic_id: str, end: int | None) -> str:
+        """Say, for people, what makes this another log; nothing if it may be the one that was read."""
+        if self._is_other(topic_id):
+            return f"the topic's id is {topic_id}, and was {self._ledger.topic_ids[-1]}"
+        if self._mark and end is not None and end < self.position:
+            return "it ends before what was read"
+        return ""
 
     async def _out_of_range(self) -> None:
         """Deal with a position that Kafka does not have: retention was faster, or the log is another."""
-        start = await self._log_start()
+        start = (await self.retry.forever(self._look, "look at the log")).start
         if start <= self.next_fetch:
-            await self._restart_log(start)
+            await self._restart_log("it has no such position")
             return
         lost = max(0, start - self.position)
         if lost:
@@ -241,28 +317,34 @@ class PartitionWorker:
                 offset_to=self._writer.exact_end,
             )
             self._writer.give_up_exactness(start)
-        await self._seek(self.next_fetch)
+        await self._go_to(self.next_fetch)
 
-    async def _restart_log(self, start: int) -> None:
+    async def _restart_log(self, why: str) -> None:
         """Begin a new incarnation: the topic was made anew or its log was cut behind the cursor.
 
-        Records that were taken before and come again are known by their views and event ids.
+        What has gathered is written first: nobody can read it again. Records that were taken before and come
+        again are known by their views and event ids. Those that were counted, and are in no block because
+        somebody died, are not: so the live window is counted again from ClickHouse.
         """
-        incarnation = self._ledger.incarnation + 1
         METRICS.replaced.labels(self.partition.topic).inc()
+        await self.retry.until(self._writer.close(None))
+        seen = await self.retry.forever(self._look, "look at the log")
+        ledger = another_log(self._ledger, seen.start, seen.topic_id)
         self.retry.log.error(
             "this is another log than the one that was read before; it is read from its start",
+            why=why,
             expected=self.position,
-            log_start=start,
-            incarnation=incarnation,
+            log_start=seen.start,
+            incarnation=ledger.incarnation,
         )
-        await self._writer.close(_CLOSE_SECONDS)
-        ledger = another_log(self._ledger, start)
+        self._go_on(await self._taking.begin(Plan("new", ledger, seen.start, "", None), None))
+        self._ledger = ledger = await self.retry.forever(
+            lambda: self._counted_again(ledger), "count the live window again"
+        )
         await self.retry.forever(
             lambda: self._stores.ledgers.restart(self.partition, ledger), "write the ledger"
         )
-        self._go_on(await self._taking.begin(Plan("new", ledger, start, "", None), None))
-        await self._seek(start)
+        await self._go_to(seen.start)
 
     def _bounds(self) -> list[int]:
         """Offsets at which a batch is split, so that a store has all of a part or none of it."""

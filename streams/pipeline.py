@@ -6,7 +6,7 @@ Knows stores only by their protocols and Kafka only by `Broker`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Protocol
 
 from faust.types import TP
@@ -17,7 +17,7 @@ from streams.domain.folding import Folder, Place
 from streams.metrics import METRICS
 from streams.partition import PartitionWorker
 from streams.retry import Released
-from streams.work import Fetched, Limits, Standing, Stores
+from streams.work import Fetched, Limits, LogSeen, Standing, Stores
 
 MakeFolder = Callable[[Place, float], Folder]
 
@@ -31,8 +31,14 @@ class Broker(Protocol):
     async def seek(self, tp: TP, offset: int) -> None:
         """Move the consumer."""
 
-    async def log_start(self, tp: TP) -> int:
-        """Return the first offset that the broker still has."""
+    async def look(self, tp: TP) -> LogSeen:
+        """Ask whoever leads a partition now how its log stands; raises `Unavailable`."""
+
+    async def topic_ids(self, topics: Collection[str]) -> Mapping[str, str]:
+        """Return Kafka's id of each topic that there is, none where the broker knows no ids.
+
+        Raises `Unavailable`.
+        """
 
 
 class Pipeline:
@@ -65,23 +71,27 @@ class Pipeline:
         cluster = await self._broker.cluster_id()
         workers = {tp: self._new_worker(cluster, tp) for tp in tps if tp.topic in self._folders}
         self._workers = dict(workers)
-        positions = await asyncio.gather(*(worker.take_over() for worker in workers.values()))
+        # Asked before anything is read.
+        ids = await self._topic_ids({tp.topic for tp in workers})
+        positions = await asyncio.gather(
+            *(worker.take_over(ids.get(tp.topic, "")) for tp, worker in workers.items())
+        )
         return dict(zip(workers, positions, strict=True))
 
     def _new_worker(self, cluster: str, tp: TP) -> PartitionWorker:
         async def seek(offset: int) -> None:
             await self._broker.seek(tp, offset)
 
-        async def log_start() -> int:
-            return await self._broker.log_start(tp)
+        async def look() -> LogSeen:
+            return await self._broker.look(tp)
 
         def on_failure(error: BaseException) -> None:
             if isinstance(error, Fenced):
-                self._drop(tp, error)
+                self._drop(tp, worker, error)
             elif not isinstance(error, Released):
                 self._on_failure(error)
 
-        return PartitionWorker(
+        worker = PartitionWorker(
             Partition(cluster, tp.topic, tp.partition),
             self._folders[tp.topic],
             self._stores,
@@ -89,9 +99,10 @@ class Pipeline:
             self._pace,
             clock=self._clock,
             seek=seek,
-            log_start=log_start,
+            look=look,
             on_failure=on_failure,
         )
+        return worker
 
     async def give_up(self, tps: set[TP]) -> None:
         """Let partitions go: what is gathered is written if that is quick."""
@@ -106,12 +117,12 @@ class Pipeline:
         try:
             await worker.process(fetched)
         except Fenced as error:
-            self._drop(tp, error)
+            self._drop(tp, worker, error)
         except Released:
             pass
         except asyncio.CancelledError:
             # Cut short: its memory is no longer what the stores have.
-            self._drop(tp, None)
+            self._drop(tp, worker, None)
             raise
         except Exception as error:
             self._on_failure(error)
@@ -129,21 +140,47 @@ class Pipeline:
             try:
                 await worker.recount(request)
             except Fenced as error:
-                self._drop(tp, error)
+                self._drop(tp, worker, error)
             except (Released, Unavailable) as error:
                 worker.retry.log.warning("not counted again yet", error=str(error)[:300])
             except Exception as error:
                 self._on_failure(error)
                 raise
 
-    def _drop(self, tp: TP, error: Fenced | None) -> None:
-        worker = self._workers.pop(tp, None)
-        if worker is not None:
+    async def compare_logs(self) -> None:
+        """Compare each log at work with what Kafka says of it now; call it every few seconds."""
+        workers = dict(self._workers)
+        ids = await self._topic_ids({tp.topic for tp in workers})
+        await asyncio.gather(*(self._compare_log(tp, worker, ids) for tp, worker in workers.items()))
+
+    async def _compare_log(self, tp: TP, worker: PartitionWorker, ids: Mapping[str, str]) -> None:
+        try:
+            await worker.compare_log(ids.get(tp.topic, ""))
+        except Fenced as error:
+            self._drop(tp, worker, error)
+        except Released:
+            pass
+        except Unavailable as error:
+            worker.retry.log.warning("log not compared yet", error=str(error)[:300])
+        except Exception as error:
+            self._on_failure(error)
+            raise
+
+    async def _topic_ids(self, topics: Collection[str]) -> Mapping[str, str]:
+        try:
+            return await self._broker.topic_ids(topics) if topics else {}
+        except Unavailable:
+            return {}
+
+    def _drop(self, tp: TP, worker: PartitionWorker, error: Fenced | None) -> None:
+        """Let go of a worker that may not or cannot go on, and not of one that came after it."""
+        if self._workers.get(tp) is worker:
+            del self._workers[tp]
             if error is not None:
                 METRICS.fenced.labels(tp.topic).inc()
             worker.retry.log.warning("partition lost", reason=str(error or "cancelled"))
-            worker.retry.release()
-            worker.abandon()
+        worker.retry.release()
+        worker.abandon()
 
     def safe_offsets(self) -> dict[TP, int]:
         """Return the offset before which both stores have all, by partition."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sinks.base import Block, Ledger, Partition
 from streams.batch import BatchFolder
@@ -62,14 +62,20 @@ class TakeOver:
         partition = self._partition
         return Place(log_name(partition.cluster, incarnation), partition.topic, partition.number)
 
-    async def decide(self) -> tuple[Plan, int | None]:
-        """Claim the partition, ask both books, and return the plan and where ClickHouse's book ends."""
+    async def decide(self, topic_id: str) -> tuple[Plan, int | None]:
+        """Claim the partition, ask both books, and return the plan and where ClickHouse's book ends.
+
+        `topic_id` is Kafka's id of the topic now, which nothing was read of yet; empty when nobody knows. A
+        ledger that names no topic takes it: if the topic is exchanged from here on, its id will be another.
+        """
         retry, stores, partition = self._retry, self._stores, self._partition
         claimed = await retry.forever(lambda: stores.ledgers.claim(partition), "claim")
         logs = await retry.forever(
             lambda: stores.archive.logs(partition.topic, partition.number), "ask for logs"
         )
         ledger = current(claimed, logs, partition.cluster)
+        if topic_id and not ledger.topic_ids:
+            ledger = await self.name_log(ledger, topic_id)
         place = self.place(ledger.incarnation)
         landed = await retry.forever(
             lambda: stores.archive.next_offset(place.log, place.topic, place.partition), "ask how far"
@@ -79,6 +85,15 @@ class TakeOver:
         retry.log = retry.log.bind(epoch=ledger.epoch)
         retry.log.info("took over", why=plan_.why, position=plan_.position, in_doubt=plan_.pending)
         return plan_, landed
+
+    async def name_log(self, ledger: Ledger, topic_id: str) -> Ledger:
+        """Write down whose log this is, and return the ledger that says so."""
+        named = replace(ledger, topic_ids=(topic_id,))
+        ledgers = self._stores.ledgers
+        await self._retry.forever(
+            lambda: ledgers.name_log(self._partition, named.epoch, named.topic_ids), "name the log"
+        )
+        return named
 
     async def begin(self, plan_: Plan, landed: int | None) -> Taken:
         """Make what carries a plan out: a memory of what is stored, and a writer behind the last block."""

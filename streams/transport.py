@@ -10,20 +10,36 @@ displays alone, is what both stores have.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping
-from typing import Any, ClassVar, Final, Protocol
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Mapping
+from dataclasses import replace
+from typing import Any, ClassVar, Final, Protocol, TypeVar
 
 from aiokafka.consumer import fetcher
 from aiokafka.consumer.fetcher import READ_UNCOMMITTED, FetchResult, PartitionRecords
-from aiokafka.errors import CorruptRecordException, NoOffsetForPartitionError, OffsetOutOfRangeError
+from aiokafka.errors import (
+    CorruptRecordException,
+    KafkaError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+)
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage, Message
 from mode.utils.futures import notify
 
-from streams.work import Fetched
+from streams.topic_ids import ask_for_ids
+from streams.work import Fetched, LogSeen
+
+T = TypeVar("T")
 
 _FETCH_WAIT_MS: Final = 50
+#: How long to wait for what is asked again anyway.
+_ANSWER_SECONDS: Final = 5.0
+#: How old the ids of topics may be when records are handed over: hardly a topic is deleted, made again and
+#: filled in less. And how long records may wait for them.
+_ID_SECONDS: Final = 0.1
+_ID_PATIENCE: Final = 0.5
 
 
 class _PlainRecords(PartitionRecords):  # type: ignore[misc]  # aiokafka is not typed here
@@ -108,6 +124,8 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         super().__init__(*args, **kwargs)
         #: Where the next record handed over must follow on: set by seeks, moved by deliveries.
         self._next: dict[TP, int] = {}
+        self._ids: Mapping[str, str] = {}
+        self._ask_again_at = 0.0
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
@@ -130,6 +148,15 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
                 consumer.seek(driver.ensure_aiokafka_TP(tp), offset)
                 self._next[tp] = offset
 
+    async def ask(self, question: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
+        """Put a question to the thread's Kafka consumer; raises `TimeoutError`, `KafkaError`.
+
+        Beside the thread's queue of calls: a question that nobody answers must not hold up a seek.
+        """
+        asked = asyncio.run_coroutine_threadsafe(question(self._ensure_consumer()), self.thread_loop)
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            return await asyncio.wrap_future(asked)
+
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Forget the positions of partitions that leave."""
         for tp in revoked:
@@ -150,7 +177,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         except OffsetOutOfRangeError as error:
             # Told in the order of the stream, so that what was fetched before is taken before.
             return {TP(tp.topic, tp.partition): Fetched(at, ()) for tp, at in error.args[0].items()}
-        # No await from here on: a seek cannot come between the records and where they follow on.
+        # No await until they are labelled: a seek cannot come between the records and where they follow on.
         batches: dict[TP, Fetched] = {}
         for raw, fetched in records.items():
             tp = TP(raw.topic, raw.partition)
@@ -158,7 +185,38 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
             if start is not None and fetched:
                 end = self._next[tp] = fetched[-1].offset + 1
                 batches[tp] = Fetched(start, fetched, max(0, (consumer.highwater(raw) or 0) - end))
-        return batches
+        ids = await self._current_ids(consumer) if batches else {}
+        return {tp: replace(batch, topic_id=ids.get(tp.topic, "")) for tp, batch in batches.items()}
+
+    async def _current_ids(self, consumer: Any) -> Mapping[str, str]:
+        """Return the topics' ids as they were a moment ago; none while brokers do not tell them."""
+        now = asyncio.get_running_loop().time()
+        if now >= self._ask_again_at:
+            self._ask_again_at = now + _ID_SECONDS
+            try:
+                async with asyncio.timeout(_ID_PATIENCE):
+                    self._ids = await ask_for_ids(consumer._client, {tp.topic for tp in self._next})
+            except (KafkaError, TimeoutError):
+                self._ids, self._ask_again_at = {}, now + _ANSWER_SECONDS
+        return self._ids
+
+
+class _Unread(dict[TP, int | None]):
+    """What Faust notes of how far it has read, and drops everything before: nothing.
+
+    It notes a message once a stream has taken it. If what the stream does with it is to go back, to the start
+    of another log for example, the note comes after that, and all that is asked for again would be dropped
+    without a word. What must come next is the pipeline's to know.
+    """
+
+    def __missing__(self, tp: TP) -> None:
+        return None
+
+    def __setitem__(self, tp: TP, offset: int | None) -> None:
+        """Forget it."""
+
+    def update(self, *_: Any, **__: Any) -> None:
+        """Forget them."""
 
 
 class BatchConsumer(driver.Consumer):
@@ -166,6 +224,11 @@ class BatchConsumer(driver.Consumer):
 
     keeper: ClassVar[PartitionKeeper]
     _thread: BatchConsumerThread
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Prepare; arguments are Faust's."""
+        super().__init__(*args, **kwargs)
+        self._read_offset = _Unread()
 
     def _new_consumer_thread(self) -> BatchConsumerThread:
         return BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -186,7 +249,7 @@ class BatchConsumer(driver.Consumer):
         return ConsumerMessage(
             tp.topic,
             tp.partition,
-            last.offset if last else self._read_offset[tp] or 0,
+            last.offset if last else 0,
             last.timestamp / 1000.0 if last else 0.0,
             0,
             [],
@@ -202,10 +265,24 @@ class BatchConsumer(driver.Consumer):
         await self.seek_to(await self.keeper.take_over(set(self.assignment())))
 
     async def seek_to(self, offsets: Mapping[TP, int]) -> None:
-        """Seek, and have Faust accept what comes from there."""
-        for tp in offsets:
-            self._read_offset[tp] = None
+        """Seek partitions that are still assigned."""
         await self._thread.seek_to(offsets)
+
+    async def look(self, tp: TP) -> LogSeen:
+        """Ask who leads a partition, and the leader for its log; raises `TimeoutError`, `KafkaError`."""
+        where = driver.ensure_aiokafka_TP(tp)
+
+        async def question(consumer: Any) -> LogSeen:
+            ids = await ask_for_ids(consumer._client, [tp.topic])
+            await consumer._client.force_metadata_update()
+            start, end = await consumer.beginning_offsets([where]), await consumer.end_offsets([where])
+            return LogSeen(ids.get(tp.topic, ""), int(start[where]), int(end[where]))
+
+        return await self._thread.ask(question)
+
+    async def topic_ids(self, topics: Collection[str]) -> dict[str, str]:
+        """Return Kafka's id of each topic that there is; raises `TimeoutError`, `KafkaError`."""
+        return await self._thread.ask(lambda consumer: ask_for_ids(consumer._client, topics))
 
     def on_buffer_full(self, tp: TP) -> None:
         """Let the fetcher wait for room instead: Faust would look again only a second later."""

@@ -17,11 +17,25 @@ class Fetched:
 
     Without records: the broker does not have that position. `waiting` is about how many records Kafka has
     behind these; what it is worth depends on the broker, so it may decide about haste and nothing else.
+    `topic_id` is Kafka's id of the topic a moment before, or since; empty when nobody knows.
     """
 
     start: int
     records: Sequence[Record]
     waiting: int = 0
+    topic_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LogSeen:
+    """A partition's log as Kafka tells of it: the first offset that it has, and that after its last record.
+
+    `topic_id` is Kafka's id of the topic, asked before the offsets; empty when the broker tells none.
+    """
+
+    topic_id: str
+    start: int
+    end: int
 
 
 @dataclass(frozen=True, slots=True)

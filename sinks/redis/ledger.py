@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from redis.asyncio import Redis
@@ -40,6 +40,7 @@ def ledger_of(fields: Mapping[str, str]) -> Ledger:
         done=fields.get("done", "1") == "1",
         landed=number("landed") or 0,
         shard=number("shard") or 0,
+        topic_ids=tuple(fields.get("topic_ids", "").split()),
     )
 
 
@@ -98,8 +99,12 @@ class RedisLedgers:
             *("counted", ledger.counted or 0, "counted_mark", ledger.counted_mark),
             *("block_from", ledger.block_from or 0, "block_to", ledger.block_to or 0),
             *("from_mark", ledger.from_mark, "to_mark", ledger.to_mark),
-            *("done", int(ledger.done), "landed", ledger.landed),
+            *("done", int(ledger.done), "landed", ledger.landed, "topic_ids", " ".join(ledger.topic_ids)),
         )
+
+    async def name_log(self, partition: Partition, epoch: int, topic_ids: Sequence[str]) -> None:
+        """Write down Kafka's ids of the topic."""
+        await self._write.fenced(ledger_key(partition), epoch, "topic_ids", " ".join(topic_ids))
 
     async def recounts(self, partitions: Collection[Partition]) -> dict[Partition, str]:
         """Return the requests to count live windows again that nobody has done yet."""

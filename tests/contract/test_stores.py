@@ -178,6 +178,18 @@ class TestLedger:
         await stores.ledgers.restart(partition, ledger)
         assert (await stores.ledgers.claim(partition)).shard == 3
 
+    async def test_a_ledger_names_the_topics_whose_logs_it_was_of(
+        self, stores: Stores, partition: Partition
+    ) -> None:
+        epoch = (await stores.ledgers.claim(partition)).epoch
+        await stores.ledgers.name_log(partition, epoch, ["first"])
+        ledger = await stores.ledgers.claim(partition)
+        assert (ledger.topic_ids, ledger.is_new) == (("first",), True)
+        with pytest.raises(Fenced):
+            await stores.ledgers.name_log(partition, epoch, ["other"])
+        await stores.ledgers.restart(partition, replace(ledger, topic_ids=("first", "second")))
+        assert (await stores.ledgers.claim(partition)).topic_ids == ("first", "second")
+
     async def test_a_block_without_rows_leaves_what_landed(
         self, stores: Stores, partition: Partition
     ) -> None:

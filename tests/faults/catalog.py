@@ -302,14 +302,15 @@ async def change_leaders(episode: Episode) -> None:
     await node.start()
 
 
-async def remake_topic(episode: Episode) -> None:
-    """A topic is deleted and made again, and goes on with other records."""
-    name = episode.topic(episode.rng.choice(_SOURCES))
+async def _all_read(episode: Episode) -> None:
+    """Pause the producer, and return when the workers have all: what is unread of a topic goes with it."""
     episode.pause()
     await asyncio.sleep(0.1)
     await episode.acknowledged()
-    # What nobody has read when a topic is deleted is gone for everybody.
     await episode.recovered(dict(episode.ends), 30.0)
+
+
+async def _remake(episode: Episode, name: str, pause: float) -> None:
     admin = AIOKafkaAdminClient(bootstrap_servers=episode.servers.bootstrap)
     await admin.start()
     try:
@@ -318,13 +319,36 @@ async def remake_topic(episode: Episode) -> None:
             await asyncio.sleep(0.05)
     finally:
         await admin.close()
-    await episode.moment(1.0)
+    await episode.moment(pause)
     await create_topics(episode.settings)
     for where in [where for where in episode.ends if where[0] == name]:
         del episode.ends[where]
     episode.incarnations[name] += 1
     await episode.reconnect()
     episode.go_on()
+
+
+async def remake_topic(episode: Episode) -> None:
+    """A topic is deleted and made again, and goes on with other records."""
+    await _all_read(episode)
+    await _remake(episode, episode.topic(episode.rng.choice(_SOURCES)), 1.0)
+
+
+async def exchange_topic(episode: Episode) -> None:
+    """A topic is made again, and has more than the worker read of it before, when the worker looks next."""
+    name = episode.topic(episode.rng.choice(_SOURCES))
+    await _all_read(episode)
+    read_to = {where: end for where, end in episode.ends.items() if where[0] == name}
+    worker = episode.any_worker()
+    episode.crew.send(worker, signal.SIGSTOP)
+    await _remake(episode, name, 0.0)
+    episode.rate = 20 * episode.fault.rate
+    deadline = time.monotonic() + 30
+    while any(episode.ends.get(where, 0) <= end for where, end in read_to.items()):
+        assert time.monotonic() < deadline, f"{name} was not filled again"
+        await asyncio.sleep(0.01)
+    episode.rate = episode.fault.rate
+    episode.crew.send(worker, signal.SIGCONT)
 
 
 async def remake_topic_and_empty_redis(episode: Episode) -> None:
@@ -347,10 +371,7 @@ def _lost_by_metric(port: int) -> int:
 
 async def truncate_log(episode: Episode) -> None:
     """The workers are away for longer than the topics keep their records."""
-    episode.pause()
-    await asyncio.sleep(0.1)
-    await episode.acknowledged()
-    await episode.recovered(dict(episode.ends), 30.0)
+    await _all_read(episode)
     episode.crew.rest()
     read_to = dict(episode.ends)
     episode.go_on()
@@ -454,6 +475,7 @@ FAULTS: Final = (
     Fault("one of three brokers down", lose_broker, nodes=3, breaks_brokers=True),
     Fault("leaders change", change_leaders, nodes=3, breaks_brokers=True),
     Fault("topic made again", remake_topic),
+    Fault("topic exchanged, and filled again", exchange_topic, partitions=1),
     Fault("topic made again, then Redis empty", remake_topic_and_empty_redis),
     Fault("log cut while the worker was away", truncate_log),
     Fault("poison records", send_poison),

@@ -17,7 +17,7 @@ from streams.domain.folding import PlaybackFolder
 from streams.domain.generations import Generations
 from streams.partition import PartitionWorker
 from streams.rejections import Rejections
-from streams.work import Fetched, Limits, Stores
+from streams.work import Fetched, Limits, LogSeen, Stores
 
 DAY_MS = 86_400_000
 NOW = 1_795_000_000.0
@@ -40,6 +40,8 @@ class Log:
 
     records: list[Raw] = field(default_factory=list)
     start: int = 0
+    #: Kafka's id of the topic; empty as a broker that knows no ids.
+    topic_id: str = ""
 
     def append(self, value: dict[str, Any] | bytes, timestamp: int) -> None:
         """Add a record."""
@@ -104,16 +106,16 @@ class Bench:
             self._pace or Pace(1000.0, 0.001),
             clock=lambda: NOW,
             seek=self._seek,
-            log_start=self._log_start,
+            look=self._look,
             on_failure=self.failures.append,
         )
-        return await self.worker.take_over()
+        return await self.worker.take_over(self.log.topic_id)
 
     async def _seek(self, offset: int) -> None:
         self.sought.append(offset)
 
-    async def _log_start(self) -> int:
-        return self.log.start
+    async def _look(self) -> LogSeen:
+        return LogSeen(self.log.topic_id, self.log.start, self.log.start + len(self.log.records))
 
     async def run(self, cuts: Sequence[int]) -> None:
         """Read the log to its end in batches of the given sizes, over and over; then flush."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -235,6 +236,144 @@ async def test_a_topic_made_anew_is_noticed_though_redis_lost_its_data() -> None
     assert len(store.tables["playback_events"]) == 6 * 25
 
 
+async def test_a_topic_made_anew_that_ends_just_before_the_position_is_another_log() -> None:
+    log, store = make_log(6, views=10), MemoryStore()
+    bench = Bench(log, store)
+    await bench.run([50])
+    bench.log = Log()
+    for n in range(len(log.records) - 1):
+        bench.log.append(view(f"fresh{n}", START_MS)[0], START_MS)
+    position = await bench.restart()
+    assert bench.log.read(position, 1) == []  # Kafka is silent.
+    await bench.worker.compare_log("")
+    assert bench.sought == []
+    await bench.worker.compare_log("")
+    assert bench.sought == [0]
+    await bench.worker.process(Fetched(0, bench.log.records))
+    await bench.worker.give_up()
+    assert len(store.tables["playback_events"]) == 6 * 10 + len(bench.log.records)
+    assert store.ledgers[bench.partition].incarnation == 1
+
+
+async def test_a_leader_that_ends_too_early_once_is_not_another_log() -> None:
+    log, store = make_log(6, views=10), MemoryStore()
+    bench = Bench(log, store)
+    await bench.run([50])
+    position = await bench.restart()
+    for known in (Log(log.records[:-1]), log, Log(log.records[:-1])):
+        bench.log = known
+        await bench.worker.compare_log("")
+    bench.log = log
+    await bench.worker.process(Fetched(position, log.read(position, 1)))
+    bench.log = Log(log.records[:-1])
+    for _ in range(3):
+        # The record before the position came and is the one that was read: nothing is in doubt.
+        await bench.worker.compare_log("")
+    assert (bench.sought, store.ledgers[bench.partition].incarnation) == ([], 0)
+
+
+@pytest.mark.parametrize("then", ["goes on", "ends", "dies"])
+async def test_a_topic_exchanged_behind_a_running_worker_is_known_by_its_id(then: str) -> None:
+    log, store = make_log(6, views=10), MemoryStore()
+    log.topic_id = "first"
+    bench = Bench(log, store, block_rows=10_000)
+    await bench.run([50])
+    position = await bench.restart()
+    await bench.worker.process(Fetched(position, log.read(position, 1)))
+    # Deleted, made again, and filled beyond the position before anybody looked.
+    bench.log = again = Log(topic_id="second")
+    for n in range(len(log.records)):
+        for event in view(f"fresh{n}", START_MS)[:2]:
+            again.append(event, event["occurredAt"])
+    position += 1
+    await bench.worker.process(Fetched(position, again.read(position, 20)))
+    if then != "goes on":
+        if then == "ends":
+            # Its heir finds the record before the position, and it is the one that was read.
+            await bench.worker.give_up()
+        bench.worker.abandon()  # What was counted is in no block.
+        position = await bench.restart()
+        await bench.worker.process(Fetched(position, again.read(position, 10)))
+    if then != "dies":
+        await bench.worker.compare_log("second")
+        assert bench.sought == []
+        await bench.worker.compare_log("second")
+    assert bench.sought == [0]
+    await bench.worker.process(Fetched(0, again.records))
+    await bench.worker.give_up()
+    ledger = store.ledgers[bench.partition]
+    assert (ledger.incarnation, ledger.topic_ids) == (1, ("first", "second"))
+    views = 10 + len(log.records)
+    assert len(store.tables["playback_events"]) == 6 * 10 + 2 * len(log.records)
+    counted = totals(store.live[bench.partition, ledger.generation])
+    assert (counted["attempts"], counted["views"]) == (views, views)
+
+
+async def test_records_of_another_topic_wait_until_it_is_read_from_its_start() -> None:
+    log, store = make_log(6, views=10), MemoryStore()
+    log.topic_id = "first"
+    bench = Bench(log, store)
+    await bench.run([50])
+    position = await bench.restart()
+    await bench.worker.process(Fetched(position, log.read(position, 1), topic_id="first"))
+    bench.log = again = Log(topic_id="second")
+    for event in view("fresh", START_MS, events=80):
+        again.append(event, event["occurredAt"])
+    position = bench.worker.position
+    for start in (position, position + 10):
+        await bench.worker.process(Fetched(start, again.read(start, 10), topic_id="second"))
+    assert (bench.worker.position, bench.sought) == (position, [])
+    for _ in range(2):
+        await bench.worker.compare_log("second")
+    assert bench.sought == [0]
+    await bench.worker.process(Fetched(0, again.records, topic_id="second"))
+    await bench.worker.give_up()
+    rows = [row for row in store.tables["playback_events"] if row.view_id == "fresh"]
+    assert [row.seq for row in rows] == list(range(80))
+
+
+async def test_records_that_were_taken_for_those_of_another_topic_come_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    log, store = make_log(6, views=10), MemoryStore()
+    log.topic_id = "first"
+    bench = Bench(log, store)
+    await bench.restart()
+    await bench.worker.process(Fetched(0, log.read(0, 10), topic_id="mistaken"))
+    assert bench.worker.position == 0
+    monkeypatch.setattr("streams.partition._SEEK_SECONDS", 0.0)
+    await bench.worker.compare_log("first")
+    assert bench.sought == [0]
+    await bench.worker.process(Fetched(0, log.records, topic_id="first"))
+    await bench.worker.give_up()
+    check(bench, store, views=10)
+
+
+async def test_a_broker_that_still_speaks_of_a_deleted_topic_is_not_believed() -> None:
+    log, store = make_log(6, views=10), MemoryStore()
+    log.topic_id = "first"
+    bench = Bench(log, store)
+    await bench.run([50])
+    bench.log = replace(log, topic_id="second")
+    await bench.restart()
+    for told in ("second", "second", "first", "first", "second", "third", "", "third", "second"):
+        await bench.worker.compare_log(told)
+    await bench.worker.give_up()
+    ledger = store.ledgers[bench.partition]
+    assert (ledger.incarnation, ledger.topic_ids) == (1, ("first", "second"))
+
+
+async def test_a_ledger_from_before_topics_had_ids_takes_the_one_it_is_told() -> None:
+    log, store = make_log(6, views=10), MemoryStore()
+    bench = Bench(log, store)
+    await bench.run([50])
+    log.topic_id = "first"
+    await bench.run([50])
+    before = store.ledgers[bench.partition]
+    assert (before.topic_ids, before.incarnation) == (("first",), 0)
+    check(bench, store, views=10)
+
+
 def test_a_ledger_older_than_the_newest_log_with_rows_begins_it_anew() -> None:
     known = Ledger(epoch=7, incarnation=1, generation=5, counted=90, block_to=80)
     assert current(known, ["c", "c#1", "other#9", "c#x"], "c") == known
@@ -268,3 +407,35 @@ async def test_a_batch_that_does_not_follow_is_dropped_and_sought_again() -> Non
     await bench.worker.process(Fetched(20, log.read(20, 10)))
     assert bench.worker.position == 10
     assert bench.sought == [10]
+
+
+async def test_what_a_seek_too_many_brought_twice_is_sought_again_though_nothing_else_comes() -> None:
+    log, store = make_log(8), MemoryStore()
+    bench = Bench(log, store)
+    await bench.restart()
+    for start, count, sought in [
+        (20, 10, [0]),  # From before the seek.
+        (30, 10, [0]),
+        (0, 10, [0]),
+        (0, 15, [0, 10]),  # Asked for twice: what the consumer goes on with is further than the position.
+        (10, 5, [0, 10]),
+    ]:
+        await bench.worker.process(Fetched(start, log.read(start, count)))
+        assert bench.sought == sought
+    assert bench.worker.position == 15
+
+
+async def test_what_was_dropped_after_a_seek_is_sought_again_though_nothing_comes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    log, store = make_log(8), MemoryStore()
+    bench = Bench(log, store)
+    await bench.restart()
+    for start in (20, 30):
+        await bench.worker.process(Fetched(start, log.read(start, 10)))
+    await bench.worker.compare_log("")
+    assert bench.sought == [0]
+    monkeypatch.setattr("streams.partition._SEEK_SECONDS", 0.0)
+    for _ in range(2):
+        await bench.worker.compare_log("")
+    assert bench.sought == [0, 0]

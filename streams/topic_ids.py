@@ -1,0 +1,138 @@
+"""Kafka's ids of topics (KIP-516): a topic that is deleted and made again has another one.
+
+The client's own requests are of versions that name topics only. This is the one newer request that is
+needed to tell two topics of one name apart.
+"""
+
+from __future__ import annotations
+
+import random
+from base64 import urlsafe_b64encode
+from collections.abc import Collection
+from io import BytesIO
+from typing import Any
+
+from aiokafka.errors import KafkaConnectionError, KafkaError
+from aiokafka.protocol.abstract import AbstractType
+from aiokafka.protocol.api import Request, RequestStruct, Response
+from aiokafka.protocol.types import (
+    Boolean,
+    CompactArray,
+    CompactString,
+    Int16,
+    Int32,
+    Schema,
+    TaggedFields,
+)
+
+_NO_ID = bytes(16)
+
+
+class _Uuid(AbstractType[bytes]):  # type: ignore[misc]  # aiokafka is not typed here
+    @classmethod
+    def encode(cls, value: bytes) -> bytes:
+        return value
+
+    @classmethod
+    def decode(cls, data: BytesIO) -> bytes:
+        return data.read(16)
+
+
+class _MetadataResponse(Response):  # type: ignore[misc]
+    API_KEY = 3
+    API_VERSION = 10
+    SCHEMA = Schema(
+        ("throttle_time_ms", Int32),
+        (
+            "brokers",
+            CompactArray(
+                ("node_id", Int32),
+                ("host", CompactString("utf-8")),
+                ("port", Int32),
+                ("rack", CompactString("utf-8")),
+                ("tags", TaggedFields),
+            ),
+        ),
+        ("cluster_id", CompactString("utf-8")),
+        ("controller_id", Int32),
+        (
+            "topics",
+            CompactArray(
+                ("error_code", Int16),
+                ("topic", CompactString("utf-8")),
+                ("topic_id", _Uuid),
+                ("is_internal", Boolean),
+                (
+                    "partitions",
+                    CompactArray(
+                        ("error_code", Int16),
+                        ("partition", Int32),
+                        ("leader", Int32),
+                        ("leader_epoch", Int32),
+                        ("replicas", CompactArray(Int32)),
+                        ("isr", CompactArray(Int32)),
+                        ("offline_replicas", CompactArray(Int32)),
+                        ("tags", TaggedFields),
+                    ),
+                ),
+                ("authorized_operations", Int32),
+                ("tags", TaggedFields),
+            ),
+        ),
+        ("cluster_authorized_operations", Int32),
+        ("tags", TaggedFields),
+    )
+
+
+class _MetadataRequestStruct(RequestStruct):  # type: ignore[misc]
+    API_KEY = 3
+    API_VERSION = 10
+    FLEXIBLE_VERSION = True
+    RESPONSE_TYPE = _MetadataResponse
+    SCHEMA = Schema(
+        (
+            "topics",
+            CompactArray(("topic_id", _Uuid), ("topic", CompactString("utf-8")), ("tags", TaggedFields)),
+        ),
+        ("allow_auto_topic_creation", Boolean),
+        ("include_cluster_authorized_operations", Boolean),
+        ("include_topic_authorized_operations", Boolean),
+        ("tags", TaggedFields),
+    )
+
+
+class _MetadataRequest(Request[_MetadataRequestStruct]):  # type: ignore[misc]
+    API_KEY = 3
+
+    def __init__(self, topics: Collection[str]) -> None:
+        self._topics = topics
+
+    def build(self, request_struct_class: type[_MetadataRequestStruct]) -> _MetadataRequestStruct:
+        return request_struct_class([(_NO_ID, name, {}) for name in self._topics], False, False, False, {})
+
+
+async def ask_for_ids(client: Any, topics: Collection[str]) -> dict[str, str]:
+    """Return the id of each of the topics that there is, as Kafka's own tools write it.
+
+    Nothing for brokers older than 2.8, which know no ids. Raises `KafkaError` when no broker answers.
+
+    Args:
+        client: aiokafka's, in its own loop.
+        topics: their names.
+    """
+    failed: KafkaError = KafkaConnectionError("no broker is known")
+    brokers = [broker.nodeId for broker in client.cluster.brokers()]
+    for broker in random.sample(brokers, len(brokers)):
+        try:
+            answer = await client.send(broker, _MetadataRequest(topics))
+        except NotImplementedError:
+            return {}
+        except KafkaError as error:
+            failed = error
+        else:
+            return {
+                name: urlsafe_b64encode(uuid).decode().rstrip("=")
+                for error, name, uuid, *_ in answer.topics
+                if not error and uuid != _NO_ID
+            }
+    raise failed
