@@ -140,3 +140,24 @@ def another_log(ledger: Ledger, start: int, topic_id: str) -> Ledger:
         landed=0,
         topic_ids=known if topic_id in ("", *known) else (*known, topic_id)[-_TOPICS_KNOWN:],
     )
+
+
+def is_other(ledger: Ledger, topic_id: str) -> bool:
+    """Say whether an id is that of a topic that the ledger never heard of; empty when nobody knows it."""
+    return bool(topic_id and ledger.topic_ids) and topic_id not in ledger.topic_ids
+
+
+def doubt_of(ledger: Ledger, topic_id: str, position: int, end: int | None) -> str:
+    """Say, for people, what makes this another log than the ledger's; nothing if it may be the same.
+
+    Args:
+        ledger: of the log that was read up to `position`.
+        topic_id: Kafka's id of the topic now; empty when nobody knows.
+        position: the next offset to read.
+        end: the offset after the log's last record; None while the record before `position` was seen.
+    """
+    if is_other(ledger, topic_id):
+        return f"the topic's id is {topic_id}, and was {ledger.topic_ids[-1]}"
+    if end is not None and end < position:
+        return "it ends before what was read"
+    return ""

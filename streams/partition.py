@@ -21,9 +21,10 @@ from streams.domain import traces
 from streams.domain.aggregate import LIVE_MINUTES
 from streams.domain.arrivals import Record
 from streams.domain.folding import Folder, Place
-from streams.ledger import Plan, another_log, fingerprint
+from streams.ledger import Plan, another_log, doubt_of, fingerprint, is_other
 from streams.metrics import METRICS
 from streams.retry import Retry
+from streams.seeking import Seeking
 from streams.takeover import Taken, TakeOver
 from streams.work import Fetched, Limits, LogSeen, Standing, Stores
 
@@ -32,8 +33,6 @@ _RECOUNT_BITS: Final = 20
 #: How long giving up a partition may take to write what has gathered: the group waits, and its heir would
 #: write the same.
 _CLOSE_SECONDS: Final = 1.0
-#: After this long, what comes was not fetched before a seek.
-_SEEK_SECONDS: Final = 1.0
 
 
 class PartitionWorker:
@@ -69,7 +68,6 @@ class PartitionWorker:
         self._stores = stores
         self._limits = limits
         self._clock = clock
-        self._seek = seek
         self._look = look
         self.retry = Retry(cluster=partition.cluster, topic=partition.topic, partition=partition.number)
         self._taking = TakeOver(partition, make_folder, stores, limits, pace, self.retry, on_failure)
@@ -77,9 +75,7 @@ class PartitionWorker:
         #: Held while a batch is taken, or the live window counted again.
         self._turn = asyncio.Lock()
         self._recounts = 0
-        #: Nothing has come from where was sought yet; and something else did, that was dropped.
-        self._seeking = self._astray = False
-        self._sought_at = 0.0
+        self._seeking = Seeking(seek, _now)
         #: What was last said against the log being the one that was read.
         self._doubt = ""
         self._turned_at = 0
@@ -214,11 +210,9 @@ class PartitionWorker:
         """Return the batch's records from the position on, none if it is not what must come next."""
         if fetched.start != self.next_fetch:
             # Fetched before a seek, or what lies between was dropped with a closed stream.
-            self._astray = True
-            if not self._seeking or self._sought_long_ago:
-                await self._go_to(self.next_fetch)
+            await self._seeking.dropped(self.next_fetch)
             return ()
-        self._seeking = self._astray = False
+        self._seeking.found()
         records = fetched.records
         if not records:
             await self._out_of_range()
@@ -228,21 +222,12 @@ class PartitionWorker:
                 await self._restart_log("the record before the position is another one")
                 return ()
             records = records[1:]
-        if self._is_other(fetched.topic_id):
+        if is_other(self._ledger, fetched.topic_id):
             # Taken now they would come out of order: another log begins at its start, or it is a mistake.
-            self._seeking, self._astray, self._sought_at = True, True, _now()
+            self._seeking.put_off()
             return ()
         self._mark = ""
         return records
-
-    async def _go_to(self, offset: int) -> None:
-        """Seek. What was fetched before may still come and is dropped; it does not need another seek each."""
-        self._seeking, self._astray, self._sought_at = True, False, _now()
-        await self._seek(offset)
-
-    @property
-    def _sought_long_ago(self) -> bool:
-        return _now() - self._sought_at > _SEEK_SECONDS
 
     async def compare_log(self, topic_id: str) -> None:
         """Begin another log if Kafka says twice in a row that this is one; raises as `process` does.
@@ -271,28 +256,14 @@ class PartitionWorker:
         async with self._turn:
             if self._busy:
                 return  # The last batch was cut short: this worker is done.
-            if self._astray and self._sought_long_ago:
-                # It was not from before the seek, and nothing else may ever come.
-                await self._go_to(self.next_fetch)
+            await self._seeking.again(self.next_fetch)
             if topic_id and not self._ledger.topic_ids:
                 self._ledger = await self._taking.name_log(self._ledger, topic_id)
-            doubt = self._doubt_of(topic_id, end)
+            doubt = doubt_of(self._ledger, topic_id, self.position, end if self._mark else None)
             if doubt and doubt == self._doubt:
                 await self._restart_log(doubt)
                 doubt = ""
             self._doubt = doubt
-
-    def _is_other(self, topic_id: str) -> bool:
-        known = self._ledger.topic_ids
-        return bool(topic_id and known) and topic_id not in known
-
-    def _doubt_of(self, topic_id: str, end: int | None) -> str:
-        """Say, for people, what makes this another log; nothing if it may be the one that was read."""
-        if self._is_other(topic_id):
-            return f"the topic's id is {topic_id}, and was {self._ledger.topic_ids[-1]}"
-        if self._mark and end is not None and end < self.position:
-            return "it ends before what was read"
-        return ""
 
     async def _out_of_range(self) -> None:
         """Deal with a position that Kafka does not have: retention was faster, or the log is another."""
@@ -317,7 +288,7 @@ class PartitionWorker:
                 offset_to=self._writer.exact_end,
             )
             self._writer.give_up_exactness(start)
-        await self._go_to(self.next_fetch)
+        await self._seeking.go_to(self.next_fetch)
 
     async def _restart_log(self, why: str) -> None:
         """Begin a new incarnation: the topic was made anew or its log was cut behind the cursor.
@@ -344,7 +315,7 @@ class PartitionWorker:
         await self.retry.forever(
             lambda: self._stores.ledgers.restart(self.partition, ledger), "write the ledger"
         )
-        await self._go_to(seen.start)
+        await self._seeking.go_to(seen.start)
 
     def _bounds(self) -> list[int]:
         """Offsets at which a batch is split, so that a store has all of a part or none of it."""

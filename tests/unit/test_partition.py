@@ -341,7 +341,7 @@ async def test_records_that_were_taken_for_those_of_another_topic_come_again(
     await bench.restart()
     await bench.worker.process(Fetched(0, log.read(0, 10), topic_id="mistaken"))
     assert bench.worker.position == 0
-    monkeypatch.setattr("streams.partition._SEEK_SECONDS", 0.0)
+    monkeypatch.setattr("streams.seeking._SECONDS", 0.0)
     await bench.worker.compare_log("first")
     assert bench.sought == [0]
     await bench.worker.process(Fetched(0, log.records, topic_id="first"))
@@ -435,7 +435,7 @@ async def test_what_was_dropped_after_a_seek_is_sought_again_though_nothing_come
         await bench.worker.process(Fetched(start, log.read(start, 10)))
     await bench.worker.compare_log("")
     assert bench.sought == [0]
-    monkeypatch.setattr("streams.partition._SEEK_SECONDS", 0.0)
+    monkeypatch.setattr("streams.seeking._SECONDS", 0.0)
     for _ in range(2):
         await bench.worker.compare_log("")
     assert bench.sought == [0, 0]
