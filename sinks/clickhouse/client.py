@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -49,6 +49,9 @@ _PASSING: Final = frozenset(
 
 #: Subqueries see the rows of all shards, as the ones around them do; one server takes no notice of it.
 READING: Final = {"distributed_product_mode": "global"}
+#: Newer servers put groups beyond the first 16,384 of a thread aside and count them later: what the API groups
+#: (videos, sessions and users of a day) takes up to 30 % longer that way.
+GROUPING: Final = {"enable_adaptive_aggregator": "0"}
 
 
 def database_of(url: str) -> str:
@@ -76,14 +79,16 @@ async def connect(
     connections: int = 20,
     name: str = "videocloud-analytics",
     settings: dict[str, Any] | None = None,
+    where_known: Mapping[str, str] | None = None,
 ) -> AsyncClient:
     """Return a client bound to the analytics database of `url`.
 
     It keeps up to `connections` open and may be shared by tasks of one event loop. Times are in seconds.
+    `where_known` are settings that not every server has: they are sent to those that know them.
     Raises `Unavailable` when the server does not answer.
     """
     with available():
-        return await clickhouse_connect.get_async_client(
+        client = await clickhouse_connect.get_async_client(
             **options(url, database_of(url)),
             connect_timeout=connect_timeout,
             send_receive_timeout=read_timeout,
@@ -92,6 +97,10 @@ async def connect(
             client_name=name,
             settings=settings,
         )
+    for name, value in (where_known or {}).items():
+        if name in client.server_settings:
+            client.set_client_setting(name, value)
+    return client
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 
 from sinks.base import Asked, Unavailable, unheard
 from sinks.clickhouse import queries
-from sinks.clickhouse.client import READING, available, connect
+from sinks.clickhouse.client import GROUPING, READING, available, connect
 from sinks.clickhouse.queries import Query
 from streams.domain.errors import StoreUnavailableError
 from streams.domain.measures import Sums
@@ -65,6 +65,7 @@ class ClickHouseReader:
                         connections=self._connections + 4,
                         name="vca-api",
                         settings=READING,
+                        where_known=GROUPING,
                     )
                 )
             async with asyncio.timeout(1.5 * self._patience):

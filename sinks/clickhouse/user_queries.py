@@ -133,13 +133,13 @@ class _Flags:
             last = _last_day(max(stretch.end for _, stretch in whole))
             if self._before is not None:
                 last = min(last, self._before - _DAY)
-            heard = self._heard_since is not None
-            yield (
-                f"SELECT {'day, ' if heard else ''}user, {_flags(conditions)} AS active\n"
-                "FROM user_days\n"
-                f"WHERE day >= {self._bind('Date', first)} AND day <= {self._bind('Date', last)}"
-                f" AND active != 0{f' AND user IN ({_HEARD})' if heard else ''}"
-            )
+            within = f"day >= {self._bind('Date', first)} AND day <= {self._bind('Date', last)}"
+            flags = f"{_flags(conditions)} AS active"
+            if self._heard_since is None:
+                yield f"SELECT user, {flags}\nFROM user_days\nWHERE {within} AND active != 0"
+            else:
+                # Few rows are left when it comes to flags, so they are the last thing to be told.
+                yield f"SELECT day, user, {flags}\nFROM user_days\nPREWHERE {within} AND user IN ({_HEARD})"
         edges = list(dict.fromkeys(stretch for _, _, ragged in covered for stretch in ragged))
         if not edges:
             return

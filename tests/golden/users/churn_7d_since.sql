@@ -6,7 +6,7 @@ FROM
     (
         SELECT day, user, toUInt8(1 * ((day >= {p0:Date} AND day < {p1:Date})) + 2 * ((day >= {p2:Date} AND day < {p3:Date}))) AS active
         FROM user_days
-        WHERE day >= {p4:Date} AND day <= {p5:Date} AND active != 0 AND user IN (SELECT user FROM user_days WHERE day >= {open:Date})
+        PREWHERE day >= {p4:Date} AND day <= {p5:Date} AND user IN (SELECT user FROM user_days WHERE day >= {open:Date})
     )
     GROUP BY user
 )
