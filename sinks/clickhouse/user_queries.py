@@ -223,7 +223,8 @@ def new_users(window: Window, *, before: datetime | None = None) -> Query:
 
 
 _NEW_AGAIN: Final = (
-    "SELECT user FROM users WHERE user IN (SELECT user FROM signed)\n"
+    "SELECT user FROM users\n"
+    "WHERE user IN (SELECT user FROM signups WHERE signed_up >= {open:DateTime64(3, 'UTC')})\n"
     "GROUP BY user HAVING min(first_seen) >= {start:DateTime64(3, 'UTC')}"
     " AND min(first_seen) < {end:DateTime64(3, 'UTC')}"
 )
@@ -235,7 +236,6 @@ def sources_since(window: Window, midnight: datetime) -> Query:
     A user who was new before may have signed up only now: then `source` counts one more.
     """
     sql = (
-        "WITH signed AS (SELECT DISTINCT user FROM signups WHERE signed_up >= {open:DateTime64(3, 'UTC')})\n"
         "SELECT change.1 AS source, sum(toInt64(change.2)) AS users\n"
         "FROM\n(\n"
         "    SELECT arrayJoin(arrayConcat([(latest, 1)], if(known, [(earlier, -1)], []))) AS change\n"
@@ -245,7 +245,7 @@ def sources_since(window: Window, midnight: datetime) -> Query:
         " signed_up < {open:DateTime64(3, 'UTC')})) AS earlier,\n"
         "            countIf(signed_up < {open:DateTime64(3, 'UTC')}) > 0 AS known\n"
         "        FROM signups\n"
-        f"        WHERE user IN (SELECT user FROM signed) AND user IN (\n{indented(_NEW_AGAIN, 3)})\n"
+        f"        WHERE user IN\n        (\n{indented(_NEW_AGAIN, 3)}\n        )\n"
         "        GROUP BY user\n"
         "    )\n"
         ")\n"

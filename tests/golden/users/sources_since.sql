@@ -1,4 +1,3 @@
-WITH signed AS (SELECT DISTINCT user FROM signups WHERE signed_up >= {open:DateTime64(3, 'UTC')})
 SELECT change.1 AS source, sum(toInt64(change.2)) AS users
 FROM
 (
@@ -9,9 +8,12 @@ FROM
             toString(argMinIf(source, (signed_up, source), signed_up < {open:DateTime64(3, 'UTC')})) AS earlier,
             countIf(signed_up < {open:DateTime64(3, 'UTC')}) > 0 AS known
         FROM signups
-        WHERE user IN (SELECT user FROM signed) AND user IN (
-            SELECT user FROM users WHERE user IN (SELECT user FROM signed)
-            GROUP BY user HAVING min(first_seen) >= {start:DateTime64(3, 'UTC')} AND min(first_seen) < {end:DateTime64(3, 'UTC')})
+        WHERE user IN
+        (
+            SELECT user FROM users
+            WHERE user IN (SELECT user FROM signups WHERE signed_up >= {open:DateTime64(3, 'UTC')})
+            GROUP BY user HAVING min(first_seen) >= {start:DateTime64(3, 'UTC')} AND min(first_seen) < {end:DateTime64(3, 'UTC')}
+        )
         GROUP BY user
     )
 )
