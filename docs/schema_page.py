@@ -48,7 +48,7 @@ _PURPOSES: Final = {
     "jobs": "Where each job stands.",
     "host_samples": "Samples of hosts.",
     "video_days": "Counters of each video by day, without its audience: what summaries read.",
-    "all_videos_days": "The same of all videos together: what trends compare.",
+    "all_videos_15m": "Counters of all videos together by quarter of an hour: what trends compare.",
     "activity_days": "What the API compares to know whether a day that is over has changed.",
     "sessions": "A view (in SQL's sense) for questions about visits: one row per session, whole.",
     "views": "A view (in SQL's sense) for questions about playbacks: one row per view, whole.",

@@ -104,8 +104,8 @@ QUESTIONS: Final = (
         | {"checksum": "sum(cityHash64(video_id) * (views + watched_ms + likes))"},
     ),
     Question(
-        "all_videos_days",
-        "toDateTime(day, 'UTC')",
+        "all_videos_15m",
+        "bucket",
         _sums("views", "completions", "sized", "parts", "watched_ms", "likes", "comments", "shares"),
     ),
     Question("user_actions_15m", "bucket", _sums("uploads", "comments", "likes", "shares")),

@@ -1,7 +1,7 @@
 """The rows of a window, from roll-ups where that is exact and from raw events where it is not.
 
 A window is read from `video_15m` as far as its edges, and those of the stretches it is compared with,
-fall on quarters of an hour; where no dimensions are wanted, whole UTC days come from tables by the day. A
+fall on quarters of an hour; where no dimensions are wanted, smaller tables have the same sums. A
 quarter in which an edge lies (`windows.cover`) is read from the raw events, each measure by the time that
 decides its bucket, so that every edge is exact.
 """
@@ -18,8 +18,8 @@ from streams.domain.windows import QUARTER, Stretch, Window, ceiling, cover, flo
 #: Where a row lies: in the stretch before, in the elapsed part of the window, in its rest, or in none.
 BEFORE, ELAPSED, REST, OUTSIDE = 0, 1, 2, 3
 _DAY: Final = timedelta(days=1)
-#: Where whole UTC days are added up: by video, and over all of them.
-EACH_BY_DAY, ALL_BY_DAY = "video_days", "all_videos_days"
+#: Where counters are added up without dimensions: of each video by whole UTC days, of all by the quarter.
+EACH_BY_DAY, ALL_BY_QUARTER = "video_days", "all_videos_15m"
 DIMENSIONS: Final = ("country", "device", "platform")
 
 
@@ -69,14 +69,15 @@ class Facts:
         measures: Collection[str],
         compare: bool,
         video: bool,
-        days: str = "",
+        sums: str = "",
     ) -> None:
         """Take a window apart. `video` says whether one video is meant, or all.
 
-        With `days`, whole UTC days are read from that table: from `EACH_BY_DAY`, or from `ALL_BY_DAY`, which
-        knows no videos; then there is no `video_id`. They have the measures of the summary only.
+        With `sums`, rows come from that table: whole UTC days from `EACH_BY_DAY`, or everything from
+        `ALL_BY_QUARTER`, which knows no videos; then there is no `video_id`. They have the measures of the
+        summary only.
         """
-        self._by_day = days
+        self._all = sums == ALL_BY_QUARTER
         self.names = sorted(measures)
         self._one = video
         self._video = "video_id = {video:String} AND " if video else ""
@@ -92,7 +93,7 @@ class Facts:
         }
         stretches = [before, elapsed, Stretch(elapsed.end, window.end)]
         self._whole, ragged = cover(stretches)
-        self._days = list(_whole_days(stretches)) if days else []
+        self._days = list(_whole_days(stretches)) if sums == EACH_BY_DAY else []
         if self._days:
             self._whole = list(_without(self._whole, self._days))
         for number, stretch in enumerate(self._days):
@@ -100,7 +101,7 @@ class Facts:
             self.parameters[f"day{number}_to"] = f"{stretch.end:%Y-%m-%d}"
         self._cut = quarters(ragged)
         #: Whether rows lie in different pieces: else all lie in the window, and none says so.
-        self.pieces = compare or video or bool(self._cut) or not days
+        self.pieces = compare or video or bool(self._cut) or not sums
         for number, stretch in enumerate(self._whole):
             self.parameters[f"from{number}"] = f"{stretch.start:%Y-%m-%d %H:%M:%S}"
             self.parameters[f"to{number}"] = f"{stretch.end:%Y-%m-%d %H:%M:%S}"
@@ -143,7 +144,7 @@ class Facts:
         if self._one:
             columns.append(f"if(piece = {BEFORE}, 0, {slot(at)}) AS slot")
             columns += [f"if(piece = {BEFORE}, '', {name}) AS {name}" for name in DIMENSIONS]
-        elif self._by_day != ALL_BY_DAY:
+        elif not self._all:
             columns.append("video_id")
         for name in self.names:
             value = values.get(name, "0")
@@ -154,11 +155,12 @@ class Facts:
         if self._days:
             piece = _PIECE_OF_BUCKET.format(at="toDateTime(day, 'UTC')")
             select = self._select("day", piece, {name: name for name in self.names})
-            yield f"{select}\nFROM {self._by_day}\nWHERE {self._in_days()}"
+            yield f"{select}\nFROM {EACH_BY_DAY}\nWHERE {self._in_days()}"
         if self._whole:
             piece = _PIECE_OF_BUCKET.format(at="bucket")
             select = self._select("bucket", piece, {name: name for name in self.names})
-            yield f"{select}\nFROM video_15m\nWHERE {self._video}{self._in_whole()}"
+            source = ALL_BY_QUARTER if self._all else "video_15m"
+            yield f"{select}\nFROM {source}\nWHERE {self._video}{self._in_whole()}"
         if not self._cut:
             return
         for anchor in (Anchor.EVENT, Anchor.START, Anchor.ATTEMPT):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from sinks.clickhouse.facts import (
-    ALL_BY_DAY,
+    ALL_BY_QUARTER,
     BEFORE,
     DIMENSIONS,
     EACH_BY_DAY,
@@ -103,7 +103,7 @@ def summary_sums(window: Window) -> Query:
     `viewed_comments` of videos with a view; and `top`, an array of (-views, -watched_ms, id, then every
     measure).
     """
-    facts = Facts(window, SUMMARY_MEASURES, False, video=False, days=EACH_BY_DAY)
+    facts = Facts(window, SUMMARY_MEASURES, False, video=False, sums=EACH_BY_DAY)
     names = facts.names
     columns = ["countIf(videos.s_views > 0) AS videos"]
     columns += [f"sum(videos.s_{name}) AS total_{name}" for name in names]
@@ -128,7 +128,7 @@ def summary_sums(window: Window) -> Query:
 
 def summary_trends(window: Window) -> Query:
     """Return `piece` and the sums of all videos in it: `ELAPSED` and `BEFORE` are what trends compare."""
-    facts = Facts(window, SUMMARY_MEASURES, True, video=False, days=ALL_BY_DAY)
+    facts = Facts(window, SUMMARY_MEASURES, True, video=False, sums=ALL_BY_QUARTER)
     sql = (
         f"SELECT piece, {', '.join(f'sum({name}) AS s_{name}' for name in facts.names)}\n"
         f"FROM\n(\n{facts.sql}\n)\nWHERE piece IN ({BEFORE}, {ELAPSED})\nGROUP BY piece"

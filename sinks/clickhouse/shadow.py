@@ -33,13 +33,13 @@ _OLD: Final = {
     "jobs": "SELECT job_type, job, max(latest) FROM {db}.jobs GROUP BY job_type, job"
     " HAVING intDiv(max(latest), 4000) < toUnixTimestamp({before:DateTime('UTC')})",
     "signups": "SELECT * FROM {db}.signups WHERE signed_up < {before:DateTime('UTC')}",
-    "all_videos_days": "SELECT * FROM {db}.all_videos_days WHERE day < toDate({before:DateTime('UTC')})",
+    "all_videos_15m": "SELECT * FROM {db}.all_videos_15m WHERE bucket < {before:DateTime('UTC')}",
     "activity_days": "SELECT * FROM {db}.activity_days WHERE day < toDate({before:DateTime('UTC')})",
 }
 #: Of these, what raw rows that are older still have made would be there twice.
 _ADDED_UP: Final = {
     "signups": "signed_up < {before:DateTime('UTC')}",
-    "all_videos_days": "day < toDate({before:DateTime('UTC')})",
+    "all_videos_15m": "bucket < {before:DateTime('UTC')}",
     "activity_days": "day < toDate({before:DateTime('UTC')})",
 }
 #: What a raw table is cut by when it is too large for one go: what it is sorted by, if that is fine enough.

@@ -123,7 +123,7 @@ async def test_what_is_damaged_is_found_and_rebuilt_while_events_flow(servers: C
                 *(
                     f"{table} against raw events"
                     for table in (
-                        *("video_15m", "video_days", "all_videos_days"),
+                        *("video_15m", "video_days", "all_videos_15m"),
                         *("session_days", "users", "user_days"),
                     )
                 ),

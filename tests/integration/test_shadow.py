@@ -31,7 +31,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 HERE = ("c", "playback.events", 0)
 USERS = ("c", "user.events", 0)
 #: What is wrong when `video_15m` is told too much: the days are fed by it.
-VIDEOS = {"video_15m", "video_days", "all_videos_days"}
+VIDEOS = {"video_15m", "video_days", "all_videos_15m"}
 
 
 class Tables:
@@ -181,7 +181,7 @@ async def test_what_raw_events_do_not_have_any_more_stays(tables: Tables) -> Non
     for table, partition, filled in await tables.shadow.parts(since):
         await tables.shadow.put(table, partition, filled)
     # Three likes of old times, four of now; sign-ups of now were not in the raw events.
-    for table in ("user_actions_15m", "video_days", "all_videos_days"):
+    for table in ("user_actions_15m", "video_days", "all_videos_15m"):
         assert await tables.ask(f"SELECT sum(likes) FROM {table}") == [(7,)]
     assert await tables.ask("SELECT min(first_seen) FROM users") == [(before["users"][0][1],)]
     assert await tables.ask("SELECT count() FROM signups") == [(2,)]

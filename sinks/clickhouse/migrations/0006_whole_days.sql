@@ -45,9 +45,10 @@ SELECT
 FROM video_15m
 GROUP BY day, video_id;
 
-CREATE TABLE all_videos_days
+-- All videos together: what trends compare, whose stretches end at the last quarter of an hour.
+CREATE TABLE all_videos_15m
 (
-    day          Date COMMENT 'UTC',
+    bucket       DateTime('UTC'),
     views        UInt64,
     completions  UInt64,
     sized        UInt64,
@@ -58,23 +59,23 @@ CREATE TABLE all_videos_days
     shares       UInt64
 )
 ENGINE = SummingMergeTree
-PARTITION BY toYYYYMM(day)
-ORDER BY day
-TTL day + INTERVAL {rollup_retention_days} DAY
+PARTITION BY toYYYYMM(bucket)
+ORDER BY bucket
+TTL bucket + INTERVAL {rollup_retention_days} DAY
 SETTINGS non_replicated_deduplication_window = {deduplication_window};
 
-TRUNCATE TABLE all_videos_days;
+TRUNCATE TABLE all_videos_15m;
 
-INSERT INTO all_videos_days
+INSERT INTO all_videos_15m
 SELECT
-    toDate(bucket) AS day,
+    bucket,
     sum(views), sum(completions), sum(sized), sum(parts), sum(watched_ms), sum(likes), sum(comments), sum(shares)
 FROM video_15m
-GROUP BY day;
+GROUP BY bucket;
 
-CREATE MATERIALIZED VIEW all_videos_days_of_video_15m TO all_videos_days AS
+CREATE MATERIALIZED VIEW all_videos_15m_of_video_15m TO all_videos_15m AS
 SELECT
-    toDate(bucket) AS day,
+    bucket,
     sum(views) AS views,
     sum(completions) AS completions,
     sum(sized) AS sized,
@@ -84,7 +85,7 @@ SELECT
     sum(comments) AS comments,
     sum(shares) AS shares
 FROM video_15m
-GROUP BY day;
+GROUP BY bucket;
 
 -- How many rows of `activity` each day has had: another sum tells that something came, however late.
 CREATE TABLE activity_days

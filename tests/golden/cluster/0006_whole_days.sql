@@ -38,30 +38,31 @@ SELECT
 FROM video_15m_local
 GROUP BY day, video_id;
 
-CREATE TABLE IF NOT EXISTS all_videos_days_local ON CLUSTER 'analytics'
+-- All videos together: what trends compare, whose stretches end at the last quarter of an hour.
+CREATE TABLE IF NOT EXISTS all_videos_15m_local ON CLUSTER 'analytics'
 (...)
 ENGINE = ReplicatedSummingMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}')
-PARTITION BY toYYYYMM(day)
-ORDER BY day
-TTL day + INTERVAL 1100 DAY
+PARTITION BY toYYYYMM(bucket)
+ORDER BY bucket
+TTL bucket + INTERVAL 1100 DAY
 SETTINGS replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 2592000;
 
-CREATE TABLE IF NOT EXISTS all_videos_days ON CLUSTER 'analytics' AS all_videos_days_local
-ENGINE = Distributed('analytics', 'videocloud', 'all_videos_days_local');
+CREATE TABLE IF NOT EXISTS all_videos_15m ON CLUSTER 'analytics' AS all_videos_15m_local
+ENGINE = Distributed('analytics', 'videocloud', 'all_videos_15m_local');
 
-TRUNCATE TABLE all_videos_days_local ON CLUSTER 'analytics';
+TRUNCATE TABLE all_videos_15m_local ON CLUSTER 'analytics';
 
-INSERT INTO all_videos_days
+INSERT INTO all_videos_15m
 SELECT
-    toDate(bucket) AS day,
+    bucket,
     sum(views), sum(completions), sum(sized), sum(parts), sum(watched_ms), sum(likes), sum(comments), sum(shares)
 FROM video_15m
-GROUP BY day
+GROUP BY bucket
 SETTINGS insert_shard_id = 1, distributed_product_mode = 'global';
 
-CREATE MATERIALIZED VIEW IF NOT EXISTS all_videos_days_of_video_15m ON CLUSTER 'analytics' TO all_videos_days_local AS
+CREATE MATERIALIZED VIEW IF NOT EXISTS all_videos_15m_of_video_15m ON CLUSTER 'analytics' TO all_videos_15m_local AS
 SELECT
-    toDate(bucket) AS day,
+    bucket,
     sum(views) AS views,
     sum(completions) AS completions,
     sum(sized) AS sized,
@@ -71,7 +72,7 @@ SELECT
     sum(comments) AS comments,
     sum(shares) AS shares
 FROM video_15m_local
-GROUP BY day;
+GROUP BY bucket;
 
 -- How many rows of `activity` each day has had: another sum tells that something came, however late.
 CREATE TABLE IF NOT EXISTS activity_days_local ON CLUSTER 'analytics'

@@ -11,7 +11,7 @@ FROM
         sized,
         views,
         watched_ms
-    FROM video_15m
+    FROM all_videos_15m
     WHERE (bucket >= {from0:DateTime('UTC')} AND bucket < {to0:DateTime('UTC')} OR bucket >= {from1:DateTime('UTC')} AND bucket < {to1:DateTime('UTC')})
     UNION ALL
     SELECT

@@ -2,19 +2,6 @@ SELECT piece, sum(comments) AS s_comments, sum(completions) AS s_completions, su
 FROM
 (
     SELECT
-        multiIf(toDateTime(day, 'UTC') < toDateTime({start:DateTime64(3, 'UTC')}), 0, toDateTime(day, 'UTC') < toDateTime({elapsed_end:DateTime64(3, 'UTC')}), 1, 2) AS piece,
-        comments,
-        completions,
-        likes,
-        parts,
-        shares,
-        sized,
-        views,
-        watched_ms
-    FROM all_videos_days
-    WHERE (day >= {day0_from:Date} AND day < {day0_to:Date} OR day >= {day1_from:Date} AND day < {day1_to:Date})
-    UNION ALL
-    SELECT
         multiIf(bucket < toDateTime({start:DateTime64(3, 'UTC')}), 0, bucket < toDateTime({elapsed_end:DateTime64(3, 'UTC')}), 1, 2) AS piece,
         comments,
         completions,
@@ -24,7 +11,7 @@ FROM
         sized,
         views,
         watched_ms
-    FROM video_15m
+    FROM all_videos_15m
     WHERE (bucket >= {from0:DateTime('UTC')} AND bucket < {to0:DateTime('UTC')} OR bucket >= {from1:DateTime('UTC')} AND bucket < {to1:DateTime('UTC')})
 )
 WHERE piece IN (0, 1)
@@ -37,13 +24,9 @@ GROUP BY piece
  "start": "2024-03-01 00:00:00.000",
  "elapsed_end": "2024-03-30 14:00:00.000",
  "end": "2024-03-31 00:00:00.000",
- "day0_from": "2024-01-31",
- "day0_to": "2024-02-29",
- "day1_from": "2024-03-01",
- "day1_to": "2024-03-30",
- "from0": "2024-02-29 00:00:00",
+ "from0": "2024-01-31 00:00:00",
  "to0": "2024-02-29 14:00:00",
- "from1": "2024-03-30 00:00:00",
+ "from1": "2024-03-01 00:00:00",
  "to1": "2024-03-31 00:00:00"
 }
 */
