@@ -49,8 +49,8 @@ _PASSING: Final = frozenset(
 
 #: Subqueries see the rows of all shards, as the ones around them do; one server takes no notice of it.
 READING: Final = {"distributed_product_mode": "global"}
-#: Newer servers put groups beyond the first 16,384 of a thread aside and count them later: what the API groups
-#: (videos, sessions and users of a day) takes up to 30 % longer that way.
+#: Newer servers put groups beyond the first 16,384 of a thread aside and count them later: what the API
+#: groups (videos, sessions and users of a day) takes up to 30 % longer that way.
 GROUPING: Final = {"enable_adaptive_aggregator": "0"}
 
 
