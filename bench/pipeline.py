@@ -114,30 +114,46 @@ def watch(stack: Stack, topic: str, count: int, running: Sequence[Worker]) -> Ru
     return run
 
 
-def stock(stack: Stack, topic: str, count: int) -> Run:
-    """Run the stock agent over a share of the same topic."""
-    wanted = min(count, _STOCK_EVENTS) // 10_000 * 10_000
-    stack = stack.with_environment(
-        {
-            "STOCK_FAUST_TOPIC": topic,
-            "STOCK_FAUST_NAME": stack.settings.consumer_group,
-            "STOCK_FAUST_DATADIR": str(stack.folder / "stock-faust"),
-        }
-    )
-    log = stack.folder / "stock.log"
-    with process(stack, ["-m", "bench.stock_faust"], "stock.log") as agent:
-        peak = 0.0
+def metered(
+    stack: Stack,
+    name: str,
+    arguments: list[str],
+    environment: dict[str, str],
+    wanted: int,
+    python: str | None = None,
+) -> Run:
+    """Run a program that prints how far it is, until it has done `wanted` events."""
+    log = stack.folder / f"{name}.log"
+    stack = stack.with_environment(environment)
+    with process(stack, arguments, log.name, python=python) as program, Progress() as progress:
+        task, peak, servers = progress.add_task(name, total=wanted), 0.0, stack.cpu()
         while True:
             lines = [line.split() for line in log.read_text().splitlines() if line[:1].isdigit()]
-            if lines and int(lines[-1][0]) >= wanted:
+            done = int(lines[-1][0]) if lines else 0
+            progress.update(task, completed=done)
+            if done >= wanted:
                 break
-            if agent.poll() is not None:
-                raise SystemExit(f"the stock agent ended: {log.read_text()[-2000:]}")
-            peak = max(peak, psutil.Process(agent.pid).memory_info().rss / 1e6)
-            time.sleep(0.2)
-        (first, seconds0, cpu0), (last, seconds1, cpu1) = lines[0], lines[-1]
-        events = int(last) - int(first)
-        return Run(events, float(seconds1) - float(seconds0), float(cpu1) - float(cpu0), peak)
+            if program.poll() is not None:
+                raise SystemExit(f"{name} ended: {log.read_text()[-2000:]}")
+            peak = max(peak, psutil.Process(program.pid).memory_info().rss / 1e6)
+            time.sleep(0.1)
+        used = {server: cpu - servers[server] for server, cpu in stack.cpu().items()}
+    (first, seconds0, cpu0), (last, seconds1, cpu1) = lines[0], lines[-1]
+    events = int(last) - int(first)
+    run = Run(events, float(seconds1) - float(seconds0), float(cpu1) - float(cpu0), peak)
+    run.servers = {server: cpu * events / int(last) for server, cpu in used.items()}
+    return run
+
+
+def stock(stack: Stack, topic: str, count: int) -> Run:
+    """Run the stock agent over a share of the same topic."""
+    environment = {
+        "STOCK_FAUST_TOPIC": topic,
+        "STOCK_FAUST_NAME": stack.settings.consumer_group,
+        "STOCK_FAUST_DATADIR": str(stack.folder / "stock-faust"),
+    }
+    wanted = min(count, _STOCK_EVENTS) // 10_000 * 10_000
+    return metered(stack, "stock", ["-m", "bench.stock_faust"], environment, wanted)
 
 
 def main() -> None:

@@ -12,7 +12,6 @@ ClickHouse that only takes rows which were encoded beforehand.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,13 +19,12 @@ from typing import Annotated
 
 import psutil
 import typer
-from rich.progress import Progress
 from rich.table import Table
 
 from bench import inserts
 from bench.command import Broker, wide_console
-from bench.pipeline import Run, ours, stock
-from bench.stack import PARTITIONS, Stack, fill, process, stack
+from bench.pipeline import Run, metered, ours, stock
+from bench.stack import PARTITIONS, Stack, fill, stack
 from sinks.clickhouse.migrator import migrate
 
 _PEERS = Path(__file__).with_name("peers")
@@ -43,37 +41,6 @@ class Program:
     run: Callable[[Stack, str, int], Run]
     #: Whether it writes both stores.
     works: bool = False
-
-
-def metered(
-    stack: Stack,
-    name: str,
-    arguments: list[str],
-    environment: dict[str, str],
-    wanted: int,
-    python: str | None,
-) -> Run:
-    """Run a program that prints how far it is, until it has done `wanted` events."""
-    log = stack.folder / f"{name}.log"
-    stack = stack.with_environment(environment)
-    with process(stack, arguments, log.name, python=python) as program, Progress() as progress:
-        task, peak, servers = progress.add_task(name, total=wanted), 0.0, stack.cpu()
-        while True:
-            lines = [line.split() for line in log.read_text().splitlines() if line[:1].isdigit()]
-            done = int(lines[-1][0]) if lines else 0
-            progress.update(task, completed=done)
-            if done >= wanted:
-                break
-            if program.poll() is not None:
-                raise SystemExit(f"{name} ended: {log.read_text()[-2000:]}")
-            peak = max(peak, psutil.Process(program.pid).memory_info().rss / 1e6)
-            time.sleep(0.1)
-        used = {server: cpu - servers[server] for server, cpu in stack.cpu().items()}
-    (first, seconds0, cpu0), (last, seconds1, cpu1) = lines[0], lines[-1]
-    events = int(last) - int(first)
-    run = Run(events, float(seconds1) - float(seconds0), float(cpu1) - float(cpu0), peak)
-    run.servers = {server: cpu * events / int(last) for server, cpu in used.items()}
-    return run
 
 
 def _peer(name: str, script: str, *, works: bool) -> Program:

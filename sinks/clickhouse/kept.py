@@ -14,7 +14,6 @@ was cut off and repaired later is known again after `LONGEST_SECONDS`.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -24,6 +23,7 @@ from typing import Any, Final
 
 from sinks.clickhouse.queries import Query
 from sinks.clickhouse.reader import ClickHouseReader
+from sinks.clickhouse.shared import Shared
 
 #: An insert into all tables takes less.
 SETTLED_SECONDS: Final = 5.0
@@ -82,9 +82,9 @@ class KeptRows:
         self._clock = clock
         self._looked = looked
         self._kept: OrderedDict[tuple[str, str], _Kept] = OrderedDict()
-        self._asking: dict[tuple[str, str, tuple[date, int]], asyncio.Task[Rows]] = {}
+        self._asking = Shared[Rows]()
         self._seen: dict[date, _Seen] = {}
-        self._looking: dict[date, asyncio.Task[Split]] = {}
+        self._looking = Shared[Split]()
 
     async def split(self, today: date) -> Split:
         """Return where to split what is kept from what is asked anew: at today, or earlier.
@@ -92,11 +92,7 @@ class KeptRows:
         Raises `StoreUnavailableError` when the store cannot be asked: what is kept may be outdated then.
         All who ask while the question is on its way share it, as an answer has several parts.
         """
-        looking = self._looking.get(today)
-        if looking is None:
-            looking = self._looking[today] = asyncio.create_task(self._look(today))
-            looking.add_done_callback(lambda _: self._looking.pop(today, None))
-        return await asyncio.shield(looking)
+        return await self._looking.ask(today, lambda: self._look(today))
 
     async def rows(self, query: Query, split: Split) -> Rows:
         """Return the rows of a query that reads nothing of the day of a split and later.
@@ -111,14 +107,8 @@ class KeptRows:
         if kept is not None and known:
             self._kept.move_to_end(key)
             return kept.rows
-        # All who ask the same meanwhile wait for one answer.
-        asking = self._asking.get((*key, version))
-        if asking is None:
-            asking = asyncio.create_task(self._store.rows(query))
-            self._asking[*key, version] = asking
-            asking.add_done_callback(lambda _: self._asking.pop((*key, version), None))
         began = self._clock()
-        rows = await asyncio.shield(asking)
+        rows = await self._asking.ask((*key, version), lambda: self._store.rows(query))
         if began - split.since >= self._settled:
             self._kept[key] = _Kept(version, began, rows)
             while len(self._kept) > _MOST:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Coroutine, Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 from sinks.clickhouse import cohort_queries, session_queries, user_queries
 from sinks.clickhouse.kept import KeptRows, Split
 from sinks.clickhouse.queries import Query
 from sinks.clickhouse.reader import ClickHouseReader
+from sinks.clickhouse.shared import Shared
 from streams.domain.audience import (
     ACTIVE_DAYS,
     DAYS_LATER,
@@ -28,7 +29,6 @@ from streams.domain.windows import Stretch, Window, cover
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LEFT = ("previous", "active")
-_Answer = TypeVar("_Answer")
 
 
 class ClickHouseUsers:
@@ -42,7 +42,8 @@ class ClickHouseUsers:
         """Ask through `store`, which stays its owner's to close; `kept` is what it remembers."""
         self._store = store
         self._kept = kept or KeptRows(store)
-        self._asking: dict[Hashable, asyncio.Task[Any]] = {}
+        self._counts = Shared[dict[str, int]]()
+        self._cohorts = Shared[list[dict[str, Any]]]()
 
     async def first(self) -> datetime | None:
         """See `UserReader.first`."""
@@ -66,22 +67,14 @@ class ClickHouseUsers:
             return (await self._store.rows(user_queries.active_users(stretches, left=left)))[0]
         # All at once costs little more than some, and who asks for both groups asks once.
         left = _LEFT if "previous" in everything else None
-        key = ("active", window.whole, window.zone.key, split)
-        return await self._once(key, lambda: self._counted(everything, split, left))
+        key = (window.whole, window.zone.key, split)
+        return await self._counts.ask(key, lambda: self._counted(everything, split, left))
 
     async def _newcomers(self, window: Window, midnight: datetime) -> list[dict[str, Any]]:
         """Return the cohorts of those first seen since a midnight: growth and retention both need them."""
-        key = ("newcomers", window.whole, window.zone.key, midnight)
+        key = (window.whole, window.zone.key, midnight)
         query = cohort_queries.cohort_sizes(window, since=midnight)
-        return await self._once(key, lambda: self._store.rows(query))
-
-    async def _once(self, key: Hashable, ask: Callable[[], Coroutine[Any, Any, _Answer]]) -> _Answer:
-        """Share an answer with all who ask the same while it is on its way."""
-        asking = self._asking.get(key)
-        if asking is None:
-            asking = self._asking[key] = asyncio.create_task(ask())
-            asking.add_done_callback(lambda _: self._asking.pop(key, None))
-        return await asyncio.shield(asking)
+        return await self._cohorts.ask(key, lambda: self._store.rows(query))
 
     async def _counted(
         self, stretches: Mapping[str, Stretch], split: Split, left: tuple[str, str] | None
