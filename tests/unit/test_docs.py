@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import pkgutil
+import re
 from pathlib import Path
 
 import pytest
@@ -44,3 +47,11 @@ def test_metrics_are_told_to_come_in_one_parameter() -> None:
     (metrics,) = (each for each in parameters if each["name"] == "metrics")
     assert (metrics["style"], metrics["explode"]) == ("form", False)
     assert metrics["schema"]["items"]["enum"] == ["views", "engagement", "performance"]
+
+
+@pytest.mark.parametrize("package", ["streams", "streams.domain", "sinks", "api"])
+def test_the_map_of_a_package_names_each_of_its_modules(package: str) -> None:
+    module = importlib.import_module(package)
+    there = {each.name for each in pkgutil.iter_modules(module.__path__)}
+    named = set(re.findall(r"`(\w+)`", module.__doc__ or ""))
+    assert named | {"domain"} == there | {"domain"}
