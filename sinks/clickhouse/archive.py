@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Iterable, Sequence
-from itertools import islice
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator
 from typing import Any, Final
 
 import msgspec
@@ -14,8 +13,9 @@ from sinks.clickhouse.replicas import Replicas
 from streams.domain.generations import Key
 from streams.domain.rows import CatalogRow, Row, columns
 
-#: Keys asked for at once: bound parameters travel in the request, which servers keep under a megabyte.
-_KEYS_AT_ONCE: Final = 500
+#: Characters of keys asked for at once. They travel in the request's address, which servers keep under a
+#: megabyte, and where one may take twelve bytes.
+_CHARACTERS_AT_ONCE: Final = 60_000
 _ROWS_AT_ONCE: Final = 50_000
 
 _INSTANTS: Final = {"occurred_at", "received_at", "ahead_at", "attempted_at", "started_at", "published_at"}
@@ -117,7 +117,7 @@ class ClickHouseArchive:
             # that is replayed from the dead letters comes late and with its old time.
             f" ORDER BY {here}, if({here}, 0, toUnixTimestamp64Milli(received_at)), offset"
         )
-        for some in _chunks(keys, _KEYS_AT_ONCE):
+        for some in key_lists(keys):
             rows += await self._rows(
                 row, query, log=log, topic=topic, partition=partition, before=before, keys=some
             )
@@ -174,7 +174,15 @@ class ClickHouseArchive:
         return msgspec.json.Decoder(row).decode_lines(answer)
 
 
-def _chunks(keys: Collection[Key], size: int) -> Iterable[Sequence[Key]]:
-    iterator = iter(keys)
-    while some := list(islice(iterator, size)):
+def key_lists(keys: Iterable[Key]) -> Iterator[list[Key]]:
+    """Cut keys into lists of about `_CHARACTERS_AT_ONCE`."""
+    some: list[Key] = []
+    size = 0
+    for key in keys:
+        some.append(key)
+        size += len(key[0]) + len(key[1])
+        if size >= _CHARACTERS_AT_ONCE:
+            yield some
+            some, size = [], 0
+    if some:
         yield some
