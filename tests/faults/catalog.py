@@ -343,7 +343,8 @@ async def exchange_topic(episode: Episode) -> None:
     episode.crew.send(worker, signal.SIGSTOP)
     await _remake(episode, name, 0.0)
     episode.rate = 20 * episode.fault.rate
-    deadline = time.monotonic() + 30
+    # Each time it takes more than the time before.
+    deadline = time.monotonic() + 120
     while any(episode.ends.get(where, 0) <= end for where, end in read_to.items()):
         assert time.monotonic() < deadline, f"{name} was not filled again"
         await asyncio.sleep(0.01)
