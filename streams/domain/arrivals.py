@@ -135,9 +135,12 @@ def receive(record: Record, event: Any, retention_ms: int) -> Arrival[Any] | Rej
     """
     received = record.timestamp
     occurred, sent_at, started_at = event.occurred_at, event.sent_at, event.started_at
+    # Most instants are numbers: asking here is cheaper than a call for each.
     if type(occurred) is not int:
         occurred = instant_ms(occurred)
-    shift = 0 if sent_at is None else received - instant_ms(sent_at)
+    shift = 0
+    if sent_at is not None:
+        shift = received - (sent_at if type(sent_at) is int else instant_ms(sent_at))
     at = occurred + shift
     ahead = occurred > received + SKEW_MS
     if at > received + SKEW_MS:
