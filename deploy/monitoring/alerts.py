@@ -8,9 +8,12 @@ from typing import Any, Final
 from deploy.monitoring.dashboards import FAULTS, STARTED
 from deploy.monitoring.promql import happened, highest, quantile, rate, selector, total
 from streams.domain import instruments as of
+from streams.settings import Settings
 
 _FAILED: Final = selector(of.EXPORTS, 'outcome="failed"')
 PAGE, TICKET = "critical", "warning"
+#: Nearly all that a worker holds before it stops reading, with BUFFER_BYTES as it is by default.
+_FULL: Final = round(0.8 * Settings.model_fields["buffer_bytes"].default)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +133,7 @@ ALERTS: Final = (
     ),
     Alert(
         "VideoCloudBuffersFill",
-        f"{total(selector(of.BUFFERED_BYTES), 'instance')} > 1e9",
+        f"{total(selector(of.BUFFERED_BYTES), 'instance')} > {_FULL}",
         "5m",
         TICKET,
         "Slow inserts",

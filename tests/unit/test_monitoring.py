@@ -19,6 +19,7 @@ from deploy.monitoring.alerts import ALERTS, Alert
 from deploy.monitoring.files import DASHBOARDS, FOLDER, prometheus
 from deploy.monitoring.grafana import Dashboard, Panel
 from streams.domain.instruments import INSTRUMENTS, Kind, tell_build
+from streams.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 RUNBOOK = (ROOT / "docs" / "runbook.md").read_text("utf-8")
@@ -99,6 +100,12 @@ def test_an_alert_has_a_chapter_of_the_runbook_and_says_what_it_knows(alert: Ale
     told = set(re.findall(r"\$labels\.(\w+)", alert.summary))
     kept = set(re.findall(r"\w+", " ".join(re.findall(r"by \(([\w, ]+)\)", alert.query))))
     assert told <= (kept if "by (" in alert.query else SCRAPED)
+
+
+def test_the_alert_of_full_buffers_fires_before_a_worker_stops_reading() -> None:
+    (query,) = (alert.query for alert in ALERTS if alert.name == "VideoCloudBuffersFill")
+    threshold = float(query.rpartition(" > ")[2])
+    assert 0.5 * Settings().buffer_bytes < threshold < Settings().buffer_bytes
 
 
 def test_the_alerts_of_one_name_are_one() -> None:
