@@ -23,7 +23,7 @@ def check(
     """Ask the API or the worker of this host whether it is ready; exit 1 when it is not.
 
     The API is asked on its port, the worker on WORKER_METRICS_PORT. Without
-    [api|worker], one of them must answer, and all that answer must be ready:
+    a name, one of them must answer, and all that answer must be ready:
     that suits a container, in which one of them runs.
     """
     ports = {"api": api_port, "worker": int(os.environ.get("WORKER_METRICS_PORT") or 0)}

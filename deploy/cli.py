@@ -147,6 +147,10 @@ def worker() -> None:
     Ends in order on SIGTERM and Ctrl-C. Any number of workers may run, up to
     the number of partitions; the work of one that dies is taken over, with
     nothing lost and nothing counted twice.
+
+    Exit status 70 asks for a new start, which recovers; 65 for somebody who
+    looks first: too many records could not be taken (DEAD_LETTER_SHARE).
+    Settings are environment variables: docs/configuration.md.
     """
     from streams.app import run_worker
     from streams.settings import Settings
@@ -162,7 +166,9 @@ def api(
 ) -> None:
     """Run the read API. Its documentation is at /docs.
 
-    Set API_KEY: without it, everyone who reaches the port may read.
+    Set API_KEY, or REQUIRE_KEY and `vca keys`: without either, everyone who
+    reaches the port may read. Settings are environment variables:
+    docs/configuration.md.
     """
     import uvicorn
 
@@ -185,7 +191,12 @@ def api(
 
 @app.command()
 def migrate() -> None:
-    """Create or update the tables in ClickHouse. Safe to run again."""
+    """Create or update the tables in ClickHouse. Safe to run again.
+
+    CLICKHOUSE_URL needs a user who may create and alter. RAW_RETENTION_DAYS,
+    ROLLUP_RETENTION_DAYS and DEDUPLICATION_WINDOW are written into tables when
+    they are created, and do not change those that are there.
+    """
     from sinks.clickhouse.migrations import migrate as apply
     from streams.settings import Settings
 
@@ -205,7 +216,12 @@ def migrate() -> None:
 
 @app.command()
 def topics() -> None:
-    """Create the topics that are missing in Kafka. Safe to run again."""
+    """Create the topics that are missing in Kafka. Safe to run again.
+
+    They get TOPIC_PARTITIONS partitions and TOPIC_REPLICATION replicas, and
+    keep records for as long as the broker's default says. Topics that are
+    there are left as they are.
+    """
     # What is wrong is said once, by the error.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     from streams.settings import Settings

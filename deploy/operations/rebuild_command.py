@@ -36,7 +36,8 @@ def rollups() -> None:
 
     Months that raw events do not have whole any more (RAW_RETENTION_DAYS) stay
     as they are. Needed: disk space for a second copy of the roll-ups, and a
-    worker that runs. Stopped half way, everything is as it was: run it again.
+    worker that runs. Stopped half way, every table is as it was or whole and
+    new: run it again.
     """
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     from deploy.operations.rebuilding import RebuildError
