@@ -213,6 +213,7 @@ def test_the_numbers_that_the_pages_tell_are_those_of_the_code() -> None:
     from streams.domain.events import TAGS
     from streams.domain.views import WINDOW
     from streams.exits import FAULT, REFUSED
+    from tests.faults.catalog import FAULTS
 
     assert f"status {FAULT}" in TEXTS["docs/delivery.md"]
     assert f"Status {REFUSED}" in TEXTS["docs/delivery.md"]
@@ -220,6 +221,7 @@ def test_the_numbers_that_the_pages_tell_are_those_of_the_code() -> None:
     assert f"RestartPreventExitStatus={REFUSED}" in TEXTS["docs/operations.md"]
     assert f"`seq` is {WINDOW} or more" in TEXTS["docs/delivery.md"]
     assert f"{len(TAGS)} event types" in TEXTS["CHANGELOG.md"]
+    assert f"[{len(FAULTS)} faults" in TEXTS["README.md"]
 
 
 def test_capacity_is_planned_with_the_costs_that_were_measured() -> None:
