@@ -35,7 +35,7 @@ API_KEYS_USED: Final = "vc:keys:used"
 LIMITS: Final = "vc:limits"
 #: Minutes are kept this long after they begin: the hour that is read, and the longest replay.
 LIVE_SECONDS: Final = 2 * 3600
-#: A view counts as watching for this long after its newest event (DESIGN: concurrent viewers).
+#: A view counts as watching for this long after its newest event (docs/metrics.md: `concurrentViewers`).
 WATCHING_MS: Final = 30_000
 #: Views leave the concurrent sets after this long without an event.
 WATCHING_KEPT_MS: Final = WATCHING_SECONDS * 1000

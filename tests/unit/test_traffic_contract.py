@@ -1,4 +1,4 @@
-"""Every event that the simulator makes keeps the contract with producers (DESIGN.md, section 3)."""
+"""Every event that the simulator makes keeps the contract with producers (docs/events.md)."""
 
 from __future__ import annotations
 
