@@ -10,11 +10,6 @@ from streams.settings import Settings
 
 _ENDPOINTS: Final = Path(".run/endpoints.env")
 _ADDRESSES: Final = ("KAFKA_BOOTSTRAP_SERVERS", "REDIS_URL", "CLICKHOUSE_URL")
-#: What every command of this folder says in its help.
-WHERE: Final = (
-    "The servers are found by KAFKA_BOOTSTRAP_SERVERS, REDIS_URL and CLICKHOUSE_URL; "
-    "without them, those of the `vca up` in this folder are used."
-)
 
 
 def settings(endpoints: Path = _ENDPOINTS) -> Settings:

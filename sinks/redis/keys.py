@@ -82,10 +82,8 @@ def top(tag: str, generation: int, minute: int) -> str:
 
 
 def watching(tag: str, generation: int) -> str:
-    """Key of the videos that are watched by their newest event (sorted set)."""
+    """Key of the videos that are watched by their newest event (sorted set).
+
+    Scripts put `:` and a video after it: the key of the video's views by their newest event.
+    """
     return f"{prefix(tag, generation)}on"
-
-
-def watching_video(tag: str, generation: int, video_id: str) -> str:
-    """Key of one video's views by their newest event (sorted set)."""
-    return f"{prefix(tag, generation)}on:{video_id}"

@@ -486,7 +486,6 @@ FAULTS: Final = (
     Fault("clocks three days off", kill_worker, mix=Mix(wrong_clock=0.3)),
     Fault("power cut", cut_power, breaks_brokers=True),
 )
-BY_NAME: Final = {fault.name: fault for fault in FAULTS}
 
 #: What comes first in every episode of mixed faults: one of each part, and all of them.
 _FIRST: Final = (

@@ -87,10 +87,6 @@ class Proxy:
         self._trap = trap = Trap(text, trick, then, late)
         return trap
 
-    def disarm(self) -> None:
-        """Take the trap away."""
-        self._trap = None
-
     def refuse(self) -> None:
         """Close every connection and refuse new ones."""
         self._do(self._refuse())

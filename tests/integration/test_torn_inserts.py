@@ -29,7 +29,6 @@ COUNTS = {
     "view_starts": "SELECT count() FROM view_starts",
     "users": "SELECT uniqExact(user) FROM users",
 }
-TORN = ("playback_events", "ingested_offsets", "video_15m")
 
 
 @contextmanager

@@ -55,10 +55,6 @@ OTHER_VARIABLES |= {"OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_SERVICE_NAME", "OTEL_SD
 CODES = {code for _, code in errors.TABLE.values()} | set(errors.FRAMEWORK.values())
 
 
-def _without_code(text: str) -> str:
-    return _SPAN.sub("", _FENCE.sub("", text))
-
-
 def _commands(text: str) -> Iterator[str]:
     """Yield the lines of shell blocks without their comments, and what stands between backticks."""
     for language, block in _FENCE.findall(text):
