@@ -19,9 +19,10 @@ compose profile `grafana` runs Prometheus and Grafana with everything below; els
 jobs to be called `worker` and `api`. Several processes behind one port (`vca api --processes`) answer a
 scrape each for itself: run one process in each container instead.
 
-What to do when an alert fires is in the [runbook](runbook.md); `runbook_url` of a rule is its path there. The compose
-profile shows alerts in Prometheus (`http://127.0.0.1:9090/alerts`) and **tells nobody**: give `alerts.yml` to a
-Prometheus that has an Alertmanager, and send `critical` to whoever is on call, `warning` to the next morning.
+What to do when an alert fires is in the [runbook](runbook.md); `runbook_url` of a rule is its path there.
+The compose profile shows alerts in Prometheus (`http://127.0.0.1:9090/alerts`) and **tells nobody**: give
+`alerts.yml` to a Prometheus that has an Alertmanager, and send `critical` to whoever is on call, `warning` to
+the next morning.
 """
 _LOGS: Final = """\
 ## Logs

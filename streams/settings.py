@@ -68,8 +68,8 @@ class Settings(KafkaAccess):
     raw_retention_days: int = Field(
         180,
         ge=3,
-        description="Days that raw events are kept, as `vca migrate` tells tables when it creates them; workers"
-        " refuse older events.",
+        description="Days that raw events are kept, as `vca migrate` tells tables when it creates them; "
+        "workers refuse older events.",
     )
     rollup_retention_days: int = Field(
         1100, ge=3, description="Days that roll-ups are kept; read when `vca migrate` creates a table."

@@ -35,8 +35,9 @@ def rollups() -> None:
     their inserts; live counters and the API go on, and no event is lost.
 
     Months that raw events do not have whole any more (RAW_RETENTION_DAYS) stay
-    as they are. Needed: disk space for a second copy of the roll-ups, and a
-    worker that runs. Stopped half way, every table is as it was or whole and
+    as they are. Needed: disk space for a second copy of the roll-ups, a worker
+    that runs, and in CLICKHOUSE_URL a user who may create databases, as that of
+    `vca migrate`. Stopped half way, every table is as it was or whole and
     new: run it again.
     """
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)

@@ -44,10 +44,14 @@ def dead_letters(
     ] = None,
     reason: Annotated[str, typer.Option(help="Only with this text in the reason.")] = "",
     since: Annotated[
-        datetime | None, typer.Option(formats=_FORMATS, help="Only records from this time on, UTC.")
+        datetime | None,
+        typer.Option(
+            formats=_FORMATS, metavar="TIME", help="Only records from this time on: 2026-11-20T14:30, UTC."
+        ),
     ] = None,
     until: Annotated[
-        datetime | None, typer.Option(formats=_FORMATS, help="Only records before this time, UTC.")
+        datetime | None,
+        typer.Option(formats=_FORMATS, metavar="TIME", help="Only records before this time, UTC."),
     ] = None,
     again: Annotated[
         bool, typer.Option("--again", help="Also those that came back after they were sent again.")
