@@ -19,6 +19,7 @@ from api import errors
 from api.settings import Settings as ApiSettings
 from deploy import env
 from deploy.cli import app
+from deploy.monitoring.files import DASHBOARDS
 from streams.domain.arrivals import Decoder, Rejected
 from streams.domain.events import PlaybackEvent, UserEvent
 from streams.domain.instruments import INSTRUMENTS
@@ -125,6 +126,13 @@ def test_metrics_exist(name: str) -> None:
     registered = {instrument.name for instrument in INSTRUMENTS}
     named = {span for span in _SPAN.findall(TEXTS[name]) if span.startswith("videocloud_")}
     assert named <= registered
+
+
+@pytest.mark.parametrize("name", ["docs/runbook.md", "docs/capacity.md"])
+def test_what_to_look_at_is_on_a_dashboard(name: str) -> None:
+    named = set(re.findall(r"(?<!\*)\*([A-Z][^*\n]+)\*(?!\*)", TEXTS[name]))
+    assert len(named) >= 4
+    assert named <= {there.title for board in DASHBOARDS for there in (board, *board.panels)}
 
 
 def test_the_guarantees_name_a_test_each() -> None:
