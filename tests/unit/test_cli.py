@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,7 @@ from deploy.embedded.ports import free_port
 from deploy.embedded.process import module_environment
 from deploy.explain import explain
 
-COMMANDS = ["up", "down", "worker", "api", "migrate", "topics", "traffic", "agent"]
+COMMANDS = ["up", "down", "worker", "api", "migrate", "topics", "traffic", "agent", "check"]
 OPERATIONS = ["doctor", "lag", "verify", "rebuild rollups", "rebuild live", "replay dead-letters"]
 
 
@@ -45,6 +46,7 @@ def test_every_command_and_every_option_has_a_help_text(command: str) -> None:
     for name in command.split():
         found = found.commands[name]
     assert found.help and len(found.help) > 40
+    assert not re.search(r"\[[a-z|]+\]", found.help), "Rich takes words in brackets for a style"
     assert [p.name for p in found.params if p.name != "help" and not p.help] == []
 
 
