@@ -123,6 +123,17 @@ ALERTS: Final = (
         "A store does not answer",
         "Workers wait for {{ $labels.store }}.",
     ),
+    # A server that takes connections and is silent is waited for by the minute (sinks.clickhouse.client):
+    # there are too few retries for the alert above.
+    Alert(
+        "VideoCloudNothingStored",
+        f"count by (topic) ({selector(of.BUFFERED_BYTES)} > 0"
+        f" and changes({selector(of.POSITION)}[10m]) == 0)",
+        "5m",
+        PAGE,
+        "A store does not answer",
+        "{{ $value }} partitions of {{ $labels.topic }} have rows that ClickHouse does not take.",
+    ),
     Alert(
         "VideoCloudSlowInserts",
         f"{quantile(0.95, of.INSERT_SECONDS, window='10m')} > 5",
