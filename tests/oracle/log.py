@@ -1,6 +1,6 @@
 """Records as Kafka delivers them, and what of them counts: valid, young enough, and not seen before.
 
-Rules (docs/events.md and docs/metrics.md). A record's corrected time is its own timestamp minus the client's delay
+Rules (docs/events.md). A record's corrected time is its own timestamp minus the client's delay
 (`sentAt - occurredAt`), or `occurredAt` when the client did not say when it sent; a time more than five
 minutes after the record's timestamp becomes that timestamp. An event older than the retention of raw
 events at its arrival, or of a view that began before that, is a dead letter.
