@@ -257,8 +257,7 @@ class PartitionWorker:
             if self._busy:
                 return  # The last batch was cut short: this worker is done.
             await self._seeking.again(self.next_fetch)
-            if topic_id and not self._ledger.topic_ids:
-                self._ledger = await self._taking.name_log(self._ledger, topic_id)
+            self._ledger = await self._taking.name_log(self._ledger, topic_id)
             doubt = doubt_of(self._ledger, topic_id, self.position, end if self._mark else None)
             if doubt and doubt == self._doubt:
                 await self._restart_log(doubt)

@@ -74,8 +74,7 @@ class TakeOver:
             lambda: stores.archive.logs(partition.topic, partition.number), "ask for logs"
         )
         ledger = current(claimed, logs, partition.cluster)
-        if topic_id and not ledger.topic_ids:
-            ledger = await self.name_log(ledger, topic_id)
+        ledger = await self.name_log(ledger, topic_id)
         place = self.place(ledger.incarnation)
         landed = await retry.forever(
             lambda: stores.archive.next_offset(place.log, place.topic, place.partition), "ask how far"
@@ -87,7 +86,9 @@ class TakeOver:
         return plan_, landed
 
     async def name_log(self, ledger: Ledger, topic_id: str) -> Ledger:
-        """Write down whose log this is, and return the ledger that says so."""
+        """Write down whose log this is, if somebody tells and nobody has; return the ledger that says so."""
+        if not topic_id or ledger.topic_ids:
+            return ledger
         named = replace(ledger, topic_ids=(topic_id,))
         ledgers = self._stores.ledgers
         await self._retry.forever(

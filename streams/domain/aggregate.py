@@ -106,7 +106,6 @@ def fold_playback(rows: Iterable[PlaybackRow], since: int, live: Live | None = N
     watched_ms, rebuffer_ms, rebuffers = _AT["watched_ms"], _AT["rebuffer_ms"], _AT["rebuffers"]
     bitrate_weight, bitrate_ms = _AT["bitrate_weight"], _AT["bitrate_ms"]
     started, completions, sized, parts = _AT["views"], _AT["completions"], _AT["sized"], _AT["parts"]
-    attempts, fatals = _AT["attempts"], _AT["fatals"]
     for row in rows:
         at, video = row.occurred_at, row.video_id
         if at >= horizon:
@@ -142,11 +141,7 @@ def fold_playback(rows: Iterable[PlaybackRow], since: int, live: Live | None = N
                 live.count_audience(key, dict.fromkeys(names, 1))
         if (row.d_attempts or row.d_fatals) and row.attempted_at >= horizon:
             key = (int(row.attempted_at) // 60, video)
-            cell = sums.get(key)
-            if cell is None:
-                cell = sums[key] = _NOTHING[:]
-            cell[attempts] += row.d_attempts
-            cell[fatals] += row.d_fatals
+            live.add(key, attempts=row.d_attempts, fatals=row.d_fatals)
     return live
 
 

@@ -29,8 +29,6 @@ class _ByEventId:
     def unknown(self, arrivals: Iterable[Arrival[Any]]) -> set[Key]:
         """Return events that are not held and may have been seen before."""
         memory = self.memory
-        if memory.whole:
-            return set()
         return {
             key
             for arrival in arrivals

@@ -102,7 +102,7 @@ class PlaybackFolder:
             key = (event.video_id, event.view_id)
             state = get(key)
             if state is None and key not in missing:
-                if not whole and (event.seq or memory.doubts(arrival.said_at, arrival.ahead_at)):
+                if (event.seq and not whole) or memory.doubts(arrival.said_at, arrival.ahead_at):
                     missing.add(key)
                 else:
                     state = ViewState()

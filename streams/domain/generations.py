@@ -93,7 +93,7 @@ class Generations(Generic[V]):
 
     def doubts(self, said_at: float, ahead_at: float) -> bool:
         """Say whether an absent key may belong to an event that was seen and forgotten."""
-        return bool(said_at <= self.floor or ahead_at or said_at in self._ahead)
+        return not self.whole and bool(said_at <= self.floor or ahead_at or said_at in self._ahead)
 
     def is_due(self, log_time: float) -> bool:
         """Say whether the memory should turn at this record time (epoch seconds)."""
