@@ -50,6 +50,7 @@ _PURPOSES: Final = {
     "video_days": "Counters of each video by day, without its audience: what summaries read.",
     "all_videos_15m": "Counters of all videos together by quarter of an hour: what trends compare.",
     "activity_days": "What the API compares to know whether a day that is over has changed.",
+    "forgotten_rows": "How many raw rows `vca forget` removed, and of which days: of nobody by name.",
     "sessions": "A view (in SQL's sense) for questions about visits: one row per session, whole.",
     "views": "A view (in SQL's sense) for questions about playbacks: one row per view, whole.",
 }

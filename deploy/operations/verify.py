@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sinks.base import Books, Ledger, Partition
-from sinks.clickhouse.audit import Booked, Difference, Where
+from sinks.clickhouse.audit import SUMS, Between, Booked, Difference, Forgotten, Where
 from sinks.redis.window import WindowRead
 from streams.ledger import log_name
 
@@ -91,19 +91,36 @@ def balance(where: Partition, ledger: Ledger, books: Books, booked: Booking) -> 
     return found
 
 
-def raw_rows(booked: Booking, found: Mapping[Where, tuple[int, int]], topic: str, *, whole: bool) -> Check:
-    """Compare the rows of a topic's raw table with ClickHouse's books; `whole` when none was aged out."""
+def raw_rows(
+    booked: Booking,
+    found: Mapping[Where, tuple[int, int]],
+    topic: str,
+    forgotten: Mapping[Where, int],
+    *,
+    whole: bool,
+) -> Check:
+    """Compare the rows of a topic's raw table with ClickHouse's books; `whole` when none was aged out.
+
+    `forgotten` are rows that were removed on purpose.
+    """
     check = Check(f"raw rows of {topic}")
+    removed = 0
     for (log, name, number), own in sorted(booked.items()):
         if name != topic:
             continue
         check.compared += 1
         rows, records = found.get((log, name, number), (0, 0))
+        gone = forgotten.get((log, name, number), 0)
+        removed += gone
+        wanted = own.rows - gone
         where = f"{log}/{name}/{number}"
         if rows != records:
             check.differences.append(f"{where}: {rows} rows of {records} records: some are double")
-        elif rows > own.rows or (rows < own.rows and whole):
-            check.differences.append(f"{where}: {rows} rows, but {own.rows} by ClickHouse's books")
+        elif rows > wanted or (rows < wanted and whole):
+            told = f"{own.rows} by ClickHouse's books" + (f", less {gone} forgotten" if gone else "")
+            check.differences.append(f"{where}: {rows} rows, but {told}")
+    if removed:
+        check.notes.append(f"{removed:,} rows that `vca forget` removed are taken for right")
     if not whole:
         check.notes.append("raw rows older than RAW_RETENTION_DAYS are gone, so fewer than booked are right")
     return check
@@ -118,6 +135,24 @@ def lasting(readings: Sequence[Mapping[Any, Difference]]) -> tuple[list[Differen
     everywhere = set.intersection(*(set(reading) for reading in readings))
     lasts = {key for key in everywhere if len({reading[key].gap for reading in readings}) == 1}
     return [readings[-1][key] for key in sorted(lasts)], len(everywhere - lasts)
+
+
+def kept_sums(
+    differences: Iterable[Difference], forgotten: Forgotten
+) -> tuple[list[Difference], list[Difference]]:
+    """Tell sums that still have what a forgotten person did from differences that nobody has explained.
+
+    Such a sum is more than raw events say, on a day that `vca forget` touched; a checksum there says nothing.
+    """
+
+    def is_kept(each: Difference) -> bool:
+        if each.table not in SUMS or each.bucket.date() not in forgotten.days:
+            return False
+        most = each.raw.most if isinstance(each.raw, Between) else each.raw
+        return each.value == "checksum" or bool(each.rolled_up > most)
+
+    every = list(differences)
+    return [each for each in every if not is_kept(each)], [each for each in every if is_kept(each)]
 
 
 def window(where: Partition, read: WindowRead, recount: WindowRead) -> list[str]:

@@ -7,9 +7,9 @@ SELECTs are read from the server, so that nothing is defined twice.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any, Final
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
@@ -25,7 +25,11 @@ NOT_ROLLED_UP: Final[Mapping[str, str]] = {
     "ingested_offsets": "the books: raw rows and the ledgers are held against them",
     "schema_migrations": "what `vca migrate` did, which `vca doctor` looks at",
     "activity": "keeps nothing: a step between raw tables and roll-ups",
+    "forgotten_rows": "what `vca forget` removed: raw rows are held against it, with the books",
 }
+#: Roll-ups in which nobody can be found: they keep what they have of somebody whom `vca forget` removed.
+SUMS: Final = frozenset({"video_15m", "video_days", "all_videos_15m", "user_actions_15m", "activity_days"})
+_SINCE: Final = "occurred_at >= {since:DateTime('UTC')}"
 #: Sums of floating point numbers depend on their order.
 _TOLERANCE: Final = 1e-9
 #: Checksums are sums of 64-bit numbers that run over.
@@ -197,8 +201,7 @@ class Audit:
         The raw tables must be whole from `since` on. Rows that land between the two readings differ for a
         moment: ask again.
         """
-        views = await self._views()
-        raw = self._raw(question.table, views)
+        raw = self._raw(question.table, await self._views(), _SINCE)
         known = ""
         if question.table == "users":
             # A user of old has events in the window as well; the roll-up alone knows since when.
@@ -230,6 +233,14 @@ class Audit:
                     differences[at, name] = Difference(question.table, at, name, allowed, mine[n])
         return differences
 
+    async def recipe(self, table: str, condition: str) -> tuple[tuple[str, ...], str]:
+        """Return a roll-up's columns, and a query that makes its rows of the raw rows that meet a condition.
+
+        It may be a condition on any column that the raw tables behind the roll-up have all.
+        """
+        views = await self._views()
+        return _columns(views[table]), self._raw(table, views, condition)
+
     async def _values(self, sql: str, since: datetime) -> dict[datetime, tuple[Any, ...]]:
         with available():
             result = await self._client.query(sql, parameters={"since": since})
@@ -257,6 +268,16 @@ class Audit:
                 parameters={"names": names, "ends": ends},
             )
         return {(row[0], row[1], row[2]): (row[3], row[4]) for row in result.result_rows}
+
+    async def forgotten(self) -> Forgotten:
+        """Return what `vca forget` has removed."""
+        with available():
+            result = await self._client.query(
+                "SELECT log, topic, partition, sum(rows), groupUniqArray(day) FROM forgotten_rows"
+                " GROUP BY log, topic, partition"
+            )
+        rows = {(log, topic, number): int(rows) for log, topic, number, rows, _ in result.result_rows}
+        return Forgotten(rows, frozenset(day for row in result.result_rows for day in row[-1]))
 
     async def first_instant(self) -> datetime | None:
         """Return when the first event occurred that a roll-up knows of; None when there is none."""
@@ -289,19 +310,18 @@ class Audit:
                 found.setdefault(target[1], []).append(_View(columns, select))
         return found
 
-    def _raw(self, table: str, views: Mapping[str, list[_View]]) -> str:
-        """Return a query that makes a roll-up's rows from raw rows that occurred from `since` on."""
-        columns = list(dict.fromkeys(column for view in views.get(table, ()) for column in view.columns))
+    def _raw(self, table: str, views: Mapping[str, list[_View]], condition: str) -> str:
+        """Return a query that makes a roll-up's rows from the raw rows that meet a condition."""
+        columns = _columns(views.get(table, ()))
         selects = []
         for view in views.get(table, ()):
             select = view.select
             for name in RAW:
-                recent = f"(SELECT * FROM {name} WHERE occurred_at >= {{since:DateTime('UTC')}})"
-                select = self._replaced(select, name, recent)
+                select = self._replaced(select, name, f"(SELECT * FROM {name} WHERE {condition})")
             for name in views:
                 # A roll-up of a roll-up, or of the step between.
                 if name != table and self._replaced(select, name, "") != select:
-                    select = self._replaced(select, name, f"({self._raw(name, views)})")
+                    select = self._replaced(select, name, f"({self._raw(name, views, condition)})")
             # A view may feed some columns only; the others stay 0.
             mine = ", ".join(name if name in view.columns else f"0 AS {name}" for name in columns)
             selects.append(f"SELECT {mine} FROM ({select})")
@@ -310,6 +330,14 @@ class Audit:
     def _replaced(self, select: str, name: str, by: str) -> str:
         pattern = rf"\bFROM `?{re.escape(self._database)}`?\.`?{name}`?(?!\w)"
         return re.sub(pattern, lambda _: f"FROM {by}", select)
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """What `vca forget` removed: raw rows by log, topic and partition, and the days (UTC) that it touched."""
+
+    rows: Mapping[Where, int]
+    days: frozenset[date]
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,6 +357,10 @@ def _aware(instant: datetime) -> datetime:
 class _View:
     columns: tuple[str, ...]
     select: str
+
+
+def _columns(views: Iterable[_View]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(column for view in views for column in view.columns))
 
 
 def _allows(allowed: Any, value: Any) -> bool:

@@ -213,6 +213,26 @@ async def test_dead_letters_flow_once_the_fault_is_mended_and_what_is_still_bad_
             assert {each["verdict"] for each in doctor.json["findings"]} <= {"OK", "WARN"}
             assert (await vca(servers, "verify")).code == 0
 
+            await _forgets(servers, running, "u-old-3")
+
+
+async def _forgets(servers: Cluster, running: Platform, user: str) -> None:
+    """See somebody shown, kept while Redis still knows of them, and removed."""
+    by_user = f"SELECT count() FROM playback_events WHERE user_id = '{user}'"
+    shown = (await vca(servers, "forget", user, "--json")).json
+    assert (shown["removed"], shown["rows"]["playback_events"]) == (False, running.select(by_user)[0][0])
+    assert shown["rows"]["view_starts"] > 0 and shown["lastSeen"]
+    refused = await vca(servers, "forget", user, "--delete")
+    assert refused.code == 1 and "vca rebuild live" in refused.err
+    assert running.select(by_user) != [(0,)]
+    removed = await vca(servers, "forget", user, "--delete", "--now")
+    assert removed.code == 0 and "stays: records in Kafka" in removed.out
+    assert running.select(by_user) == [(0,)]
+    assert "holds no rows of theirs" in (await vca(servers, "forget", user)).out
+    verified = await vca(servers, "verify", "--days", "0")
+    assert verified.code == 0, verified
+    assert "rows that `vca forget` removed" in verified.out
+
 
 def _books(running: Platform, topic: str, fate: str) -> int:
     with redis.Redis.from_url(running.endpoints["REDIS_URL"], decode_responses=True) as store:

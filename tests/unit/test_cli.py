@@ -19,7 +19,7 @@ from deploy.embedded.process import module_environment
 from deploy.explain import explain
 
 COMMANDS = ["up", "down", "worker", "api", "migrate", "topics", "traffic", "agent", "check"]
-OPERATIONS = ["doctor", "lag", "verify", "rebuild rollups", "rebuild live", "replay dead-letters"]
+OPERATIONS = ["doctor", "lag", "verify", "rebuild rollups", "rebuild live", "replay dead-letters", "forget"]
 
 
 def _vca(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
-from deploy.operations.verify import balance, lasting, offsets, raw_rows, shortened, steady, window
+from deploy.operations.verify import (
+    balance,
+    kept_sums,
+    lasting,
+    offsets,
+    raw_rows,
+    shortened,
+    steady,
+    window,
+)
 from docs.schema_page import tables
 from sinks.base import Books, Ledger, Partition
-from sinks.clickhouse.audit import NOT_ROLLED_UP, QUESTIONS, RAW, Between, Booked, Difference
+from sinks.clickhouse.audit import NOT_ROLLED_UP, QUESTIONS, RAW, SUMS, Between, Booked, Difference, Forgotten
 from sinks.redis.window import WindowRead, expected
 from streams.domain.aggregate import Live
 
@@ -49,12 +58,44 @@ def test_books_balance_when_every_record_has_a_fate_and_every_stored_one_a_row()
 
 def test_double_and_missing_rows_are_told_apart() -> None:
     booked = {WHERE: Booked(0, 88, 60)}
-    assert raw_rows(booked, {WHERE: (60, 60)}, HERE.topic, whole=True).differences == []
-    assert "some are double" in raw_rows(booked, {WHERE: (60, 59)}, HERE.topic, whole=True).differences[0]
-    assert "50 rows, but 60" in raw_rows(booked, {WHERE: (50, 50)}, HERE.topic, whole=True).differences[0]
-    aged = raw_rows(booked, {WHERE: (50, 50)}, HERE.topic, whole=False)
+    assert raw_rows(booked, {WHERE: (60, 60)}, HERE.topic, {}, whole=True).differences == []
+    assert "some are double" in raw_rows(booked, {WHERE: (60, 59)}, HERE.topic, {}, whole=True).differences[0]
+    assert "50 rows, but 60" in raw_rows(booked, {WHERE: (50, 50)}, HERE.topic, {}, whole=True).differences[0]
+    aged = raw_rows(booked, {WHERE: (50, 50)}, HERE.topic, {}, whole=False)
     assert aged.differences == [] and aged.notes
-    assert raw_rows(booked, {WHERE: (61, 61)}, HERE.topic, whole=False).differences != []
+    assert raw_rows(booked, {WHERE: (61, 61)}, HERE.topic, {}, whole=False).differences != []
+
+
+def test_rows_that_were_forgotten_are_not_missing_and_no_others_are_excused() -> None:
+    booked, gone = {WHERE: Booked(0, 88, 60)}, {WHERE: 10}
+    right = raw_rows(booked, {WHERE: (50, 50)}, HERE.topic, gone, whole=True)
+    assert right.differences == [] and "10 rows" in right.notes[0]
+    for rows in (49, 51):
+        (line,) = raw_rows(booked, {WHERE: (rows, rows)}, HERE.topic, gone, whole=True).differences
+        assert line.endswith(f"{rows} rows, but 60 by ClickHouse's books, less 10 forgotten")
+
+
+def test_sums_may_have_more_on_days_of_somebody_who_was_forgotten() -> None:
+    at = datetime(2026, 5, 1, 12, 15, tzinfo=UTC)
+    forgotten = Forgotten({}, frozenset({date(2026, 5, 1)}))
+    more = Difference("video_15m", at, "views", 5, 7)
+    checksum = replace(more, value="checksum", raw=9, rolled_up=2)
+    over = replace(more, table="activity_days", raw=Between(1, 5), rolled_up=6)
+    kept = [more, checksum, over]
+    wrong = [
+        replace(more, rolled_up=4),
+        replace(more, table="view_starts"),
+        replace(more, bucket=datetime(2026, 5, 2, tzinfo=UTC)),
+        replace(over, rolled_up=0),
+    ]
+    assert kept_sums([*kept, *wrong], forgotten) == (wrong, kept)
+    assert kept_sums(kept, Forgotten({}, frozenset())) == (kept, [])
+
+
+def test_sums_have_no_column_by_which_somebody_could_be_found() -> None:
+    for table in tables():
+        persons = {name for name, _, _ in table.columns if re.search("user|session|view_id|first", name)}
+        assert not (table.name in SUMS and persons)
 
 
 def test_what_moved_between_two_readings_is_not_judged() -> None:
