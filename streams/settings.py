@@ -17,7 +17,9 @@ class Settings(KafkaAccess):
     )
     redis_url: str = Field("redis://127.0.0.1:6379/0", description="Redis: ledgers and the live window.")
     clickhouse_url: str = Field(
-        "http://127.0.0.1:8123/videocloud", description="ClickHouse over HTTP; the path is the database."
+        "http://127.0.0.1:8123/videocloud",
+        description="ClickHouse over HTTP; the path is the database. A server that says nothing for a "
+        "minute is asked again; `?send_receive_timeout=180` makes it three.",
     )
 
     clickhouse_cluster: str = Field(

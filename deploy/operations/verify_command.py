@@ -68,7 +68,8 @@ async def run(chosen: Settings, since: datetime | None, say: Callable[[str], Non
 
     cluster = await cluster_id(chosen)
     redis = connect_redis(chosen.redis_url)
-    clickhouse = await connect_clickhouse(chosen.clickhouse_url)
+    # Many days of raw events are read at once.
+    clickhouse = await connect_clickhouse(chosen.clickhouse_url, read_timeout=3600.0)
     try:
         audit = Audit(clickhouse, database_of(chosen.clickhouse_url))
         return await Verification(chosen, cluster, redis, clickhouse, audit).run(since, say)

@@ -17,6 +17,9 @@ from sinks.base import Unavailable
 #: Where tables live when the address names no database.
 DEFAULT_DATABASE: Final = "videocloud"
 
+#: How long a server may say nothing. One that works on a long query tells its progress five seconds before
+#: that (the client asks for it). An insert takes less; one that was given up is repeated under its token.
+SILENCE_SECONDS: Final = 60.0
 #: Server errors after which the same statement may work later (ErrorCodes.cpp). An unknown table or
 #: database is one of them: the migrations of a new installation may not have run yet.
 _PASSING: Final = frozenset(
@@ -75,7 +78,7 @@ async def connect(
     url: str,
     *,
     connect_timeout: float = 5.0,
-    read_timeout: float = 300.0,
+    read_timeout: float = SILENCE_SECONDS,
     connections: int = 20,
     name: str = "videocloud-analytics",
     settings: dict[str, Any] | None = None,
@@ -83,7 +86,8 @@ async def connect(
 ) -> AsyncClient:
     """Return a client bound to the analytics database of `url`.
 
-    It keeps up to `connections` open and may be shared by tasks of one event loop. Times are in seconds.
+    It keeps up to `connections` open and may be shared by tasks of one event loop. Times are in seconds;
+    `read_timeout` is how long the server may be silent, unless the address says `?send_receive_timeout=`.
     `where_known` are settings that not every server has: they are sent to those that know them.
     Raises `Unavailable` when the server does not answer.
     """

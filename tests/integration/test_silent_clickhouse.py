@@ -1,0 +1,80 @@
+"""A ClickHouse that takes connections and says nothing is given up in time, and asked again."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import AsyncIterator, Iterator
+from urllib.parse import urlsplit
+
+import pytest
+import pytest_asyncio
+from clickhouse_connect.driver.asyncclient import AsyncClient
+
+from sinks.base import Block, Partition, Unavailable
+from sinks.clickhouse.archive import ClickHouseArchive
+from sinks.clickhouse.client import SILENCE_SECONDS, connect
+from sinks.clickhouse.migrations import migrate
+from sinks.clickhouse.sink import ClickHouseBlocks
+from streams.retry import Retry
+from tests.faults.proxy import Proxy
+from tests.pipeline.bench import Log, view
+from tests.pipeline.fold import block_of, fold_log
+
+PATIENCE = 0.5
+
+
+@pytest.fixture
+def proxy(clickhouse_server: str) -> Iterator[Proxy]:
+    proxy = Proxy(urlsplit(clickhouse_server).port or 8123)
+    yield proxy
+    proxy.close()
+
+
+@pytest_asyncio.fixture
+async def client(
+    proxy: Proxy, clickhouse_server: str, clickhouse_database: str
+) -> AsyncIterator[AsyncClient]:
+    migrate(f"{clickhouse_server}/{clickhouse_database}")
+    address = f"http://127.0.0.1:{proxy.port}/{clickhouse_database}"
+    client = await connect(f"{address}?send_receive_timeout={PATIENCE}")
+    yield client
+    await client.close()
+
+
+def block() -> Block:
+    log = Log()
+    for event in view("view", int(time.time() * 1000) - 60_000):
+        log.append(event, event["occurredAt"] + 20)
+    return block_of(Partition("cluster", "playback.events", 0), fold_log(log), 0, len(log.records))
+
+
+async def test_an_insert_is_tried_again_in_time_and_counts_once(proxy: Proxy, client: AsyncClient) -> None:
+    blocks, sent, tries = ClickHouseBlocks(client), block(), list[float]()
+
+    async def write() -> None:
+        began = time.monotonic()
+        # It takes the block, and the answer does not come.
+        proxy.delay = 0.0 if tries else 60.0
+        try:
+            await blocks.write(sent)
+        finally:
+            tries.append(time.monotonic() - began)
+
+    await Retry().forever(write, "insert")
+    assert len(tries) == 2 and PATIENCE <= tries[0] < 10 * PATIENCE
+    rows = await client.query(
+        "SELECT (SELECT count() FROM playback_events), (SELECT sum(views) FROM video_15m)"
+    )
+    assert rows.result_rows[0] == (sent.rows, 1)
+
+
+async def test_a_look_up_is_given_up_in_time(proxy: Proxy, client: AsyncClient) -> None:
+    proxy.delay, began = 60.0, time.monotonic()
+    with pytest.raises(Unavailable):
+        await ClickHouseArchive(client).next_offset("cluster", "playback.events", 0)
+    assert PATIENCE <= time.monotonic() - began < 10 * PATIENCE
+
+
+def test_a_worker_waits_for_a_minute() -> None:
+    assert inspect.signature(connect).parameters["read_timeout"].default == SILENCE_SECONDS == 60
