@@ -195,7 +195,8 @@ def migrate() -> None:
 
     CLICKHOUSE_URL needs a user who may create and alter. RAW_RETENTION_DAYS,
     ROLLUP_RETENTION_DAYS and DEDUPLICATION_WINDOW are written into tables when
-    they are created, and do not change those that are there.
+    they are created, and do not change those that are there: `vca doctor` says
+    how to.
     """
     from sinks.clickhouse.migrations import migrate as apply
     from streams.settings import Settings

@@ -121,26 +121,29 @@ def migrations(wanted: Mapping[str, str], applied: Mapping[str, str]) -> Finding
     )
 
 
-def deduplication(tables: Iterable[Table], wanted: int) -> Finding:
-    """Judge the windows in which tables know a block that came before."""
-    short, least = [], None
+def deduplication(tables: Iterable[Table], wanted: int, cluster: str = "") -> Finding:
+    """Judge the windows in which tables know a block that came before; `cluster` is a clause `ON CLUSTER`."""
+    short, small, least = [], [], None
     for table in tables:
         if not table.engine.split("(")[0].split()[0].endswith("MergeTree"):
             continue
         # On a cluster every node counts the blocks of its shard, under another name.
         kind = "" if table.engine.startswith("Replicated") else "non_"
-        told = re.search(rf"\b{kind}replicated_deduplication_window = (\d+)", table.engine)
+        setting = f"{kind}replicated_deduplication_window"
+        told = re.search(rf"\b{setting} = (\d+)", table.engine)
         size = int(told[1]) if told else 0
         least = size if least is None else min(least, size)
         if size < min(wanted, 1_000):
             short.append(table.name)
+        if size < wanted:
+            where = f"{table.name} {cluster}".rstrip()
+            small.append(f"ALTER TABLE {where} MODIFY SETTING {setting} = {wanted}")
     return finding(
         "ClickHouse",
         "deduplication window",
-        Verdict.FAIL if short else Verdict.WARN if least is not None and least < wanted else None,
-        f"too small in {', '.join(short)}" if short else f"{least or 0:,} blocks",
-        f"ALTER TABLE name MODIFY SETTING non_replicated_deduplication_window = {wanted}: without it a block"
-        " that is sent twice counts twice",
+        Verdict.FAIL if short else Verdict.WARN if small else None,
+        f"too small in {', '.join(short)}" if short else f"{least or 0:,} blocks, by the settings {wanted:,}",
+        "without it a block that is sent twice counts twice:\n" + ";\n".join(small),
     )
 
 

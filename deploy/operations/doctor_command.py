@@ -30,9 +30,9 @@ def doctor(
     """Examine this machine and the servers, and say what to do; exit code 1 when something fails.
 
     Looked at are addresses and versions, ClickHouse's migrations, deduplication
-    windows, settings, parts and disks, Redis' append-only file and eviction,
-    Kafka's topics with their settings, the workers' group, and clocks. Nothing
-    is changed.
+    windows, retention, settings, parts and disks, Redis' append-only file and
+    eviction, Kafka's topics with their settings, the workers' group, and clocks.
+    Nothing is changed.
 
     The servers are found by KAFKA_BOOTSTRAP_SERVERS, REDIS_URL and
     CLICKHOUSE_URL; without them, those of the `vca up` in this folder are used.

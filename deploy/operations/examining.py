@@ -20,9 +20,11 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from deploy.operations import diagnosis, redis_diagnosis
 from deploy.operations.diagnosis import Finding, Table, Topic, Verdict, finding
 from deploy.operations.redis_diagnosis import Shards
+from deploy.operations.retention import retention
 from sinks.clickhouse.client import connect as connect_clickhouse
 from sinks.clickhouse.client import database_of
-from sinks.clickhouse.migrator import migrations
+from sinks.clickhouse.cluster import Cluster
+from sinks.clickhouse.migrator import migrations, retentions
 from sinks.redis.client import address_of, at_node
 from sinks.redis.client import connect as connect_redis
 from streams.settings import Settings
@@ -165,7 +167,11 @@ async def _clickhouse(client: Any, settings: Settings) -> list[Finding]:
         parameters={"db": database},
     )
     tables = [Table(name, engine, int(count or 0)) for name, engine, count in rows.result_rows]
-    findings.append(diagnosis.deduplication(tables, settings.deduplication_window))
+    cluster = Cluster(settings.clickhouse_cluster, database) if settings.clickhouse_cluster else None
+    on = cluster.on if cluster else ""
+    findings.append(diagnosis.deduplication(tables, settings.deduplication_window, on))
+    days = {name: getattr(settings, name) for name in ("raw_retention_days", "rollup_retention_days")}
+    findings += retention(tables, retentions(migrations()), days, on)
     findings.append(await _inserts(client))
     findings.append(diagnosis.parts(tables))
     rows = await client.query(

@@ -34,6 +34,7 @@ _CREATE: Final = re.compile(
     r"\A((?:\s|--[^\n]*\n|/\*.*?\*/)*CREATE\s+(?:MATERIALIZED\s+VIEW|TABLE|VIEW|DICTIONARY))\s+(?!IF\s)",
     re.IGNORECASE | re.DOTALL,
 )
+_KEPT: Final = re.compile(r"^TTL .+ INTERVAL \{(\w+)\} DAY", re.MULTILINE)
 _BOOKS: Final = """
 CREATE TABLE IF NOT EXISTS schema_migrations {on}
 (
@@ -86,6 +87,17 @@ def tables_of(wanted: Iterable[Migration], values: Mapping[str, int]) -> frozens
     """Return the names of all tables that migrations create."""
     made = (table_of(statement) for migration in wanted for statement in migration.statements(values))
     return frozenset(name for name in made if name)
+
+
+def retentions(wanted: Iterable[Migration]) -> dict[str, str]:
+    """Return by which placeholder each table is told how long it keeps rows; others keep them for good."""
+    found = {}
+    for migration in wanted:
+        for statement in split(migration.sql):
+            name, kept = table_of(statement), _KEPT.search(statement)
+            if name and kept:
+                found[name] = kept[1]
+    return found
 
 
 def migrate(

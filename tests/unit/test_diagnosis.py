@@ -10,6 +10,7 @@ import pytest
 from deploy.operations import diagnosis, redis_diagnosis
 from deploy.operations.diagnosis import Finding, Table, Topic, Verdict
 from deploy.operations.rebuilding import whole_months
+from deploy.operations.retention import retention
 
 SOUND = {
     "redis_version": "7.4.1",
@@ -103,7 +104,9 @@ def test_migrations_that_are_missing_newer_or_changed() -> None:
 def test_a_table_that_forgets_its_blocks_fails_and_a_small_window_warns() -> None:
     sound = Table("a", WINDOW, 3)
     assert diagnosis.deduplication([sound], 100_000).verdict == Verdict.OK
-    assert diagnosis.deduplication([sound], 200_000).verdict == Verdict.WARN
+    small = diagnosis.deduplication([sound], 200_000)
+    assert small.verdict == Verdict.WARN and "100,000 blocks, by the settings 200,000" in small.found
+    assert "ALTER TABLE a MODIFY SETTING non_replicated_deduplication_window = 200000" in small.advice
     forgetful = diagnosis.deduplication([sound, Table("b", "SummingMergeTree ORDER BY x", 3)], 100_000)
     assert forgetful.verdict == Verdict.FAIL and "b" in forgetful.found
     assert diagnosis.deduplication([sound, Table("n", "Null", 0)], 100_000).verdict == Verdict.OK
@@ -112,6 +115,38 @@ def test_a_table_that_forgets_its_blocks_fails_and_a_small_window_warns() -> Non
     assert diagnosis.deduplication([spread], 100_000).verdict == Verdict.OK
     mistaken = Table("a_local", f"Replicated{WINDOW}", 3)
     assert diagnosis.deduplication([mistaken], 100_000).verdict == Verdict.FAIL
+
+    advice = diagnosis.deduplication([spread], 200_000, "ON CLUSTER 'c'").advice
+    assert "a_local ON CLUSTER 'c' MODIFY SETTING replicated_deduplication_window = 200000" in advice
+
+
+SETTINGS = {"events": "raw_retention_days", "sums": "rollup_retention_days"}
+
+
+def _kept(raw: int, rolled_up: int, cluster: str = "", suffix: str = "") -> list[Finding]:
+    ttl = "MergeTree ORDER BY x TTL toDateTime(at) + toIntervalDay({}) SETTINGS index_granularity = 8192"
+    tables = [
+        Table(f"events{suffix}", ttl.format(raw), 1),
+        Table(f"sums{suffix}", ttl.format(rolled_up), 1),
+        Table("for good", WINDOW, 1),
+    ]
+    wanted = {"raw_retention_days": 180, "rollup_retention_days": 1100}
+    return retention(tables, SETTINGS, wanted, cluster)
+
+
+def test_tables_that_keep_rows_for_another_time_than_the_settings_say() -> None:
+    assert bad(_kept(180, 1100)) == []
+    # Repeats of events that tables have forgotten and workers still take would count.
+    assert bad(_kept(90, 1100)) == [("RAW_RETENTION_DAYS", Verdict.FAIL)]
+    assert bad(_kept(200, 90)) == [
+        ("RAW_RETENTION_DAYS", Verdict.WARN),
+        ("ROLLUP_RETENTION_DAYS", Verdict.WARN),
+    ]
+    raw, _ = _kept(90, 1100)
+    assert "180 by the settings, but 90 days in events" in raw.found
+    assert "ALTER TABLE events MODIFY TTL toDateTime(at) + INTERVAL 180 DAY" in raw.advice
+    spread, _ = _kept(90, 1100, "ON CLUSTER 'c'", "_local")
+    assert "ALTER TABLE events_local ON CLUSTER 'c' MODIFY TTL" in spread.advice
 
 
 @pytest.mark.parametrize(("parts", "verdict"), [(10, Verdict.OK), (500, Verdict.WARN), (2_000, Verdict.FAIL)])
