@@ -19,10 +19,42 @@ compose profile `grafana` runs Prometheus and Grafana with everything below; els
 jobs to be called `worker` and `api`. Several processes behind one port (`vca api --processes`) answer a
 scrape each for itself: run one process in each container instead.
 
+## Who is told
+
 What to do when an alert fires is in the [runbook](runbook.md); `runbook_url` of a rule is its path there.
-The compose profile shows alerts in Prometheus (`http://127.0.0.1:9090/alerts`) and **tells nobody**: give
-`alerts.yml` to a Prometheus that has an Alertmanager, and send `critical` to whoever is on call, `warning` to
-the next morning.
+Alerts of severity `critical` should wake whoever is on call, `warning` can wait for the morning.
+
+**With compose**, the profile `grafana` has an Alertmanager (`http://127.0.0.1:9093`), and in `.env` two
+addresses to which it posts its
+[JSON](https://prometheus.io/docs/alerting/latest/configuration/#webhook_config): `ALERT_PAGE_URL` for
+`critical`, `ALERT_TICKET_URL` for `warning` (as the first, when it is empty). **Until `ALERT_PAGE_URL` is
+set, alerts are shown there and told nobody**; its log says so. For mail or a chat, which want a
+configuration of their own:
+
+```sh
+cp deploy/prometheus/alertmanager.yml alertmanager.local.yml     # put your receivers into it, see below
+echo 'ALERTMANAGER_CONFIG=./alertmanager.local.yml' >> .env
+docker compose --profile grafana up --detach
+```
+
+```yaml
+receivers:
+- name: page
+  slack_configs: [{api_url: 'https://hooks.slack.com/services/...', channel: '#on-call', send_resolved: true}]
+- name: ticket
+  email_configs: [{to: team@example.com, from: alerts@example.com, smarthost: 'mail.example.com:587'}]
+```
+
+See that somebody hears of it:
+
+```sh
+docker compose exec alertmanager amtool --alertmanager.url=http://127.0.0.1:9093 alert add VideoCloudTest \
+  severity=critical --annotation=summary=Test
+```
+
+**On Kubernetes**, the component `prometheus` has the same rules as a `PrometheusRule`, and a `PodMonitor`
+that gives the jobs their names; both are for Prometheus' operator, whose Alertmanager you have set up
+already. Elsewhere, give `alerts.yml` to a Prometheus that has an Alertmanager.
 """
 _LOGS: Final = """\
 ## Logs

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import yaml
 
-from deploy.monitoring.alerts import rules
+from deploy.monitoring.alerts import PAGE, rules
 from deploy.monitoring.business import BUSINESS
 from deploy.monitoring.dashboards import API, PIPELINE
 from deploy.monitoring.grafana import CLICKHOUSE, PROMETHEUS
@@ -16,6 +16,8 @@ from deploy.monitoring.grafana import CLICKHOUSE, PROMETHEUS
 DASHBOARDS: Final = (PIPELINE, API, BUSINESS)
 #: Where Grafana finds the dashboards; docker-compose.yml mounts them there.
 FOLDER: Final = "/var/lib/videocloud/dashboards"
+#: Where Alertmanager finds the addresses of its receivers, a file each; docker-compose.yml writes them there.
+ADDRESSES: Final = "/run/alerts"
 _MADE: Final = "# Made by `python -m docs.generate` from deploy/monitoring/: change it there.\n"
 
 
@@ -35,7 +37,39 @@ def prometheus() -> dict[str, Any]:
     return {
         "global": {"scrape_interval": "15s", "evaluation_interval": "15s"},
         "rule_files": ["/etc/prometheus/alerts.yml"],
+        "alerting": {"alertmanagers": [{"static_configs": [{"targets": ["alertmanager:9093"]}]}]},
         "scrape_configs": [scrape("worker", 9100), scrape("api", 8000)],
+    }
+
+
+def alertmanager() -> dict[str, Any]:
+    """Return alertmanager.yml: what wakes somebody goes one way, what can wait for the morning another."""
+
+    def receiver(name: str) -> dict[str, Any]:
+        return {"name": name, "webhook_configs": [{"url_file": f"{ADDRESSES}/{name}"}]}
+
+    return {
+        "route": {
+            "receiver": "ticket",
+            "group_by": ["alertname"],
+            "group_wait": "30s",
+            "group_interval": "5m",
+            "repeat_interval": "1d",
+            "routes": [
+                {"receiver": "page", "matchers": [f'severity="{PAGE}"'], "repeat_interval": "1h"},
+            ],
+        },
+        "receivers": [receiver("page"), receiver("ticket")],
+    }
+
+
+def prometheus_rule() -> dict[str, Any]:
+    """Return the rules as Prometheus' operator for Kubernetes takes them."""
+    return {
+        "apiVersion": "monitoring.coreos.com/v1",
+        "kind": "PrometheusRule",
+        "metadata": {"name": "videocloud"},
+        "spec": rules(),
     }
 
 
@@ -91,6 +125,8 @@ def providers() -> dict[str, Any]:
 FILES: Final[dict[str, Callable[[], str]]] = {
     "prometheus/prometheus.yml": lambda: _yaml(prometheus()),
     "prometheus/alerts.yml": lambda: _yaml(rules()),
+    "prometheus/alertmanager.yml": lambda: _yaml(alertmanager()),
+    "kubernetes/components/prometheus/rules.yaml": lambda: _yaml(prometheus_rule()),
     "grafana/provisioning/datasources/videocloud.yml": lambda: _yaml(datasources()),
     "grafana/provisioning/dashboards/videocloud.yml": lambda: _yaml(providers()),
     **{

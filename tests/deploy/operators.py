@@ -22,10 +22,12 @@ import yaml
 from jsonschema import Draft202012Validator
 
 FILE: Final = Path(__file__).with_suffix(".json")
-#: Where the definitions are from. All three are under the Apache License 2.0.
+#: Where the definitions are from. All are under the Apache License 2.0.
 PROJECTS: Final = {
     "keda": "https://github.com/kedacore/keda, config/crd/bases",
     "strimzi": "https://github.com/strimzi/strimzi-kafka-operator, packaging/install/cluster-operator",
+    "prometheus": "https://github.com/prometheus-operator/prometheus-operator,"
+    " example/prometheus-operator-crd",
     "altinity": "https://github.com/Altinity/clickhouse-operator, deploy/helm/clickhouse-operator/crds",
 }
 #: What every resource has, and Kubernetes itself looks at.
@@ -105,7 +107,8 @@ def main(folder: Path) -> None:
     from tests.deploy import manifests
 
     used = manifests.of_operators()
-    resources: dict[str, Any] = {}
+    kinds = {f"{one['apiVersion']}/{one['kind']}" for one in used}
+    resources = {name: each for name, each in _known().items() if name in kinds}
     for file in sorted(folder.glob("*.yaml")):
         project, version, _ = file.name.split("-", 2)
         definition = yaml.safe_load(file.read_text("utf-8"))["spec"]

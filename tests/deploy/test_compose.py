@@ -20,6 +20,7 @@ from api.settings import Settings as ApiSettings
 from deploy.cli import app
 from deploy.embedded import stack
 from deploy.monitoring import files as monitoring
+from deploy.monitoring.alerts import ALERTS, PAGE
 from streams.settings import Settings as WorkerSettings
 from tests.deploy import compose
 
@@ -116,7 +117,8 @@ def test_only_jobs_and_what_listens_nowhere_have_no_health_check() -> None:
 
 def test_profiles_are_those_that_the_documents_name() -> None:
     profiles = {name: each["profiles"] for name, each in SERVICES.items() if "profiles" in each}
-    assert profiles == {"traffic": ["demo"], "prometheus": ["grafana"], "grafana": ["grafana"], "s3": ["s3"]}
+    monitored = dict.fromkeys(("prometheus", "alertmanager", "grafana"), ["grafana"])
+    assert profiles == {"traffic": ["demo"], **monitored, "s3": ["s3"]}
 
 
 @pytest.mark.parametrize("name", PRODUCT)
@@ -247,6 +249,50 @@ def test_prometheus_and_grafana_find_what_their_files_name() -> None:
     assert told == {name for name in given if not name.startswith("GF_")}
     folders = [mount.split(":")[1] for mount in SERVICES["grafana"]["volumes"]]
     assert monitoring.FOLDER in folders
+
+
+def test_prometheus_tells_alertmanager_and_every_alert_has_somebody_to_go_to() -> None:
+    (found,) = monitoring.prometheus()["alerting"]["alertmanagers"]
+    ((host, port),) = (each.split(":") for one in found["static_configs"] for each in one["targets"])
+    service = SERVICES[host]
+    assert service["profiles"] == SERVICES["prometheus"]["profiles"]
+    assert set(service["networks"]) & set(SERVICES["prometheus"]["networks"])
+    assert service["ports"][0].endswith(f":{port}") and f":{port}/" in service["healthcheck"]["test"][-1]
+    told = monitoring.alertmanager()
+    routes = [told["route"], *told["route"]["routes"]]
+    receivers = {each["name"]: each["webhook_configs"] for each in told["receivers"]}
+    assert {each["receiver"] for each in routes} == receivers.keys()
+    (page,) = told["route"]["routes"]
+    assert page["matchers"] == [f'severity="{PAGE}"'] and PAGE in {alert.severity for alert in ALERTS}
+    written = set(re.findall(r"> (/\S+)", service["entrypoint"][-1]))
+    assert {each["url_file"] for one in receivers.values() for each in one} == written
+    assert any(folder.startswith(f"{monitoring.ADDRESSES}:") for folder in service["tmpfs"])
+
+
+@pytest.mark.parametrize(
+    ("given", "page", "ticket"),
+    [
+        ({"ALERT_PAGE_URL": "http://a/?b=%20"}, "http://a/?b=%20", "http://a/?b=%20"),
+        ({"ALERT_PAGE_URL": "http://a", "ALERT_TICKET_URL": "http://b"}, "http://a", "http://b"),
+        ({}, "", ""),
+    ],
+)
+def test_alertmanager_starts_with_the_addresses_that_were_given(
+    given: dict[str, str], page: str, ticket: str, tmp_path: Path
+) -> None:
+    shell, option, script = SERVICES["alertmanager"]["entrypoint"]
+    binary = tmp_path / "alertmanager"
+    binary.write_text('#!/bin/sh\nprintf "%s\\n" "$@"')
+    binary.chmod(0o755)
+    here = script.replace(monitoring.ADDRESSES, str(tmp_path))
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "ALERT_PAGE_URL": "", "ALERT_TICKET_URL": "", **given}
+    done = subprocess.run([shell, option, here], env=environment, capture_output=True, text=True, check=True)
+    assert ((tmp_path / "page").read_text(), (tmp_path / "ticket").read_text()) == (page, ticket)
+    assert ("told nobody" in done.stderr) == (not given)
+    (config,) = (mount for mount in SERVICES["alertmanager"]["volumes"] if mount.endswith(":ro"))
+    source, target, _ = config.split(":")
+    assert f"--config.file={target}" in done.stdout.splitlines()
+    assert yaml.safe_load((ROOT / source).read_text()) == monitoring.alertmanager()
 
 
 def test_a_service_has_the_time_to_stop_that_it_may_take() -> None:

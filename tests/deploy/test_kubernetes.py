@@ -13,10 +13,12 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import typer.main
+import yaml
 
 from api.app import create_app
 from api.settings import Settings as ApiSettings
 from deploy.cli import app
+from deploy.monitoring import files as monitoring
 from streams import health
 from streams.settings import Settings as WorkerSettings
 from streams.topics import source_topics
@@ -34,6 +36,8 @@ CUSTOM = {
     "KafkaNodePool",
     "KafkaUser",
     "ClickHouseInstallation",
+    "PrometheusRule",
+    "PodMonitor",
 }
 VERSION = tomllib.loads((compose.ROOT / "pyproject.toml").read_text())["project"]["version"]
 
@@ -304,6 +308,23 @@ def test_clickhouse_forgets_torn_inserts_before_it_starts(overlay: str) -> None:
         assert container["command"][-1] == f"sh {script} /var/lib/clickhouse && exec /entrypoint.sh"
 
 
+def assert_scraped(found: tuple[Any, ...], deployments: dict[str, Any]) -> None:
+    """See that the rules are those of compose, and ask for the jobs that the PodMonitor makes of the pods."""
+    (rule,) = (each for each in found if each["kind"] == "PrometheusRule")
+    assert rule["spec"] == yaml.safe_load((compose.ROOT / "deploy/prometheus/alerts.yml").read_text())
+    (monitor,) = (each["spec"] for each in found if each["kind"] == "PodMonitor")
+    (chosen,) = monitor["selector"]["matchExpressions"]
+    jobs = set()
+    for deployment in deployments.values():
+        labels = manifests.labels(deployment)
+        if labels.get(chosen["key"]) in chosen["values"]:
+            jobs.add(labels[monitor["jobLabel"]])
+            (container,) = manifests.pod(deployment)["containers"]
+            ports = {each["name"] for each in container["ports"]}
+            assert len(ports & {each["port"] for each in monitor["podMetricsEndpoints"]}) == 1
+    assert jobs == {scrape["job_name"] for scrape in monitoring.prometheus()["scrape_configs"]}
+
+
 def test_the_operators_and_a_bucket_can_be_switched_on_in_production(overlay: str, tmp_path: Path) -> None:
     if overlay == "small":
         assert manifests.of_kind(overlay, "Kafka") and manifests.of_kind(overlay, "ClickHouseInstallation")
@@ -317,6 +338,7 @@ def test_the_operators_and_a_bucket_can_be_switched_on_in_production(overlay: st
         else:
             kubernetes_validate.validate(manifest, VERSIONS[0], strict=True)
     deployments = {each["metadata"]["name"]: each for each in found if each["kind"] == "Deployment"}
+    assert_scraped(found, deployments)
     pods = {name: manifests.pod(each) for name, each in deployments.items()}
     authorities = [
         volume["secret"]["secretName"] for volume in pods["worker"]["volumes"] if "secret" in volume

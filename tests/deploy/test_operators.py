@@ -19,7 +19,12 @@ def test_a_resource_is_one_that_its_operator_takes_whole(kind: str) -> None:
 
 def test_there_is_a_resource_of_each_operator() -> None:
     groups = {each["apiVersion"].rpartition("/")[0] for each in FOUND.values()}
-    assert groups == {"keda.sh", "kafka.strimzi.io", "clickhouse.altinity.com"}
+    assert groups == {
+        "keda.sh",
+        "kafka.strimzi.io",
+        "clickhouse.altinity.com",
+        "monitoring.coreos.com",
+    }
 
 
 @pytest.mark.parametrize(
@@ -33,6 +38,8 @@ def test_there_is_a_resource_of_each_operator() -> None:
         ("ScaledObject", "spec.triggers.0.metadata.lagThreshold", 100_000, "100000 is not of type 'string'"),
         ("TriggerAuthentication", "spec.secretTargetRefs", [], "secretTargetRefs"),
         ("ClickHouseInstallation", "spec.configuration.clustrs", [], "clustrs"),
+        ("PodMonitor", "spec.podMetricsEndpoints.0.interval", "often", "'often' does not match"),
+        ("PrometheusRule", "spec.groups.0.rules.0.for", "soon", "'soon' does not match"),
         # That there is such a name is known, and no more.
         ("ClickHouseInstallation", "spec.configuration.clusters.0.layout.shards", 1, "make it anew"),
     ],
