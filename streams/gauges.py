@@ -47,11 +47,9 @@ class Gauges:
             labels = tp.topic, str(tp.partition)
             # What fetches reported; None before the first one.
             end = self._app.consumer.highwater(tp)
-            waiting = max(0, (end or 0) - standing.position)
             METRICS.position.labels(*labels).set(standing.safe)
-            METRICS.lag_records.labels(*labels).set(max(0, (end or standing.position) - standing.safe))
-            behind = now - standing.newest_at if waiting and standing.newest_at else 0.0
-            METRICS.lag_seconds.labels(*labels).set(max(0.0, behind))
+            _tell(METRICS.lag_records, labels, None if end is None else max(0, end - standing.safe))
+            _tell(METRICS.lag_seconds, labels, _behind(standing, end, now))
             METRICS.buffered_rows.labels(*labels).set(standing.rows)
             METRICS.buffered_bytes.labels(*labels).set(standing.bytes)
             METRICS.memory_keys.labels(*labels).set(standing.keys)
@@ -63,3 +61,20 @@ class Gauges:
         self._topics |= here.keys()
         for topic in self._topics:
             METRICS.partitions.labels(topic).set(here[topic])
+
+
+def _behind(standing: Standing, end: int | None, now: float) -> float | None:
+    """Return how old the newest record is that was taken, 0 when none waits; None when that is not known."""
+    if end is None:
+        return None
+    if end <= standing.position:
+        return 0.0
+    return max(0.0, now - standing.newest_at) if standing.newest_at else None
+
+
+def _tell(gauge: Any, labels: tuple[str, str], value: float | None) -> None:
+    """Set a gauge, or take it back: no number is better than a 0 that nobody has counted."""
+    if value is None:
+        gauge.remove(*labels)
+    else:
+        gauge.labels(*labels).set(value)

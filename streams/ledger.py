@@ -38,6 +38,11 @@ def time_mark(received_at: float) -> str:
     return f"{round(received_at * 1000)}:"
 
 
+def time_of(mark: str) -> float:
+    """Return the time of the record that a fingerprint is of (epoch s); 0 for an empty one."""
+    return int(mark.partition(":")[0]) / 1000 if mark else 0.0
+
+
 def log_name(cluster: str, incarnation: int) -> str:
     """Name a log: a topic that was made anew in the same cluster is another log."""
     return f"{cluster}#{incarnation}" if incarnation else cluster

@@ -21,7 +21,7 @@ from streams.domain import traces
 from streams.domain.aggregate import LIVE_MINUTES
 from streams.domain.arrivals import Record
 from streams.domain.folding import Folder, Place
-from streams.ledger import Plan, another_log, doubt_of, fingerprint, is_other
+from streams.ledger import Plan, another_log, doubt_of, fingerprint, is_other, time_of
 from streams.metrics import METRICS
 from streams.retry import Retry
 from streams.seeking import Seeking
@@ -136,6 +136,7 @@ class PartitionWorker:
     def _go_on(self, taken: Taken) -> None:
         self._ledger, self._folding, self._writer = taken.ledger, taken.folding, taken.writer
         self.position, self.counted, self._mark = taken.position, taken.counted, taken.mark
+        self._newest_at = time_of(taken.mark)
 
     async def _count_again(self, ledger: Ledger) -> None:
         await self._taking.count_again(self._folding.folder, ledger, self._since())

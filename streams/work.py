@@ -64,7 +64,7 @@ class Standing:
 
     position: int
     safe: int
-    #: Time of the newest record that was taken (epoch s); 0 before the first.
+    #: Time of the newest record that was taken (epoch s), by whomever; 0 when there is none, or none known.
     newest_at: float
     rows: int
     bytes: int

@@ -55,7 +55,7 @@ def test_lag_is_what_waits_and_how_old_the_newest_taken_record_is() -> None:
     watching.look(NOW)
     assert (told("lag_records"), told("lag_seconds"), told("position")) == (60, 40, 90)
     assert (told("buffered_rows"), told("buffered_bytes"), told("memory_keys")) == (10, 2_000, 7)
-    assert (told("lag_records", 1), told("lag_seconds", 1)) == (0, 0)
+    assert (told("lag_records", 1), told("lag_seconds", 1)) == (None, None)
     assert REGISTRY.get_sample_value("videocloud_partitions", {"topic": "gauged"}) == 2
 
 
@@ -64,6 +64,38 @@ def test_a_partition_that_is_up_to_date_is_not_behind_however_old_its_last_recor
     pipeline.found = {HERE: Standing(100, 100, NOW - 9_000, 0, 0, 0)}
     watching.look(NOW)
     assert (told("lag_records"), told("lag_seconds")) == (0, 0)
+
+
+def test_a_worker_that_begins_behind_says_so_before_its_first_batch() -> None:
+    watching, pipeline = gauges({HERE: 150, GONE: 150})
+    # As it was taken over, an hour behind; and a topic of which nobody has taken anything.
+    pipeline.found = {
+        HERE: Standing(100, 100, NOW - 3_600, 0, 0, 0),
+        GONE: Standing(0, 0, 0.0, 0, 0, 0),
+    }
+    watching.look(NOW)
+    assert (told("lag_records"), told("lag_seconds")) == (50, 3_600)
+    assert (told("lag_records", 1), told("lag_seconds", 1)) == (150, None)
+    pipeline.found[GONE] = Standing(20, 20, NOW - 60, 0, 0, 0)
+    watching.look(NOW)
+    assert told("lag_seconds", 1) == 60
+
+
+async def test_a_partition_that_is_taken_over_knows_when_its_newest_record_was_taken() -> None:
+    made = Log()
+    for event in view("v", int(NOW * 1000) - 7_200_000):
+        made.append(event, event["occurredAt"] + 500)
+    bench = Bench(made, MemoryStore())
+    await bench.restart()
+    assert bench.worker.standing.newest_at == 0
+    await bench.run([3])
+    await bench.restart()
+    assert bench.worker.standing.newest_at == made.records[-1].timestamp / 1000
+    # Redis lost everything: the record's time is in ClickHouse.
+    bench.store.ledgers.clear()
+    bench.store.live.clear()
+    await bench.restart()
+    assert bench.worker.standing.newest_at == made.records[-1].timestamp / 1000
 
 
 def test_a_partition_that_left_is_told_no_more() -> None:
