@@ -250,7 +250,7 @@ class Audit:
         """Return ClickHouse's own books by log, topic and partition."""
         with available():
             result = await self._client.query(
-                "SELECT log, topic, partition, min(first_offset), max(next_offset), sum(rows)"
+                "SELECT log, topic, partition, max(next_offset), sum(rows)"
                 " FROM ingested_offsets GROUP BY log, topic, partition"
             )
         return {(log, topic, number): Booked(*rest) for log, topic, number, *rest in result.result_rows}
@@ -344,7 +344,6 @@ class Forgotten:
 class Booked:
     """What ClickHouse has written down of a partition: offset after its last row, and how many rows."""
 
-    first_offset: int
     next_offset: int
     rows: int
 

@@ -28,27 +28,25 @@ DONE = Ledger(3, counted=100, block_from=50, block_to=90, landed=88)
 
 
 def test_a_ledger_and_clickhouse_that_agree() -> None:
-    assert offsets(HERE, DONE, {WHERE: Booked(0, 88, 80)}) == []
+    assert offsets(HERE, DONE, {WHERE: Booked(88, 80)}) == []
     assert offsets(HERE, replace(DONE, landed=0), {}) == []
 
 
 def test_rows_that_one_of_them_does_not_know() -> None:
-    assert (
-        "up to offset 88, ClickHouse has them up to 70" in offsets(HERE, DONE, {WHERE: Booked(0, 70, 60)})[0]
-    )
+    assert "up to offset 88, ClickHouse has them up to 70" in offsets(HERE, DONE, {WHERE: Booked(70, 60)})[0]
     assert "up to 0" in offsets(HERE, DONE, {})[0]
-    assert offsets(HERE, replace(DONE, incarnation=1), {WHERE: Booked(0, 88, 80)}) != []
+    assert offsets(HERE, replace(DONE, incarnation=1), {WHERE: Booked(88, 80)}) != []
 
 
 def test_a_block_under_way_may_be_in_or_not_but_nothing_else() -> None:
     doubt = replace(DONE, done=False, landed=50)
     for landed in (50, 88, 90):
-        assert offsets(HERE, doubt, {WHERE: Booked(0, landed, 40)}) == []
-    assert offsets(HERE, doubt, {WHERE: Booked(0, 95, 40)}) != []
+        assert offsets(HERE, doubt, {WHERE: Booked(landed, 40)}) == []
+    assert offsets(HERE, doubt, {WHERE: Booked(95, 40)}) != []
 
 
 def test_books_balance_when_every_record_has_a_fate_and_every_stored_one_a_row() -> None:
-    booked = {WHERE: Booked(0, 88, 60), ("c#1", "playback.events", 0): Booked(0, 20, 10)}
+    booked = {WHERE: Booked(88, 60), ("c#1", "playback.events", 0): Booked(20, 10)}
     assert balance(HERE, DONE, Books(100, 75, 20, 3, 2), booked) == []
     assert "100 records read, but 99" in balance(HERE, DONE, Books(100, 75, 20, 2, 2), booked)[0]
     # Ten records are counted and not landed yet, so at most ten rows may be missing.
@@ -57,7 +55,7 @@ def test_books_balance_when_every_record_has_a_fate_and_every_stored_one_a_row()
 
 
 def test_double_and_missing_rows_are_told_apart() -> None:
-    booked = {WHERE: Booked(0, 88, 60)}
+    booked = {WHERE: Booked(88, 60)}
     assert raw_rows(booked, {WHERE: (60, 60)}, HERE.topic, {}, whole=True).differences == []
     assert "some are double" in raw_rows(booked, {WHERE: (60, 59)}, HERE.topic, {}, whole=True).differences[0]
     assert "50 rows, but 60" in raw_rows(booked, {WHERE: (50, 50)}, HERE.topic, {}, whole=True).differences[0]
@@ -67,7 +65,7 @@ def test_double_and_missing_rows_are_told_apart() -> None:
 
 
 def test_rows_that_were_forgotten_are_not_missing_and_no_others_are_excused() -> None:
-    booked, gone = {WHERE: Booked(0, 88, 60)}, {WHERE: 10}
+    booked, gone = {WHERE: Booked(88, 60)}, {WHERE: 10}
     right = raw_rows(booked, {WHERE: (50, 50)}, HERE.topic, gone, whole=True)
     assert right.differences == [] and "10 rows" in right.notes[0]
     for rows in (49, 51):
