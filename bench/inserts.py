@@ -25,6 +25,7 @@ from bench.stack import LOG_RATE, Stack, stack
 from bench.tables import settle
 from sinks.base import Block, Partition
 from sinks.clickhouse.client import connect
+from sinks.clickhouse.native import Columns
 from sinks.clickhouse.sink import ClickHouseBlocks
 from streams.domain.folding import Place, PlaybackFolder
 from streams.domain.generations import Generations
@@ -45,7 +46,7 @@ class _Record:
 def rows(count: int, block_rows: int) -> Iterator[list[PlaybackRow]]:
     """Yield the rows of `count` events, as the pipeline folds them, in blocks."""
     folder = PlaybackFolder(
-        Place("floor", "playback.events", 0), Generations(floor=-1.0, capacity=10**7, lifetime=120.0)
+        Place("floor", "playback.events", 0), Generations(floor=-1, capacity=10**7, lifetime=120.0)
     )
     start_ms = int((time.time() - count / LOG_RATE) * 1000)
     gathered: list[_Record] = []
@@ -60,7 +61,7 @@ def rows(count: int, block_rows: int) -> Iterator[list[PlaybackRow]]:
 
 def blocks(count: int, block_rows: int) -> Iterator[Block]:
     """Yield the rows of `count` events as the blocks that the pipeline would write."""
-    encoder, end = msgspec.json.Encoder(), 0
+    columns_, end = Columns(PlaybackRow), 0
     for block in track(rows(count, block_rows), "encoding rows", count // block_rows):
         begin, end = end, end + len(block)
         yield Block(
@@ -73,7 +74,7 @@ def blocks(count: int, block_rows: int) -> Iterator[Block]:
             mark="",
             rows=len(block),
             landed=end,
-            chunks=[encoder.encode_lines(block)],
+            chunks=[columns_.encode(block)],
         )
 
 

@@ -108,6 +108,15 @@ class LiveBatch:
 
 
 @dataclass(frozen=True, slots=True)
+class Encoded:
+    """Some rows as a store takes them: what `pieces` are is that store's own. `size` is their bytes."""
+
+    rows: int
+    size: int
+    pieces: Any = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Block:
     """Encoded rows of one partition, records `start`..`end`, inserted whole or not at all."""
 
@@ -123,8 +132,7 @@ class Block:
     rows: int
     #: Offset after the last row; `start` when there is none.
     landed: int
-    #: JSON lines, each an array in the order of the row's fields.
-    chunks: list[bytes] = field(repr=False)
+    chunks: list[Encoded] = field(repr=False)
     #: The shard that takes it, from 1; 0 where there are no shards.
     shard: int = 0
 
@@ -145,6 +153,9 @@ class BlockSink(Protocol):
 
         The one that has its rows, if any has. Raises `Unavailable`.
         """
+
+    def encode(self, row: type[Row], rows: Sequence[Any]) -> Encoded:
+        """Return rows of one type, at least one, as the store takes them in a block."""
 
     async def write(self, block: Block) -> None:
         """Insert a block. On return it is durable; sent again under the same token it counts once.
@@ -215,15 +226,13 @@ class Archive(Protocol):
     async def logs(self, topic: str, partition: int) -> list[str]:
         """Return the names of all logs that have rows of a partition."""
 
-    async def received_at(
-        self, table: str, log: str, topic: str, partition: int, offset: int
-    ) -> float | None:
-        """Return the record time (epoch s) of the row of one record; None when there is none."""
+    async def received_at(self, table: str, log: str, topic: str, partition: int, offset: int) -> int | None:
+        """Return the record time (epoch ms) of the row of one record; None when there is none."""
 
-    async def newest_received(self) -> float:
-        """Return the newest record time stored at all (epoch s); 0 when there is none."""
+    async def newest_received(self) -> int:
+        """Return the newest record time stored at all (epoch ms); 0 when there is none."""
 
-    async def ahead(self, table: str, since: float, limit: int) -> list[float]:
+    async def ahead(self, table: str, since: int, limit: int) -> list[int]:
         """Return up to `limit` distinct `ahead_at` of a raw table after `since`, newest first."""
 
     async def history(
@@ -243,6 +252,6 @@ class Archive(Protocol):
         """
 
     def recent(
-        self, table: str, row: type[Row], log: str, topic: str, partition: int, before: int, since: float
+        self, table: str, row: type[Row], log: str, topic: str, partition: int, before: int, since: int
     ) -> AsyncIterator[list[Any]]:
-        """Iterate over lists of the partition's rows before an offset that touch times from `since` on."""
+        """Iterate over lists of a partition's rows before an offset that touch times from `since` (ms) on."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from sinks.base import Block, Books, Fenced, Ledger, LiveBatch, Partition, Unexpected
+from sinks.base import Block, Books, Encoded, Fenced, Ledger, LiveBatch, Partition, Unexpected
 from streams.domain.aggregate import Live
 from streams.domain.generations import Key
 from streams.domain.rows import CatalogRow, Row
@@ -162,13 +162,19 @@ class MemoryBlocks:
         """Return that there are no shards."""
         return 0
 
+    def encode(self, row: type[Row], rows: Sequence[Any]) -> Encoded:
+        """Return rows as JSON, so that what is kept is not what the pipeline holds."""
+        lines = msgspec.json.Encoder().encode_lines(rows)
+        return Encoded(len(rows), len(lines), lines)
+
     async def write(self, block: Block) -> None:
         """Insert a block once."""
         self._store.fault("insert")
         if block.rows and block.token not in self._store.tokens:
             self._store.tokens.add(block.token)
             decoder = msgspec.json.Decoder(block.row)
-            self._store.tables[block.table] += decoder.decode_lines(b"".join(block.chunks))
+            lines = b"".join(chunk.pieces for chunk in block.chunks)
+            self._store.tables[block.table] += decoder.decode_lines(lines)
         self._store.fault("inserted")
 
     async def close(self) -> None:
@@ -198,20 +204,18 @@ class MemoryArchive:
         every = (row for rows in self._store.tables.values() for row in rows)
         return sorted({row.log for row in every if (row.topic, row.partition) == (topic, partition)})
 
-    async def received_at(
-        self, table: str, log: str, topic: str, partition: int, offset: int
-    ) -> float | None:
+    async def received_at(self, table: str, log: str, topic: str, partition: int, offset: int) -> int | None:
         """Return the record time of the row of one record; None when there is none."""
         here = (log, topic, partition, offset)
         rows = self._store.tables[table]
         found = (r.received_at for r in rows if (r.log, r.topic, r.partition, r.offset) == here)
         return next(found, None)
 
-    async def newest_received(self) -> float:
+    async def newest_received(self) -> int:
         """Return the newest record time stored at all; 0 when there is none."""
-        return max((row.received_at for rows in self._store.tables.values() for row in rows), default=0.0)
+        return max((row.received_at for rows in self._store.tables.values() for row in rows), default=0)
 
-    async def ahead(self, table: str, since: float, limit: int) -> list[float]:
+    async def ahead(self, table: str, since: int, limit: int) -> list[int]:
         """Return what clocks ahead of their records said, later than `since`, newest first."""
         said = {row.ahead_at for row in self._store.tables[table] if row.ahead_at > since}
         return sorted(said, reverse=True)[:limit]
@@ -236,14 +240,14 @@ class MemoryArchive:
             and not ((row.log, row.topic, row.partition) == here and row.offset >= before)
         ]
 
-        def order(row: Any) -> tuple[bool, float, int]:
+        def order(row: Any) -> tuple[bool, int, int]:
             mine = (row.log, row.topic, row.partition) == here
-            return mine, 0.0 if mine else row.received_at, row.offset
+            return mine, 0 if mine else row.received_at, row.offset
 
         return sorted(found, key=order)
 
     async def recent(
-        self, table: str, row: type[Row], log: str, topic: str, partition: int, before: int, since: float
+        self, table: str, row: type[Row], log: str, topic: str, partition: int, before: int, since: int
     ) -> AsyncIterator[list[Any]]:
         """Iterate over the partition's rows before an offset that occurred from `since` on."""
         yield [
@@ -254,7 +258,7 @@ class MemoryArchive:
             and row.occurred_at >= since
         ]
 
-    async def catalog(self, since: float) -> list[CatalogRow]:
+    async def catalog(self, since: int) -> list[CatalogRow]:
         """Return every catalog version received from `since` on, oldest first."""
         rows = [row for row in self._store.tables["video_catalog"] if row.received_at >= since]
         return sorted(rows, key=lambda row: (row.received_at, row.offset))

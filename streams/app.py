@@ -40,6 +40,7 @@ from streams.domain.instruments import tell_build
 from streams.exits import FAULT, REFUSED
 from streams.gauges import Gauges
 from streams.health import Doubt, Health, serve
+from streams.lanes import Lanes
 from streams.logs import configure, faust_level
 from streams.pipeline import MakeFolder, Pipeline
 from streams.prompt import PromptTables, PromptWorker
@@ -130,20 +131,20 @@ class _FaustBroker:
 def make_folders(settings: Settings, feed: CatalogFeed) -> Mapping[str, MakeFolder]:
     """Return what makes each topic's folder."""
 
-    def memory(floor: float) -> Generations[Any]:
+    def memory(floor: int) -> Generations[Any]:
         share = settings.memory_keys // (2 * 2 * settings.topic_partitions)
         return Generations(floor=floor, capacity=max(share, 1000), lifetime=settings.memory_seconds)
 
-    def playback(place: Place, floor: float) -> Folder:
+    def playback(place: Place, floor: int) -> Folder:
         return PlaybackFolder(place, memory(floor), feed.length_ms)
 
-    def users(place: Place, floor: float) -> Folder:
+    def users(place: Place, floor: int) -> Folder:
         return UserFolder(place, memory(floor))
 
-    def systems(place: Place, floor: float) -> Folder:
+    def systems(place: Place, floor: int) -> Folder:
         return SystemFolder(place, memory(floor))
 
-    def catalog(place: Place, _floor: float) -> Folder:
+    def catalog(place: Place, _floor: int) -> Folder:
         return CatalogFolder(place, feed.take)
 
     return {
@@ -264,8 +265,9 @@ def _waits_for(app: faust.App, pipeline: Pipeline) -> Doubt:
 
 def _add_agent(app: faust.App, pipeline: Pipeline, topic: str) -> None:
     async def take(batches: faust.StreamT[Any]) -> None:
-        async for event in batches.events():
-            await pipeline.process(event.message.tp, event.value)
+        async with Lanes(pipeline.process) as lanes:
+            async for event in batches.events():
+                await lanes.take(event.message.tp, event.value)
 
     app.agent(app.topic(topic, value_type=bytes, key_type=bytes), name=f"batches of {topic}")(take)
 

@@ -6,15 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-import msgspec
-
-from sinks.base import Archive, Books
+from sinks.base import Books, Encoded
 from streams.domain.aggregate import Live
 from streams.domain.arrivals import Record, Rejected
 from streams.domain.folding import Folder
 from streams.domain.generations import Key
 from streams.metrics import METRICS
 from streams.retry import Retry
+from streams.work import Stores
 
 #: Records folded at once, and while most of their keys must be looked up.
 _CHUNK: Final = 256
@@ -26,7 +25,7 @@ class FoldedBatch:
     """What became of a batch: increments and encoded rows for the stores that lack them, and its books."""
 
     live: Live = field(default_factory=Live)
-    chunks: list[bytes] = field(default_factory=list)
+    chunks: list[Encoded] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
     stored: int = 0
     repeated: int = 0
@@ -45,13 +44,12 @@ class FoldedBatch:
 class BatchFolder:
     """Folds the batches of one partition, asking the archive for what the folder does not hold."""
 
-    def __init__(self, folder: Folder, archive: Archive, retry: Retry, retention_ms: int) -> None:
+    def __init__(self, folder: Folder, stores: Stores, retry: Retry, retention_ms: int) -> None:
         """Fold with a topic's folder; events older than `retention_ms` before their record are refused."""
         self.folder = folder
-        self._archive = archive
+        self._archive, self._blocks = stores.archive, stores.blocks
         self._retry = retry
         self._retention_ms = retention_ms
-        self._encoder = msgspec.json.Encoder()
 
     async def fold(
         self, records: Sequence[Record], since: int, *, counting: bool, storing: bool
@@ -83,7 +81,7 @@ class BatchFolder:
                 if counting:
                     folder.live(folded.rows, since, result.live)
                 if storing:
-                    result.chunks.append(self._encoder.encode_lines(folded.rows))
+                    result.chunks.append(self._blocks.encode(folder.row, folded.rows))
         return result
 
     async def _look_up(self, missing: set[Key], before: int) -> None:

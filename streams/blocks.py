@@ -15,7 +15,7 @@ from typing import Final
 
 from opentelemetry.trace import Link
 
-from sinks.base import Block, BlockSink, LedgerStore, Partition
+from sinks.base import Block, BlockSink, Encoded, LedgerStore, Partition
 from streams.budget import Budget
 from streams.domain import traces
 from streams.metrics import METRICS
@@ -178,7 +178,7 @@ class BlockWriter:
         """Bytes of those rows, and of those on their way to ClickHouse."""
         return self._gathered + self._in_hand
 
-    async def add(self, chunks: list[bytes], rows: int, landed: int, end: int, mark: str) -> None:
+    async def add(self, chunks: list[Encoded], rows: int, landed: int, end: int, mark: str) -> None:
         """Add the encoded rows of the records up to `end`; waits while the store is far behind.
 
         `landed` is the offset after the last row, of any value when there are no rows.
@@ -189,7 +189,7 @@ class BlockWriter:
         if block.start == block.end:
             self._opened_at = _now()
         block.chunks.extend(chunks)
-        size = sum(map(len, chunks))
+        size = sum(chunk.size for chunk in chunks)
         self._gathered += size
         self._pace.budget.take(size)
         self._open = replace(

@@ -16,14 +16,14 @@ log = structlog.get_logger(__name__)
 
 _REFRESH_SECONDS: Final = 5.0
 #: Entries land a little later than they are received: each refresh reads this far back again.
-_OVERLAP_SECONDS: Final = 120.0
+_OVERLAP_MS: Final = 120_000
 
 
 class CatalogHistory(Protocol):
     """Who remembers the catalog."""
 
-    async def catalog(self, since: float) -> list[CatalogRow]:
-        """Return every version received from `since` (epoch s) on, oldest first."""
+    async def catalog(self, since: int) -> list[CatalogRow]:
+        """Return every version received from `since` (epoch ms) on, oldest first."""
 
 
 class CatalogFeed:
@@ -41,10 +41,10 @@ class CatalogFeed:
 
     async def run(self) -> None:
         """Refresh from the history for ever."""
-        newest = 0.0
+        newest = 0
         while True:
             try:
-                rows = await self._history.catalog(max(0.0, newest - _OVERLAP_SECONDS))
+                rows = await self._history.catalog(max(0, newest - _OVERLAP_MS))
             except Unavailable as error:
                 log.warning("the catalog could not be read; trying again", error=str(error)[:300])
             else:

@@ -33,9 +33,9 @@ def fingerprint(record: Record) -> str:
     return f"{record.timestamp}:{crc32(record.value or b'', crc32(record.key or b'')):08x}"
 
 
-def time_mark(received_at: float) -> str:
-    """Return what the fingerprint of a record begins with, of which only its time (epoch s) is known."""
-    return f"{round(received_at * 1000)}:"
+def time_mark(received_at: int) -> str:
+    """Return what the fingerprint of a record begins with, of which only its time (epoch ms) is known."""
+    return f"{received_at}:"
 
 
 def time_of(mark: str) -> float:

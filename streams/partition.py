@@ -41,7 +41,7 @@ class PartitionWorker:
     def __init__(
         self,
         partition: Partition,
-        make_folder: Callable[[Place, float], Folder],
+        make_folder: Callable[[Place, int], Folder],
         stores: Stores,
         limits: Limits,
         pace: Pace,
@@ -362,7 +362,7 @@ class PartitionWorker:
         """Let the folder's memory turn, once all it would forget can be looked up."""
         memory = self._folding.folder.memory
         if memory is not None and self._writer.stored_to >= self._turned_at:
-            at = newest.timestamp / 1000
+            at = newest.timestamp
             if memory.is_due(at):
                 memory.turn(at)
                 self._turned_at = self.position

@@ -19,7 +19,7 @@ from streams.partition import PartitionWorker
 from streams.retry import Released
 from streams.work import Fetched, Limits, LogSeen, Standing, Stores
 
-MakeFolder = Callable[[Place, float], Folder]
+MakeFolder = Callable[[Place, int], Folder]
 
 
 class Broker(Protocol):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from sinks.base import Block, Ledger, Partition
 from streams.batch import BatchFolder
 from streams.blocks import BlockWriter, Pace
-from streams.domain.aggregate import Live
+from streams.domain.aggregate import MINUTE_MS, Live
 from streams.domain.arrivals import SKEW_MS
 from streams.domain.folding import Folder, Place
 from streams.domain.generations import MOST_AHEAD
@@ -41,7 +41,7 @@ class TakeOver:
     def __init__(
         self,
         partition: Partition,
-        make_folder: Callable[[Place, float], Folder],
+        make_folder: Callable[[Place, int], Folder],
         stores: Stores,
         limits: Limits,
         pace: Pace,
@@ -119,7 +119,7 @@ class TakeOver:
         archive, retry = self._stores.archive, self._retry
         newest = await retry.forever(archive.newest_received, "ask for the newest")
         # Nothing that occurred later than this was stored, but for clocks ahead of their records.
-        floor = newest + SKEW_MS / 1000 if newest else -1.0
+        floor = newest + SKEW_MS if newest else -1
         folder = self._make_folder(place, floor)
         if folder.memory is not None and newest:
             folder.memory.expect(
@@ -127,7 +127,7 @@ class TakeOver:
                     lambda: archive.ahead(folder.table, floor, MOST_AHEAD + 1), "ask for clocks ahead"
                 )
             )
-        return BatchFolder(folder, archive, retry, self._limits.retention_ms)
+        return BatchFolder(folder, self._stores, retry, self._limits.retention_ms)
 
     async def _mark_by_time(self, place: Place, table: str, offset: int) -> str:
         """Have the record before the position compared by its time: the ledger knows no more of it."""
@@ -185,7 +185,7 @@ class TakeOver:
             partition.topic,
             partition.number,
             before=before,
-            since=since * 60.0,
+            since=since * MINUTE_MS,
         ):
             live = Live()
             folder.live(rows, since, live)

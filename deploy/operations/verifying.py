@@ -30,7 +30,7 @@ from sinks.clickhouse.archive import ClickHouseArchive
 from sinks.clickhouse.audit import QUESTIONS, Audit, Question
 from sinks.redis.ledger import read_ledgers
 from sinks.redis.window import RedisWindow, expected
-from streams.domain.aggregate import Live, fold_playback, fold_users
+from streams.domain.aggregate import MINUTE_MS, Live, fold_playback, fold_users
 from streams.domain.rows import PlaybackRow, UserRow
 from streams.ledger import log_name
 from streams.settings import Settings
@@ -159,7 +159,7 @@ class Verification:
             return None
         live, log = Live(), log_name(where.cluster, ledger.incarnation)
         async for rows in self._archive.recent(
-            table, row, log, where.topic, where.number, before=read.counted, since=first * 60.0
+            table, row, log, where.topic, where.number, before=read.counted, since=first * MINUTE_MS
         ):
             fold(rows, first, live)
         return window(where, read, expected(live, read.counted, first, end))

@@ -11,20 +11,19 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 from sinks.clickhouse.client import available
 from sinks.clickhouse.replicas import Replicas
 from streams.domain.generations import Key
-from streams.domain.rows import CatalogRow, Row, columns
+from streams.domain.rows import CatalogRow, Row, columns, types
 
 #: Characters of keys asked for at once. They travel in the request's address, which servers keep under a
 #: megabyte, and where one may take twelve bytes.
 _CHARACTERS_AT_ONCE: Final = 60_000
 _ROWS_AT_ONCE: Final = 50_000
 
-_INSTANTS: Final = {"occurred_at", "received_at", "ahead_at", "attempted_at", "started_at", "published_at"}
-
 
 def _select(row: type[Row]) -> str:
     """Return the select list that gives a row's fields back as they were sent."""
     return ", ".join(
-        f"toUnixTimestamp64Milli({name}) / 1000" if name in _INSTANTS else name for name in columns(row)
+        f"toUnixTimestamp64Milli({name})" if type_.startswith("DateTime64") else name
+        for name, type_ in zip(columns(row), types(row), strict=True)
     )
 
 
@@ -63,37 +62,35 @@ class ClickHouseArchive:
             )
         return [log for (log,) in result.result_rows]
 
-    async def received_at(
-        self, table: str, log: str, topic: str, partition: int, offset: int
-    ) -> float | None:
-        """Return the record time (epoch s) of the row of one record; None when there is none."""
+    async def received_at(self, table: str, log: str, topic: str, partition: int, offset: int) -> int | None:
+        """Return the record time (epoch ms) of the row of one record; None when there is none."""
         with available():
             result = await self._client.query(
-                f"SELECT toUnixTimestamp64Milli(received_at) / 1000 FROM {table}"
+                f"SELECT toUnixTimestamp64Milli(received_at) FROM {table}"
                 " WHERE log = {log:String} AND topic = {topic:String} AND partition = {partition:UInt32}"
                 " AND offset = {offset:UInt64} LIMIT 1",
                 parameters={"log": log, "topic": topic, "partition": partition, "offset": offset},
             )
-        return float(result.result_rows[0][0]) if result.result_rows else None
+        return int(result.result_rows[0][0]) if result.result_rows else None
 
-    async def newest_received(self) -> float:
-        """Return the newest record time stored at all (epoch s); 0 when there is none."""
+    async def newest_received(self) -> int:
+        """Return the newest record time stored at all (epoch ms); 0 when there is none."""
         with available():
             result = await self._client.query(
-                "SELECT toUnixTimestamp64Milli(max(last_received)) / 1000 FROM ingested_offsets"
+                "SELECT toUnixTimestamp64Milli(max(last_received)) FROM ingested_offsets"
             )
-        return float(result.result_rows[0][0]) if result.result_rows else 0.0
+        return int(result.result_rows[0][0]) if result.result_rows else 0
 
-    async def ahead(self, table: str, since: float, limit: int) -> list[float]:
+    async def ahead(self, table: str, since: int, limit: int) -> list[int]:
         """Return what clocks ahead of their records said, later than `since`, newest first."""
         with available():
             result = await self._client.query(
-                f"SELECT DISTINCT toUnixTimestamp64Milli(ahead_at) / 1000 AS at FROM {table}"
+                f"SELECT DISTINCT toUnixTimestamp64Milli(ahead_at) AS at FROM {table}"
                 " WHERE ahead_at > fromUnixTimestamp64Milli({since:Int64}, 'UTC')"
                 " ORDER BY at DESC LIMIT {limit:UInt32}",
-                parameters={"since": int(since * 1000), "limit": limit},
+                parameters={"since": since, "limit": limit},
             )
-        return [float(at) for (at,) in result.result_rows]
+        return [int(at) for (at,) in result.result_rows]
 
     async def history(
         self,
@@ -124,7 +121,7 @@ class ClickHouseArchive:
         return rows
 
     async def recent(
-        self, table: str, row: type[Row], log: str, topic: str, partition: int, before: int, since: float
+        self, table: str, row: type[Row], log: str, topic: str, partition: int, before: int, since: int
     ) -> AsyncIterator[list[Any]]:
         """Iterate over lists of the partition's rows before an offset that occurred from `since` on."""
         query = (
@@ -144,7 +141,7 @@ class ClickHouseArchive:
                 partition=partition,
                 after=after,
                 before=before,
-                since=int(since * 1000),
+                since=since,
             )
             if rows:
                 yield rows
@@ -152,14 +149,14 @@ class ClickHouseArchive:
                 return
             after = rows[-1].offset + 1
 
-    async def catalog(self, since: float) -> list[CatalogRow]:
-        """Return every catalog version received from `since` (epoch s) on, oldest first."""
+    async def catalog(self, since: int) -> list[CatalogRow]:
+        """Return every catalog version received from `since` (epoch ms) on, oldest first."""
         return await self._rows(
             CatalogRow,
             f"SELECT {_select(CatalogRow)} FROM video_catalog"
             " WHERE received_at >= fromUnixTimestamp64Milli({since:Int64}, 'UTC')"
             " ORDER BY received_at, offset",
-            since=int(since * 1000),
+            since=since,
         )
 
     async def _rows(self, row: type[Row], query: str, **parameters: Any) -> list[Any]:

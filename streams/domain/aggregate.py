@@ -17,6 +17,8 @@ from typing import Final
 from streams.domain.measures import MEASURES, Anchor
 from streams.domain.rows import PlaybackRow, UserRow
 
+#: A minute in milliseconds.
+MINUTE_MS: Final = 60_000
 #: The live window is written for events this recent: the hour that is read, and as much again.
 LIVE_MINUTES: Final = 120
 #: A view without an event for this long is not being watched, whoever asks: it need not be written down.
@@ -101,8 +103,8 @@ def fold_playback(rows: Iterable[PlaybackRow], since: int, live: Live | None = N
     """
     live = Live() if live is None else live
     sums, viewers, watching = live.sums, live.viewers, live.watching
-    horizon = since * 60
-    watched_since = (since + LIVE_MINUTES) * 60 - WATCHING_SECONDS
+    horizon = since * MINUTE_MS
+    watched_since = (since + LIVE_MINUTES) * MINUTE_MS - WATCHING_SECONDS * 1000
     watched_ms, rebuffer_ms, rebuffers = _AT["watched_ms"], _AT["rebuffer_ms"], _AT["rebuffers"]
     bitrate_weight, bitrate_ms = _AT["bitrate_weight"], _AT["bitrate_ms"]
     started, completions, sized, parts = _AT["views"], _AT["completions"], _AT["sized"], _AT["parts"]
@@ -113,34 +115,37 @@ def fold_playback(rows: Iterable[PlaybackRow], since: int, live: Live | None = N
                 views = watching.get(video)
                 if views is None:
                     views = watching[video] = {}
-                seen = int(at * 1000 + 0.5)
-                if seen > views.get(row.view_id, 0):
-                    views[row.view_id] = seen
+                view = row.view_id
+                if at > views.get(view, 0):
+                    views[view] = at
             if row.d_watched_ms or row.d_rebuffer_ms or row.d_rebuffers:
-                key = (int(at) // 60, video)
+                key = (at // MINUTE_MS, video)
                 cell = sums.get(key)
                 if cell is None:
                     cell = sums[key] = _NOTHING[:]
                 cell[watched_ms] += row.d_watched_ms
-                cell[rebuffer_ms] += row.d_rebuffer_ms
-                cell[rebuffers] += row.d_rebuffers
-                cell[bitrate_weight] += row.d_bitrate_weight
-                cell[bitrate_ms] += row.d_bitrate_ms
+                if row.d_rebuffer_ms or row.d_rebuffers:
+                    cell[rebuffer_ms] += row.d_rebuffer_ms
+                    cell[rebuffers] += row.d_rebuffers
+                if row.d_bitrate_ms:
+                    cell[bitrate_weight] += row.d_bitrate_weight
+                    cell[bitrate_ms] += row.d_bitrate_ms
         if (row.d_parts or row.d_views or row.d_completions or row.d_sized) and row.started_at >= horizon:
-            key = (int(row.started_at) // 60, video)
+            key = (row.started_at // MINUTE_MS, video)
             cell = sums.get(key)
             if cell is None:
                 cell = sums[key] = _NOTHING[:]
-            cell[started] += row.d_views
-            cell[completions] += row.d_completions
-            cell[sized] += row.d_sized
             cell[parts] += row.d_parts
+            if row.d_completions or row.d_sized:
+                cell[completions] += row.d_completions
+                cell[sized] += row.d_sized
             if row.d_views:
+                cell[started] += row.d_views
                 viewers.setdefault(key, set()).add(user_hash(row.user_id))
                 names = (f"country:{row.country}", f"device:{row.device}", f"platform:{row.platform}")
                 live.count_audience(key, dict.fromkeys(names, 1))
         if (row.d_attempts or row.d_fatals) and row.attempted_at >= horizon:
-            key = (int(row.attempted_at) // 60, video)
+            key = (row.attempted_at // MINUTE_MS, video)
             live.add(key, attempts=row.d_attempts, fatals=row.d_fatals)
     return live
 
@@ -150,7 +155,7 @@ def fold_users(rows: Iterable[UserRow], since: int, live: Live | None = None) ->
     live = Live() if live is None else live
     for row in rows:
         measure = _REACTIONS.get(row.type)
-        minute = int(row.occurred_at) // 60
+        minute = row.occurred_at // MINUTE_MS
         if measure and minute >= since:
             live.add((minute, row.video_id), **{measure: 1})
     return live

@@ -65,18 +65,18 @@ class Rejected(Struct, gc=False, frozen=True):
 
 
 class Arrival(Struct, Generic[E], gc=False):
-    """An event with its place in the log, its corrected times (epoch seconds) and its audience."""
+    """An event with its place in the log, its corrected times (epoch milliseconds) and its audience."""
 
     event: E
     offset: int
-    at: float
-    received_at: float
+    at: int
+    received_at: int
     #: Corrected `startedAt`; 0 when the event carries none.
-    started_at: float
-    #: `occurredAt` as sent, in epoch seconds: the same in every repeat of the event.
-    said_at: float
+    started_at: int
+    #: `occurredAt` as sent: the same in every repeat of the event.
+    said_at: int
     #: The same when it is ahead of the record by more than SKEW, else 0.
-    ahead_at: float
+    ahead_at: int
     user_id: str
     signed_in: bool
     country: str
@@ -142,7 +142,6 @@ def receive(record: Record, event: Any, retention_ms: int) -> Arrival[Any] | Rej
     if sent_at is not None:
         shift = received - (sent_at if type(sent_at) is int else instant_ms(sent_at))
     at = occurred + shift
-    ahead = occurred > received + SKEW_MS
     if at > received + SKEW_MS:
         at = received
     started = 0
@@ -157,11 +156,11 @@ def receive(record: Record, event: Any, retention_ms: int) -> Arrival[Any] | Rej
     return Arrival(
         event,
         record.offset,
-        at / 1000,
-        received / 1000,
-        started / 1000,
-        occurred / 1000,
-        occurred / 1000 if ahead else 0.0,
+        at,
+        received,
+        started,
+        occurred,
+        occurred if occurred > received + SKEW_MS else 0,
         user_id or "",
         event.user_id is not None,
         _COUNTRIES.get(event.country) or _country(event.country),
@@ -177,8 +176,8 @@ def _country(name: str | None) -> str:
 
 def told(record: Record, event: Any) -> Arrival[Any]:
     """Return an arrival that holds from its record's timestamp on: a catalog entry has no other time."""
-    at = record.timestamp / 1000
-    return Arrival(event, record.offset, at, at, 0.0, at, 0.0, "", False, "", "", "")
+    at = record.timestamp
+    return Arrival(event, record.offset, at, at, 0, at, 0, "", False, "", "", "")
 
 
 def sort(

@@ -97,7 +97,7 @@ class CatalogFolder:
             entry.title,
             entry.duration_ms or 0,
             entry.owner_id or "",
-            published / 1000,
+            published,
             entry.live,
             False,
         )
@@ -109,7 +109,7 @@ class Catalog:
     def __init__(self) -> None:
         """Start with nothing known."""
         #: Version (record time, offset) and length of each video; 0 when unknown or deleted.
-        self._told: dict[str, tuple[tuple[float, int], int]] = {}
+        self._told: dict[str, tuple[tuple[int, int], int]] = {}
 
     def length_ms(self, video_id: str) -> int:
         """Return a video's length in milliseconds, 0 when unknown."""

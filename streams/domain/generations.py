@@ -26,7 +26,7 @@ MOST_AHEAD: Final = 50_000
 
 
 class Generations(Generic[V]):
-    """Values by key, of the two newest generations. Instants in epoch seconds as the producer sent them."""
+    """Values by key, of the two newest generations. Instants in epoch ms as the producer sent them."""
 
     __slots__ = (
         "_ahead",
@@ -41,7 +41,7 @@ class Generations(Generic[V]):
         "whole",
     )
 
-    def __init__(self, *, floor: float, capacity: int, lifetime: float) -> None:
+    def __init__(self, *, floor: int, capacity: int, lifetime: float) -> None:
         """Start empty.
 
         Args:
@@ -57,10 +57,10 @@ class Generations(Generic[V]):
         self.whole = floor < 0
         self._young: dict[Key, V] = {}
         self._old: dict[Key, V] = {}
-        self._ahead: set[float] = set()
+        self._ahead: set[int] = set()
         self._newest = floor
         self._floor_at_turn = floor
-        self._turned_at: float | None = None
+        self._turned_at: int | None = None
 
     def __len__(self) -> int:
         """Count the keys held."""
@@ -79,31 +79,31 @@ class Generations(Generic[V]):
         """Hold a value."""
         self._young[key] = value
 
-    def expect(self, ahead: Iterable[float]) -> None:
+    def expect(self, ahead: Iterable[int]) -> None:
         """Take in what events before this memory said whose clocks were ahead of their records."""
         self._ahead.update(ahead)
         self._bound()
 
-    def witness(self, said_at: float, ahead_at: float) -> None:
+    def witness(self, said_at: int, ahead_at: int) -> None:
         """Note when an event says it occurred; `ahead_at` is the same if its clock is ahead, else 0."""
         if ahead_at:
             self._ahead.add(ahead_at)
         elif said_at > self._newest:
             self._newest = said_at
 
-    def doubts(self, said_at: float, ahead_at: float) -> bool:
+    def doubts(self, said_at: int, ahead_at: int) -> bool:
         """Say whether an absent key may belong to an event that was seen and forgotten."""
         return not self.whole and bool(said_at <= self.floor or ahead_at or said_at in self._ahead)
 
-    def is_due(self, log_time: float) -> bool:
-        """Say whether the memory should turn at this record time (epoch seconds)."""
+    def is_due(self, log_time: int) -> bool:
+        """Say whether the memory should turn at this record time (epoch milliseconds)."""
         if self._turned_at is None:
             self._turned_at = log_time
         return len(self._young) >= self.capacity or (
-            len(self._young) > 0 and abs(log_time - self._turned_at) >= self.lifetime
+            len(self._young) > 0 and abs(log_time - self._turned_at) >= self.lifetime * 1000
         )
 
-    def turn(self, log_time: float) -> None:
+    def turn(self, log_time: int) -> None:
         """Forget the old generation and start a young one.
 
         Only when everything up to now is in the raw table, where a look-up can find it.

@@ -1,33 +1,46 @@
 """The rows of the raw tables: one struct a table, one field a column, in the order they are sent.
 
 The pipeline turns an event and the state before it into a row; both sinks work from rows alone.
-The struct is the column list of the INSERT (`columns`), and a test holds it against the migration.
-Instants are epoch seconds with milliseconds as decimals, which is what ClickHouse reads into a
-DateTime64(3) without a doubt (a bare number of 13 digits is taken for seconds). Columns whose name
-starts with `d_` are deltas: what this event added, computed from the state before it. Roll-ups sum
-nothing else.
+The struct is the column list of the INSERT (`columns`) and says of what type each column is (`types`);
+a test holds both against the migration. Instants are epoch milliseconds. Columns whose name starts with
+`d_` are deltas: what this event added, computed from the state before it. Roll-ups sum nothing else.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated, get_type_hints
 
 from msgspec import Struct
+
+# Python's type, and ClickHouse's.
+UInt8 = Annotated[int, "UInt8"]
+UInt16 = Annotated[int, "UInt16"]
+UInt32 = Annotated[int, "UInt32"]
+UInt64 = Annotated[int, "UInt64"]
+Float = Annotated[float, "Float64"]
+Flag = Annotated[bool, "Bool"]
+Instant = Annotated[int, "DateTime64(3, 'UTC')"]
+Text = Annotated[str, "String"]
+#: One of few texts.
+Label = Annotated[str, "LowCardinality(String)"]
+Parts = Annotated[Sequence[int], "Array(UInt8)"]
+Loads = Annotated[tuple[float, float, float], "Array(Float64)"]
 
 
 class Row(Struct, array_like=True, gc=False):
     """Where a row came from: its log (cluster and incarnation), topic, partition and offset."""
 
-    log: str
-    topic: str
-    partition: int
-    offset: int
-    event_id: str
-    type: str
-    occurred_at: float
-    received_at: float
+    log: Label
+    topic: Label
+    partition: UInt32
+    offset: UInt64
+    event_id: Text
+    type: Label
+    occurred_at: Instant
+    received_at: Instant
     #: `occurredAt` as sent, when that was further ahead of the record than any clock should be; else 0.
-    ahead_at: float
+    ahead_at: Instant
 
 
 class PlaybackRow(Row, array_like=True, gc=False):
@@ -38,91 +51,97 @@ class PlaybackRow(Row, array_like=True, gc=False):
     `d_attempts`, `d_fatals` to that of `attempted_at`. The latter two are 0 while there is none.
     """
 
-    video_id: str
-    view_id: str
-    seq: int
-    session_id: str
-    user_id: str
-    signed_in: bool
-    country: str
-    device: str
-    platform: str
-    attempted_at: float
-    started_at: float
-    startup_ms: int
-    watched_ms: int
-    rebuffer_ms: int
-    rebuffer_count: int
-    bitrate_kbps: int
-    from_ms: int
-    to_ms: int
-    duration_ms: int
-    code: str
-    fatal: bool
-    reason: str
-    d_attempts: int
-    d_views: int
-    d_fatals: int
-    d_completions: int
-    d_watched_ms: int
-    d_rebuffer_ms: int
-    d_rebuffers: int
-    d_bitrate_weight: int
-    d_bitrate_ms: int
-    d_sized: int
-    d_parts: int
-    new_parts: Sequence[int]
+    video_id: Text
+    view_id: Text
+    seq: UInt32
+    session_id: Text
+    user_id: Text
+    signed_in: Flag
+    country: Label
+    device: Label
+    platform: Label
+    attempted_at: Instant
+    started_at: Instant
+    startup_ms: UInt32
+    watched_ms: UInt32
+    rebuffer_ms: UInt32
+    rebuffer_count: UInt32
+    bitrate_kbps: UInt32
+    from_ms: UInt32
+    to_ms: UInt32
+    duration_ms: UInt64
+    code: Label
+    fatal: Flag
+    reason: Label
+    d_attempts: UInt8
+    d_views: UInt8
+    d_fatals: UInt8
+    d_completions: UInt8
+    d_watched_ms: UInt32
+    d_rebuffer_ms: UInt32
+    d_rebuffers: UInt32
+    d_bitrate_weight: UInt64
+    d_bitrate_ms: UInt32
+    d_sized: UInt8
+    d_parts: UInt8
+    new_parts: Parts
 
 
 class UserRow(Row, array_like=True, gc=False):
     """One accepted user event."""
 
-    session_id: str
-    user_id: str
-    signed_in: bool
-    country: str
-    device: str
-    platform: str
-    video_id: str
-    path: str
-    source: str
+    session_id: Text
+    user_id: Text
+    signed_in: Flag
+    country: Label
+    device: Label
+    platform: Label
+    video_id: Text
+    path: Text
+    source: Label
 
 
 class SystemRow(Row, array_like=True, gc=False):
     """One accepted system event. Fields that its type does not have are zero or empty."""
 
-    service: str
-    endpoint: str
-    method: str
-    status: int
-    duration_ms: float
-    job_type: str
-    job_id: str
-    state: str
-    op: str
-    ok: bool
-    bytes: int
-    host: str
-    cpu: float
-    load: tuple[float, float, float]
-    memory_used_bytes: int
-    memory_total_bytes: int
-    storage_used_bytes: int
-    storage_total_bytes: int
+    service: Label
+    endpoint: Text
+    method: Label
+    status: UInt16
+    duration_ms: Float
+    job_type: Label
+    job_id: Text
+    state: Label
+    op: Label
+    ok: Flag
+    bytes: UInt64
+    host: Label
+    cpu: Float
+    load: Loads
+    memory_used_bytes: UInt64
+    memory_total_bytes: UInt64
+    storage_used_bytes: UInt64
+    storage_total_bytes: UInt64
 
 
 class CatalogRow(Row, array_like=True, gc=False):
     """One version of a video's catalog entry; `deleted` when the record's value was null."""
 
-    video_id: str
-    title: str
-    duration_ms: int
-    owner_id: str
-    published_at: float
-    live: bool
-    deleted: bool
+    video_id: Text
+    title: Text
+    duration_ms: UInt64
+    owner_id: Text
+    published_at: Instant
+    live: Flag
+    deleted: Flag
 
 
 def columns(row: type[Row]) -> tuple[str, ...]:
     """Return the column names of a row type, in the order its values are encoded."""
     return row.__struct_fields__
+
+
+def types(row: type[Row]) -> tuple[str, ...]:
+    """Return ClickHouse's type of each of a row type's columns, in the same order."""
+    hints = get_type_hints(row, include_extras=True)
+    return tuple(hints[name].__metadata__[0] for name in columns(row))

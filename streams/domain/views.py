@@ -25,12 +25,12 @@ PARTS: Final = 100
 
 
 class ViewState(Struct, gc=False):
-    """What must be known of a view to tell what its next event adds. Instants in epoch seconds."""
+    """What must be known of a view to tell what its next event adds. Instants in epoch milliseconds."""
 
     highest_seq: int = -1
     seen: int = 0
-    attempted_at: float = 0.0
-    started_at: float = 0.0
+    attempted_at: int = 0
+    started_at: int = 0
     watched_ms: int = 0
     rebuffer_ms: int = 0
     rebuffers: int = 0

@@ -6,8 +6,6 @@ from collections.abc import Iterable
 from random import Random
 from typing import Any
 
-import msgspec
-
 from sinks.base import Block, Partition
 from sinks.clickhouse.client import connect
 from sinks.clickhouse.sink import ClickHouseBlocks
@@ -64,9 +62,9 @@ def row(accepted: Accepted, offset: int) -> Row:
         "offset": offset,
         "event_id": event["eventId"],
         "type": event["type"],
-        "occurred_at": accepted.at / 1000,
-        "received_at": accepted.at / 1000,
-        "ahead_at": 0.0,
+        "occurred_at": accepted.at,
+        "received_at": accepted.at,
+        "ahead_at": 0,
     }
     if accepted.topic not in (PLAYBACK, USERS):
         own = {_snake(name): value for name, value in event.items()}
@@ -89,7 +87,6 @@ async def land(
 
     `first` is the offset of the first one: two blocks of the same offsets would be the same block.
     """
-    lines = msgspec.json.Encoder().encode_lines
     rows = [row(each, offset) for offset, each in enumerate(accepted, first)]
     client = await connect(url)
     try:
@@ -102,7 +99,18 @@ async def land(
                 partition = Partition("test", some[0].topic, 0)
                 part = some[begin:end]
                 start, stop = first + begin, first + end
-                block = Block(partition, "test", table, kind, start, stop, "", len(part), stop, [lines(part)])
+                block = Block(
+                    partition,
+                    "test",
+                    table,
+                    kind,
+                    start,
+                    stop,
+                    "",
+                    len(part),
+                    stop,
+                    [sink.encode(kind, part)],
+                )
                 await sink.write(block)
                 if rng.random() < 0.2:
                     await sink.write(block)

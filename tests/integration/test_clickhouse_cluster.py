@@ -26,6 +26,7 @@ from sinks.clickhouse.audit import QUESTIONS, Audit
 from sinks.clickhouse.client import READING, connect
 from sinks.clickhouse.cluster import Cluster
 from sinks.clickhouse.migrations import migrate
+from sinks.clickhouse.native import Columns
 from sinks.clickhouse.replicas import CONSISTENT
 from sinks.clickhouse.shadow import Shadow
 from sinks.clickhouse.sink import ClickHouseBlocks
@@ -34,7 +35,6 @@ from streams.domain.rows import PlaybackRow
 from tests.audience.landing import land
 from tests.audience.world import now_of, people, services
 from tests.readings import rows as make
-from tests.readings.rows import lines
 from tests.readings.stores import insert, serving
 from tests.servers.clickhouse_cluster import ONE, TWO, clickhouse_cluster, lay, lay_over, send, statements
 
@@ -185,7 +185,7 @@ def block(shard: int) -> Block:
     some = [row for row in rows() if isinstance(row, PlaybackRow)]
     start, end = some[0].offset, some[-1].offset + 1
     partition = Partition("test", some[0].topic, some[0].partition)
-    chunks = [lines(some)]
+    chunks = [Columns(PlaybackRow).encode(some)]
     return Block(
         partition, "test", "playback_events", PlaybackRow, start, end, "", len(some), end, chunks, shard
     )

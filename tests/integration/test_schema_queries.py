@@ -26,7 +26,6 @@ from streams.domain.event_ids import SystemFolder, UserFolder
 from streams.domain.examples import EVENTS, Example
 from streams.domain.folding import Folder, Place, PlaybackFolder
 from streams.domain.generations import Generations
-from tests.readings.rows import lines
 from tests.world.feed import Taken
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -69,7 +68,7 @@ def _folders() -> dict[tuple[str, ...], Folder]:
         return Place("test", topic, 0)
 
     def memory() -> Generations[Any]:
-        return Generations(floor=-1.0, capacity=1000, lifetime=1e9)
+        return Generations(floor=-1, capacity=1000, lifetime=1e9)
 
     return {
         ("view.",): PlaybackFolder(place("playback.events"), memory()),
@@ -90,7 +89,8 @@ async def _land(url: str, events: list[Example], now_ms: int) -> None:
             assert not folder.unknown(arrivals), "every view begins here"
             rows = folder.fold(arrivals).rows
             end, topic = len(records), folder.place.topic
-            chunks = [lines(rows)]
+            sink = ClickHouseBlocks(client)
+            chunks = [sink.encode(folder.row, rows)]
             block = Block(
                 Partition("test", topic, 0),
                 "test",
@@ -103,7 +103,7 @@ async def _land(url: str, events: list[Example], now_ms: int) -> None:
                 end,
                 chunks,
             )
-            await ClickHouseBlocks(client).write(block)
+            await sink.write(block)
     finally:
         await client.close()
 

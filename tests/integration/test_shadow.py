@@ -56,7 +56,7 @@ class Tables:
         """Insert a block of likes, which are all alike but for their ids."""
         rows = [
             UserRow(
-                *(*USERS, offset, f"e{offset}", kind, at, at, 0.0),
+                *(*USERS, offset, f"e{offset}", kind, round(at * 1000), round(at * 1000), 0),
                 *("s", "u", True, "DE", "tv", "web", "vid", "", "organic"),
             )
             for offset in range(start, start + count)
@@ -66,8 +66,12 @@ class Tables:
     async def _insert(
         self, where: tuple[str, str, int], table: str, row: Any, rows: list[Any], start: int, end: int
     ) -> Block:
-        chunk = msgspec.json.Encoder().encode_lines(
-            [msgspec.structs.replace(each, log=where[0], topic=where[1], partition=where[2]) for each in rows]
+        chunk = self.blocks.encode(
+            row,
+            [
+                msgspec.structs.replace(each, log=where[0], topic=where[1], partition=where[2])
+                for each in rows
+            ],
         )
         block = Block(Partition(*where), where[0], table, row, start, end, "m", len(rows), end, [chunk])
         await self.blocks.write(block)

@@ -41,14 +41,13 @@ def running(server: servers.Server, logs: Path) -> Iterator[None]:
         child.kill()
 
 
-def block(start: int) -> Block:
+def block(sink: ClickHouseBlocks, start: int) -> Block:
     log = Log(start=start)
     for n in range(3):
         for event in view(f"view-{start}-{n}", int(time.time() * 1000) - 60_000):
             log.append(event, event["occurredAt"] + 20)
-    return block_of(
-        Partition("cluster", "playback.events", 0), fold_log(log), start, start + len(log.records)
-    )
+    where, end = Partition("cluster", "playback.events", 0), start + len(log.records)
+    return block_of(where, fold_log(log), start, end, sink)
 
 
 async def counts(client: AsyncClient) -> dict[str, int]:
@@ -67,12 +66,12 @@ async def newest_part(client: AsyncClient, table: str) -> Path:
 async def test_a_block_that_a_kill_tore_is_whole_when_it_is_sent_again(tmp_path: Path) -> None:
     server = servers.clickhouse(free_port(), tmp_path / "data")
     url = f"{server.address}/torn"
-    first = block(0)
-    second = block(first.end)
     with running(server, tmp_path):
         migrate(url)
         async with await connect(url) as client:
             blocks = ClickHouseBlocks(client)
+            first = block(blocks, 0)
+            second = block(blocks, first.end)
             await blocks.write(first)
             once = await counts(client)
             await blocks.write(second)

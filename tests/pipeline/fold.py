@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import msgspec
-
-from sinks.base import Block, Partition
+from sinks.base import Block, BlockSink, Partition
 from streams.domain.folding import Place, PlaybackFolder
 from streams.domain.generations import Generations
 from streams.domain.rows import PlaybackRow
@@ -16,17 +14,22 @@ LOG = "cluster"
 def fold_log(log: Log) -> list[PlaybackRow]:
     """Return the rows of a log of sound playback events."""
     place = Place(LOG, "playback.events", 0)
-    folder = PlaybackFolder(place, Generations(floor=-1.0, capacity=10**6, lifetime=1e9))
+    folder = PlaybackFolder(place, Generations(floor=-1, capacity=10**6, lifetime=1e9))
     arrivals, rejected = folder.arrivals(log.records, 180 * DAY_MS)
     assert not rejected
     assert not folder.unknown(arrivals)
     return folder.fold(arrivals).rows
 
 
-def block_of(partition: Partition, rows: list[PlaybackRow], start: int, end: int) -> Block:
-    """Return a block of rows that stands for the records from `start` to before `end`."""
-    chunk = msgspec.json.Encoder().encode_lines(rows)
+def block_of(
+    partition: Partition, rows: list[PlaybackRow], start: int, end: int, sink: BlockSink | None = None
+) -> Block:
+    """Return a block of rows that stands for the records from `start` to before `end`.
+
+    It holds them as `sink` takes them; without one it is for the ledger alone.
+    """
+    chunks = [sink.encode(PlaybackRow, rows)] if rows and sink else []
     landed = rows[-1].offset + 1 if rows else start
     return Block(
-        partition, LOG, "playback_events", PlaybackRow, start, end, f"m{end}", len(rows), landed, [chunk]
+        partition, LOG, "playback_events", PlaybackRow, start, end, f"m{end}", len(rows), landed, chunks
     )

@@ -14,8 +14,6 @@ from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 
-import msgspec
-
 from streams.domain.rows import CatalogRow, PlaybackRow, Row, UserRow
 
 _ids = count(1)
@@ -28,8 +26,8 @@ _PLAYBACK = {
     "country": "US",
     "device": "desktop",
     "platform": "web",
-    "attempted_at": 0.0,
-    "started_at": 0.0,
+    "attempted_at": 0,
+    "started_at": 0,
     "new_parts": (),
     "code": "",
     "fatal": False,
@@ -43,9 +41,13 @@ def at(text: str) -> datetime:
     return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
 
 
+def epoch_ms(instant: datetime) -> int:
+    """Return an instant as rows hold it."""
+    return round(instant.timestamp() * 1000)
+
+
 def _origin(topic: str, kind: str, when: datetime) -> dict[str, Any]:
     number = next(_ids)
-    seconds = round(when.timestamp(), 3)
     return {
         "log": "test",
         "topic": topic,
@@ -53,9 +55,9 @@ def _origin(topic: str, kind: str, when: datetime) -> dict[str, Any]:
         "offset": number,
         "event_id": f"e{number}",
         "type": kind,
-        "occurred_at": seconds,
-        "received_at": seconds,
-        "ahead_at": 0.0,
+        "occurred_at": epoch_ms(when),
+        "received_at": epoch_ms(when),
+        "ahead_at": 0,
     }
 
 
@@ -66,8 +68,7 @@ def playback(video: str, when: datetime, **fields: Any) -> PlaybackRow:
     )
     kind = fields.pop("type", "view.progress")
     given = {
-        name: round(value.timestamp(), 3) if isinstance(value, datetime) else value
-        for name, value in fields.items()
+        name: epoch_ms(value) if isinstance(value, datetime) else value for name, value in fields.items()
     }
     return PlaybackRow(**(values | {"video_id": video} | given | _origin("playback.events", kind, when)))
 
@@ -108,7 +109,7 @@ def listed(
         "title": title,
         "duration_ms": 60_000,
         "owner_id": "o",
-        "published_at": 0.0,
+        "published_at": 0,
         "live": live,
         "deleted": deleted,
     }
@@ -120,11 +121,6 @@ TABLES: dict[type[Row], str] = {
     UserRow: "user_events",
     CatalogRow: "video_catalog",
 }
-
-
-def lines(rows: Iterable[Row]) -> bytes:
-    """Encode rows as the worker sends them."""
-    return msgspec.json.Encoder().encode_lines(list(rows))
 
 
 @dataclass
@@ -146,7 +142,7 @@ class Facts:
 
     def sums(self, start: datetime, end: datetime, video: str | None = None) -> Counter[str]:
         """Add up each measure in `[start, end)`."""
-        low, high = start.timestamp(), end.timestamp()
+        low, high = epoch_ms(start), epoch_ms(end)
         sums = Counter[str]()
         for of, measure, when, amount in self.facts:
             if low <= when < high and video in (None, of):
@@ -155,7 +151,7 @@ class Facts:
 
     def started(self, start: datetime, end: datetime, video: str | None = None) -> list[PlaybackRow]:
         """Return the starts in `[start, end)`."""
-        low, high = start.timestamp(), end.timestamp()
+        low, high = epoch_ms(start), epoch_ms(end)
         return [row for row in self.starts if low <= row.started_at < high and video in (None, row.video_id)]
 
 

@@ -20,7 +20,7 @@ from sinks.redis.ledger import RedisLedgers
 from sinks.redis.sink import RedisLive
 from streams.domain.aggregate import Live, fold_playback, fold_users
 from streams.domain.rows import PlaybackRow, Row, UserRow
-from tests.readings.rows import TABLES, lines
+from tests.readings.rows import TABLES
 
 
 async def insert(url: str, rows: Iterable[Row]) -> None:
@@ -33,7 +33,8 @@ async def insert(url: str, rows: Iterable[Row]) -> None:
             if some:
                 partition = Partition("test", some[0].topic, 0)
                 start, end = some[0].offset, some[-1].offset + 1
-                block = Block(partition, "test", table, kind, start, end, "", len(some), end, [lines(some)])
+                chunks = [sink.encode(kind, some)]
+                block = Block(partition, "test", table, kind, start, end, "", len(some), end, chunks)
                 await sink.write(block)
     finally:
         await client.close()

@@ -75,13 +75,13 @@ def test_merging_is_associative_and_empty_is_neutral(cuts: tuple[int, int]) -> N
 def test_counters_hold_what_the_rows_say_from_a_minute_on(since: int) -> None:
     expected: Counter[tuple[tuple[int, str], str]] = Counter()
     viewers: dict[tuple[int, str], set[int]] = {}
-    watching: dict[tuple[str, str], float] = {}
+    watching: dict[tuple[str, str], int] = {}
     live = Live()
     row: Any
     for row in rows_of(PLAYBACK):
         assert isinstance(row, PlaybackRow)
         for column, at in BUCKET_OF.items():
-            cell = (int(getattr(row, at) // 60), row.video_id)
+            cell = (getattr(row, at) // 60_000, row.video_id)
             if cell[0] >= since and (amount := getattr(row, f"d_{column}")):
                 expected[cell, column] += amount
                 if column == "views":
@@ -93,13 +93,13 @@ def test_counters_hold_what_the_rows_say_from_a_minute_on(since: int) -> None:
                     ):
                         expected[cell, name] += 1
         # Two hours after the window begins it is now, and two minutes before that somebody still watched.
-        if row.occurred_at >= since * 60 + 7200 - 120:
+        if row.occurred_at >= (since * 60 + 7200 - 120) * 1000:
             view = (row.video_id, row.view_id)
             watching[view] = max(watching.get(view, 0), row.occurred_at)
     for row in rows_of(USERS):
         assert isinstance(row, UserRow)
-        if row.type in REACTIONS and row.occurred_at // 60 >= since:
-            expected[(int(row.occurred_at // 60), row.video_id), REACTIONS[row.type]] += 1
+        if row.type in REACTIONS and row.occurred_at // 60_000 >= since:
+            expected[(row.occurred_at // 60_000, row.video_id), REACTIONS[row.type]] += 1
     live.merge(fold_playback(rows_of(PLAYBACK), since))
     live.merge(fold_users(rows_of(USERS), since))
     counted = {
@@ -107,9 +107,8 @@ def test_counters_hold_what_the_rows_say_from_a_minute_on(since: int) -> None:
     }
     assert counted == expected
     assert live.viewers == viewers
-    assert {
-        (video, view): seen for video, views in live.watching.items() for view, seen in views.items()
-    } == {view: round(at * 1000) for view, at in watching.items()}
+    seen = {(video, view): at for video, views in live.watching.items() for view, at in views.items()}
+    assert seen == watching
 
 
 @settings(deadline=None)

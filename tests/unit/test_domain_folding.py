@@ -82,8 +82,8 @@ class Step:
         self.way = way
         self.rng = Random(way.seed)
         self.offset = 0
-        self.newest = 0.0
-        self.ahead: set[float] = set()
+        self.newest = 0
+        self.ahead: set[int] = set()
         self.stored: dict[tuple[str, str], list[Any]] = defaultdict(list)
         self.fresh: list[Any] = []
         self.folder = self.start()
@@ -92,7 +92,7 @@ class Step:
         place = Place("cluster", self.topic, 0)
         if self.topic == CATALOG:
             return CatalogFolder(place)
-        floor = self.newest + SKEW_MS / 1000 if self.newest else -1.0
+        floor = self.newest + SKEW_MS if self.newest else -1
         memory: Generations[Any] = Generations(
             floor=floor, capacity=self.way.capacity, lifetime=self.way.lifetime
         )
@@ -128,8 +128,8 @@ class Step:
                 if row.ahead_at:
                     self.ahead.add(row.ahead_at)
             memory = folder.memory
-            if memory is not None and memory.is_due(batch[-1].timestamp / 1000):
-                memory.turn(batch[-1].timestamp / 1000)
+            if memory is not None and memory.is_due(batch[-1].timestamp):
+                memory.turn(batch[-1].timestamp)
 
 
 def happened(taking: Taking) -> Counter[tuple[str, int, str]]:
@@ -139,11 +139,11 @@ def happened(taking: Taking) -> Counter[tuple[str, int, str]]:
         assert isinstance(row, PlaybackRow)
         for column, at in BUCKET_OF.items():
             if amount := getattr(row, f"d_{column}"):
-                found[row.video_id, round(getattr(row, at) * 1000), column] += amount
+                found[row.video_id, getattr(row, at), column] += amount
     for row in taking.rows[USERS]:
         assert isinstance(row, UserRow)
         if row.type in REACTIONS:
-            found[row.video_id, round(row.occurred_at * 1000), REACTIONS[row.type]] += 1
+            found[row.video_id, row.occurred_at, REACTIONS[row.type]] += 1
     return found
 
 
@@ -186,7 +186,7 @@ def test_every_count_is_the_truth(taken_by: Callable[[Way], Taking], truth: Log,
 
     starts = Counter((s.video, s.at, s.user, s.country, s.device, s.platform) for s in told.starts)
     assert starts == Counter(
-        (row.video_id, round(row.started_at * 1000), row.user_id, row.country, row.device, row.platform)
+        (row.video_id, row.started_at, row.user_id, row.country, row.device, row.platform)
         for row in taking.rows[PLAYBACK]
         if row.d_views
     )

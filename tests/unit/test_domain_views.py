@@ -14,7 +14,7 @@ from streams.domain.rows import PlaybackRow
 from streams.domain.views import ViewState, advance, part_numbers, parts_of, restore
 from tests.oracle.views import parts_touched
 
-START = 1_790_000_000.0
+START = 1_790_000_000_000
 lengths = st.sampled_from([1, 7, 99, 100, 61_237, 240_000]) | st.integers(1, 2**40)
 millis = st.integers(0, 300_000)
 
@@ -67,7 +67,7 @@ stretch = {
     "from_ms": st.none() | millis,
     "to_ms": st.none() | millis,
 }
-started = st.integers(0, 60).map(lambda seconds: START + seconds)
+started = st.integers(0, 60).map(lambda seconds: START + 1000 * seconds)
 
 
 def made(kind: type[Playback], **fields: Any) -> st.SearchStrategy[Playback]:
@@ -95,8 +95,8 @@ def views(draw: st.DrawFn) -> list[tuple[Arrival[Playback], int]]:
     """Draw a view's arrivals, each with the length that the catalog tells at that moment."""
     arrivals = []
     for offset, event in enumerate(draw(st.lists(events, max_size=25))):
-        at = START + draw(st.integers(0, 900)) / 4
-        told = draw(started) if event.started_at is not None else 0.0
+        at = START + 250 * draw(st.integers(0, 900))
+        told = draw(started) if event.started_at is not None else 0
         arrival: Arrival[Playback] = Arrival(
             event=event,
             offset=offset,
@@ -104,7 +104,7 @@ def views(draw: st.DrawFn) -> list[tuple[Arrival[Playback], int]]:
             received_at=at,
             started_at=min(told, at),
             said_at=at,
-            ahead_at=0.0,
+            ahead_at=0,
             user_id=draw(st.sampled_from("ab")),
             signed_in=True,
             country="US",

@@ -1,0 +1,140 @@
+"""Rows as ClickHouse's Native format: column by column, as its tables hold them.
+
+A format of rows has ClickHouse read every value of every row by itself, which is as dear as all that it
+does with the row afterwards; a column in its own form is copied. Each few hundred rows are encoded while
+they are in the processor's cache, and what they gave, `Encoded`, is put together column by column when the
+block is sent: one block of the format, whatever it was gathered from.
+
+The format: numbers of columns and rows; then each column's name, its type, and all its values. Numbers are
+little-endian, texts have their length before them, arrays are told by where each ends.
+"""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate, chain
+from typing import Any, Final
+
+from msgspec.structs import astuple
+
+from sinks.base import Encoded
+from streams.domain.rows import Row, columns, types
+
+if sys.byteorder != "little":
+    raise ImportError("numbers are sent as this machine holds them, and ClickHouse reads little-endian ones")
+
+#: A column's values as bytes.
+_Codec = Callable[[Sequence[Any]], bytes]
+
+#: Lengths below this take one byte, which is the character of that number.
+_SHORT: Final = 128
+_LENGTHS: Final = [chr(length) for length in range(_SHORT)]
+#: Labels whose encoding is kept. There are few, unless somebody makes them up.
+_MOST_LABELS: Final = 10_000
+
+
+def varint(number: int) -> bytes:
+    """Return a number in LEB128, seven bits a byte."""
+    some = bytearray()
+    while number >= _SHORT:
+        some.append(number & 127 | 128)
+        number >>= 7
+    some.append(number)
+    return bytes(some)
+
+
+def _text(text: str) -> bytes:
+    encoded = text.encode()
+    return varint(len(encoded)) + encoded
+
+
+def _texts(values: Sequence[str]) -> bytes:
+    lengths = set(map(len, values))
+    if max(lengths) < _SHORT:
+        if len(lengths) == 1:  # As ids of one kind are.
+            length = _LENGTHS[len(values[0])]
+            joined = length + length.join(values)
+        else:
+            joined = "".join([_LENGTHS[len(value)] + value for value in values])
+        if joined.isascii():
+            return joined.encode()
+    return b"".join(map(_text, values))
+
+
+class _Labels(dict[str, bytes]):
+    """The encoding of each label met."""
+
+    def __missing__(self, label: str) -> bytes:
+        if len(self) >= _MOST_LABELS:
+            self.clear()
+        encoded = self[label] = _text(label)
+        return encoded
+
+
+def _labels() -> _Codec:
+    encoding = _Labels().__getitem__
+    return lambda values: b"".join(map(encoding, values))
+
+
+def _numbers(kind: str) -> _Codec:
+    return lambda values: array(kind, values).tobytes()
+
+
+#: By type of column; `bytes` takes numbers below 256, and truth.
+_CODECS: Final[dict[str, Callable[[], _Codec]]] = {
+    "UInt8": lambda: bytes,
+    "Bool": lambda: bytes,
+    "UInt16": lambda: _numbers("H"),
+    "UInt32": lambda: _numbers("I"),
+    "UInt64": lambda: _numbers("Q"),
+    "Float64": lambda: _numbers("d"),
+    "DateTime64(3, 'UTC')": lambda: _numbers("q"),
+    "String": lambda: _texts,
+    "LowCardinality(String)": _labels,
+}
+#: What a type is sent as; ClickHouse makes the labels itself.
+_SENT_AS: Final = {"LowCardinality(String)": "String"}
+
+
+class Columns:
+    """The columns of one row type. Values out of a column's range raise `ValueError` or `OverflowError`."""
+
+    def __init__(self, row: type[Row]) -> None:
+        """Prepare for the rows of one table."""
+        self._heads: list[bytes] = []
+        self._codecs: list[_Codec] = []
+        #: Which columns are arrays; they have their lengths in front of their values.
+        self._arrays: list[bool] = []
+        for name, kind in zip(columns(row), types(row), strict=True):
+            element = kind.removeprefix("Array(").removesuffix(")") if kind.startswith("Array(") else ""
+            self._arrays.append(bool(element))
+            self._codecs.append(_CODECS[element or kind]())
+            self._heads.append(_text(name) + _text(_SENT_AS.get(kind, kind)))
+
+    def encode(self, rows: Sequence[Row]) -> Encoded:
+        """Encode rows, at least one, of which the result keeps nothing."""
+        pieces: list[bytes] = []
+        for codec, is_array, values in zip(
+            self._codecs, self._arrays, zip(*map(astuple, rows), strict=True), strict=True
+        ):
+            if is_array:
+                pieces.append(array("Q", map(len, values)).tobytes())
+                values = tuple(chain.from_iterable(values))
+            pieces.append(codec(values))
+        return Encoded(len(rows), sum(map(len, pieces)), pieces)
+
+    def block(self, chunks: Sequence[Encoded]) -> Iterator[bytes]:
+        """Yield the bytes of one block that has the rows of all chunks."""
+        yield varint(len(self._heads)) + varint(sum(chunk.rows for chunk in chunks))
+        number = 0
+        for head, is_array in zip(self._heads, self._arrays, strict=True):
+            yield head
+            if is_array:
+                lengths = array("Q", b"".join(chunk.pieces[number] for chunk in chunks))
+                yield array("Q", accumulate(lengths)).tobytes()
+                number += 1
+            for chunk in chunks:
+                yield chunk.pieces[number]
+            number += 1
