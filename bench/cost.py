@@ -33,8 +33,7 @@ from bench.stack import Stack, stack
 
 LOOK_UP: Final = "repeats: look up"
 #: Each step, and the files and functions that are it: the first step that matches has the sample. Where a
-#: call goes into a library without Python frames of its own, the caller is the innermost function:
-#: `BatchFolder.fold` itself only encodes rows.
+#: call goes into a library without Python frames of its own, the caller is the innermost function.
 STEPS: Final = (
     (
         "read",
@@ -47,8 +46,7 @@ STEPS: Final = (
     ("Redis", r"redis/.*"),
     (
         "ClickHouse: encode, send",
-        r"streams/batch\.py BatchFolder\.fold|(clickhouse|clickhouse_connect|aiohttp)/.*"
-        r"|streams/(blocks|budget)\.py .*",
+        r"(clickhouse|clickhouse_connect|aiohttp)/.*|streams/(blocks|budget)\.py .*",
     ),
     (
         "hand over, ack",
