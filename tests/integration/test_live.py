@@ -58,7 +58,7 @@ def rows(seed: int) -> list[Any]:
 
 def expected(made: list[Any], video: str | None = None) -> dict[str, Any]:
     """Compute the answer by hand, a row at a time."""
-    since = NOW.timestamp() - 30
+    since = make.epoch_ms(NOW) - 30_000
     playing = [row for row in made if hasattr(row, "view_id") and video in (None, row.video_id)]
     facts = make.Facts.of(made)
     points = []

@@ -285,13 +285,19 @@ async def test_windows_of_ones_own_are_exact(api: Api, start: str, end: str) -> 
 async def test_everything_begins_with_the_first_data(api: Api) -> None:
     first = min(when for _, _, when, amount in FACTS.facts if amount)
     window = named(
-        "all", zone=zone_of("Asia/Kolkata"), now=NOW, first=datetime.fromtimestamp(first // 900 * 900, UTC)
+        "all",
+        zone=zone_of("Asia/Kolkata"),
+        now=NOW,
+        first=datetime.fromtimestamp(first // 900_000 * 900, UTC),
     )
     data = await api.data("/analytics/videos/summary", period="all", timezone="Asia/Kolkata")
     check_summary(data, window)
     of_video = min(when for of, _, when, amount in FACTS.facts if amount and of == VIDEOS[3])
     window = named(
-        "all", zone=zone_of("Asia/Kolkata"), now=NOW, first=datetime.fromtimestamp(of_video // 900 * 900, UTC)
+        "all",
+        zone=zone_of("Asia/Kolkata"),
+        now=NOW,
+        first=datetime.fromtimestamp(of_video // 900_000 * 900, UTC),
     )
     data = await api.data(f"/analytics/videos/{VIDEOS[3]}", period="all", timezone="Asia/Kolkata")
     assert data["period"]["previous"] is None

@@ -42,15 +42,16 @@ async def client(
     await client.close()
 
 
-def block() -> Block:
+def block(sink: ClickHouseBlocks) -> Block:
     log = Log()
     for event in view("view", int(time.time() * 1000) - 60_000):
         log.append(event, event["occurredAt"] + 20)
-    return block_of(Partition("cluster", "playback.events", 0), fold_log(log), 0, len(log.records))
+    return block_of(Partition("cluster", "playback.events", 0), fold_log(log), 0, len(log.records), sink)
 
 
 async def test_an_insert_is_tried_again_in_time_and_counts_once(proxy: Proxy, client: AsyncClient) -> None:
-    blocks, sent, tries = ClickHouseBlocks(client), block(), list[float]()
+    blocks, tries = ClickHouseBlocks(client), list[float]()
+    sent = block(blocks)
 
     async def write() -> None:
         began = time.monotonic()
