@@ -191,5 +191,6 @@ def sort(
     for record, event in zip(records, decoded, strict=True):
         arrival = event if type(event) is Rejected else receive(record, event, retention_ms)
         # Told by the very type, which is cheaper than `isinstance` and asked of every event.
-        (rejected if type(arrival) is Rejected else arrivals).append(arrival)
+        into: list[Any] = rejected if type(arrival) is Rejected else arrivals
+        into.append(arrival)
     return arrivals, rejected
