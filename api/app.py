@@ -51,7 +51,7 @@ def create_app(settings: Settings | None = None, *, clock: Clock = utc_now) -> F
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        stores = Stores(settings)
+        stores = Stores(settings, clock)
         app.state.stores = stores
         async with AsyncExitStack() as running:
             await running.enter_async_context(stores.open())

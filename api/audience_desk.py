@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -15,6 +15,12 @@ from streams.domain.errors import InvalidPeriodError
 from streams.domain.windows import Window, cover
 
 STORE: Final = "clickhouse"
+#: The part of the answers of its own endpoint; the others are groups of `metrics`.
+ENGAGEMENT: Final = "engagement"
+
+
+def _unnoted(question: Question, parts: Collection[str]) -> None:
+    """Take no note of a question."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +28,11 @@ class AudienceDesk:
     """Answers questions about users.
 
     Every method raises `RequestError` when the question is at fault, and `StoreUnavailableError` when the
-    store cannot answer.
+    store cannot answer. `note` is told of every question that can be answered, and of its parts.
     """
 
     reader: UserReader
+    note: Callable[[Question, Collection[str]], None] = _unnoted
 
     async def users(self, question: Question, groups: Collection[str]) -> Data:
         """Answer `GET /analytics/users`."""
@@ -33,6 +40,7 @@ class AudienceDesk:
         if not question.compare:
             window = replace(window, previous=None)
         _check_edges(window, question, groups)
+        self.note(question, groups)
         answers: dict[str, Awaitable[Data]] = {}
         if "activity" in groups:
             answers["activity"] = self._activity(window)
@@ -46,6 +54,7 @@ class AudienceDesk:
     async def engagement(self, question: Question) -> Data:
         """Answer `GET /analytics/users/engagement`."""
         window = await self._window(question)
+        self.note(question, (ENGAGEMENT,))
         return envelope(user_answers.engagement(await self.reader.engagement(window)), window, STORE)
 
     async def _window(self, question: Question) -> Window:

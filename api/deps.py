@@ -6,7 +6,7 @@ With `api.app` the only place that names a concrete reader.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from functools import partial
 from hashlib import blake2b
@@ -26,6 +26,7 @@ from api.live_feed import Feeds
 from api.metrics import asked, looked
 from api.settings import Settings
 from api.shutdown import at_signal
+from api.warm_up import WarmUp
 from sinks.clickhouse.kept import KeptRows
 from sinks.clickhouse.live_reader import ClickHouseLiveReader
 from sinks.clickhouse.reader import ClickHouseReader
@@ -44,8 +45,8 @@ _AS_OF: Final = b'"asOf":"'
 class Stores:
     """The stores of one application: connected at the first question, closed with it."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Connect nothing yet, so that the API starts while a store is down."""
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        """Connect nothing yet, so that the API starts while a store is down. `clock` returns aware UTC."""
         patience = settings.store_patience
         self.clickhouse = ClickHouseReader(
             settings.clickhouse_url,
@@ -65,6 +66,8 @@ class Stores:
         self.redis = RedisReader(self._redis, remembered, patience=redis, asked=asked)
         days = KeptRows(self.clickhouse, looked=partial(looked, "days"))
         self.users = ClickHouseUsers(self.clickhouse, days)
+        self.warm_up = WarmUp(self.users, clock)
+        self._reads_ahead = settings.warm_up
         self.desk = Desk(self.redis, self.clickhouse, self.clickhouse, remembered)
         self.live = LiveDesk(RedisLiveReader(self.redis), ClickHouseLiveReader(self.clickhouse), remembered)
         self.feeds = Feeds(settings.live_streams)
@@ -81,9 +84,12 @@ class Stores:
     async def open(self) -> AsyncIterator[None]:
         """Close all connections at the end."""
         try:
-            with at_signal(self.feeds.end):
-                async with self.exports.open():
-                    yield
+            async with AsyncExitStack() as running:
+                running.enter_context(at_signal(self.feeds.end))
+                await running.enter_async_context(self.exports.open())
+                if self._reads_ahead:
+                    await running.enter_async_context(self.warm_up.open())
+                yield
         finally:
             self.feeds.end()
             await self.keyring.close()

@@ -13,7 +13,7 @@ from sinks.clickhouse.system_reader import ClickHouseSystem
 
 
 def _audience(stores: StoresDep) -> AudienceDesk:
-    return AudienceDesk(stores.users)
+    return AudienceDesk(stores.users, stores.warm_up.note)
 
 
 def _operations(stores: StoresDep) -> OperationsDesk:

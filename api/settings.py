@@ -59,6 +59,11 @@ class Settings(KafkaAccess):
     )
     query_seconds: float = Field(30.0, gt=0, description="Longest time that one query may take, in seconds.")
     clickhouse_connections: int = Field(20, ge=1, description="Connections to ClickHouse, at most.")
+    warm_up: bool = Field(
+        True,
+        description="Whether each process reads in the background what answers about users need of the days "
+        "that are over, after its start and when a day ends, so that no question has to wait for it.",
+    )
     redis_connections: int = Field(50, ge=1, description="Connections to Redis, at most.")
     export_dir: str = Field(
         ".run/exports", description="Folder of the files of exports; processes that share the work share it."

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -31,6 +32,55 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LEFT = ("previous", "active")
 
 
+@dataclass(frozen=True, slots=True)
+class _Before:
+    """The questions about a window whose answers are kept: what the days before a day told."""
+
+    window: Window
+    day: date
+
+    @property
+    def midnight(self) -> datetime:
+        return datetime(self.day.year, self.day.month, self.day.day, tzinfo=UTC)
+
+    def active(self) -> Query:
+        stretches = _stretches(self.window)
+        return user_queries.active_users(stretches, left=_left(stretches), before=self.day)
+
+    def sessions(self) -> Query:
+        return session_queries.sessions_by_device(self.window, before=self.day)
+
+    def new(self) -> Query:
+        return user_queries.new_users(self.window, before=self.midnight)
+
+    def cohorts(self) -> Query:
+        return cohort_queries.cohort_sizes(self.window, before=self.midnight)
+
+    def returns(self) -> Query | None:
+        """Returns of a day count once it is over. Where a local day has ended since, none can be kept."""
+        if not cohort_queries.over_by(self.window, self.midnight):
+            return None
+        return cohort_queries.cohort_returns(self.window, before=self.midnight)
+
+    def engagement(self) -> Query:
+        return session_queries.sessions_by_type_and_hour(self.window, before=self.day)
+
+    def of(self, parts: Collection[str]) -> Iterator[Query]:
+        """Yield what parts of answers need: `activity`, `growth`, `retention`, `engagement`."""
+        if {"activity", "growth"} & set(parts):
+            yield self.active()
+        if "activity" in parts:
+            yield self.sessions()
+        if "growth" in parts:
+            yield self.new()
+        if "retention" in parts:
+            yield self.cohorts()
+            if returns := self.returns():
+                yield returns
+        if "engagement" in parts:
+            yield self.engagement()
+
+
 class ClickHouseUsers:
     """`UserReader` on ClickHouse; it asks through the connections of a `ClickHouseReader`.
 
@@ -50,6 +100,22 @@ class ClickHouseUsers:
         (row,) = await self._store.rows(user_queries.first_seen())
         return None if row["first"] is None else _EPOCH + timedelta(milliseconds=row["first"])
 
+    async def newest(self, now: datetime) -> Split | None:
+        """Return where it is worth while to read ahead up to; None while nothing would be kept.
+
+        Raises `StoreUnavailableError` when the store cannot be asked, as `keep` does.
+        """
+        return await self._kept.newest(now.astimezone(UTC).date())
+
+    async def keep(self, window: Window, parts: Collection[str], split: Split) -> None:
+        """Read ahead what parts of answers about a window need of the days before a split, one by one."""
+        for query in _Before(window, split.day).of(parts):
+            await self._kept.rows(query, split, ahead=True)
+
+    def ready(self, split: Split) -> None:
+        """Take note that all that is usually asked was read ahead up to a split."""
+        self._kept.ready(split)
+
     async def _both(self, before: Query, since: Query, split: Split) -> list[dict[str, Any]]:
         """Return the rows of the days before a day, and after them those of the difference since."""
         first, then = await asyncio.gather(self._kept.rows(before, split), self._store.rows(since))
@@ -61,14 +127,12 @@ class ClickHouseUsers:
 
     async def _active(self, window: Window, stretches: Mapping[str, Stretch], split: Split) -> dict[str, int]:
         """Return the distinct users of some stretches of a window; `lost` where `previous` is one of them."""
-        everything = _stretches(window)
-        if any(cover([stretch])[1] for stretch in everything.values()):
-            left = _LEFT if "previous" in stretches else None
+        if any(cover([stretch])[1] for stretch in _stretches(window).values()):
+            left = _left(stretches)
             return (await self._store.rows(user_queries.active_users(stretches, left=left)))[0]
         # All at once costs little more than some, and who asks for both groups asks once.
-        left = _LEFT if "previous" in everything else None
         key = (window.whole, window.zone.key, split)
-        return await self._counts.ask(key, lambda: self._counted(everything, split, left))
+        return await self._counts.ask(key, lambda: self._counted(window, split))
 
     async def _newcomers(self, window: Window, midnight: datetime) -> list[dict[str, Any]]:
         """Return the cohorts of those first seen since a midnight: growth and retention both need them."""
@@ -76,14 +140,10 @@ class ClickHouseUsers:
         query = cohort_queries.cohort_sizes(window, since=midnight)
         return await self._cohorts.ask(key, lambda: self._store.rows(query))
 
-    async def _counted(
-        self, stretches: Mapping[str, Stretch], split: Split, left: tuple[str, str] | None
-    ) -> dict[str, int]:
-        rows = await self._both(
-            user_queries.active_users(stretches, left=left, before=split.day),
-            user_queries.active_users_since(stretches, split.day, left=left),
-            split,
-        )
+    async def _counted(self, window: Window, split: Split) -> dict[str, int]:
+        stretches = _stretches(window)
+        since = user_queries.active_users_since(stretches, split.day, left=_left(stretches))
+        rows = await self._both(_Before(window, split.day).active(), since, split)
         return {name: sum(row[name] for row in rows) for name in rows[0]}
 
     async def activity(self, window: Window) -> ActivityReading:
@@ -92,7 +152,7 @@ class ClickHouseUsers:
         active, sessions, (actions,) = await asyncio.gather(
             self._active(window, active_stretches(window), split),
             self._both(
-                session_queries.sessions_by_device(window, before=split.day),
+                _Before(window, split.day).sessions(),
                 session_queries.sessions_by_device_since(window, split.day),
                 split,
             ),
@@ -112,12 +172,12 @@ class ClickHouseUsers:
     async def growth(self, window: Window) -> GrowthReading:
         """See `UserReader.growth`."""
         split = await self._split(window)
-        midnight = _midnight(split.day)
+        told = _Before(window, split.day)
         users, before, sources_since, sizes = await asyncio.gather(
             self._active(window, _compared(window), split),
-            self._kept.rows(user_queries.new_users(window, before=midnight), split),
-            self._store.rows(user_queries.sources_since(window, midnight)),
-            self._newcomers(window, midnight),
+            self._kept.rows(told.new(), split),
+            self._store.rows(user_queries.sources_since(window, told.midnight)),
+            self._newcomers(window, told.midnight),
         )
         new = sum(row["users"] for row in before if row["everyone"])
         new += sum(row["users"] for row in sizes if row["inside"])
@@ -135,15 +195,12 @@ class ClickHouseUsers:
     async def retention(self, window: Window) -> Sequence[Cohort]:
         """See `UserReader.retention`."""
         split = await self._split(window)
-        midnight = _midnight(split.day)
-        # Returns of a day count once it is over. Where a local day has ended since, all is read anew.
-        over = cohort_queries.over_by(window, midnight)
+        before = _Before(window, split.day)
+        over = before.returns()
         sizes, sizes_since, returns = await asyncio.gather(
-            self._kept.rows(cohort_queries.cohort_sizes(window, before=midnight), split),
-            self._newcomers(window, midnight),
-            self._kept.rows(cohort_queries.cohort_returns(window, before=midnight), split)
-            if over
-            else self._store.rows(cohort_queries.cohort_returns(window)),
+            self._kept.rows(before.cohorts(), split),
+            self._newcomers(window, before.midnight),
+            self._kept.rows(over, split) if over else self._store.rows(cohort_queries.cohort_returns(window)),
         )
         users: Counter[tuple[int, int]] = Counter()
         for row in [*sizes, *sizes_since]:
@@ -164,7 +221,7 @@ class ClickHouseUsers:
         """See `UserReader.engagement`."""
         split = await self._split(window)
         rows = await self._both(
-            session_queries.sessions_by_type_and_hour(window, before=split.day),
+            _Before(window, split.day).engagement(),
             session_queries.sessions_by_type_and_hour_since(window, split.day),
             split,
         )
@@ -189,5 +246,6 @@ def _stretches(window: Window) -> dict[str, Stretch]:
     return active_stretches(window) | _compared(window)
 
 
-def _midnight(day: date) -> datetime:
-    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+def _left(stretches: Mapping[str, Stretch]) -> tuple[str, str] | None:
+    """Return which stretches tell who is gone."""
+    return _LEFT if "previous" in stretches else None

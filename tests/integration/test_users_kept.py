@@ -11,8 +11,9 @@ from zoneinfo import ZoneInfo
 
 import pytest_asyncio
 
-from api.audience_desk import AudienceDesk
-from api.parameters import question
+from api.audience_desk import ENGAGEMENT, AudienceDesk
+from api.parameters import Question, question
+from api.warm_up import WarmUp
 from sinks.clickhouse.kept import KeptRows
 from sinks.clickhouse.migrations import migrate
 from sinks.clickhouse.queries import Query
@@ -43,6 +44,19 @@ class Counting(ClickHouseReader):
         return await super().rows(query)
 
 
+def _question(zone: str, period: str, now: datetime = NOW) -> Question:
+    return question(
+        period=period,
+        default="",
+        start=None,
+        end=None,
+        zone=zone,
+        compare="previous",
+        now=now,
+        raw_retention_days=180,
+    )
+
+
 @dataclass
 class World:
     url: str
@@ -54,24 +68,15 @@ class World:
         await land(self.url, some, Random(1), first=len(self.landed))
         self.landed += some
 
-    async def wrong(self, zone: str, period: str) -> list[str]:
+    async def wrong(self, zone: str, period: str, now: datetime = NOW) -> list[str]:
         """Return where the answers are not those of a recount of all that has landed."""
         truth = Audience(sorted(self.landed, key=lambda each: each.at))
-        asked = question(
-            period=period,
-            default="",
-            start=None,
-            end=None,
-            zone=zone,
-            compare="previous",
-            now=NOW,
-            raw_retention_days=180,
-        )
-        window = windows.period(period, NOW, ZoneInfo(zone), truth.first if period == "all" else None)
+        asked = _question(zone, period, now)
+        window = windows.period(period, now, ZoneInfo(zone), truth.first if period == "all" else None)
         users = (await self.desk.users(asked, groups_of(USERS, None)))["data"]
         engagement = (await self.desk.engagement(asked))["data"]
         return [
-            *differences(users, truth.users(window, NOW), f"{zone} {period}"),
+            *differences(users, truth.users(window, now), f"{zone} {period}"),
             *differences(engagement, truth.engagement(window), f"{zone} {period}"),
         ]
 
@@ -144,6 +149,57 @@ async def test_late_events_of_yesterday_do_not_make_everything_be_read_again(wor
     assert asked[0] >= asked[1] > asked[2] == asked[3] == len(ZONES)
 
 
+async def test_the_first_question_reads_only_today_after_it_was_read_ahead(world: World) -> None:
+    await world.land(people(Random(17), NOW, sessions=150))
+    users = ClickHouseUsers(world.store, KeptRows(world.store, settled=0, quiet=0))
+    warm_up = WarmUp(users, lambda: NOW)
+    for zone in ZONES:
+        for period in PERIODS:
+            warm_up.note(_question(zone, period), [*groups_of(USERS, None), ENGAGEMENT])
+    await warm_up.once()
+    read = world.store.asked
+    assert read > 0
+    world.desk = AudienceDesk(users)
+    for zone in ZONES:
+        for period in PERIODS:
+            assert not await world.wrong(zone, period)
+    assert world.store.asked == read
+
+
+async def test_nobody_waits_when_a_day_ends(world: World) -> None:
+    seconds = 0.0
+    evening = now_of("2050-11-20T23:57:00.000")
+    await world.land(people(Random(29), evening, sessions=150))
+    kept = KeptRows(world.store, settled=5, quiet=60, clock=lambda: seconds)
+    users = ClickHouseUsers(world.store, kept)
+    now = evening
+    warm_up = WarmUp(users, lambda: now, seconds=lambda: seconds)
+    world.desk = AudienceDesk(users, warm_up.note)
+
+    async def read_by_a_question() -> int:
+        before = world.store.asked
+        assert not await world.wrong("UTC", "30d", now)
+        return world.store.asked - before
+
+    assert await read_by_a_question() > 1
+    seconds += 10
+    await warm_up.once()
+    assert await read_by_a_question() == 0
+    # Only how many came back on the day that has just ended is nowhere yet.
+    seconds, now = seconds + 200, now + timedelta(seconds=200)
+    assert await read_by_a_question() == 1
+    await warm_up.once()
+    assert await read_by_a_question() == 1
+    seconds, now = seconds + 6, now + timedelta(seconds=6)
+    await warm_up.once()
+    assert await read_by_a_question() == 0
+    # What has been kept for long is read again before it is too old.
+    seconds += 500
+    await warm_up.once()
+    seconds += 590
+    assert await read_by_a_question() == 0
+
+
 class Store:
     """Answers a number that may change, and a version of the days."""
 
@@ -212,4 +268,35 @@ async def test_the_split_is_where_nothing_has_changed_for_a_while() -> None:
     now = 140
     assert await split() == 1
     now = 160
+    assert await split() == 0
+
+
+async def test_answers_go_on_with_what_was_read_ahead_until_the_newer_rest_was() -> None:
+    store, now = Store(), 0.0
+    kept = KeptRows(store, quiet=60, clock=lambda: now)  # type: ignore[arg-type]
+    today = date(2050, 11, 20)
+
+    async def ready() -> None:
+        split = await kept.newest(today)
+        assert split is not None
+        kept.ready(split)
+
+    async def split() -> int:
+        return (today - (await kept.split(today)).day).days
+
+    assert await kept.newest(today) is None, "nothing is kept before it has settled"
+    now = 5
+    await ready()
+    today += timedelta(days=1)
+    store.older, store.version = store.version, 2
+    # The day before has not been read ahead: until then, the one before that is as exact.
+    assert await split() == 1
+    now = 10
+    await ready()
+    assert await split() == 0
+    # But nobody waits for ever for a reading that does not come.
+    today += timedelta(days=1)
+    store.older, store.version = store.version, 3
+    assert await split() == 1
+    now = 10 + 120
     assert await split() == 0

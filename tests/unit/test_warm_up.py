@@ -1,0 +1,161 @@
+"""Reading ahead: what is read, that it rests, and that no failure ends it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection
+from datetime import UTC, datetime
+
+import pytest
+
+from api.parameters import Question, question
+from api.warm_up import MOST_HABITS, WarmUp
+from streams.domain.errors import StoreUnavailableError
+from streams.domain.windows import Window
+
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+USUAL = {("30d", "UTC", "activity+growth+retention"), ("7d", "UTC", "engagement")}
+
+
+class Keeper:
+    """Keeps nothing; tells what it was asked to keep, and may fail."""
+
+    def __init__(self) -> None:
+        self.kept: list[tuple[str, str, str]] = []
+        self.newest_days: str | None = "days"
+        self.readies = 0
+        self.fails: list[Exception] = []
+        self.took: Callable[[], None] = lambda: None
+
+    async def first(self) -> datetime:
+        return datetime(2026, 1, 1, tzinfo=UTC)
+
+    async def newest(self, now: datetime) -> str | None:
+        if self.fails:
+            raise self.fails.pop()
+        return self.newest_days
+
+    async def keep(self, window: Window, parts: Collection[str], split: str) -> None:
+        self.kept.append((window.period or "", window.zone.key, "+".join(sorted(parts))))
+        self.took()
+
+    def ready(self, split: str) -> None:
+        self.readies += 1
+
+
+def _asked(period: str, zone: str = "UTC") -> Question:
+    return question(
+        period=period,
+        default="",
+        start=None,
+        end=None,
+        zone=zone,
+        compare="previous",
+        now=NOW,
+        raw_retention_days=180,
+    )
+
+
+async def test_what_is_asked_by_default_and_what_was_asked_lately_is_read_ahead() -> None:
+    keeper, seconds = Keeper(), 0.0
+    warm_up = WarmUp(keeper, lambda: NOW, seconds=lambda: seconds)
+    for period in ("1h", "24h", "1d", "all"):
+        warm_up.note(_asked(period, "Asia/Kolkata"), ["growth"])
+    await warm_up.once()
+    assert set(keeper.kept) == USUAL | {(period, "Asia/Kolkata", "growth") for period in ("1d", "all")}
+    assert len(keeper.kept) == len(set(keeper.kept))
+    assert keeper.readies == 1
+    keeper.kept.clear()
+    seconds = 26 * 3600
+    await warm_up.once()
+    assert set(keeper.kept) == USUAL
+
+
+async def test_many_windows_are_not_all_read() -> None:
+    keeper = Keeper()
+    warm_up = WarmUp(keeper, lambda: NOW)
+    for hour in range(1, 13):
+        for period in ("1d", "7d"):
+            warm_up.note(_asked(period, f"Etc/GMT+{hour}"), ["growth"])
+    await warm_up.once()
+    assert len(keeper.kept) == MOST_HABITS + len(USUAL)
+    assert ("7d", "Etc/GMT+12", "growth") in keeper.kept
+    assert ("1d", "Etc/GMT+1", "growth") not in keeper.kept
+
+
+async def test_the_next_day_is_read_before_it_begins() -> None:
+    keeper, now = Keeper(), datetime(2026, 11, 20, 23, 54, tzinfo=UTC)
+    warm_up = WarmUp(keeper, lambda: now)
+    await warm_up.once()
+    assert len(keeper.kept) == 2
+    now = datetime(2026, 11, 20, 23, 56, tzinfo=UTC)
+    await warm_up.once()
+    assert len(keeper.kept) == 2 + 4
+
+
+async def test_it_is_read_again_only_after_a_change_or_a_while() -> None:
+    keeper, seconds = Keeper(), 0.0
+    warm_up = WarmUp(keeper, lambda: NOW, seconds=lambda: seconds)
+
+    async def readings() -> int:
+        keeper.kept.clear()
+        await warm_up.once()
+        return len(keeper.kept)
+
+    assert [await readings() for _ in range(3)] == [2, 0, 0]
+    keeper.newest_days = "other days"
+    assert [await readings() for _ in range(2)] == [2, 0]
+    keeper.newest_days = None
+    assert await readings() == 0
+    keeper.newest_days = "other days"
+    seconds = 60
+    assert [await readings() for _ in range(2)] == [2, 0]
+
+
+async def test_a_failure_is_logged_and_it_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keeper, rests, seconds = Keeper(), list[float](), 0.0
+
+    async def sleep(rest: float) -> None:
+        rests.append(rest)
+        if len(rests) == 4:
+            await asyncio.Event().wait()
+
+    def took() -> None:
+        nonlocal seconds
+        seconds += 2
+
+    keeper.took = took
+    keeper.fails = [
+        ValueError("nobody foresaw"),
+        StoreUnavailableError("clickhouse", "down"),
+        StoreUnavailableError("clickhouse", "down"),
+    ]
+    warm_up = WarmUp(keeper, lambda: NOW, seconds=lambda: seconds)
+    monkeypatch.setattr("api.warm_up.asyncio.sleep", sleep)
+    async with warm_up.open():
+        async with asyncio.timeout(5):
+            while len(rests) < 4:
+                await asyncio.wait([asyncio.ensure_future(asyncio.Event().wait())], timeout=0.01)
+    # Two readings of two seconds each: it rests for ten times as long.
+    assert rests == [30, 30, 300, 40]
+    assert len(keeper.kept) == 2
+    said = capsys.readouterr().out
+    assert said.count("while the store is away") == 1
+    assert said.count("reading ahead failed") == 1
+
+
+async def test_a_reading_that_goes_on_does_not_keep_the_process() -> None:
+    keeper = Keeper()
+    begun = asyncio.Event()
+
+    async def for_ever(window: Window, parts: Collection[str], split: str) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    keeper.keep = for_ever  # type: ignore[method-assign]
+    async with asyncio.timeout(5):
+        async with WarmUp(keeper, lambda: NOW).open():
+            await begun.wait()
+    assert keeper.readies == 0
