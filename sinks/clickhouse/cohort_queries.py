@@ -6,13 +6,13 @@ over as numbers (`local_time.split_days`), so rows of `user_days` become one or 
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 from sinks.clickhouse.instants import clock_parameters, indented, local_seconds, text
 from sinks.clickhouse.queries import Query
 from streams.domain.audience import DAYS_LATER
-from streams.domain.local_time import clock, split_days
+from streams.domain.local_time import DaySplit, clock, day_number, split_days
 from streams.domain.windows import Window, midnight
 
 _DAY: Final = timedelta(days=1)
@@ -58,12 +58,6 @@ def cohort_sizes(window: Window, *, before: datetime | None = None, since: datet
     return Query(sql, parameters if since is None else parameters | {"open": text(since)})
 
 
-def over_by(window: Window, midnight_utc: datetime) -> bool:
-    """Say whether every local day that is over was so at a UTC midnight: later days change no return."""
-    today = window.as_of.astimezone(window.zone).date()
-    return midnight(today, window.zone) <= midnight_utc
-
-
 def _newcomers(window: Window, before: datetime | None) -> dict[str, Any]:
     begin = cohorts_from(window)
     return {
@@ -74,35 +68,77 @@ def _newcomers(window: Window, before: datetime | None) -> dict[str, Any]:
     }
 
 
-def cohort_returns(window: Window, *, before: datetime | None = None) -> Query:
+def cohort_returns(window: Window, before: datetime) -> Query:
     """Return, by `cohort` and `inside`, how many were active on exactly that local day + N, as `later_N`.
 
-    Only local days as a whole count, and those begin on quarters of an hour: the roll-up knows them. With
-    `before`, a UTC midnight by which all days that are over were so (`over_by`), nothing later is read.
+    Only local days as a whole count, and those begin on quarters of an hour: the roll-up knows them. It is
+    those days only that were over at `before`, a UTC midnight: nothing later is read.
     """
-    begin = cohorts_from(window)
-    end = min(window.end + timedelta(days=max(DAYS_LATER) + 1), window.as_of)
-    if before is not None:
-        end = min(end, before)
-    split = split_days(window.zone, begin, max(begin + _DAY, end))
-    parameters = _newcomers(window, before) | {
+    begin, over = cohorts_from(window), _first_not_over(window, before)
+    end = min(_last_return(window), midnight(over, window.zone))
+    return _returns(
+        _NEWCOMERS,
+        split_days(window.zone, begin, max(begin + _DAY, end)),
+        "local < {over:Int32}",
+        _newcomers(window, before) | {"over": day_number(over)},
+    )
+
+
+def cohort_returns_since(window: Window, before: datetime) -> Query | None:
+    """Return, as `cohort_returns` does, those of the local days that are over since; None when none is."""
+    over, today = _first_not_over(window, before), window.as_of.astimezone(window.zone).date()
+    begin, end = midnight(over, window.zone), min(_last_return(window), midnight(today, window.zone))
+    if begin >= end:
+        return None
+    return _returns(
+        _SEEN_THEN,
+        split_days(window.zone, begin, end),
+        "local >= {over:Int32} AND local < {today:Int32}",
+        _newcomers(window, None) | {"over": day_number(over), "today": day_number(today)},
+    )
+
+
+def _first_not_over(window: Window, instant: datetime) -> date:
+    """Return the local day that an instant lies in: those before it are over by then."""
+    return instant.astimezone(window.zone).date()
+
+
+def _last_return(window: Window) -> datetime:
+    return window.end + timedelta(days=max(DAYS_LATER) + 1)
+
+
+_WITHIN: Final = "day >= {first_day:Date} AND day <= {last_day:Date}"
+#: As `_NEWCOMERS`, but only those who were heard of on the days that are read.
+_SEEN_THEN: Final = (
+    f"SELECT user, intDiv({local_seconds('toUnixTimestamp(min(first_seen))')}, 86400) AS cohort,"
+    " min(first_seen) >= {start:DateTime64(3, 'UTC')} AS inside\n"
+    "FROM users\n"
+    f"WHERE user IN (SELECT user FROM user_days WHERE {_WITHIN})\n"
+    "GROUP BY user\n"
+    "HAVING min(first_seen) >= {reach:DateTime64(3, 'UTC')}"
+    " AND min(first_seen) < {end:DateTime64(3, 'UTC')}"
+)
+
+
+def _returns(newcomers: str, split: DaySplit, these: str, bound: dict[str, Any]) -> Query:
+    """Count returns on the local days that meet a condition, of the UTC days of a split."""
+    parameters = bound | {
         "first_day": split.first,
         "last_day": split.first + timedelta(days=len(split.cuts) - 1),
         "before": list(split.before),
     }
     number = "toUInt16(day - {first_day:Date}) + 1"
-    within = "day >= {first_day:Date} AND day <= {last_day:Date}"
     if split.trivial:
-        days = f"SELECT user, {{before:Array(Int32)}}[{number}] AS local\nFROM user_days\nWHERE {within}"
+        days = f"SELECT user, {{before:Array(Int32)}}[{number}] AS local\nFROM user_days\nWHERE {_WITHIN}"
     else:
         parameters |= {"after": list(split.after), "heads": [(1 << cut) - 1 for cut in split.cuts]}
         head = f"bitAnd(slots, {{heads:Array(UInt128)}}[{number}])"
         days = (
             f"SELECT user, {{before:Array(Int32)}}[{number}] AS local\n"
-            f"FROM user_days\nWHERE {within} AND {head} != 0\n"
+            f"FROM user_days\nWHERE {_WITHIN} AND {head} != 0\n"
             "UNION ALL\n"
             f"SELECT user, {{after:Array(Int32)}}[{number}] AS local\n"
-            f"FROM user_days\nWHERE {within} AND {head} != slots"
+            f"FROM user_days\nWHERE {_WITHIN} AND {head} != slots"
         )
     bits = ", ".join(f"later = {later}, {1 << place}" for place, later in enumerate(DAYS_LATER))
     counts = ", ".join(
@@ -116,8 +152,8 @@ def cohort_returns(window: Window, *, before: datetime | None = None) -> Query:
         "    FROM\n    (\n"
         "        SELECT user, cohort, inside, local - cohort AS later\n"
         f"        FROM\n        (\n{indented(days, 3)}\n        ) AS days\n"
-        f"        INNER JOIN\n        (\n{indented(_NEWCOMERS, 3)}\n        ) AS newcomers USING (user)\n"
-        f"        WHERE later IN ({', '.join(map(str, DAYS_LATER))})\n"
+        f"        INNER JOIN\n        (\n{indented(newcomers, 3)}\n        ) AS newcomers USING (user)\n"
+        f"        WHERE later IN ({', '.join(map(str, DAYS_LATER))}) AND {these}\n"
         "    )\n"
         "    GROUP BY user, cohort, inside\n"
         ")\n"

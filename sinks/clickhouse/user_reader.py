@@ -56,11 +56,8 @@ class _Before:
     def cohorts(self) -> Query:
         return cohort_queries.cohort_sizes(self.window, before=self.midnight)
 
-    def returns(self) -> Query | None:
-        """Returns of a day count once it is over. Where a local day has ended since, none can be kept."""
-        if not cohort_queries.over_by(self.window, self.midnight):
-            return None
-        return cohort_queries.cohort_returns(self.window, before=self.midnight)
+    def returns(self) -> Query:
+        return cohort_queries.cohort_returns(self.window, self.midnight)
 
     def engagement(self) -> Query:
         return session_queries.sessions_by_type_and_hour(self.window, before=self.day)
@@ -75,8 +72,7 @@ class _Before:
             yield self.new()
         if "retention" in parts:
             yield self.cohorts()
-            if returns := self.returns():
-                yield returns
+            yield self.returns()
         if "engagement" in parts:
             yield self.engagement()
 
@@ -196,23 +192,27 @@ class ClickHouseUsers:
         """See `UserReader.retention`."""
         split = await self._split(window)
         before = _Before(window, split.day)
-        over = before.returns()
-        sizes, sizes_since, returns = await asyncio.gather(
+        # Returns of a day count once it is over: some local day may have ended since.
+        lately = cohort_queries.cohort_returns_since(window, before.midnight)
+        sizes, sizes_since, returns, returns_since = await asyncio.gather(
             self._kept.rows(before.cohorts(), split),
             self._newcomers(window, before.midnight),
-            self._kept.rows(over, split) if over else self._store.rows(cohort_queries.cohort_returns(window)),
+            self._kept.rows(before.returns(), split),
+            self._store.rows(lately) if lately else asyncio.sleep(0, list[dict[str, Any]]()),
         )
         users: Counter[tuple[int, int]] = Counter()
         for row in [*sizes, *sizes_since]:
             users[row["cohort"], row["inside"]] += row["users"]
-        kept = {
-            (row["cohort"], row["inside"]): {later: row[f"later_{later}"] for later in DAYS_LATER}
-            for row in returns
-        }
-        nobody = dict.fromkeys(DAYS_LATER, 0)
+        kept: dict[tuple[int, int], Counter[int]] = {}
+        for row in [*returns, *returns_since]:
+            counts = kept.setdefault((row["cohort"], row["inside"]), Counter())
+            counts.update({later: row[f"later_{later}"] for later in DAYS_LATER})
         return [
             Cohort(
-                day=date_of(cohort), inside=bool(inside), size=size, kept=kept.get((cohort, inside), nobody)
+                day=date_of(cohort),
+                inside=bool(inside),
+                size=size,
+                kept=kept.get((cohort, inside), Counter()),
             )
             for (cohort, inside), size in sorted(users.items())
         ]

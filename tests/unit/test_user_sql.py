@@ -35,6 +35,8 @@ SECONDS = custom(
 TODAY = NOW.date()
 MIDNIGHT = datetime(2024, 3, 30, tzinfo=UTC)
 LEFT = ("previous", "active")
+RETURNS_SINCE = cohort_queries.cohort_returns_since(window("7d", "America/New_York"), MIDNIGHT)
+assert RETURNS_SINCE
 CASES = {
     "first_seen": user_queries.first_seen(),
     "active_30d": user_queries.active_users(active_stretches(window("30d"))),
@@ -47,7 +49,7 @@ CASES = {
     "new_users_before": user_queries.new_users(window("7d"), before=MIDNIGHT),
     "sources_since": user_queries.sources_since(window("7d"), MIDNIGHT),
     "cohort_sizes_since": cohort_queries.cohort_sizes(window("7d"), since=MIDNIGHT),
-    "cohort_returns_before": cohort_queries.cohort_returns(window("7d"), before=MIDNIGHT),
+    "cohort_returns_since_new_york": RETURNS_SINCE,
     "sessions_before": session_queries.sessions_by_device(window("7d"), before=TODAY),
     "sessions_since": session_queries.sessions_by_device_since(window("7d"), TODAY),
     "engagement_since": session_queries.sessions_by_type_and_hour_since(window("7d"), TODAY),
@@ -55,8 +57,8 @@ CASES = {
     "actions_7d": user_queries.actions(window("7d")),
     "actions_24h": user_queries.actions(window("24h")),
     "cohort_sizes": cohort_queries.cohort_sizes(window("7d")),
-    "cohort_returns": cohort_queries.cohort_returns(window("7d")),
-    "cohort_returns_new_york": cohort_queries.cohort_returns(window("7d", "America/New_York")),
+    "cohort_returns": cohort_queries.cohort_returns(window("7d"), MIDNIGHT),
+    "cohort_returns_new_york": cohort_queries.cohort_returns(window("7d", "America/New_York"), MIDNIGHT),
     "sessions": session_queries.sessions_by_device(window("24h")),
     "engagement": session_queries.sessions_by_type_and_hour(window("7d", "America/New_York")),
     "first_minute": system_queries.first_minute(),

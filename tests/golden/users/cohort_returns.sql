@@ -18,7 +18,7 @@ FROM
             FROM users FINAL
             WHERE first_seen >= {reach:DateTime64(3, 'UTC')} AND first_seen < {end:DateTime64(3, 'UTC')}
         ) AS newcomers USING (user)
-        WHERE later IN (1, 7, 30)
+        WHERE later IN (1, 7, 30) AND local < {over:Int32}
     )
     GROUP BY user, cohort, inside
 )
@@ -28,15 +28,16 @@ GROUP BY cohort, inside
 {
  "reach": "2024-02-23 00:00:00.000",
  "start": "2024-03-24 00:00:00.000",
- "end": "2024-03-31 00:00:00.000",
+ "end": "2024-03-30 00:00:00.000",
  "since": [
   1708646399
  ],
  "offsets": [
   0
  ],
+ "over": 19812,
  "first_day": "2024-02-23",
- "last_day": "2024-03-30",
+ "last_day": "2024-03-29",
  "before": [
   19776,
   19777,
@@ -73,8 +74,7 @@ GROUP BY cohort, inside
   19808,
   19809,
   19810,
-  19811,
-  19812
+  19811
  ]
 }
 */

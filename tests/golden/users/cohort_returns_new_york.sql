@@ -22,7 +22,7 @@ FROM
             FROM users FINAL
             WHERE first_seen >= {reach:DateTime64(3, 'UTC')} AND first_seen < {end:DateTime64(3, 'UTC')}
         ) AS newcomers USING (user)
-        WHERE later IN (1, 7, 30)
+        WHERE later IN (1, 7, 30) AND local < {over:Int32}
     )
     GROUP BY user, cohort, inside
 )
@@ -32,7 +32,7 @@ GROUP BY cohort, inside
 {
  "reach": "2024-02-23 05:00:00.000",
  "start": "2024-03-24 04:00:00.000",
- "end": "2024-03-31 04:00:00.000",
+ "end": "2024-03-30 00:00:00.000",
  "since": [
   1708664399,
   1710054000
@@ -41,8 +41,9 @@ GROUP BY cohort, inside
   -18000,
   -14400
  ],
+ "over": 19811,
  "first_day": "2024-02-23",
- "last_day": "2024-03-30",
+ "last_day": "2024-03-29",
  "before": [
   19775,
   19776,
@@ -79,8 +80,7 @@ GROUP BY cohort, inside
   19807,
   19808,
   19809,
-  19810,
-  19811
+  19810
  ],
  "after": [
   19776,
@@ -118,8 +118,7 @@ GROUP BY cohort, inside
   19808,
   19809,
   19810,
-  19811,
-  19812
+  19811
  ],
  "heads": [
   1048575,
@@ -139,7 +138,6 @@ GROUP BY cohort, inside
   1048575,
   1048575,
   1048575,
-  65535,
   65535,
   65535,
   65535,
