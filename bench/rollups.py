@@ -67,13 +67,13 @@ def _midnight(day: date) -> datetime:
 
 
 def _user(size: Size, number: int, row: str) -> str:
-    """Return the user of a row of a day: a fifth are new, the others older ones, the recent more often."""
+    """Return the user of a row of a day: each fifth is new, others are older ones, the recent more often."""
     new = size.daily_users // _NEW_SHARE
     before = size.daily_users * _BEFORE + number * new
-    fresh = f"{before} + {row} % {max(1, new)}"
+    fresh = f"{before} + intDiv({row}, {_NEW_SHARE}) % {max(1, new)}"
     older = f"{before} - 1 - toUInt64(pow(cityHash64({row}, {number}) / 18446744073709551616., 2) * {before})"
     # Of one type, as the hash is of the bytes.
-    return f"sipHash64(if({row} < {new}, toUInt64({fresh}), toUInt64({older})))"
+    return f"sipHash64(if({row} % {_NEW_SHARE} = 0, toUInt64({fresh}), toUInt64({older})))"
 
 
 def _once(size: Size, first: date) -> Iterator[str]:
@@ -112,17 +112,18 @@ def _people(size: Size, day: date, number: int, seconds: int, users: int) -> Ite
         f"SELECT toDate('{day}'), {user}, bitShiftLeft(toUInt128(1), intDiv({at}, 900))"
         f" FROM numbers({users})"
     )
-    new = min(users, size.daily_users // _NEW_SHARE)
-    if new:
-        yield (
-            "INSERT INTO users (user, first_seen)\n"
-            f"SELECT {user}, {midnight} + toIntervalSecond({at}) FROM numbers({new})"
-        )
-        yield (
-            "INSERT INTO signups (user, signed_up, source)\n"
-            f"SELECT {user}, {midnight} + toIntervalSecond({at}),"
-            f" ['organic', 'referral', 'social', 'email'][1 + number % 4] FROM numbers({max(1, new // 2)})"
-        )
+    # Their rows are each fifth one of the day, from the first one on.
+    new = -(-users // _NEW_SHARE)
+    fresh = _user(size, number, f"(number * {_NEW_SHARE})")
+    yield (
+        "INSERT INTO users (user, first_seen)\n"
+        f"SELECT {fresh}, {midnight} + toIntervalSecond({at}) FROM numbers({new})"
+    )
+    yield (
+        "INSERT INTO signups (user, signed_up, source)\n"
+        f"SELECT {fresh}, {midnight} + toIntervalSecond({at}),"
+        f" ['organic', 'referral', 'social', 'email'][1 + number % 4] FROM numbers({max(1, new // 2)})"
+    )
     # A user's second session of a day is another row with the same user.
     row = f"(number % {users})"
     begin = f"(toUInt64(toUnixTimestamp({midnight})) + cityHash64(number, 's', {number}) % {seconds}) * 1000"

@@ -12,6 +12,7 @@ from api.parameters import Question, question
 from api.warm_up import MOST_HABITS, WarmUp
 from streams.domain.errors import StoreUnavailableError
 from streams.domain.windows import Window
+from tests.readings.stores import serving
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 USUAL = {("30d", "UTC", "activity+growth+retention"), ("7d", "UTC", "engagement")}
@@ -159,3 +160,20 @@ async def test_a_reading_that_goes_on_does_not_keep_the_process() -> None:
         async with WarmUp(keeper, lambda: NOW).open():
             await begun.wait()
     assert keeper.readies == 0
+
+
+@pytest.mark.parametrize("reads_ahead", [True, False])
+async def test_a_process_of_the_api_reads_ahead_from_its_start_to_its_end(reads_ahead: bool) -> None:
+    def tasks() -> set[str]:
+        return {task.get_name() for task in asyncio.all_tasks()}
+
+    nobody = "127.0.0.1:1"
+    async with serving(
+        lambda: NOW,
+        clickhouse_url=f"http://{nobody}/none",
+        redis_url=f"redis://{nobody}/0",
+        warm_up=reads_ahead,
+    ) as api:
+        assert ("warm-up" in tasks()) is reads_ahead
+        assert (await api.get("/healthz")).status_code == 200
+    assert "warm-up" not in tasks()
