@@ -6,7 +6,7 @@ Letting in: `auth` with `keys` and `limits`; `telemetry` gives each request an i
 
 Asking: `routes` are the endpoints, `parameters` what may be asked. A desk decides which store answers:
 `desk` for videos, `audience_desk` for users, `operations_desk` for the platform, `live_desk` and
-`live_feed` for now, `catalog` for titles. `exports` are made in the background.
+`live_feed` for now, `catalog` for titles. `exports` are made in the background; there, `warm_up` reads ahead.
 
 Answering: `answers`, `user_answers` and `system_answers` make readings into answers, in the shapes of
 `schemas`, `schemas_users`, `schemas_system`, `schemas_live` and `schemas_exports`. `errors` have one shape.

@@ -12,6 +12,7 @@ from random import Random
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from api.parameters import Question, question
 from tests.oracle.log import PLAYBACK, SYSTEM, USERS, Accepted
 
 SECOND, MINUTE, HOUR, DAY = 1_000, 60_000, 3_600_000, 86_400_000
@@ -186,6 +187,20 @@ def stretch(rng: Random, now: datetime, accepted: list[Accepted]) -> tuple[datet
         start = start // (15 * MINUTE) * 15 * MINUTE
     epoch = datetime(1970, 1, 1, tzinfo=UTC)
     return epoch + timedelta(milliseconds=start), epoch + timedelta(milliseconds=start + length)
+
+
+def asked(period: str, zone: str, now: datetime) -> Question:
+    """Return the question about a period in a zone, compared with the one before."""
+    return question(
+        period=period,
+        default="",
+        start=None,
+        end=None,
+        zone=zone,
+        compare="previous",
+        now=now,
+        raw_retention_days=180,
+    )
 
 
 def now_of(text: str) -> datetime:

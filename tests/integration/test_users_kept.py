@@ -12,7 +12,6 @@ from zoneinfo import ZoneInfo
 import pytest_asyncio
 
 from api.audience_desk import ENGAGEMENT, AudienceDesk
-from api.parameters import Question, question
 from api.warm_up import WarmUp
 from sinks.clickhouse.kept import KeptRows
 from sinks.clickhouse.migrations import migrate
@@ -22,7 +21,7 @@ from sinks.clickhouse.user_reader import ClickHouseUsers
 from streams.domain.metrics import USERS, groups_of
 from tests.audience.comparison import differences
 from tests.audience.landing import land
-from tests.audience.world import now_of, people
+from tests.audience.world import asked, now_of, people
 from tests.oracle import windows
 from tests.oracle.log import Accepted
 from tests.oracle.users import Audience
@@ -44,19 +43,6 @@ class Counting(ClickHouseReader):
         return await super().rows(query)
 
 
-def _question(zone: str, period: str, now: datetime = NOW) -> Question:
-    return question(
-        period=period,
-        default="",
-        start=None,
-        end=None,
-        zone=zone,
-        compare="previous",
-        now=now,
-        raw_retention_days=180,
-    )
-
-
 @dataclass
 class World:
     url: str
@@ -71,10 +57,10 @@ class World:
     async def wrong(self, zone: str, period: str, now: datetime = NOW) -> list[str]:
         """Return where the answers are not those of a recount of all that has landed."""
         truth = Audience(sorted(self.landed, key=lambda each: each.at))
-        asked = _question(zone, period, now)
+        question = asked(period, zone, now)
         window = windows.period(period, now, ZoneInfo(zone), truth.first if period == "all" else None)
-        users = (await self.desk.users(asked, groups_of(USERS, None)))["data"]
-        engagement = (await self.desk.engagement(asked))["data"]
+        users = (await self.desk.users(question, groups_of(USERS, None)))["data"]
+        engagement = (await self.desk.engagement(question))["data"]
         return [
             *differences(users, truth.users(window, now), f"{zone} {period}"),
             *differences(engagement, truth.engagement(window), f"{zone} {period}"),
@@ -154,7 +140,7 @@ async def test_the_first_question_reads_only_today_after_it_was_read_ahead(world
     warm_up = WarmUp(users, lambda: NOW)
     for zone in ZONES:
         for period in PERIODS:
-            warm_up.note(_question(zone, period), [*groups_of(USERS, None), ENGAGEMENT])
+            warm_up.note(asked(period, zone, NOW), [*groups_of(USERS, None), ENGAGEMENT])
     await warm_up.once()
     read = world.store.asked
     assert read > 0

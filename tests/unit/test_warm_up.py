@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from api.parameters import Question, question
+from api.parameters import Question
 from api.warm_up import MOST_HABITS, WarmUp
 from streams.domain.errors import StoreUnavailableError
 from streams.domain.windows import Window
+from tests.audience.world import asked
 from tests.readings.stores import serving
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -45,16 +46,7 @@ class Keeper:
 
 
 def _asked(period: str, zone: str = "UTC") -> Question:
-    return question(
-        period=period,
-        default="",
-        start=None,
-        end=None,
-        zone=zone,
-        compare="previous",
-        now=NOW,
-        raw_retention_days=180,
-    )
+    return asked(period, zone, NOW)
 
 
 async def test_what_is_asked_by_default_and_what_was_asked_lately_is_read_ahead() -> None:
