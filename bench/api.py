@@ -134,8 +134,11 @@ def _asked() -> Question:
     )
 
 
-async def measure(api_url: str, behind: Standing, seconds: float, only: str) -> dict[str, Times]:
-    """Ask every endpoint for some seconds, answers and bare queries in turn."""
+async def measure(
+    api_url: str, behind: Standing, seconds: float, only: str, wait: float = 0.0
+) -> dict[str, Times]:
+    """Ask every endpoint for some seconds, answers and bare queries in turn; first, `wait` for some."""
+    await asyncio.sleep(wait)
     reader = Recorder(behind.url, patience=60, longest=300)
     bare = ClickHouseReader(behind.url, patience=60, longest=300)
     measured: dict[str, Times] = {}
@@ -283,6 +286,9 @@ def main(
     ] = None,
     seconds: Annotated[float, typer.Option(min=0.1, help="How long to ask each endpoint.")] = 5,
     only: Annotated[str, typer.Option(help="Ask only endpoints with this in their name.")] = "",
+    wait: Annotated[
+        float, typer.Option(min=0, help="Seconds before the first question, for the API to read ahead.")
+    ] = 0,
     keep: Annotated[
         Path | None, typer.Option(help="Folder in which the generated data stays for the next run.")
     ] = None,
@@ -293,7 +299,7 @@ def main(
     for each in millions or [1, 100]:
         size = Size.of(each * 1_000_000, daily_users)
         with serving(size, console, keep) as (address, behind):
-            measured[each] = asyncio.run(measure(address, behind, seconds, only))
+            measured[each] = asyncio.run(measure(address, behind, seconds, only, wait))
     console.print(table(measured))
 
 
