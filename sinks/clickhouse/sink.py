@@ -24,6 +24,9 @@ _SETTINGS: Final = {
     "min_insert_block_size_bytes": 4_000_000_000,
     # A block of late events may touch many months; refusing it would stop the partition for ever.
     "throw_on_max_partitions_per_insert_block": 0,
+    # ClickHouse 26.8 on counts the different values of every column of every part when it is inserted, which
+    # costs a tenth and more. Parts are merged soon, and merges count.
+    "materialize_statistics_on_insert": 0,
 }
 #: On a cluster, beside the shard. Whichever node takes the statement sends it to the shard as a client
 #: would, so that every try of a block comes in one way, and answers when the shard has it.
