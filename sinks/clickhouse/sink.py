@@ -24,8 +24,8 @@ _SETTINGS: Final = {
     "min_insert_block_size_bytes": 4_000_000_000,
     # A block of late events may touch many months; refusing it would stop the partition for ever.
     "throw_on_max_partitions_per_insert_block": 0,
-    # ClickHouse 26.8 on counts the different values of every column of every part when it is inserted, which
-    # costs a tenth and more. Parts are merged soon, and merges count.
+    # ClickHouse 26.8 counts the different values of every column of each part inserted, unless told not to.
+    # Parts are merged soon, and merges count them anyway.
     "materialize_statistics_on_insert": 0,
 }
 #: On a cluster, beside the shard. Whichever node takes the statement sends it to the shard as a client
