@@ -6,9 +6,9 @@ A batch waits for Redis about a third as long as it takes to fold. Meanwhile ano
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from types import TracebackType
-from typing import Final, Generic, Self, TypeVar
+from typing import Any, Final, Generic, Self, TypeVar
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -20,7 +20,7 @@ _AT_ONCE: Final = 2
 class Lanes(Generic[K, V]):
     """Hands batches to `process`, in order for each key, a few keys at once."""
 
-    def __init__(self, process: Callable[[K, V], Awaitable[None]]) -> None:
+    def __init__(self, process: Callable[[K, V], Coroutine[Any, Any, None]]) -> None:
         """Start with nothing at work."""
         self._process = process
         self._at_work: dict[K, asyncio.Task[None]] = {}
@@ -29,10 +29,7 @@ class Lanes(Generic[K, V]):
         """Begin with a batch as soon as its turn comes; raises what an earlier one ended with."""
         while key in self._at_work or len(self._at_work) >= _AT_ONCE:
             await self._settle(asyncio.FIRST_COMPLETED)
-        self._at_work[key] = asyncio.create_task(self._run(key, batch), name=f"take {key}")
-
-    async def _run(self, key: K, batch: V) -> None:
-        await self._process(key, batch)
+        self._at_work[key] = asyncio.create_task(self._process(key, batch), name=f"take {key}")
 
     async def _settle(self, when: str) -> None:
         """Wait for those at work, and let go of those that have ended."""
