@@ -42,7 +42,7 @@ from streams.gauges import Gauges
 from streams.health import Doubt, Health, serve
 from streams.lanes import Lanes
 from streams.logs import configure, faust_level
-from streams.pipeline import MakeFolder, Pipeline
+from streams.pipeline import Pipeline
 from streams.prompt import PromptTables, PromptWorker
 from streams.rejections import Rejections, TooManyRejected
 from streams.retry import Retry
@@ -50,7 +50,7 @@ from streams.settings import Settings
 from streams.topics import MAX_RECORD_BYTES, cluster_id, source_topics
 from streams.transport import BatchConsumer, batch_transport
 from streams.watchdog import Watchdog
-from streams.work import Limits, LogSeen, Stores
+from streams.work import Limits, LogSeen, MakeFolder, Stores
 
 log = structlog.get_logger(__name__)
 

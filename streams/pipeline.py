@@ -13,13 +13,10 @@ from faust.types import TP
 
 from sinks.base import Fenced, Partition, Unavailable
 from streams.blocks import Pace
-from streams.domain.folding import Folder, Place
 from streams.metrics import METRICS
 from streams.partition import PartitionWorker
 from streams.retry import Released
-from streams.work import Fetched, Limits, LogSeen, Standing, Stores
-
-MakeFolder = Callable[[Place, int], Folder]
+from streams.work import Assignment, Fetched, Limits, LogSeen, MakeFolder, Standing, Stores
 
 
 class Broker(Protocol):
@@ -92,15 +89,17 @@ class Pipeline:
                 self._on_failure(error)
 
         worker = PartitionWorker(
-            Partition(cluster, tp.topic, tp.partition),
-            self._folders[tp.topic],
-            self._stores,
-            self._limits,
-            self._pace,
-            clock=self._clock,
-            seek=seek,
-            look=look,
-            on_failure=on_failure,
+            Assignment(
+                Partition(cluster, tp.topic, tp.partition),
+                self._folders[tp.topic],
+                self._stores,
+                self._limits,
+                self._pace,
+                clock=self._clock,
+                seek=seek,
+                look=look,
+                on_failure=on_failure,
+            )
         )
         return worker
 

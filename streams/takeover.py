@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from sinks.base import Block, Ledger, Partition
+from sinks.base import Block, Ledger
 from streams.batch import BatchFolder
-from streams.blocks import BlockWriter, Pace
+from streams.blocks import BlockWriter
 from streams.domain.aggregate import MINUTE_MS, Live
 from streams.domain.arrivals import SKEW_MS
 from streams.domain.folding import Folder, Place
 from streams.domain.generations import MOST_AHEAD
-from streams.ledger import Plan, current, log_name, plan, time_mark
+from streams.ledger import Plan, current, log_name, plan, time_mark, time_of
 from streams.metrics import METRICS
 from streams.retry import Retry
-from streams.work import Limits, Stores
+from streams.work import Assignment
 
 #: After every offset of a log.
 _EVERYTHING = 1 << 62
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Taken:
-    """A partition that was taken over: what its worker goes on with."""
+    """A partition that was taken over: what its worker goes on with, and how far it is."""
 
     ledger: Ledger
     folding: BatchFolder
@@ -31,31 +30,20 @@ class Taken:
     #: The next offset to fold, and to count.
     position: int
     counted: int
-    #: Fingerprint that the record before `position` must have; empty if nobody knows it.
+    #: Fingerprint that the record before `position` must have; empty if nobody knows it, or once it was seen.
     mark: str
+    #: Time of the newest record that was taken (epoch s), by whomever; 0 when there is none, or none known.
+    newest_at: float
 
 
 class TakeOver:
     """Takes one partition over, and begins another log of it."""
 
-    def __init__(
-        self,
-        partition: Partition,
-        make_folder: Callable[[Place, int], Folder],
-        stores: Stores,
-        limits: Limits,
-        pace: Pace,
-        retry: Retry,
-        on_failure: Callable[[BaseException], None],
-    ) -> None:
-        """Prepare; arguments are those of `PartitionWorker`."""
-        self._partition = partition
-        self._make_folder = make_folder
-        self._stores = stores
-        self._limits = limits
-        self._pace = pace
+    def __init__(self, assignment: Assignment, retry: Retry) -> None:
+        """Prepare; `retry` repeats what may pass."""
+        self._assignment = assignment
+        self._partition, self._stores = assignment.partition, assignment.stores
         self._retry = retry
-        self._on_failure = on_failure
 
     def place(self, incarnation: int) -> Place:
         """Return where records of an incarnation of the partition lie."""
@@ -113,6 +101,7 @@ class TakeOver:
             position=plan_.position,
             counted=ledger.counted or 0,
             mark=mark,
+            newest_at=time_of(mark),
         )
 
     async def _folding(self, place: Place) -> BatchFolder:
@@ -120,14 +109,14 @@ class TakeOver:
         newest = await retry.forever(archive.newest_received, "ask for the newest")
         # Nothing that occurred later than this was stored, but for clocks ahead of their records.
         floor = newest + SKEW_MS if newest else -1
-        folder = self._make_folder(place, floor)
+        folder = self._assignment.make_folder(place, floor)
         if folder.memory is not None and newest:
             folder.memory.expect(
                 await retry.forever(
                     lambda: archive.ahead(folder.table, floor, MOST_AHEAD + 1), "ask for clocks ahead"
                 )
             )
-        return BatchFolder(folder, self._stores, retry, self._limits.retention_ms)
+        return BatchFolder(folder, self._stores, retry, self._assignment.limits.retention_ms)
 
     async def _mark_by_time(self, place: Place, table: str, offset: int) -> str:
         """Have the record before the position compared by its time: the ledger knows no more of it."""
@@ -159,18 +148,19 @@ class TakeOver:
             ledger.epoch,
             sink=self._stores.blocks,
             ledgers=self._stores.ledgers,
-            pace=self._pace,
+            pace=self._assignment.pace,
             retry=self._retry,
-            max_rows=self._limits.block_rows,
+            max_rows=self._assignment.limits.block_rows,
             exact_end=plan_.pending[1] if plan_.pending else None,
-            on_failure=self._on_failure,
+            on_failure=self._assignment.on_failure,
         )
 
-    async def count_again(self, folder: Folder, ledger: Ledger, since: int) -> None:
+    async def count_again(self, folder: Folder, ledger: Ledger) -> None:
         """Count the stored rows of the live window again, under the ledger's generation.
 
-        Nobody reads that generation yet. `since` is the window's first minute, since the epoch.
+        Nobody reads that generation yet.
         """
+        since = self._assignment.live_since()
         for incarnation in range(ledger.incarnation):
             # What the topic held before it was made anew was counted too.
             await self._count_log(folder, ledger, since, self.place(incarnation).log, _EVERYTHING)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
-from sinks.base import Archive, BlockSink, LedgerStore, LiveSink
+from sinks.base import Archive, BlockSink, LedgerStore, LiveSink, Partition
+from streams.blocks import Pace
 from streams.dead_letter import DeadLetters
+from streams.domain.aggregate import LIVE_MINUTES
 from streams.domain.arrivals import Record
+from streams.domain.folding import Folder, Place
 from streams.rejections import Rejections
+
+MakeFolder = Callable[[Place, int], Folder]
+"""Makes a topic's folder for a place and a floor (see `Generations`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +62,30 @@ class Limits:
     block_rows: int
     retention_ms: int
     rejections: Rejections = field(default_factory=Rejections)
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """A partition that is worked on here, with what, and whom it asks and tells."""
+
+    partition: Partition
+    make_folder: MakeFolder
+    stores: Stores
+    limits: Limits
+    #: Of ClickHouse inserts, shared by a worker's partitions.
+    pace: Pace
+    #: Epoch seconds, for what counts as live.
+    clock: Callable[[], float]
+    #: Moves the consumer to an offset of the partition.
+    seek: Callable[[int], Awaitable[None]]
+    #: Asks whoever leads the partition now how its log stands; raises `Unavailable`.
+    look: Callable[[], Awaitable[LogSeen]]
+    #: Told of what must end the process.
+    on_failure: Callable[[BaseException], None]
+
+    def live_since(self) -> int:
+        """Return the first minute (since the epoch) that is live now."""
+        return int(self.clock()) // 60 - LIVE_MINUTES
 
 
 @dataclass(frozen=True, slots=True)

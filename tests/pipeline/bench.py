@@ -1,13 +1,14 @@
-"""A worker on stores in memory and a log in a list: the whole pipeline without a server."""
+"""Workers on stores in memory and a log in a list: the whole pipeline without a server."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+from faust.types import TP
 
 from sinks.base import Partition
 from sinks.memory import MemoryArchive, MemoryBlocks, MemoryLedgers, MemoryLive, MemoryStore
@@ -16,10 +17,12 @@ from streams.domain.arrivals import Rejected
 from streams.domain.folding import PlaybackFolder
 from streams.domain.generations import Generations
 from streams.partition import PartitionWorker
+from streams.pipeline import Pipeline
 from streams.rejections import Rejections
-from streams.work import Fetched, Limits, LogSeen, Stores
+from streams.work import Assignment, Fetched, Limits, LogSeen, MakeFolder, Stores
 
 DAY_MS = 86_400_000
+TOPIC = "playback.events"
 NOW = 1_795_000_000.0
 
 
@@ -48,6 +51,11 @@ class Log:
         raw = value if isinstance(value, bytes) else msgspec.json.encode(value)
         self.records.append(Raw(self.start + len(self.records), timestamp, None, raw))
 
+    @property
+    def seen(self) -> LogSeen:
+        """How a broker tells of it."""
+        return LogSeen(self.topic_id, self.start, self.start + len(self.records))
+
     def read(self, offset: int, count: int) -> list[Raw]:
         """Return up to `count` records from an offset on."""
         return [r for r in self.records if r.offset >= offset][:count]
@@ -62,6 +70,56 @@ class Letters:
     async def send(self, partition: Partition, rejected: Sequence[Rejected]) -> None:
         """Keep offset and error of each."""
         self.sent += [(letter.record.offset, letter.error) for letter in rejected]
+
+
+def _stores(store: MemoryStore, letters: Letters) -> Stores:
+    return Stores(MemoryLive(store), MemoryBlocks(store), MemoryLedgers(store), MemoryArchive(store), letters)
+
+
+def _folders(lifetime: float = 1e9) -> MakeFolder:
+    return lambda place, floor: PlaybackFolder(
+        place, Generations(floor=floor, capacity=10_000, lifetime=lifetime)
+    )
+
+
+class Broker:
+    """A topic each of whose partitions is the log; its next answer to which topic it is waits for `slow`."""
+
+    def __init__(self, log: Log) -> None:
+        self.log = log
+        self.slow: asyncio.Event | None = None
+        self.sought: list[int] = []
+
+    async def cluster_id(self) -> str:
+        return "cluster"
+
+    async def seek(self, tp: TP, offset: int) -> None:
+        self.sought.append(offset)
+
+    async def look(self, tp: TP) -> LogSeen:
+        return self.log.seen
+
+    async def topic_ids(self, topics: Collection[str]) -> Mapping[str, str]:
+        told = {TOPIC: self.log.topic_id} if TOPIC in topics else {}
+        slow, self.slow = self.slow, None
+        if slow:
+            await slow.wait()
+        return told
+
+
+def pipeline_of(
+    broker: Broker, store: MemoryStore, failures: list[BaseException], pace: Pace | None = None
+) -> Pipeline:
+    """Return the pipeline of a worker of playback events."""
+    return Pipeline(
+        broker,
+        _stores(store, Letters()),
+        {TOPIC: _folders()},
+        Limits(50, 180 * DAY_MS),
+        pace or Pace(1000.0, 0.001),
+        clock=lambda: NOW,
+        on_failure=failures.append,
+    )
 
 
 class Bench:
@@ -82,32 +140,25 @@ class Bench:
         self.letters = Letters()
         self.failures: list[BaseException] = []
         self.sought: list[int] = []
-        self.partition = Partition("cluster", "playback.events", 0)
+        self.partition = Partition("cluster", TOPIC, 0)
         self._block_rows, self._lifetime = block_rows, lifetime
 
     async def restart(self) -> int:
         """Take the partition over with a new worker; return where it reads from."""
-        store = self.store
         self.failures.clear()
         self.sought.clear()
         self.worker = PartitionWorker(
-            self.partition,
-            lambda place, floor: PlaybackFolder(
-                place, Generations(floor=floor, capacity=10_000, lifetime=self._lifetime)
-            ),
-            Stores(
-                MemoryLive(store),
-                MemoryBlocks(store),
-                MemoryLedgers(store),
-                MemoryArchive(store),
-                self.letters,
-            ),
-            Limits(self._block_rows, 180 * DAY_MS, self._rejections),
-            self._pace or Pace(1000.0, 0.001),
-            clock=lambda: NOW,
-            seek=self._seek,
-            look=self._look,
-            on_failure=self.failures.append,
+            Assignment(
+                self.partition,
+                _folders(self._lifetime),
+                _stores(self.store, self.letters),
+                Limits(self._block_rows, 180 * DAY_MS, self._rejections),
+                self._pace or Pace(1000.0, 0.001),
+                clock=lambda: NOW,
+                seek=self._seek,
+                look=self._look,
+                on_failure=self.failures.append,
+            )
         )
         return await self.worker.take_over(self.log.topic_id)
 
@@ -115,7 +166,7 @@ class Bench:
         self.sought.append(offset)
 
     async def _look(self) -> LogSeen:
-        return LogSeen(self.log.topic_id, self.log.start, self.log.start + len(self.log.records))
+        return self.log.seen
 
     async def run(self, cuts: Sequence[int]) -> None:
         """Read the log to its end in batches of the given sizes, over and over; then flush."""

@@ -5,16 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable
 
-import pytest
 from faust.types import TP
 
 from sinks.base import Partition, Unavailable
 from sinks.memory import MemoryStore
 from streams.blocks import Pace
-from streams.pipeline import Pipeline
 from streams.retry import Released, Retry
 from streams.work import Fetched
-from tests.pipeline.bench import NOW, Bench, Log, view
+from tests.pipeline.bench import NOW, TOPIC, Bench, Broker, Log, pipeline_of, view
 
 _ROW = 300
 _LIMIT = 40 * _ROW
@@ -45,7 +43,7 @@ async def _partitions(store: MemoryStore, pace: Pace, count: int, views: int) ->
     benches = []
     for number in range(count):
         bench = Bench(_log(f"p{number}", views), store, block_rows=1_000_000, pace=pace)
-        bench.partition = Partition("cluster", "playback.events", number)
+        bench.partition = Partition("cluster", TOPIC, number)
         await bench.restart()
         benches.append(bench)
     return benches
@@ -138,17 +136,24 @@ async def _forever(retry: Retry, answer: Awaitable[None]) -> None:
     await retry.forever(lambda: answer, "ask")
 
 
-async def test_no_position_is_judged_while_one_partition_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    store, pace = _Down(), Pace(1000.0, 0.001)
-    one, other = await _partitions(store, pace, count=2, views=1)
-    pipeline = Pipeline.__new__(Pipeline)
-    first, second = TP("playback.events", 0), TP("playback.events", 1)
-    monkeypatch.setattr(pipeline, "_workers", {first: one.worker, second: other.worker}, raising=False)
+async def test_no_position_is_judged_while_one_partition_waits() -> None:
+    store, failures = _Down(), list[BaseException]()
+    broker = Broker(_log("p", views=1))
+    pipeline = pipeline_of(broker, store, failures)
+    first, second = TP(TOPIC, 0), TP(TOPIC, 1)
+    await pipeline.take_over({first, second})
     assert pipeline.positions() == {first: 0, second: 0}
-    one.worker.retry.failures = 1
-    assert pipeline.positions() == {}
-    for bench in (one, other):
-        bench.worker.abandon()
+
+    await pipeline.process(first, Fetched(0, broker.log.records))
+    async with asyncio.timeout(5):
+        while pipeline.positions():
+            await asyncio.sleep(0.01)
+        store.down = False
+        while not pipeline.positions():
+            await asyncio.sleep(0.01)
+    assert pipeline.positions() == {first: len(broker.log.records), second: 0}
+    await pipeline.give_up({first, second})
+    assert failures == []
 
 
 async def test_a_block_that_waits_for_its_turn_gathers_what_comes_meanwhile() -> None:
