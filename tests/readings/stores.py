@@ -89,8 +89,8 @@ class Api:
 
 @asynccontextmanager
 async def serving(clock: Callable[[], datetime], **settings: Any) -> AsyncIterator[Api]:
-    """Run the API in this process on a clock of one's own."""
-    app = create_app(Settings(log_level="ERROR", **settings), clock=clock)
+    """Run the API in this process on a clock of one's own, which only questions look at."""
+    app = create_app(Settings(log_level="ERROR", **{"warm_up": False, **settings}), clock=clock)
     async with app.router.lifespan_context(app):
         transport = httpx2.ASGITransport(app)
         async with httpx2.AsyncClient(transport=transport, base_url="http://api") as client:
