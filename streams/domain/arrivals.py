@@ -13,7 +13,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 import msgspec
 from msgspec import Struct
 
-from streams.domain.events import DEVICES, PLATFORMS, UNKNOWN, Audience, instant_ms
+from streams.domain.events import DEVICES, LATEST_MS, PLATFORMS, UNKNOWN, Audience, instant_ms
 
 E = TypeVar("E", covariant=True)
 
@@ -131,7 +131,8 @@ def receive(record: Record, event: Any, retention_ms: int) -> Arrival[Any] | Rej
 
     The corrected time is record timestamp - (sentAt - occurredAt), or occurredAt when the client did
     not say when it sent; more than 5 minutes after the record it is the record's timestamp. An event
-    (or the start of its view) older than `retention_ms` before its record is rejected.
+    (or the start of its view) older than `retention_ms` before its record is rejected, and so is what comes
+    with a record of another century.
     """
     received = record.timestamp
     occurred, sent_at, started_at = event.occurred_at, event.sent_at, event.started_at
@@ -150,8 +151,8 @@ def receive(record: Record, event: Any, retention_ms: int) -> Arrival[Any] | Rej
         if started > at:
             started = at
     oldest = received - retention_ms
-    if at < oldest or (started and started < oldest) or oldest <= 0:
-        return Rejected(record, "TooOld", "older than the retention of raw events")
+    if at < oldest or (started and started < oldest) or oldest <= 0 or received > LATEST_MS:
+        return _untimely(record)
     user_id = event.user_id or event.viewer_id
     if not user_id and isinstance(event, Audience):
         return Rejected(record, "Invalid", "one of `userId` and `viewerId` is required")
@@ -171,14 +172,22 @@ def receive(record: Record, event: Any, retention_ms: int) -> Arrival[Any] | Rej
     )
 
 
+def _untimely(record: Record) -> Rejected:
+    if record.timestamp > LATEST_MS:
+        return Rejected(record, "Invalid", "the record's timestamp is beyond the year 2100")
+    return Rejected(record, "TooOld", "older than the retention of raw events")
+
+
 def _country(name: str | None) -> str:
     # Only ASCII: the capitals of one letter may be the two of another country.
     return _COUNTRIES.get(name.upper(), UNKNOWN) if name and name.isascii() else UNKNOWN
 
 
-def told(record: Record, event: Any) -> Arrival[Any]:
+def told(record: Record, event: Any) -> Arrival[Any] | Rejected:
     """Return an arrival that holds from its record's timestamp on: a catalog entry has no other time."""
     at = record.timestamp
+    if at > LATEST_MS:
+        return _untimely(record)
     return Arrival(event, record.offset, at, at, 0, at, 0, "", False, "", "", "")
 
 

@@ -41,13 +41,15 @@ class CatalogFolder:
         """Decode catalog records; one without a value deletes the video that its key names."""
         arrivals: list[Arrival[Any]] = []
         rejected: list[Rejected] = []
-        for record, entry in zip(records, self.decoder.decode(records), strict=True):
+        for record, decoded in zip(records, self.decoder.decode(records), strict=True):
+            entry: CatalogEntry | Deleted | Rejected = decoded
             if record.value is None and record.key is not None:
-                arrivals.append(told(record, Deleted(record.key.decode(errors="replace"))))
-            elif isinstance(entry, Rejected):
-                rejected.append(entry)
+                entry = Deleted(record.key.decode(errors="replace"))
+            arrival = entry if isinstance(entry, Rejected) else told(record, entry)
+            if isinstance(arrival, Rejected):
+                rejected.append(arrival)
             else:
-                arrivals.append(told(record, entry))
+                arrivals.append(arrival)
         return arrivals, rejected
 
     def unknown(self, arrivals: Iterable[Arrival[Any]]) -> set[Key]:

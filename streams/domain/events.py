@@ -35,9 +35,11 @@ Kbps = Annotated[int, Meta(ge=0, le=10_000_000, description="Kilobits a second."
 Bytes = Annotated[int, Meta(ge=0, le=2**60)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Load = Annotated[float, Meta(ge=0, le=1_000_000)]
-#: Epoch milliseconds (up to the year 2100) or RFC 3339 with an offset.
+#: Whatever is later than the year 2100 is a mistake: epoch milliseconds.
+LATEST_MS: Final = 4_102_444_800_000
+#: Epoch milliseconds or RFC 3339 with an offset.
 Instant = (
-    Annotated[int, Meta(ge=0, le=4_102_444_800_000, description="Epoch milliseconds.")]
+    Annotated[int, Meta(ge=0, le=LATEST_MS, description="Epoch milliseconds.")]
     | Annotated[datetime, Meta(tz=True, description="RFC 3339 with an offset.")]
 )
 

@@ -11,7 +11,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from streams.domain.arrivals import Arrival, Decoder, Rejected, receive
+from streams.domain.catalog import CatalogFolder
 from streams.domain.events import CatalogEntry, PlaybackEvent, SystemEvent, UserEvent, instant_ms
+from streams.domain.folding import Place
 from tests.oracle.log import CATALOG, PLAYBACK, SYSTEM, USERS, corrected_times
 from tests.oracle.views import country, dimension
 from tests.world.broken import SOUND, broken
@@ -175,3 +177,17 @@ def test_a_record_without_a_timestamp_is_too_old() -> None:
     (decoded,) = Decoder(UserEvent).decode([record])
     assert isinstance(rejected := receive(record, decoded, RETENTION_MS), Rejected)
     assert rejected.error == "TooOld"
+
+
+@pytest.mark.parametrize("at", [4_102_444_800_001, 2**63 - 1])
+def test_a_record_of_another_century_is_a_mistake_in_every_topic(at: int) -> None:
+    event = SOUND[USERS] | {"occurredAt": NOW, "sentAt": 0}
+    record = Taken(0, at, b"k", json.dumps(event).encode())
+    (decoded,) = Decoder(UserEvent).decode([record])
+    assert isinstance(rejected := receive(record, decoded, RETENTION_MS), Rejected)
+    place = Place("log", CATALOG, 0)
+    entries = [Taken(0, at, b"vid", json.dumps(SOUND[CATALOG]).encode()), Taken(1, at, b"vid", None)]
+    arrivals, letters = CatalogFolder(place).arrivals(entries, RETENTION_MS)
+    assert not arrivals
+    for each in (rejected, *letters):
+        assert (each.error, each.reason) == ("Invalid", "the record's timestamp is beyond the year 2100")
