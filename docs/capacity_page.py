@@ -18,7 +18,7 @@ HEARTBEAT, EVENTS_A_VIEW = 10, 30
 RATES: Final = (1_000, 10_000, 100_000, 1_000_000)
 _RAW_DAYS, _KAFKA_DAYS, _COPIES = 30, 3, 2
 #: Bytes of a row on its way to ClickHouse.
-_LINE_BYTES: Final = 300
+_ROW_BYTES: Final = 284
 _CORES: Final = 16
 
 
@@ -97,6 +97,6 @@ def page() -> str:
         "copies": _COPIES,
         "kafka_disk": _size(kafka / 3 * _COPIES),
         "bits_in": _size(top * EVENT_BYTES * 8).replace("B", "bit"),
-        "bits_out": _size(top * _LINE_BYTES * 8).replace("B", "bit"),
+        "bits_out": _size(top * _ROW_BYTES * 8).replace("B", "bit"),
     }
     return (Path(__file__).parent / "capacity.md.in").read_text("utf-8").format(**values)

@@ -19,7 +19,8 @@ and one [AsyncAPI 3.0 document](asyncapi.json).
 
 - **Times** are epoch milliseconds, or RFC 3339 with an offset. With `sentAt`, `occurredAt` is corrected to
   record timestamp − (`sentAt` − `occurredAt`), so a wrong clock does no harm. More than 5 minutes in the
-  future becomes the record's timestamp; older than `RAW_RETENTION_DAYS` goes to the dead letters.
+  future becomes the record's timestamp; older than `RAW_RETENTION_DAYS` goes to the dead letters,
+  and so does a record whose own timestamp is beyond the year 2100.
 - **Totals, not deltas**: `watchedMs`, `rebufferMs` and `rebufferCount` are totals of the view so far. A lost
   heartbeat costs nothing, a repeated one adds nothing.
 - **Repeats** are dropped, however late: of playback by `viewId` and `seq`, of all others by `eventId` and
