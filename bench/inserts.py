@@ -11,7 +11,7 @@ import asyncio
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import typer
@@ -29,7 +29,7 @@ from sinks.clickhouse.native import Columns
 from sinks.clickhouse.sink import ClickHouseBlocks
 from streams.domain.folding import Place, PlaybackFolder
 from streams.domain.generations import Generations
-from streams.domain.rows import PlaybackRow, columns
+from streams.domain.rows import PlaybackRow, columns, types
 
 _RETENTION_MS = 180 * 86_400_000
 
@@ -101,12 +101,17 @@ async def insert_all(url: str, encoded: Sequence[Block], at_once: int = 2) -> tu
 
 async def as_json_each_row(url: str, count: int, block_rows: int = 50_000) -> tuple[int, float]:
     """Insert the same rows as JSONEachRow, objects with names, two at a time; return rows and seconds."""
-    names = columns(PlaybackRow)
+    fields = list(zip(columns(PlaybackRow), types(PlaybackRow), strict=True))
+
+    def told(row: PlaybackRow) -> dict[str, Any]:
+        # Bare integers would be taken for seconds.
+        return {
+            name: getattr(row, name) / 1000 if kind.startswith("DateTime64") else getattr(row, name)
+            for name, kind in fields
+        }
+
     waiting = [
-        b"\n".join(
-            msgspec.json.encode(dict(zip(names, msgspec.structs.astuple(row), strict=True))) for row in block
-        )
-        for block in rows(count, block_rows)
+        b"\n".join(msgspec.json.encode(told(row)) for row in block) for block in rows(count, block_rows)
     ]
     client = await connect(url)
     began = time.monotonic()

@@ -35,6 +35,7 @@ from sinks.redis.holds import HeldByAnother, HoldLost, Holds
 from sinks.redis.ledger import RedisLedgers, ask_for_recount, read_ledgers
 from sinks.redis.sink import RedisLive
 from streams.domain.aggregate import Live, fold_playback
+from streams.domain.events import LATEST_MS
 from streams.domain.rows import PlaybackRow
 from streams.retry import Retry
 from tests.pipeline.bench import Log, view
@@ -341,6 +342,15 @@ class TestBlocks:
         assert await stores.rows() == 24
         await stores.blocks.write(block_of(partition, rows_of(1, start=24), 24, 30, stores.blocks))
         assert await stores.rows() == 30
+
+    async def test_the_latest_instant_that_is_taken_fits_every_table(
+        self, stores: Stores, partition: Partition
+    ) -> None:
+        rows = rows_of(1)
+        for row in rows:
+            row.occurred_at = row.received_at = row.started_at = row.attempted_at = LATEST_MS
+        await stores.blocks.write(block_of(partition, rows, 0, 6, stores.blocks))
+        assert await stores.archive.newest_received() == LATEST_MS
 
     async def test_an_empty_block_is_no_insert(self, stores: Stores, partition: Partition) -> None:
         await stores.blocks.write(block_of(partition, [], 0, 24, stores.blocks))
