@@ -6,7 +6,7 @@ Nothing here raises for bad input: a record comes out as an `Arrival` or as a `R
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from string import ascii_uppercase
 from typing import Any, Final, Generic, Protocol, TypeVar
 
@@ -183,8 +183,8 @@ def _country(name: str | None) -> str:
     return _COUNTRIES.get(name.upper(), UNKNOWN) if name and name.isascii() else UNKNOWN
 
 
-def told(record: Record, event: Any) -> Arrival[Any] | Rejected:
-    """Return an arrival that holds from its record's timestamp on: a catalog entry has no other time."""
+def told(record: Record, event: Any, _retention_ms: int) -> Arrival[Any] | Rejected:
+    """Return an arrival that holds from its record's timestamp on, however old: it has no other time."""
     at = record.timestamp
     if at > LATEST_MS:
         return _untimely(record)
@@ -192,13 +192,16 @@ def told(record: Record, event: Any) -> Arrival[Any] | Rejected:
 
 
 def sort(
-    records: Sequence[Record], decoded: Sequence[Any], retention_ms: int
+    records: Sequence[Record],
+    decoded: Sequence[Any],
+    retention_ms: int,
+    arrive: Callable[[Record, Any, int], Arrival[Any] | Rejected] = receive,
 ) -> tuple[list[Arrival[Any]], list[Rejected]]:
-    """Part decoded records into arrivals and rejected ones, each in order."""
+    """Part decoded records into arrivals, as `arrive` makes them, and rejected ones, each in order."""
     arrivals: list[Arrival[Any]] = []
     rejected: list[Rejected] = []
     for record, event in zip(records, decoded, strict=True):
-        arrival = event if type(event) is Rejected else receive(record, event, retention_ms)
+        arrival = event if type(event) is Rejected else arrive(record, event, retention_ms)
         # Told by the very type, which is cheaper than `isinstance` and asked of every event.
         into: list[Any] = rejected if type(arrival) is Rejected else arrivals
         into.append(arrival)

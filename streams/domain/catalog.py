@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import Struct
 
 from streams.domain.aggregate import Live
-from streams.domain.arrivals import Arrival, Decoder, Record, Rejected, told
+from streams.domain.arrivals import Arrival, Decoder, Record, Rejected, sort, told
 from streams.domain.events import CatalogEntry, instant_ms
 from streams.domain.folding import Folded, Place
 from streams.domain.generations import Key
@@ -39,18 +39,13 @@ class CatalogFolder:
         self, records: Sequence[Record], retention_ms: int
     ) -> tuple[list[Arrival[Any]], list[Rejected]]:
         """Decode catalog records; one without a value deletes the video that its key names."""
-        arrivals: list[Arrival[Any]] = []
-        rejected: list[Rejected] = []
-        for record, decoded in zip(records, self.decoder.decode(records), strict=True):
-            entry: CatalogEntry | Deleted | Rejected = decoded
-            if record.value is None and record.key is not None:
-                entry = Deleted(record.key.decode(errors="replace"))
-            arrival = entry if isinstance(entry, Rejected) else told(record, entry)
-            if isinstance(arrival, Rejected):
-                rejected.append(arrival)
-            else:
-                arrivals.append(arrival)
-        return arrivals, rejected
+        entries = [
+            Deleted(record.key.decode(errors="replace"))
+            if record.value is None and record.key is not None
+            else entry
+            for record, entry in zip(records, self.decoder.decode(records), strict=True)
+        ]
+        return sort(records, entries, retention_ms, told)
 
     def unknown(self, arrivals: Iterable[Arrival[Any]]) -> set[Key]:
         """Return nothing: a version told twice is the same version."""
