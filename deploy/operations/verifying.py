@@ -178,13 +178,14 @@ class Verification:
         while readings[-1] and len(readings) < _TRIES:
             await asyncio.sleep(_PAUSE * (len(readings) > 1))
             readings.append(await self._audit.rollup(question, since))
-        lasts, moving = lasting(readings)
-        differences, kept = kept_sums(lasts, await self._audit.forgotten())
-        if kept:
-            check.notes.append(
-                f"{len(kept)} sums have more than raw events, on days of which `vca forget` removed events:"
-                " they stay, until `vca rebuild rollups`"
-            )
+        differences, moving = lasting(readings)
+        if differences:
+            differences, kept = kept_sums(differences, await self._audit.forgotten())
+            if kept:
+                check.notes.append(
+                    f"{len(kept)} sums have more than raw events, on days of which `vca forget` removed"
+                    " events: they stay, until `vca rebuild rollups`"
+                )
         check.differences = shortened(str(each) for each in differences)
         if moving:
             check.notes.append(f"{moving} values moved all the time and were not compared")
