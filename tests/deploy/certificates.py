@@ -27,7 +27,9 @@ def make(folder: Path) -> Certificates:
     made = Certificates(folder / "ca.pem", folder / "certificate.pem", folder / "key.pem")
     wish, ca_key = str(folder / "wish.pem"), str(folder / "ca.key")
     new = ("openssl", "req", "-newkey", "rsa:2048", "-nodes", "-subj")
-    _run(*new, "/CN=authority", "-x509", "-days", "2", "-keyout", ca_key, "-out", str(made.ca))
+    # Python 3.13 and newer take an authority only if it says that it may sign.
+    signs = ("-addext", "keyUsage=critical,keyCertSign,cRLSign")
+    _run(*new, "/CN=authority", "-x509", *signs, "-days", "2", "-keyout", ca_key, "-out", str(made.ca))
     name = ("-addext", "subjectAltName=IP:127.0.0.1")
     _run(*new, "/CN=127.0.0.1", *name, "-keyout", str(made.key), "-out", wish)
     sign = ("-CA", str(made.ca), "-CAkey", ca_key, "-days", "2", "-copy_extensions", "copy")

@@ -197,7 +197,7 @@ def test_kafkas_own_doors_stay_inside_its_container() -> None:
 
 
 def test_each_part_comes_to_clickhouse_as_a_user_of_its_own_that_there_is() -> None:
-    users = {user.tag: user for user in USERS.find("users") or ()}
+    users = {user.tag: user for user in USERS.iterfind("users/*")}
     parts = {"migrate": "owner", "worker": "writer", "api": "reader"}
     server = compose.environment(SERVICES["clickhouse"])
     for part, user in parts.items():

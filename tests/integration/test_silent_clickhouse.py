@@ -63,7 +63,8 @@ async def test_an_insert_is_tried_again_in_time_and_counts_once(proxy: Proxy, cl
             tries.append(time.monotonic() - began)
 
     await Retry().forever(write, "insert")
-    assert len(tries) == 2 and PATIENCE <= tries[0] < 10 * PATIENCE
+    # A busy machine may need more than the second try: its insert takes as long as the patience.
+    assert len(tries) >= 2 and PATIENCE <= tries[0] < 10 * PATIENCE
     rows = await client.query(
         "SELECT (SELECT count() FROM playback_events), (SELECT sum(views) FROM video_15m)"
     )
