@@ -75,7 +75,14 @@ class _Labels(dict[str, bytes]):
 
 def _labels() -> _Codec:
     encoding = _Labels().__getitem__
-    return lambda values: b"".join(map(encoding, values))
+
+    def encode(values: Sequence[str]) -> bytes:
+        first = values[0]
+        if values.count(first) == len(values):  # As log and topic always are, and codes of errors mostly.
+            return encoding(first) * len(values)
+        return b"".join(map(encoding, values))
+
+    return encode
 
 
 def _numbers(kind: str) -> _Codec:

@@ -8,6 +8,7 @@ from the same place gives the same rows, whatever the cut into batches.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from sys import intern
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -95,13 +96,15 @@ class PlaybackFolder:
     def unknown(self, arrivals: Iterable[Arrival[Playback]]) -> set[Key]:
         """Return views that are not held and may have been seen before; others start here."""
         memory = self.memory
-        get, whole = memory.get, memory.whole
+        recent, get, whole = memory.recent, memory.get, memory.whole
         missing: set[Key] = set()
         for arrival in arrivals:
             event = arrival.event
             key = (event.video_id, event.view_id)
-            state = get(key)
+            state = recent(key) or get(key)
             if state is None and key not in missing:
+                # Views of a video share its id: memory is what look-ups wait for.
+                key = (intern(event.video_id), event.view_id)
                 if (event.seq and not whole) or memory.doubts(arrival.said_at, arrival.ahead_at):
                     missing.add(key)
                 else:

@@ -12,7 +12,7 @@ they said is kept apart, one number an event: a repeat says the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final, Generic, TypeVar
 
 V = TypeVar("V")
@@ -65,6 +65,11 @@ class Generations(Generic[V]):
     def __len__(self) -> int:
         """Count the keys held."""
         return len(self._young) + len(self._old)
+
+    @property
+    def recent(self) -> Callable[[Key], V | None]:
+        """Looks among the keys of the young generation, until the memory turns; quicker than `get`."""
+        return self._young.get
 
     def get(self, key: Key) -> V | None:
         """Return the key's value and keep it for at least one more generation."""

@@ -28,7 +28,8 @@ class ViewState(Struct, gc=False):
     """What must be known of a view to tell what its next event adds. Instants in epoch milliseconds."""
 
     highest_seq: int = -1
-    seen: int = 0
+    #: Bit i: number `highest_seq - i` has not come. Nearly always 0, which costs no memory.
+    missing: int = 0
     attempted_at: int = 0
     started_at: int = 0
     watched_ms: int = 0
@@ -47,16 +48,22 @@ class ViewState(Struct, gc=False):
         """Record a sequence number and say whether it is new, seen before, or behind the window."""
         ahead = seq - self.highest_seq
         if ahead > 0:
-            # The first event of a view also comes here: shifting an empty window leaves it empty.
-            self.seen = ((self.seen << ahead) & _WINDOW_MASK | 1) if ahead < WINDOW else 1
             self.highest_seq = seq
+            # What leaves the window is late from now on; what was jumped over is missing.
+            if ahead == 1:
+                if self.missing:
+                    self.missing = self.missing << 1 & _WINDOW_MASK
+            elif ahead < WINDOW:
+                self.missing = (self.missing + 1 << ahead) - 2 & _WINDOW_MASK
+            else:
+                self.missing = _WINDOW_MASK - 1
             return "new"
         if ahead <= -WINDOW:
             return "late"
         bit = 1 << -ahead
-        if self.seen & bit:
+        if not self.missing & bit:
             return "repeat"
-        self.seen |= bit
+        self.missing ^= bit
         return "new"
 
 

@@ -41,8 +41,10 @@ OTHER_VARIABLES = {
     "BENCH_DIR",
     "BROKER",
     "JOBS",
+    "PYTHON",
     "UPDATE_GOLDEN",
     "VCA_DEBUG",
+    "VENV",
     "VIDEOCLOUD_API_KEY",
     "VIDEOCLOUD_BASE_URL",
 }
