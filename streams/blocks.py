@@ -7,7 +7,6 @@ knows which block may or may not be in, and inserts exactly that one again.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -23,6 +22,11 @@ from streams.retry import Retry
 
 #: A block that fills this fast belongs to a partition in a hurry: larger blocks cost ClickHouse less a row.
 _BUSY_ROWS: Final = 4_000
+#: A block of fewer rows is not worth an insert yet, which costs as much as thousands in it. Such blocks have
+#: this share of the inserts a second, and wait for so many longest waits at most.
+_FEW_ROWS: Final = 50
+_FEW_SHARE: Final = 0.25
+_FEW_WAIT: Final = 4
 #: What a row's wait and its insert may take together, in longest waits, if ClickHouse is quick enough.
 _AIM: Final = 0.35
 #: How many times the longest wait a block may take while much waits in Kafka behind it. Its rows are late by
@@ -46,7 +50,8 @@ class Pace:
     row visible soon enough; the more partitions a worker writes, and the longer inserts take, the longer
     each waits, `longest` at most, so that inserts end before the next are due and are no more than so many a
     second. A block with many rows waits the longest, and a partition that is far behind gathers full blocks
-    first. `budget` bounds the memory that waiting rows take, over all partitions.
+    first. Where several partitions have few rows each, they wait for more: half a core for fifty events a
+    second is too much. `budget` bounds the memory that waiting rows take, over all partitions.
     """
 
     def __init__(
@@ -56,11 +61,12 @@ class Pace:
         at_once: int = 2,
         buffer_bytes: int = _BUFFER_BYTES,
     ) -> None:
-        """Keep to `inserts_per_second`; never wait more than `longest` seconds unless far behind."""
+        """Keep to `inserts_per_second`; wait no more than `longest` seconds for a block that is worth it."""
         self.budget = Budget(buffer_bytes)
         self._rate = inserts_per_second
         self._longest = longest
-        self._writing: deque[tuple[float, Partition]] = deque()
+        #: When a block of each partition was taken up last.
+        self._written: dict[Partition, float] = {}
         self._waiting: dict[Partition, int] = {}
         #: How long one takes, and how many may be under way at once: more do not make ClickHouse faster.
         self._insert_seconds, self._at_once = 0.0, at_once
@@ -68,7 +74,7 @@ class Pace:
 
     def note(self, partition: Partition, now: float) -> None:
         """Note that a block of the partition was taken up."""
-        self._writing.append((now, partition))
+        self._written[partition] = now
 
     def took(self, seconds: float) -> None:
         """Note how long an insert took; what took longer than the longest wait was an outage."""
@@ -87,6 +93,7 @@ class Pace:
     def leave(self, partition: Partition) -> None:
         """Forget a partition that is written no more."""
         self._waiting.pop(partition, None)
+        self._written.pop(partition, None)
 
     def linger(self, now: float, rows: int, *, behind: bool) -> float:
         """Return how long a block that has gathered so many rows may wait, in seconds."""
@@ -94,12 +101,13 @@ class Pace:
             return _BEHIND * self._longest
         if rows >= _BUSY_ROWS:
             return self._longest
-        while self._writing and self._writing[0][0] < now - 3 * self._longest:
-            self._writing.popleft()
-        partitions = max(1, len({p for _, p in self._writing}))
+        longest, rate = self._longest, self._rate
+        if rows < _FEW_ROWS:
+            longest, rate = longest * _FEW_WAIT, rate * _FEW_SHARE
+        partitions = max(1, sum(at >= now - 3 * longest for at in self._written.values()))
         soon = _AIM * self._longest - self._insert_seconds
         in_turn = partitions * self._insert_seconds / (self._at_once * _OCCUPIED)
-        return min(self._longest, max(soon, in_turn, partitions / self._rate))
+        return min(longest, max(soon, in_turn, partitions / rate))
 
 
 class BlockWriter:

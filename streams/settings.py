@@ -50,14 +50,20 @@ class Settings(KafkaAccess):
 
     block_rows: int = Field(50_000, ge=1, le=1_000_000, description="Rows that make a ClickHouse block full.")
     block_seconds: float = Field(
-        1.0, gt=0, le=60, description="Longest wait of a row for its block, in seconds."
+        1.0,
+        gt=0,
+        le=60,
+        description=(
+            "Longest wait of a row for its block, in seconds; four times that where several partitions have"
+            " few rows each, or many records wait in Kafka."
+        ),
     )
     inserts_per_second: float = Field(
         14.0,
         gt=0,
         description=(
             "ClickHouse inserts a second that a worker makes, over all partitions, unless rows would wait "
-            "for longer than BLOCK_SECONDS."
+            "for longer than BLOCK_SECONDS. A quarter of that for blocks of fewer than 50 rows."
         ),
     )
     buffer_bytes: int = Field(

@@ -26,18 +26,18 @@ def _pace(partitions: int, insert_seconds: float, rate: float = 14.0) -> Pace:
 
 
 def test_a_row_and_its_insert_take_a_third_of_the_longest_wait_when_clickhouse_is_quick() -> None:
-    assert _pace(1, 0.05).linger(_NOW, 10, behind=False) == pytest.approx(0.3, rel=0.01)
-    assert _pace(4, 0.05).linger(_NOW, 10, behind=False) == pytest.approx(0.3, rel=0.01)
+    assert _pace(1, 0.05).linger(_NOW, 100, behind=False) == pytest.approx(0.3, rel=0.01)
+    assert _pace(4, 0.05).linger(_NOW, 100, behind=False) == pytest.approx(0.3, rel=0.01)
 
 
 def test_more_partitions_wait_longer_so_that_inserts_stay_few() -> None:
-    assert _pace(7, 0.01).linger(_NOW, 10, behind=False) == pytest.approx(0.5)
-    assert _pace(48, 0.01).linger(_NOW, 10, behind=False) == 1.0
+    assert _pace(7, 0.01).linger(_NOW, 100, behind=False) == pytest.approx(0.5)
+    assert _pace(48, 0.01).linger(_NOW, 100, behind=False) == 1.0
 
 
 def test_partitions_wait_longer_while_inserts_take_long_so_that_they_do_not_pile_up() -> None:
-    assert _pace(4, 0.15).linger(_NOW, 10, behind=False) == pytest.approx(4 * 0.15 / 1.5, rel=0.01)
-    assert _pace(4, 0.5).linger(_NOW, 10, behind=False) == 1.0
+    assert _pace(4, 0.15).linger(_NOW, 100, behind=False) == pytest.approx(4 * 0.15 / 1.5, rel=0.01)
+    assert _pace(4, 0.5).linger(_NOW, 100, behind=False) == 1.0
 
 
 def test_an_outage_slows_inserts_down_for_moments_only() -> None:
@@ -45,18 +45,42 @@ def test_an_outage_slows_inserts_down_for_moments_only() -> None:
     pace.took(3600.0)
     for _ in range(12):
         pace.took(0.05)
-    assert pace.linger(_NOW, 10, behind=False) < 0.35
+    assert pace.linger(_NOW, 100, behind=False) < 0.35
 
 
 def test_partitions_that_fell_silent_count_no_more() -> None:
     pace = _pace(7, 0.01)
     pace.note(partition(0), _NOW + 4.0)
-    assert pace.linger(_NOW + 4.0, 10, behind=False) == pytest.approx(0.34, rel=0.01)
+    assert pace.linger(_NOW + 4.0, 100, behind=False) == pytest.approx(0.34, rel=0.01)
 
 
 def test_a_busy_block_waits_the_longest_and_one_that_is_behind_longer() -> None:
     assert _pace(1, 0.05).linger(_NOW, 10_000, behind=False) == 1.0
-    assert _pace(1, 0.05).linger(_NOW, 10, behind=True) == 4.0
+    assert _pace(1, 0.05).linger(_NOW, 100, behind=True) == 4.0
+
+
+def test_few_rows_wait_for_more_where_several_partitions_have_few() -> None:
+    assert _pace(1, 0.05).linger(_NOW, 1, behind=False) == pytest.approx(0.3, rel=0.01), (
+        "an event alone is quick"
+    )
+    assert _pace(12, 0.05).linger(_NOW, 49, behind=False) == pytest.approx(12 / 3.5)
+    assert _pace(12, 0.05).linger(_NOW, 50, behind=False) == pytest.approx(12 / 14), (
+        "now it is worth an insert"
+    )
+    assert _pace(48, 0.05).linger(_NOW, 1, behind=False) == 4.0
+
+
+def test_partitions_that_write_seldom_count_among_those_with_few_rows() -> None:
+    pace = _pace(12, 0.05)
+    assert pace.linger(_NOW + 10.0, 1, behind=False) == pytest.approx(12 / 3.5)
+    assert pace.linger(_NOW + 13.0, 1, behind=False) == pytest.approx(0.3, rel=0.01), "they fell silent"
+
+
+def test_a_partition_that_left_counts_no_more() -> None:
+    pace = _pace(7, 0.01)
+    for number in range(1, 7):
+        pace.leave(partition(number))
+    assert pace.linger(_NOW, 100, behind=False) == pytest.approx(0.34, rel=0.01)
 
 
 def test_a_partition_is_behind_with_a_block_of_its_own_in_kafka() -> None:
