@@ -36,6 +36,9 @@ class _Memory(Generic[Key, Value]):
         while len(self.kept) > _MOST:
             self.kept.popitem(last=False)
 
+    def drop(self, key: Key) -> None:
+        self.kept.pop(key, None)
+
     def get(self, key: Key, oldest: float) -> tuple[bool, Value | None]:
         at, value = self.kept.get(key, (float("-inf"), None))
         return at >= oldest, value
@@ -54,7 +57,7 @@ class RememberingCatalog:
         self._clock = clock
         self._resting_until = float("-inf")
         self._entries: _Memory[str, CatalogEntry] = _Memory()
-        self._titles: _Memory[str, str | None] = _Memory()
+        self._titles: _Memory[str, str] = _Memory()
         self._live: _Memory[str, Collection[str]] = _Memory()
 
     async def _ask(self, question: Callable[[], Awaitable[Any]]) -> Any:
@@ -96,8 +99,11 @@ class RememberingCatalog:
                     raise
             else:
                 for video in stale:
-                    self._titles.put(video, found.get(video), self._clock())
                     kept[video] = (True, found.get(video))
+                    if video in found:
+                        self._titles.put(video, found[video], self._clock())
+                    else:
+                        self._titles.drop(video)
         return {video: title for video, (_, title) in kept.items() if title is not None}
 
     async def live(self) -> Collection[str]:

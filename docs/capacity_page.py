@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 #: CPU of one event in microseconds, as docs/performance.md has it; a test holds both to each other.
-COSTS: Final = {"pipeline": 9.3, "ClickHouse": 5.8, "Redis": 2.6, "broker": 1.0}
+COSTS: Final = {"pipeline": 7.8, "ClickHouse": 4.5, "Redis": 1.7, "broker": 1.0}
 #: Bytes of one playback event, in Kafka and in ClickHouse's raw table; and of a view in all roll-ups. Seen
 #: with 300,000 events of `make bench`, 50,000 views of as many sessions and users, merged.
 EVENT_BYTES, RAW_BYTES, VIEW_BYTES = 400, 62, 88

@@ -71,7 +71,7 @@ async def test_a_fresh_answer_is_not_asked_for_again(
 ) -> None:
     for _ in range(3):
         assert (await catalog.entry("a")).title == "A"
-        assert await catalog.titles(["a", "b"]) == {"a": "A"}
+        assert await catalog.titles(["a"]) == {"a": "A"}
         assert await catalog.live() == {"a"}
     assert shelf.asked == 3
     time.now += FRESH_SECONDS + 1
@@ -79,6 +79,24 @@ async def test_a_fresh_answer_is_not_asked_for_again(
     assert (await catalog.entry("a")).title == "A2"
     assert await catalog.titles(["a"]) == {"a": "A2"}
     assert await catalog.live() == frozenset()
+
+
+async def test_what_is_not_known_is_asked_for_every_time(catalog: RememberingCatalog, shelf: Shelf) -> None:
+    assert (await catalog.titles(["a", "b"]), (await catalog.entry("b")).title) == ({"a": "A"}, None)
+    shelf.entries["b"] = CatalogEntry(listed=True, title="B")
+    assert (await catalog.titles(["a", "b"]), (await catalog.entry("b")).title) == ({"a": "A", "b": "B"}, "B")
+
+
+async def test_a_title_that_is_gone_is_not_remembered(
+    catalog: RememberingCatalog, shelf: Shelf, time: Time
+) -> None:
+    await catalog.titles(["a"])
+    time.now += FRESH_SECONDS + 1
+    del shelf.entries["a"]
+    assert await catalog.titles(["a"]) == {}
+    shelf.up = False
+    with pytest.raises(StoreUnavailableError):
+        await catalog.titles(["a"])
 
 
 async def test_an_old_answer_stands_in_while_the_catalog_is_down(
