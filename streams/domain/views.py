@@ -54,7 +54,7 @@ class ViewState(Struct, gc=False):
                 if self.missing:
                     self.missing = self.missing << 1 & _WINDOW_MASK
             elif ahead < WINDOW:
-                self.missing = (self.missing + 1 << ahead) - 2 & _WINDOW_MASK
+                self.missing = (((self.missing + 1) << ahead) - 2) & _WINDOW_MASK
             else:
                 self.missing = _WINDOW_MASK - 1
             return "new"
