@@ -3,8 +3,9 @@
 
 SHELL := /bin/bash
 PYTHON ?= python3
-# Another one for another Python: make test PYTHON=python3.13 VENV=.venv-3.13
-VENV ?= .venv
+# Another one for another Python: make test PYTHON=python3.13 VENV=.venv-3.13. Never from the environment, where
+# a VENV may be somebody else's: `make clean` removes it.
+VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 CODE := $(wildcard streams sinks api deploy tests bench docs)

@@ -99,11 +99,12 @@ class RememberingCatalog:
                     raise
             else:
                 for video in stale:
-                    kept[video] = (True, found.get(video))
-                    if video in found:
-                        self._titles.put(video, found[video], self._clock())
-                    else:
+                    title = found.get(video)
+                    kept[video] = (True, title)
+                    if title is None:
                         self._titles.drop(video)
+                    else:
+                        self._titles.put(video, title, self._clock())
         return {video: title for video, (_, title) in kept.items() if title is not None}
 
     async def live(self) -> Collection[str]:

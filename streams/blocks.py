@@ -66,7 +66,7 @@ class Pace:
         self._rate = inserts_per_second
         self._longest = longest
         #: When a block of each partition was taken up last.
-        self._written: dict[Partition, float] = {}
+        self._taken_up: dict[Partition, float] = {}
         self._waiting: dict[Partition, int] = {}
         #: How long one takes, and how many may be under way at once: more do not make ClickHouse faster.
         self._insert_seconds, self._at_once = 0.0, at_once
@@ -74,7 +74,7 @@ class Pace:
 
     def note(self, partition: Partition, now: float) -> None:
         """Note that a block of the partition was taken up."""
-        self._written[partition] = now
+        self._taken_up[partition] = now
 
     def took(self, seconds: float) -> None:
         """Note how long an insert took; what took longer than the longest wait was an outage."""
@@ -93,7 +93,7 @@ class Pace:
     def leave(self, partition: Partition) -> None:
         """Forget a partition that is written no more."""
         self._waiting.pop(partition, None)
-        self._written.pop(partition, None)
+        self._taken_up.pop(partition, None)
 
     def linger(self, now: float, rows: int, *, behind: bool) -> float:
         """Return how long a block that has gathered so many rows may wait, in seconds."""
@@ -104,7 +104,7 @@ class Pace:
         longest, rate = self._longest, self._rate
         if rows < _FEW_ROWS:
             longest, rate = longest * _FEW_WAIT, rate * _FEW_SHARE
-        partitions = max(1, sum(at >= now - 3 * longest for at in self._written.values()))
+        partitions = max(1, sum(at >= now - 3 * longest for at in self._taken_up.values()))
         soon = _AIM * self._longest - self._insert_seconds
         in_turn = partitions * self._insert_seconds / (self._at_once * _OCCUPIED)
         return min(longest, max(soon, in_turn, partitions / rate))

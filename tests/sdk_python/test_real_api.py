@@ -132,7 +132,7 @@ def options(running: Stack) -> dict[str, Any]:
         _until(lambda: _is_whole(ask.get_video(VIDEO, period="7d")))
         _until(lambda: ask.get_system_health().uptime == 1.0)
         _until(lambda: ask.get_live().concurrent_viewers > 0)
-        _until(lambda: all(video.title for video in ask.get_live().trending))
+        _until(lambda: [video.title for video in ask.get_live().trending] == ["A title"])
         _until(lambda: ask.get_video(VIDEO, period="1h").views.total == VIEWERS)  # type: ignore[union-attr]
     return found
 
