@@ -85,6 +85,8 @@ class Ledger:
     shard: int = 0
     #: Kafka's ids of the topic, newest last: the log is that of the last one, and those before are no more.
     topic_ids: tuple[str, ...] = ()
+    #: The bundle that the newest block is part of; empty where it goes alone.
+    bundle: str = ""
 
     @property
     def is_new(self) -> bool:
@@ -139,7 +141,20 @@ class Block:
     @property
     def token(self) -> str:
         """The identity under which a store takes this block once, however often it is sent."""
-        return f"{self.log}/{self.partition.topic}/{self.partition.number}/{self.start}-{self.end}"
+        return token_of(self.log, self.partition, self.start, self.end)
+
+
+def token_of(log: str, partition: Partition, start: int, end: int) -> str:
+    """Name the block of a log's partition that has the records `start`..`end`."""
+    return f"{log}/{partition.topic}/{partition.number}/{start}-{end}"
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """Blocks of several partitions that go in one insert: the tokens of all, and the insert as bytes."""
+
+    tokens: tuple[str, ...]
+    packed: bytes = field(repr=False)
 
 
 class BlockSink(Protocol):
@@ -164,6 +179,12 @@ class BlockSink(Protocol):
         block (same bytes, same token) must be sent until it succeeds. Anything else is a fault that
         trying again does not mend.
         """
+
+    def pack(self, blocks: Sequence[Block]) -> bytes:
+        """Return one insert of blocks for one table and shard, as bytes that any worker can send."""
+
+    async def send(self, token: str, packed: bytes) -> None:
+        """Make a packed insert under a token; see `write`."""
 
     async def close(self) -> None:
         """Let go of connections."""
@@ -195,10 +216,11 @@ class LedgerStore(Protocol):
     async def claim(self, partition: Partition) -> Ledger:
         """Raise the epoch, so that every earlier owner is fenced, and return the ledger as it stands."""
 
-    async def begin(self, block: Block, epoch: int, from_mark: str) -> None:
-        """Write down that this block is about to be inserted. Raises `Fenced`, `Unavailable`.
+    async def begin(self, block: Block, epoch: int, from_mark: str, bundle: str = "") -> None:
+        """Write down that this block is about to be inserted, alone or in a bundle.
 
-        `Unavailable` also while inserts are held (`sinks.redis.holds`), but for a block begun before.
+        Raises `Fenced`, `Unavailable`: the latter also while inserts are held (`sinks.redis.holds`), but for
+        a block begun before.
         """
 
     async def finish(self, block: Block, epoch: int) -> None:
@@ -215,6 +237,28 @@ class LedgerStore(Protocol):
 
     async def recounted(self, partition: Partition, epoch: int, generation: int, request: str) -> None:
         """Switch readers to a generation, and write down which request that was. Raises `Fenced`."""
+
+
+class BundleStore(Protocol):
+    """Decides of each bundle, once, whether it is sent, and keeps it for whoever has to send it again."""
+
+    async def commit(self, name: str, bundle: Bundle) -> bool:
+        """Decide that a bundle is sent, and keep it; return False if it was decided that it never is.
+
+        May be repeated when an answer was lost. Raises `Unavailable`.
+        """
+
+    async def settle(self, name: str) -> Bundle | None:
+        """Return a bundle that is sent; decide that it never is if nothing was decided yet.
+
+        Raises `Unavailable`.
+        """
+
+    async def revoke(self, name: str) -> None:
+        """Decide that a bundle is sent no more. Raises `Unavailable`."""
+
+    async def drop(self, name: str) -> None:
+        """Forget a bundle that no ledger names any more. Raises `Unavailable`."""
 
 
 class Archive(Protocol):

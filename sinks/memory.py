@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from sinks.base import Block, Books, Encoded, Fenced, Ledger, LiveBatch, Partition, Unexpected
+from sinks.base import Block, Books, Bundle, Encoded, Fenced, Ledger, LiveBatch, Partition, Unexpected
 from streams.domain.aggregate import Live
 from streams.domain.generations import Key
 from streams.domain.rows import CatalogRow, Row
@@ -34,6 +34,8 @@ class MemoryStore:
     live: dict[tuple[Partition, int], Live] = field(default_factory=lambda: defaultdict(Live))
     tables: dict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))
     tokens: set[str] = field(default_factory=set)
+    #: Bundles that were decided; None where one is never sent.
+    bundles: dict[str, Bundle | None] = field(default_factory=dict)
     #: Requests to count live windows again.
     recounts: dict[Partition, str] = field(default_factory=dict)
 
@@ -62,8 +64,8 @@ class MemoryLedgers:
         ledger = self._store.ledgers[partition] = replace(before, epoch=before.epoch + 1)
         return ledger
 
-    async def begin(self, block: Block, epoch: int, from_mark: str) -> None:
-        """Write down that a block is about to be inserted."""
+    async def begin(self, block: Block, epoch: int, from_mark: str, bundle: str = "") -> None:
+        """Write down that a block is about to be inserted, alone or in a bundle."""
         self._store.fault("begin")
         ledger = self._store.owned(block.partition, epoch)
         self._store.ledgers[block.partition] = replace(
@@ -74,6 +76,7 @@ class MemoryLedgers:
             to_mark=block.mark,
             done=False,
             shard=block.shard,
+            bundle=bundle,
         )
         self._store.fault("begun")
 
@@ -107,6 +110,35 @@ class MemoryLedgers:
         self._store.ledgers[partition] = replace(ledger, generation=generation)
         if self._store.recounts.get(partition) == request:
             del self._store.recounts[partition]
+
+
+class MemoryBundles:
+    """`BundleStore` in memory."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        """Keep bundles in a store."""
+        self._store = store
+
+    async def commit(self, name: str, bundle: Bundle) -> bool:
+        """Decide that a bundle is sent, and keep it; return False if it never is."""
+        self._store.fault("commit")
+        sent = self._store.bundles.setdefault(name, bundle) is not None
+        self._store.fault("committed")
+        return sent
+
+    async def settle(self, name: str) -> Bundle | None:
+        """Return a bundle that is sent; decide that it never is if nothing was decided yet."""
+        self._store.fault("settle")
+        return self._store.bundles.setdefault(name, None)
+
+    async def revoke(self, name: str) -> None:
+        """Decide that a bundle is sent no more."""
+        self._store.bundles[name] = None
+
+    async def drop(self, name: str) -> None:
+        """Forget a bundle."""
+        self._store.fault("drop")
+        self._store.bundles.pop(name, None)
 
 
 class MemoryLive:
@@ -169,12 +201,22 @@ class MemoryBlocks:
 
     async def write(self, block: Block) -> None:
         """Insert a block once."""
+        if block.rows:
+            await self.send(block.token, self.pack([block]))
+
+    def pack(self, blocks: Sequence[Block]) -> bytes:
+        """Return one insert of blocks."""
+        lines = b"".join(chunk.pieces for block in blocks for chunk in block.chunks)
+        return msgspec.msgpack.encode((blocks[0].table, blocks[0].row.__name__, lines))
+
+    async def send(self, token: str, packed: bytes) -> None:
+        """Make a packed insert once."""
         self._store.fault("insert")
-        if block.rows and block.token not in self._store.tokens:
-            self._store.tokens.add(block.token)
-            decoder = msgspec.json.Decoder(block.row)
-            lines = b"".join(chunk.pieces for chunk in block.chunks)
-            self._store.tables[block.table] += decoder.decode_lines(lines)
+        if token not in self._store.tokens:
+            self._store.tokens.add(token)
+            table, name, lines = msgspec.msgpack.decode(packed, type=tuple[str, str, bytes])
+            (row,) = (kind for kind in Row.__subclasses__() if kind.__name__ == name)
+            self._store.tables[table] += msgspec.json.Decoder(row).decode_lines(lines)
         self._store.fault("inserted")
 
     async def close(self) -> None:

@@ -25,11 +25,11 @@ from sinks.clickhouse.archive import ClickHouseArchive
 from sinks.clickhouse.client import connect as connect_clickhouse
 from sinks.clickhouse.replicas import CONSISTENT
 from sinks.clickhouse.sink import ClickHouseBlocks
+from sinks.redis.bundles import RedisBundles
 from sinks.redis.client import connect as connect_redis
 from sinks.redis.ledger import RedisLedgers
 from sinks.redis.sink import RedisLive
 from streams import tracing
-from streams.blocks import Pace
 from streams.catalog import CatalogFeed
 from streams.dead_letter import KafkaDeadLetters, TooLarge
 from streams.domain.catalog import CatalogFolder
@@ -42,6 +42,7 @@ from streams.gauges import Gauges
 from streams.health import Doubt, Health, serve
 from streams.lanes import Lanes
 from streams.logs import configure, faust_level
+from streams.pace import Pace
 from streams.pipeline import Pipeline
 from streams.prompt import PromptTables, PromptWorker
 from streams.rejections import Rejections, TooManyRejected
@@ -209,6 +210,7 @@ def create_app(settings: Settings, redis: Redis, clickhouse: AsyncClient, health
             live=RedisLive(redis),
             blocks=ClickHouseBlocks(clickhouse, settings.clickhouse_cluster),
             ledgers=RedisLedgers(redis),
+            bundles=RedisBundles(redis),
             archive=archive,
             dead_letters=KafkaDeadLetters(broker.dead_letter),
         ),

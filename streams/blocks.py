@@ -1,7 +1,8 @@
 """Blocks: rows of one partition gather until they are worth an insert, and are inserted in order.
 
 A block is begun in the ledger before it is inserted and finished there after it, so whoever comes next
-knows which block may or may not be in, and inserts exactly that one again.
+knows which block may or may not be in, and inserts exactly that one again. Blocks with few rows take those of
+other partitions along (`streams.bundles`).
 """
 
 from __future__ import annotations
@@ -10,104 +11,16 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from typing import Final
+from math import inf
 
 from opentelemetry.trace import Link
 
-from sinks.base import Block, BlockSink, Encoded, LedgerStore, Partition
-from streams.budget import Budget
+from sinks.base import Block, BlockSink, BundleStore, Encoded, LedgerStore, Partition
+from streams.bundles import InHand, Shipment
 from streams.domain import traces
 from streams.metrics import METRICS
+from streams.pace import SHARED_ROWS, Group, Pace
 from streams.retry import Retry
-
-#: A block that fills this fast belongs to a partition in a hurry: larger blocks cost ClickHouse less a row.
-_BUSY_ROWS: Final = 4_000
-#: A block of fewer rows is not worth an insert yet, which costs as much as thousands in it. Such blocks have
-#: this share of the inserts a second, and wait for so many longest waits at most.
-_FEW_ROWS: Final = 50
-_FEW_SHARE: Final = 0.25
-_FEW_WAIT: Final = 4
-#: What a row's wait and its insert may take together, in longest waits, if ClickHouse is quick enough.
-_AIM: Final = 0.35
-#: How many times the longest wait a block may take while much waits in Kafka behind it. Its rows are late by
-#: more than that already, and an insert costs ClickHouse as much as some thousand rows in it.
-_BEHIND: Final = 4
-#: Records behind a partition, and full blocks of them behind all of a worker's, that make each of them late.
-_LATE_RECORDS: Final = 4_000
-_LATE_BLOCKS: Final = 4
-#: Share of the time that the inserts which may be under way at once are.
-_OCCUPIED: Final = 0.75
-#: Weight of the newest insert in how long inserts take.
-_NEWEST: Final = 0.125
-#: Bytes of rows that a worker holds, if nothing else is said.
-_BUFFER_BYTES: Final = 256_000_000
-
-
-class Pace:
-    """How long rows wait for their block: as long as ClickHouse needs, so that inserts never pile up.
-
-    An insert costs ClickHouse about the same up to some thousand rows. So nobody waits less than makes a
-    row visible soon enough; the more partitions a worker writes, and the longer inserts take, the longer
-    each waits, `longest` at most, so that inserts end before the next are due and are no more than so many a
-    second. A block with many rows waits the longest, and a partition that is far behind gathers full blocks
-    first. Where several partitions have few rows each, they wait for more: half a core for fifty events a
-    second is too much. `budget` bounds the memory that waiting rows take, over all partitions.
-    """
-
-    def __init__(
-        self,
-        inserts_per_second: float,
-        longest: float,
-        at_once: int = 2,
-        buffer_bytes: int = _BUFFER_BYTES,
-    ) -> None:
-        """Keep to `inserts_per_second`; wait no more than `longest` seconds for a block that is worth it."""
-        self.budget = Budget(buffer_bytes)
-        self._rate = inserts_per_second
-        self._longest = longest
-        #: When a block of each partition was taken up last.
-        self._taken_up: dict[Partition, float] = {}
-        self._waiting: dict[Partition, int] = {}
-        #: How long one takes, and how many may be under way at once: more do not make ClickHouse faster.
-        self._insert_seconds, self._at_once = 0.0, at_once
-        self.slots = asyncio.Semaphore(at_once)
-
-    def note(self, partition: Partition, now: float) -> None:
-        """Note that a block of the partition was taken up."""
-        self._taken_up[partition] = now
-
-    def took(self, seconds: float) -> None:
-        """Note how long an insert took; what took longer than the longest wait was an outage."""
-        self._insert_seconds += _NEWEST * (min(seconds, self._longest) - self._insert_seconds)
-
-    def is_behind(self, partition: Partition, records: int, full: int) -> bool:
-        """Say whether a partition is far behind, with so many records in Kafka and `full` in a full block.
-
-        It is with a block's worth of its own, or as one of many that have as much together.
-        """
-        self._waiting[partition] = records
-        return records >= full or (
-            records >= _LATE_RECORDS and sum(self._waiting.values()) >= _LATE_BLOCKS * full
-        )
-
-    def leave(self, partition: Partition) -> None:
-        """Forget a partition that is written no more."""
-        self._waiting.pop(partition, None)
-        self._taken_up.pop(partition, None)
-
-    def linger(self, now: float, rows: int, *, behind: bool) -> float:
-        """Return how long a block that has gathered so many rows may wait, in seconds."""
-        if behind:
-            return _BEHIND * self._longest
-        if rows >= _BUSY_ROWS:
-            return self._longest
-        longest, rate = self._longest, self._rate
-        if rows < _FEW_ROWS:
-            longest, rate = longest * _FEW_WAIT, rate * _FEW_SHARE
-        partitions = max(1, sum(at >= now - 3 * longest for at in self._taken_up.values()))
-        soon = _AIM * self._longest - self._insert_seconds
-        in_turn = partitions * self._insert_seconds / (self._at_once * _OCCUPIED)
-        return min(longest, max(soon, in_turn, partitions / rate))
 
 
 class BlockWriter:
@@ -120,6 +33,7 @@ class BlockWriter:
         *,
         sink: BlockSink,
         ledgers: LedgerStore,
+        bundles: BundleStore,
         pace: Pace,
         retry: Retry,
         max_rows: int,
@@ -133,6 +47,7 @@ class BlockWriter:
             epoch: the partition's, as claimed.
             sink: where blocks go.
             ledgers: where they are announced.
+            bundles: where those that go together are decided.
             pace: shared by the partitions of a worker.
             retry: repeats what may pass.
             max_rows: rows that make a block full; twice that stops the partition.
@@ -143,12 +58,16 @@ class BlockWriter:
         #: Fingerprint of the record before the next block.
         self._before = empty.mark
         self._epoch = epoch
-        self._sink, self._ledgers, self._pace, self._retry = sink, ledgers, pace, retry
+        self._sink, self._ledgers, self._bundles = sink, ledgers, bundles
+        self._pace, self._retry = pace, retry
         self._max_rows = max_rows
         self._exact_end = exact_end
         self._opened_at = 0.0
-        #: Bytes of rows in the open block, and in the one that is being written.
-        self._gathered = self._in_hand = 0
+        #: Bytes of rows in the open block.
+        self._gathered = 0
+        #: The block that is being written, and the bundle that it goes with.
+        self._in_hand: InHand | None = None
+        self._shipment: Shipment | None = None
         self._changed = asyncio.Event()
         pace.budget.watch(self._changed)
         self._taken = asyncio.Event()
@@ -159,6 +78,7 @@ class BlockWriter:
         self._batches: list[Link] = []
         #: Every record before this offset is in ClickHouse.
         self.stored_to = empty.end
+        pace.join(self)
         self._task = asyncio.create_task(self._run(), name=f"blocks {empty.partition}")
         self._task.add_done_callback(lambda _: self._ended(on_failure))
 
@@ -173,18 +93,28 @@ class BlockWriter:
         return self._exact_end
 
     @property
+    def partition(self) -> Partition:
+        """Whose rows these are."""
+        return self._open.partition
+
+    @property
+    def group(self) -> Group:
+        """Table and shard: blocks of the same can go together."""
+        return self._open.table, self._open.shard
+
+    @property
     def waiting_rows(self) -> int:
         """Rows gathered and not yet taken up."""
         return self._open.rows
 
     def note_waiting(self, records: int) -> None:
         """Take note of how many records Kafka has behind those that were added or will be next."""
-        self._behind = self._pace.is_behind(self._open.partition, records, self._max_rows)
+        self._behind = self._pace.is_behind(self.partition, records, self._max_rows)
 
     @property
     def waiting_bytes(self) -> int:
         """Bytes of those rows, and of those on their way to ClickHouse."""
-        return self._gathered + self._in_hand
+        return self._gathered + (self._in_hand.size if self._in_hand else 0)
 
     async def add(self, chunks: list[Encoded], rows: int, landed: int, end: int, mark: str) -> None:
         """Add the encoded rows of the records up to `end`; waits while the store is far behind.
@@ -253,82 +183,133 @@ class BlockWriter:
     def _ended(self, on_failure: Callable[[BaseException], None]) -> None:
         self._written.set()
         self._taken.set()  # Nobody makes room any more: let go of who waits for it.
-        self._pace.leave(self._open.partition)
+        self._pace.leave(self)
         budget = self._pace.budget
         budget.leave(self._changed)
-        budget.give(self._gathered + self._in_hand)
-        self._gathered = self._in_hand = 0
+        budget.give(self.waiting_bytes)
+        if self._in_hand:
+            self._in_hand.give_up()
+        self._gathered, self._in_hand = 0, None
         if not self._task.cancelled() and (error := self._task.exception()) is not None:
             on_failure(error)
 
     async def _run(self) -> None:
         while await self._due():
-            # The block is taken up when its insert can begin: until then it gathers what comes.
-            async with self._pace.slots:
-                await self._take_up()
+            if self._in_hand is None:
+                # A block is taken up when its insert can begin: until then it gathers what comes.
+                async with self._pace.slots:
+                    if self._in_hand is None and self._due_in() <= 0:
+                        await self._take_up()
+            if self._in_hand is not None:
+                await self._see_in(self._in_hand)
 
     async def _take_up(self) -> None:
-        block, opened_at, self._open = self._open, self._opened_at, self._next()
-        self._in_hand, self._gathered = self._gathered, 0
-        self._exact_end = None
-        self._taken.set()
-        self._pace.note(block.partition, _now())
-        await self._write(block, opened_at)
-        block.chunks.clear()
-        self._pace.budget.give(self._in_hand)
-        self._in_hand = 0
-        self.stored_to = block.end
-        self._written.set()
-        self._before = block.mark
+        """Take the open block up and insert it, or send it with those of others that have few rows, too."""
+        along = self._others() if self._may_share() else []
+        self._pace.note(self.group if self._may_share() else self.partition, _now())
+        if not along:
+            held = self._hold()
+            await self._write(held)
+            held.settle(True)
+            return
+        shipment = Shipment(
+            [one._hold() for one in (self, *along)],
+            ledgers=self._ledgers,
+            bundles=self._bundles,
+            sink=self._sink,
+            pace=self._pace,
+        )
+        for one in (self, *along):
+            one._shipment = shipment
+        # It goes on when this partition is given up, for it is not this one's alone.
+        await self._retry.along(shipment.retry, asyncio.shield(shipment.start()))
 
-    async def _write(self, block: Block, opened_at: float) -> None:
-        forever, ledgers, epoch = self._retry.forever, self._ledgers, self._epoch
+    def _others(self) -> list[BlockWriter]:
+        """Return who has rows that can go along, those who wait the longest first."""
+        others = [one for one in self._pace.writers(self.group) if one is not self and one._may_share()]
+        rows, along = self._open.rows, list[BlockWriter]()
+        for one in sorted(others, key=lambda one: one._opened_at):
+            rows += one._open.rows
+            if rows > self._max_rows:
+                break
+            along.append(one)
+        return along
+
+    def _may_share(self) -> bool:
+        """Say whether the open block may go with others."""
+        few = 0 < self._open.rows < SHARED_ROWS
+        return few and self._in_hand is None and self._exact_end is None and not self._task.done()
+
+    def _hold(self) -> InHand:
+        """Close the open block and begin another one."""
+        block, end = self._open, self._open.end
+        self._in_hand = InHand(
+            block, self._epoch, self._before, self._gathered, self._opened_at, self._batches
+        )
+        self._open = replace(block, start=end, end=end, landed=end, rows=0, chunks=[])
+        self._batches, self._gathered, self._exact_end = [], 0, None
+        self._taken.set()
+        self._changed.set()
+        return self._in_hand
+
+    async def _see_in(self, held: InHand) -> None:
+        """Wait until a block is in that was taken up; where its bundle goes without it, insert it alone."""
+        shipment, self._shipment = self._shipment, None
+        waiting = self._retry.along(shipment.retry, held.stored) if shipment else held.stored
+        if not await waiting:
+            async with self._pace.slots:
+                await self._write(held)
+        block = held.block
+        block.chunks.clear()
+        self._pace.budget.give(held.size)
+        self._in_hand = None
+        self.stored_to = block.end
+        self._before = block.mark
+        self._written.set()
+        self._retry.log.debug("stored", rows=block.rows, offset_from=block.start, offset_to=block.end)
+
+    async def _write(self, held: InHand) -> None:
+        """Insert a block alone."""
+        forever, ledgers, block, epoch = self._retry.forever, self._ledgers, held.block, held.epoch
         place = {"offset_from": block.start, "offset_to": block.end}
-        batches, self._batches = self._batches, []
-        await forever(lambda: ledgers.begin(block, epoch, self._before), "begin a block", **place)
+        await forever(lambda: ledgers.begin(block, epoch, held.from_mark), "begin a block", **place)
         if block.rows:
             began = _now()
-            with traces.span("insert block", batches, token=block.token, rows=block.rows):
+            with traces.span("insert block", held.batches, token=block.token, rows=block.rows):
                 await forever(lambda: self._sink.write(block), "insert a block", **place)
             topic, now = block.partition.topic, _now()
             self._pace.took(now - began)
             METRICS.insert_seconds.labels(topic).observe(now - began)
-            METRICS.row_wait_seconds.labels(topic).observe(now - opened_at)
+            METRICS.row_wait_seconds.labels(topic).observe(now - held.opened_at)
             METRICS.block_rows.labels(topic).observe(block.rows)
-            METRICS.inserted_bytes.labels(topic).inc(self._in_hand)
+            METRICS.inserted_bytes.labels(topic).inc(held.size)
         await forever(lambda: ledgers.finish(block, epoch), "finish a block", **place)
-        self._retry.log.debug("stored", rows=block.rows, **place)
 
-    def _next(self) -> Block:
-        end = self._open.end
-        return replace(self._open, start=end, end=end, landed=end, rows=0, chunks=[])
-
-    def _linger(self) -> float:
-        return self._pace.linger(_now(), self._open.rows, behind=self._behind)
+    def _due_in(self) -> float:
+        """Return in how many seconds the open block should be written, infinity while nobody knows."""
+        block, pace = self._open, self._pace
+        if self._exact_end is not None:
+            return 0.0 if block.end == self._exact_end else inf
+        if block.start == block.end:
+            return inf
+        if self._closing or block.rows >= self._max_rows or (block.rows and pace.budget.is_spent):
+            return 0.0
+        rows = pace.rows(self.group) if self._may_share() else block.rows
+        return self._opened_at + pace.linger(_now(), rows, behind=self._behind) - _now()
 
     async def _due(self) -> bool:
-        """Wait until the open block should be written; False when there is nothing left to do."""
-        while True:
+        """Wait until a block should be written, or another took it up; False when nothing is left to do."""
+        while self._in_hand is None:
             self._changed.clear()
-            block = self._open
-            empty = block.start == block.end
-            if self._exact_end is not None:
-                if block.end == self._exact_end:
-                    return True
-                if self._closing:
-                    return False
-                wait = None
-            elif self._closing:
-                return not empty
-            elif block.rows >= self._max_rows or (block.rows and self._pace.budget.is_spent):
+            wait = self._due_in()
+            if wait <= 0:
                 return True
-            else:
-                wait = None if empty else self._opened_at + self._linger() - _now()
-                if wait is not None and wait <= 0:
-                    return True
+            if self._closing and wait == inf:
+                return False
             with suppress(TimeoutError):
-                async with asyncio.timeout(wait):
+                async with asyncio.timeout(None if wait == inf else wait):
                     await self._changed.wait()
+        return True
 
 
 def _now() -> float:

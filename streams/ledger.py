@@ -69,6 +69,21 @@ def current(ledger: Ledger, logs: Iterable[str], cluster: str) -> Ledger:
     return Ledger(ledger.epoch, incarnation=newest, generation=ledger.generation)
 
 
+def in_bundle(ledger: Ledger, landed: int | None) -> bool:
+    """Say whether the newest block is in doubt and went with a bundle, which has to be settled.
+
+    `landed` is as for `plan`. Where ClickHouse has rows beyond that block, the ledger is an older one.
+    """
+    return bool(ledger.bundle) and not ledger.done and (landed or 0) <= (ledger.block_to or 0)
+
+
+def settle(ledger: Ledger, landed: int | None, *, sent: bool) -> Ledger:
+    """Return the ledger with its newest block done, or as it was before that block was begun."""
+    if sent:
+        return replace(ledger, done=True, landed=landed or 0, bundle="")
+    return replace(ledger, done=True, block_to=ledger.block_from, to_mark=ledger.from_mark, bundle="")
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """How to take a partition over."""

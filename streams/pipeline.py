@@ -12,8 +12,8 @@ from typing import Protocol
 from faust.types import TP
 
 from sinks.base import Fenced, Partition, Unavailable
-from streams.blocks import Pace
 from streams.metrics import METRICS
+from streams.pace import Pace
 from streams.partition import PartitionWorker
 from streams.retry import Released
 from streams.work import Assignment, Fetched, Limits, LogSeen, MakeFolder, Standing, Stores

@@ -37,10 +37,21 @@ class Retry:
         #: Tries that failed since the last success; 0 when the stores answer.
         self.failures = 0
         self._asked_at: dict[object, float] = {}
+        #: Of what this partition has a share in.
+        self._shared: set[Retry] = set()
 
     def is_waiting(self, now: float) -> bool:
         """Say whether a store is failing, or was asked long ago and is silent (`now` is monotonic)."""
-        return bool(self.failures) or any(now - asked > _PATIENCE for asked in self._asked_at.values())
+        silent = any(now - asked > _PATIENCE for asked in self._asked_at.values())
+        return bool(self.failures) or silent or any(other.is_waiting(now) for other in self._shared)
+
+    async def along(self, other: Retry, end: Awaitable[T]) -> T:
+        """Return what something ends with that repeats through another `Retry`, and wait as it waits."""
+        self._shared.add(other)
+        try:
+            return await end
+        finally:
+            self._shared.discard(other)
 
     def release(self) -> None:
         """End every wait with `Released`."""

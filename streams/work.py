@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
-from sinks.base import Archive, BlockSink, LedgerStore, LiveSink, Partition
-from streams.blocks import Pace
+from sinks.base import Archive, BlockSink, BundleStore, LedgerStore, LiveSink, Partition
 from streams.dead_letter import DeadLetters
 from streams.domain.aggregate import LIVE_MINUTES
 from streams.domain.arrivals import Record
 from streams.domain.folding import Folder, Place
+from streams.pace import Pace
 from streams.rejections import Rejections
 
 MakeFolder = Callable[[Place, int], Folder]
@@ -51,6 +51,7 @@ class Stores:
     live: LiveSink
     blocks: BlockSink
     ledgers: LedgerStore
+    bundles: BundleStore
     archive: Archive
     dead_letters: DeadLetters
 

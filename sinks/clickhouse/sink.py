@@ -1,4 +1,7 @@
-"""Blocks into ClickHouse: one insert a block, under a token that makes a second one count for nothing."""
+"""Blocks into ClickHouse: one insert a block, or one of several partitions' blocks, under a token.
+
+The token makes a second one count for nothing.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 from zlib import crc32
 
+import lz4.frame
+import msgspec
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
 from sinks.base import Block, Encoded
@@ -57,6 +62,16 @@ class _Body:
                 waiting, size = [], 0
         if waiting:
             yield b"".join(waiting)
+
+
+class _Packed(msgspec.Struct, array_like=True):
+    """An insert that any worker can make, also one of another version: it says all that there is to it."""
+
+    table: str
+    columns: tuple[str, ...]
+    shard: int
+    compression: str
+    body: bytes
 
 
 class ClickHouseBlocks:
@@ -112,14 +127,42 @@ class ClickHouseBlocks:
         if block.rows != sum(chunk.rows for chunk in block.chunks):
             # An insert of fewer would succeed, and nobody would miss the rest.
             raise ValueError(f"{block.token} has not the {block.rows} rows that it says")
-        sharded = SHARDED | {"insert_shard_id": block.shard} if block.shard else {}
+        body = _Body(self._columns_of(block.row), block.chunks)
+        await self._insert(block.token, block.table, columns(block.row), block.shard, body)
+
+    def pack(self, blocks: Sequence[Block]) -> bytes:
+        """Return one insert of blocks, compressed: it is kept in Redis until it is done."""
+        first = blocks[0]
+        chunks = [chunk for block in blocks for chunk in block.chunks]
+        body = lz4.frame.compress(b"".join(self._columns_of(first.row).block(chunks)))
+        return msgspec.msgpack.encode(_Packed(first.table, columns(first.row), first.shard, "lz4", body))
+
+    async def send(self, token: str, packed: bytes) -> None:
+        """Make a packed insert; see `BlockSink.send`."""
+        insert = msgspec.msgpack.decode(packed, type=_Packed)
+        await self._insert(
+            token, insert.table, insert.columns, insert.shard, insert.body, compression=insert.compression
+        )
+
+    async def _insert(
+        self,
+        token: str,
+        table: str,
+        names: Sequence[str],
+        shard: int,
+        body: Any,
+        *,
+        compression: str | None = None,
+    ) -> None:
+        sharded = SHARDED | {"insert_shard_id": shard} if shard else {}
         with available():
             await self._client.raw_insert(
-                table=block.table,
-                column_names=columns(block.row),
-                insert_block=_Body(self._columns_of(block.row), block.chunks),
-                settings={**_SETTINGS, **sharded, "insert_deduplication_token": block.token},
+                table=table,
+                column_names=names,
+                insert_block=body,
+                settings={**_SETTINGS, **sharded, "insert_deduplication_token": token},
                 fmt="Native",
+                compression=compression,
             )
 
     async def close(self) -> None:

@@ -15,6 +15,7 @@ switches readers over.
 | `vc:{tag}:<gen>:top:<minute>` | zset | every video with a measure in that minute, by views |
 | `vc:{tag}:<gen>:on` | zset | every video that is watched, by its newest event (epoch ms) |
 | `vc:{tag}:<gen>:on:<video>` | zset | the video's views, each by its newest event (epoch ms) |
+| `vc:bundle:<name>` | hash | blocks of several partitions in one insert, until that is done |
 | `vc:keys` | hash | API keys as JSON, by digest; never expires |
 | `vc:keys:used` | hash | when each API key was last used (epoch s), by digest |
 | `vc:limits:...` | | requests of each API key in the running stretch, kept by the `limits` library |
@@ -33,6 +34,8 @@ API_KEYS: Final = "vc:keys"
 API_KEYS_USED: Final = "vc:keys:used"
 #: What the keys of the rate limit begin with.
 LIMITS: Final = "vc:limits"
+#: Bundles that a crash left behind are kept this long: as long as Kafka keeps their records, by default.
+BUNDLE_SECONDS: Final = 7 * 86_400
 #: Minutes are kept this long after they begin: the hour that is read, and the longest replay.
 LIVE_SECONDS: Final = 2 * 3600
 #: A view counts as watching for this long after its newest event (docs/metrics.md: `concurrentViewers`).
@@ -49,6 +52,11 @@ def tag(cluster: str, topic: str, partition: int) -> str:
 def ledger(tag: str) -> str:
     """Key of the partition's ledger (hash)."""
     return f"vc:{{{tag}}}:ledger"
+
+
+def bundle(name: str) -> str:
+    """Key of a bundle (hash)."""
+    return f"vc:bundle:{name}"
 
 
 def prefix(tag: str, generation: int) -> str:

@@ -41,6 +41,7 @@ def ledger_of(fields: Mapping[str, str]) -> Ledger:
         landed=number("landed") or 0,
         shard=number("shard") or 0,
         topic_ids=tuple(fields.get("topic_ids", "").split()),
+        bundle=fields.get("bundle", ""),
     )
 
 
@@ -79,10 +80,11 @@ class RedisLedgers:
         """Raise the epoch and return the ledger as it stands."""
         return ledger_of(_fields(await self._claim(ledger_key(partition))))
 
-    async def begin(self, block: Block, epoch: int, from_mark: str) -> None:
-        """Write down that a block is about to be inserted."""
+    async def begin(self, block: Block, epoch: int, from_mark: str, bundle: str = "") -> None:
+        """Write down that a block is about to be inserted, alone or in a bundle."""
         await self._begin.fenced(
-            ledger_key(block.partition), epoch, block.start, block.end, from_mark, block.mark, block.shard
+            ledger_key(block.partition),
+            *(epoch, block.start, block.end, from_mark, block.mark, block.shard, bundle),
         )
 
     async def finish(self, block: Block, epoch: int) -> None:
@@ -100,6 +102,7 @@ class RedisLedgers:
             *("block_from", ledger.block_from or 0, "block_to", ledger.block_to or 0),
             *("from_mark", ledger.from_mark, "to_mark", ledger.to_mark),
             *("done", int(ledger.done), "landed", ledger.landed, "topic_ids", " ".join(ledger.topic_ids)),
+            *("bundle", ledger.bundle),
         )
 
     async def name_log(self, partition: Partition, epoch: int, topic_ids: Sequence[str]) -> None:

@@ -16,6 +16,8 @@ from sinks.base import (
     Archive,
     BlockSink,
     Books,
+    Bundle,
+    BundleStore,
     Fenced,
     LedgerStore,
     LiveBatch,
@@ -28,8 +30,16 @@ from sinks.clickhouse import client as clickhouse
 from sinks.clickhouse.archive import ClickHouseArchive
 from sinks.clickhouse.migrator import migrate
 from sinks.clickhouse.sink import ClickHouseBlocks
-from sinks.memory import MemoryArchive, MemoryBlocks, MemoryLedgers, MemoryLive, MemoryStore
+from sinks.memory import (
+    MemoryArchive,
+    MemoryBlocks,
+    MemoryBundles,
+    MemoryLedgers,
+    MemoryLive,
+    MemoryStore,
+)
 from sinks.redis import keys
+from sinks.redis.bundles import RedisBundles
 from sinks.redis.client import connect as connect_redis
 from sinks.redis.holds import HeldByAnother, HoldLost, Holds
 from sinks.redis.ledger import RedisLedgers, ask_for_recount, read_ledgers
@@ -47,10 +57,11 @@ NOW = float(int(time.time()))
 
 @dataclass
 class Stores:
-    """The four protocols of one implementation, and a look at the live counters."""
+    """The protocols of one implementation, and a look at the live counters."""
 
     live: LiveSink
     ledgers: LedgerStore
+    bundles: BundleStore
     blocks: BlockSink
     archive: Archive
     counters: Callable[[Partition, int], Any]
@@ -93,6 +104,7 @@ async def stores(request: pytest.FixtureRequest) -> AsyncIterator[Stores]:
         yield Stores(
             MemoryLive(store),
             MemoryLedgers(store),
+            MemoryBundles(store),
             MemoryBlocks(store),
             MemoryArchive(store),
             counters,
@@ -109,6 +121,7 @@ async def stores(request: pytest.FixtureRequest) -> AsyncIterator[Stores]:
     yield Stores(
         RedisLive(redis, clock=lambda: NOW),
         RedisLedgers(redis),
+        RedisBundles(redis),
         ClickHouseBlocks(client),
         ClickHouseArchive(client),
         lambda partition, generation: _redis_counters(redis, partition, generation),
@@ -234,6 +247,53 @@ class TestLedger:
             await stores.live.rebuild(partition, later, 1, fold_playback(rows_of(1), 0))
 
 
+class TestBundles:
+    @pytest.fixture
+    def name(self) -> str:
+        return f"bundle/{uuid4().hex}"
+
+    async def test_a_bundle_that_is_committed_is_there_for_everybody(self, stores: Stores, name: str) -> None:
+        bundle = Bundle(("c/t/0/5-9", "c#1/t/1/0-4"), bytes(range(256)))
+        for _ in range(2):  # The first answer may have been lost.
+            assert await stores.bundles.commit(name, bundle)
+        for _ in range(2):
+            assert await stores.bundles.settle(name) == bundle
+        await stores.bundles.drop(name)
+        assert await stores.bundles.settle(name) is None
+
+    async def test_a_bundle_that_somebody_asked_for_before_is_never_committed(
+        self, stores: Stores, name: str
+    ) -> None:
+        assert await stores.bundles.settle(name) is None
+        assert not await stores.bundles.commit(name, Bundle(("c/t/0/5-9",), b"late"))
+        assert await stores.bundles.settle(name) is None
+
+    async def test_a_bundle_that_is_revoked_is_nobodys_any_more(self, stores: Stores, name: str) -> None:
+        assert await stores.bundles.commit(name, Bundle(("c/t/0/5-9",), b"body"))
+        await stores.bundles.revoke(name)
+        assert await stores.bundles.settle(name) is None
+        assert not await stores.bundles.commit(name, Bundle(("c/t/0/5-9",), b"body"))
+
+    async def test_the_ledger_names_the_bundle_of_its_newest_block(
+        self, stores: Stores, partition: Partition
+    ) -> None:
+        epoch = await claimed(stores, partition)
+        await stores.ledgers.begin(block_of(partition, [], 0, 5), epoch, "", "bundle/1")
+        assert (await stores.ledgers.claim(partition)).bundle == "bundle/1"
+        ledger = await stores.ledgers.claim(partition)
+        await stores.ledgers.begin(block_of(partition, [], 0, 5), ledger.epoch, "")
+        assert (await stores.ledgers.claim(partition)).bundle == ""
+
+    async def test_what_is_left_in_redis_expires(self, redis_server: str, name: str) -> None:
+        redis = connect_redis(redis_server)
+        bundles = RedisBundles(redis)
+        await bundles.commit(name, Bundle(("c/t/0/5-9",), b"body"))
+        await bundles.settle(f"{name}-never")
+        for key in (name, f"{name}-never"):
+            assert 0 < await redis.ttl(keys.bundle(key)) <= keys.BUNDLE_SECONDS
+        await redis.aclose()
+
+
 class TestHolds:
     """Only the ledgers in Redis can be held."""
 
@@ -355,6 +415,29 @@ class TestBlocks:
     async def test_an_empty_block_is_no_insert(self, stores: Stores, partition: Partition) -> None:
         await stores.blocks.write(block_of(partition, [], 0, 24, stores.blocks))
         assert await stores.rows() == 0
+
+    async def test_blocks_of_several_partitions_go_in_one_insert_and_count_once(
+        self, stores: Stores, partition: Partition
+    ) -> None:
+        rows = rows_of(4)
+        for row in rows[12:]:
+            row.partition = 1
+        blocks = [
+            block_of(partition, rows[:6], 0, 6, stores.blocks),
+            block_of(partition, rows[6:12], 6, 12, stores.blocks),
+            block_of(replace(partition, number=1), rows[12:], 12, 24, stores.blocks),
+        ]
+        packed = stores.blocks.pack(blocks)
+        for _ in range(3):
+            await stores.blocks.send(f"bundle/{partition.cluster}", packed)
+        assert await stores.rows() == 24
+        assert await stores.archive.next_offset(LOG, "playback.events", 0) == 12
+        assert await stores.archive.next_offset(LOG, "playback.events", 1) == 24
+        wanted = {("vid", "v0-0"), ("vid", "v0-3")}
+        found = await stores.archive.history(
+            *("playback_events", PlaybackRow, ("video_id", "view_id"), wanted, LOG, "playback.events", 0, 99)
+        )
+        assert sorted(found, key=lambda row: row.offset) == rows[:6] + rows[18:]
 
 
 class TestArchive:

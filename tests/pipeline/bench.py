@@ -11,11 +11,18 @@ import msgspec
 from faust.types import TP
 
 from sinks.base import Partition
-from sinks.memory import MemoryArchive, MemoryBlocks, MemoryLedgers, MemoryLive, MemoryStore
-from streams.blocks import Pace
+from sinks.memory import (
+    MemoryArchive,
+    MemoryBlocks,
+    MemoryBundles,
+    MemoryLedgers,
+    MemoryLive,
+    MemoryStore,
+)
 from streams.domain.arrivals import Rejected
 from streams.domain.folding import PlaybackFolder
 from streams.domain.generations import Generations
+from streams.pace import Pace
 from streams.partition import PartitionWorker
 from streams.pipeline import Pipeline
 from streams.rejections import Rejections
@@ -73,7 +80,14 @@ class Letters:
 
 
 def _stores(store: MemoryStore, letters: Letters) -> Stores:
-    return Stores(MemoryLive(store), MemoryBlocks(store), MemoryLedgers(store), MemoryArchive(store), letters)
+    return Stores(
+        live=MemoryLive(store),
+        blocks=MemoryBlocks(store),
+        ledgers=MemoryLedgers(store),
+        bundles=MemoryBundles(store),
+        archive=MemoryArchive(store),
+        dead_letters=letters,
+    )
 
 
 def _folders(lifetime: float = 1e9) -> MakeFolder:
@@ -136,7 +150,7 @@ class Bench:
         rejections: Rejections | None = None,
     ) -> None:
         self.log, self.store = log, store
-        self._pace, self._rejections = pace, rejections or Rejections()
+        self.pace, self._rejections = pace, rejections or Rejections()
         self.letters = Letters()
         self.failures: list[BaseException] = []
         self.sought: list[int] = []
@@ -153,7 +167,7 @@ class Bench:
                 _folders(self._lifetime),
                 _stores(self.store, self.letters),
                 Limits(self._block_rows, 180 * DAY_MS, self._rejections),
-                self._pace or Pace(1000.0, 0.001),
+                self.pace or Pace(1000.0, 0.001),
                 clock=lambda: NOW,
                 seek=self._seek,
                 look=self._look,

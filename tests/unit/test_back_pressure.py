@@ -9,7 +9,7 @@ from faust.types import TP
 
 from sinks.base import Partition, Unavailable
 from sinks.memory import MemoryStore
-from streams.blocks import Pace
+from streams.pace import Pace
 from streams.retry import Released, Retry
 from streams.work import Fetched
 from tests.pipeline.bench import NOW, TOPIC, Bench, Broker, Log, pipeline_of, view

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import cast
+
 import pytest
 
 from sinks.base import Partition
-from streams.blocks import Pace
+from streams.blocks import BlockWriter
+from streams.pace import Pace
 
 _NOW = 100.0
 
@@ -23,6 +27,13 @@ def _pace(partitions: int, insert_seconds: float, rate: float = 14.0) -> Pace:
     for _ in range(100):
         pace.took(insert_seconds)
     return pace
+
+
+def _leave(pace: Pace, number: int) -> None:
+    """Have the writer of a partition leave."""
+    writer = cast(BlockWriter, SimpleNamespace(partition=partition(number), group=("table", 0)))
+    pace.join(writer)
+    pace.leave(writer)
 
 
 def test_a_row_and_its_insert_take_a_third_of_the_longest_wait_when_clickhouse_is_quick() -> None:
@@ -54,32 +65,26 @@ def test_partitions_that_fell_silent_count_no_more() -> None:
     assert pace.linger(_NOW + 4.0, 100, behind=False) == pytest.approx(0.34, rel=0.01)
 
 
-def test_a_busy_block_waits_the_longest_and_one_that_is_behind_longer() -> None:
-    assert _pace(1, 0.05).linger(_NOW, 10_000, behind=False) == 1.0
+def test_many_rows_wait_the_longest_and_a_partition_that_is_behind_longer() -> None:
+    assert _pace(1, 0.05).linger(_NOW, 20_000, behind=False) == 1.0
     assert _pace(1, 0.05).linger(_NOW, 100, behind=True) == 4.0
 
 
-def test_few_rows_wait_for_more_where_several_partitions_have_few() -> None:
+def test_few_rows_wait_for_more_where_several_groups_have_few() -> None:
     assert _pace(1, 0.05).linger(_NOW, 1, behind=False) == pytest.approx(0.3, rel=0.01), (
         "an event alone is quick"
     )
-    assert _pace(12, 0.05).linger(_NOW, 49, behind=False) == pytest.approx(12 / 3.5)
-    assert _pace(12, 0.05).linger(_NOW, 50, behind=False) == pytest.approx(12 / 14), (
+    assert _pace(3, 0.05).linger(_NOW, 49, behind=False) == pytest.approx(3 / 3.5)
+    assert _pace(3, 0.05).linger(_NOW, 50, behind=False) == pytest.approx(0.3, rel=0.01), (
         "now it is worth an insert"
     )
-    assert _pace(48, 0.05).linger(_NOW, 1, behind=False) == 4.0
-
-
-def test_partitions_that_write_seldom_count_among_those_with_few_rows() -> None:
-    pace = _pace(12, 0.05)
-    assert pace.linger(_NOW + 10.0, 1, behind=False) == pytest.approx(12 / 3.5)
-    assert pace.linger(_NOW + 13.0, 1, behind=False) == pytest.approx(0.3, rel=0.01), "they fell silent"
+    assert _pace(48, 0.05).linger(_NOW, 1, behind=False) == 1.0
 
 
 def test_a_partition_that_left_counts_no_more() -> None:
     pace = _pace(7, 0.01)
     for number in range(1, 7):
-        pace.leave(partition(number))
+        _leave(pace, number)
     assert pace.linger(_NOW, 100, behind=False) == pytest.approx(0.34, rel=0.01)
 
 
@@ -95,5 +100,5 @@ def test_many_partitions_are_behind_together() -> None:
     assert behind == [False] * 9 + [True] * 3
     assert not pace.is_behind(partition(0), 100, 50_000), "it has caught up itself"
     for number in range(6):
-        pace.leave(partition(number))
+        _leave(pace, number)
     assert not pace.is_behind(partition(11), 20_000, 50_000), "the others have left"

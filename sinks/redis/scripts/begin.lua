@@ -1,6 +1,6 @@
 -- Writes down that a block is about to be inserted, if the caller owns the partition and inserts are not held.
 -- KEYS: ledger
--- ARGV: epoch, block from, block to, from mark, to mark, shard
+-- ARGV: epoch, block from, block to, from mark, to mark, shard, bundle (empty: none)
 local ledger = redis.call('HMGET', KEYS[1], 'epoch', 'hold_until', 'done', 'block_from', 'block_to')
 if not ledger[1] then return {'GONE', ''} end
 if tonumber(ledger[1]) < tonumber(ARGV[1]) then return {'GONE', ledger[1]} end
@@ -12,5 +12,5 @@ if ledger[2] and tonumber(ledger[2]) > now[1] * 1000 + now[2] / 1000 and not in_
   return {'HELD', ledger[2]}
 end
 redis.call('HSET', KEYS[1], 'block_from', ARGV[2], 'block_to', ARGV[3], 'from_mark', ARGV[4], 'to_mark', ARGV[5],
-  'done', '0', 'shard', ARGV[6])
+  'done', '0', 'shard', ARGV[6], 'bundle', ARGV[7])
 return {'OK', ''}

@@ -1,0 +1,290 @@
+"""Blocks of several partitions in one insert: each is in once, whatever dies when, and whoever comes next."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+
+import pytest
+
+from sinks.base import Partition, Unavailable
+from sinks.memory import MemoryStore
+from streams.pace import Pace
+from streams.work import Fetched
+from tests.pipeline.bench import NOW, TOPIC, Bench, Log, view
+
+_START_MS = int(NOW * 1000) - 600_000
+_EVENTS = 6
+
+
+class Crash(Exception):
+    """The process died here."""
+
+
+class Crew:
+    """Several partitions, each with a worker that shares its pace with the others of its process."""
+
+    def __init__(self, store: MemoryStore, partitions: int, views: int, block_rows: int = 1_000) -> None:
+        self.store = store
+        self.benches = []
+        for number in range(partitions):
+            log = Log()
+            for n in range(views):
+                for event in view(f"p{number}-{n}", _START_MS + 1000 * n, _EVENTS):
+                    log.append(event, event["occurredAt"] + 50)
+            bench = Bench(log, store, block_rows=block_rows)
+            bench.partition = Partition("cluster", TOPIC, number)
+            self.benches.append(bench)
+        self.positions = dict.fromkeys(range(partitions), 0)
+
+    async def take_over(self, number: int, pace: Pace) -> None:
+        """Give a partition to a worker of the process whose pace this is."""
+        bench = self.benches[number]
+        bench.pace = pace
+        self.positions[number] = await bench.restart()
+
+    async def read(self, number: int, count: int) -> bool:
+        """Have a partition's worker take some records; return whether there were any."""
+        bench, position = self.benches[number], self.positions[number]
+        records = bench.log.read(position, count)
+        if records:
+            await bench.worker.process(Fetched(position, records))
+            self.positions[number] = bench.sought.pop() if bench.sought else records[-1].offset + 1
+        return bool(records)
+
+    def raise_failures(self) -> None:
+        for bench in self.benches:
+            if bench.failures:
+                raise bench.failures[0]
+
+    def check(self) -> None:
+        """Every event is in the tables and the live counters once, and every ledger at its end."""
+        rows = self.store.tables["playback_events"]
+        sent = sum(len(bench.log.records) for bench in self.benches)
+        assert len({(row.partition, row.offset) for row in rows}) == len(rows) == sent
+        assert sum(row.d_watched_ms for row in rows) == sent // _EVENTS * 4000
+        for bench in self.benches:
+            ledger, end = self.store.ledgers[bench.partition], len(bench.log.records)
+            assert (ledger.counted, ledger.block_to, ledger.done, ledger.landed) == (end, end, True, end)
+
+
+def _bundles(store: MemoryStore) -> set[str]:
+    return {token for token in store.tokens if token.startswith("bundle/")}
+
+
+async def _until(what: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not what():
+            await asyncio.sleep(0.001)
+
+
+async def test_partitions_with_few_rows_share_an_insert_and_its_bytes_are_not_kept() -> None:
+    store, pace = MemoryStore(), Pace(14.0, 0.2)
+    crew = Crew(store, partitions=8, views=3)
+    for number in range(8):
+        await crew.take_over(number, pace)
+        assert await crew.read(number, 18)
+    await _until(lambda: all(ledger.done and ledger.landed for ledger in store.ledgers.values()))
+    crew.check()
+    assert store.tokens == _bundles(store)
+    assert len(store.tokens) == 1
+    await _until(lambda: not store.bundles)
+    for bench in crew.benches:
+        await bench.worker.give_up()
+
+
+async def test_a_block_that_is_worth_an_insert_goes_alone() -> None:
+    store, pace = MemoryStore(), Pace(14.0, 0.2)
+    crew = Crew(store, partitions=3, views=3, block_rows=18)
+    for number in range(3):
+        await crew.take_over(number, pace)
+        await crew.read(number, 18)
+    await _until(lambda: all(ledger.done and ledger.landed for ledger in store.ledgers.values()))
+    crew.check()
+    assert _bundles(store) == set()
+
+
+@pytest.mark.parametrize("seed", range(40))
+async def test_a_crash_at_any_step_neither_loses_nor_doubles(seed: int) -> None:
+    """Partitions are shared by two processes; some are lost at any step, and taken over by either."""
+    rng, store = random.Random(seed), MemoryStore()
+    crew = Crew(store, partitions=5, views=12, block_rows=rng.choice([10, 40, 1_000]))
+    paces = [Pace(1000.0, 0.01), Pace(1000.0, 0.01)]
+    owners = {number: number % 2 for number in range(5)}
+    for number, owner in owners.items():
+        await crew.take_over(number, paces[owner])
+    crashes = 0
+
+    def fault(step: str) -> None:
+        nonlocal crashes
+        if crashes < 60 and rng.random() < 0.1:
+            crashes += 1
+            raise Crash(step)
+
+    store.fault = fault
+    lost = set[int]()
+    while True:
+        lost |= {number for number, bench in enumerate(crew.benches) if bench.failures}
+        if lost and rng.random() < 0.5:
+            process = owners[min(lost)]
+            lost |= {number for number, owner in owners.items() if owner == process}
+        for number in lost:
+            crew.benches[number].worker.abandon()
+        for number in sorted(lost):
+            owners[number] = rng.randrange(2)
+            with suppress(Crash):
+                await crew.take_over(number, paces[owners[number]])
+                lost.discard(number)
+        left = [n for n, bench in enumerate(crew.benches) if crew.positions[n] < len(bench.log.records)]
+        if not left and not lost:
+            await asyncio.gather(*(bench.worker.give_up() for bench in crew.benches))
+            if all(not bench.failures for bench in crew.benches):
+                break
+            continue
+        for number in set(left) - lost:
+            try:
+                await crew.read(number, rng.randrange(1, 20))
+            except Crash:
+                lost.add(number)
+        if rng.random() < 0.3:
+            await asyncio.sleep(rng.random() * 0.01)
+    assert crashes > 3
+    crew.check()
+
+
+@pytest.mark.parametrize("seed", range(10))
+async def test_what_may_pass_is_tried_until_it_passes(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streams.retry._FIRST_PAUSE", 0.001)
+    monkeypatch.setattr("streams.retry._LONGEST_PAUSE", 0.01)
+    rng, store, pace = random.Random(seed), MemoryStore(), Pace(1000.0, 0.05)
+    crew = Crew(store, partitions=5, views=10)
+
+    def fault(step: str) -> None:
+        if rng.random() < 0.2:
+            raise Unavailable(step)
+
+    for number in range(5):
+        await crew.take_over(number, pace)
+    store.fault = fault
+    while any([await crew.read(number, 10) for number in range(5)]):
+        await asyncio.sleep(0.005)
+    await _until(lambda: all(len(b.log.records) == store.ledgers[b.partition].landed for b in crew.benches))
+    crew.raise_failures()
+    crew.check()
+    assert _bundles(store)
+
+
+async def _stuck(step: str, *, committed: bool) -> tuple[MemoryStore, Crew]:
+    """Return two partitions whose bundle is held up at a step, and its process with it."""
+    store, pace = MemoryStore(), Pace(14.0, 0.2)
+    crew = Crew(store, partitions=2, views=3)
+    for number in range(2):
+        await crew.take_over(number, pace)
+        await crew.read(number, 18)
+
+    def fault(at: str) -> None:
+        if at == step:
+            raise Unavailable(at)
+
+    store.fault = fault
+    await _until(lambda: all(bool(ledger.bundle) for ledger in store.ledgers.values()))
+    await _until(lambda: not committed or bool(store.bundles))
+    return store, crew
+
+
+async def test_a_bundle_that_was_not_committed_never_is_once_somebody_asked() -> None:
+    store, crew = await _stuck("commit", committed=False)
+    await crew.take_over(0, Pace(14.0, 0.2))
+    (name,) = store.bundles
+    assert store.bundles[name] is None
+    # The other partition's worker still lives, and was about to send the bundle.
+    store.fault = lambda _: None
+    await _until(lambda: store.ledgers[crew.benches[1].partition].landed == 18)
+    assert _bundles(store) == set(), "it went alone"
+    assert crew.positions[0] == 0, "what was in the bundle is read again"
+    await crew.read(0, 18)
+    await asyncio.gather(*(bench.worker.give_up() for bench in crew.benches))
+    crew.check()
+
+
+async def test_a_bundle_that_was_committed_is_sent_by_each_heir_and_counts_once() -> None:
+    store, crew = await _stuck("insert", committed=True)
+    for bench in crew.benches:
+        bench.worker.retry.release()
+        bench.worker.abandon()
+    store.fault = lambda _: None
+    sent = []
+    store.fault = lambda step: sent.append(step) if step == "insert" else None
+    for number in range(2):
+        await crew.take_over(number, Pace(14.0, 0.2))
+        assert crew.positions[number] == 17
+    assert len(sent) == 2
+    crew.check()
+
+
+async def test_a_block_that_the_bundle_went_without_is_read_again() -> None:
+    """The answer to its beginning was lost, so the others went without it; then the worker died."""
+    store, crew = await _stuck("insert", committed=True)
+    for bench in crew.benches:
+        bench.worker.retry.release()
+        bench.worker.abandon()
+    (name,) = store.bundles
+    bundle = store.bundles[name]
+    assert bundle is not None
+    store.bundles[name] = replace(bundle, tokens=bundle.tokens[:1])
+    store.fault = lambda _: None
+    await crew.take_over(1, Pace(14.0, 0.2))
+    assert crew.benches[1].worker.position == 0
+    assert store.tokens == set()
+
+
+async def test_a_bundle_whose_decision_was_lost_is_in_where_clickhouse_has_it() -> None:
+    store, crew = await _stuck("inserted", committed=True)
+    await _until(lambda: bool(store.tokens))
+    for bench in crew.benches:
+        bench.worker.retry.release()
+        bench.worker.abandon()
+    store.bundles.clear()
+    store.fault = lambda _: None
+    for number in range(2):
+        await crew.take_over(number, Pace(14.0, 0.2))
+        assert crew.benches[number].worker.position == 18
+    crew.check()
+
+
+async def test_a_partition_that_is_given_up_leaves_the_others_their_insert() -> None:
+    store, crew = await _stuck("insert", committed=True)
+    crew.benches[0].worker.retry.release()
+    crew.benches[0].worker.abandon()
+    await asyncio.sleep(0.01)
+    store.fault = lambda _: None
+    await _until(lambda: store.ledgers[crew.benches[1].partition].done)
+    assert not store.ledgers[crew.benches[0].partition].done
+    assert store.bundles, "the heir of the other needs it"
+    await crew.take_over(0, Pace(14.0, 0.2))
+    crew.check()
+
+
+async def test_a_shipment_that_nobody_waits_for_ends() -> None:
+    store, crew = await _stuck("insert", committed=True)
+    for bench in crew.benches:
+        bench.worker.retry.release()
+        bench.worker.abandon()
+    await _until(lambda: not any(task.get_name().startswith("bundle/") for task in asyncio.all_tasks()))
+    assert store.tokens == set()
+
+
+async def test_clickhouse_that_lost_data_takes_the_block_by_reading_it_again() -> None:
+    store, crew = await _stuck("insert", committed=True)
+    for bench in crew.benches:
+        bench.worker.retry.release()
+        bench.worker.abandon()
+    store.fault = lambda _: None
+    where = crew.benches[0].partition
+    store.ledgers[where] = replace(store.ledgers[where], landed=5)
+    await crew.take_over(0, Pace(14.0, 0.2))
+    assert list(store.bundles.values()) == [None]
+    assert crew.benches[0].worker.position == 0
