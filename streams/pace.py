@@ -19,7 +19,7 @@ _BUSY_ROWS: Final = 16_000
 _FEW_ROWS: Final = 50
 _FEW_SHARE: Final = 0.25
 #: What a row's wait and its insert may take together, in longest waits, if ClickHouse is quick enough.
-_AIM: Final = 0.35
+_AIM: Final = 0.3
 #: How many times the longest wait a block may take while much waits in Kafka behind it. Its rows are late by
 #: more than that already, and an insert costs ClickHouse as much as some thousand rows in it.
 _BEHIND: Final = 4

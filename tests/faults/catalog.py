@@ -26,6 +26,10 @@ from tests.oracle.log import PLAYBACK, SYSTEM, USERS
 #: The goal after a worker's death, in seconds.
 DEATH: Final = SESSION_SECONDS + 3.0
 _INSERT: Final = b"insert_deduplication_token"
+#: In the requests by which blocks of several partitions are begun, committed and inserted.
+_BEGIN_TOGETHER: Final = b"\r\nbundle/"
+_COMMIT: Final = b"vc:bundle:"
+_INSERT_TOGETHER: Final = b"insert_deduplication_token=bundle"
 _SOURCES: Final = (PLAYBACK, USERS, SYSTEM)
 
 
@@ -107,6 +111,40 @@ async def rebalance_during_insert(episode: Episode) -> None:
     else:
         await episode.crew.dismiss(episode.any_worker())
     await asyncio.sleep(max(0.0, began + late - time.monotonic()))
+
+
+async def kill_workers_with_a_bundle(episode: Episode) -> None:
+    """All die while one begins, commits or inserts blocks of several partitions; their heirs settle them."""
+    servers, crew, rng = episode.servers, episode.crew, episode.rng
+    proxy, text = rng.choice(
+        (
+            (servers.redis_proxy, _BEGIN_TOGETHER),
+            (servers.redis_proxy, _COMMIT),
+            (servers.clickhouse_proxy, _INSERT_TOGETHER),
+        )
+    )
+    numbers = list(crew.numbers)
+
+    def then() -> None:
+        for number in numbers:
+            crew.send(number, signal.SIGKILL)
+
+    await _sprung(proxy.set(text, rng.choice((Trick.CUT, Trick.LOSE_ANSWER, Trick.ABANDON)), then))
+
+
+async def freeze_worker_with_a_bundle(episode: Episode) -> None:
+    """One stands still between the steps of a bundle, until others have settled that and go on."""
+    servers, crew, rng = episode.servers, episode.crew, episode.rng
+    proxy, text = rng.choice(((servers.redis_proxy, _COMMIT), (servers.clickhouse_proxy, _INSERT_TOGETHER)))
+    # What a frozen worker has sent arrives, or does so when it is history.
+    late = rng.choice((0.0, SESSION_SECONDS + rng.uniform(1.0, 4.0)))
+    zombie = episode.any_worker()
+    trap = proxy.set(
+        text, Trick.LATE if late else Trick.ABANDON, lambda: crew.send(zombie, signal.SIGSTOP), late=late
+    )
+    await _sprung(trap)
+    await asyncio.sleep(SESSION_SECONDS + rng.uniform(0.5, 2.5))
+    crew.send(zombie, signal.SIGCONT)
 
 
 # --- ClickHouse -------------------------------------------------------------------------------
@@ -458,6 +496,8 @@ FAULTS: Final = (
     Fault("one of two workers killed", kill_worker, workers=2, goal=DEATH),
     Fault("workers come and go", join_or_leave, workers=2),
     Fault("rebalance during an insert", rebalance_during_insert, workers=2),
+    Fault("workers killed with a bundle", kill_workers_with_a_bundle, workers=2),
+    Fault("worker frozen with a bundle", freeze_worker_with_a_bundle, workers=2),
     Fault("ClickHouse refuses connections", refuse_clickhouse),
     Fault("ClickHouse dies in an insert", kill_clickhouse_in_insert),
     Fault("an insert's answer is lost", lose_insert, pause=0.5),
@@ -512,6 +552,8 @@ _IN_TURN: Final = (
     send_poison,
     end_worker,
     freeze_worker,
+    kill_workers_with_a_bundle,
+    freeze_worker_with_a_bundle,
 )
 
 
