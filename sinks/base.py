@@ -1,4 +1,4 @@
-"""What the pipeline asks of the stores: two sinks, a ledger, and a memory of what was accepted.
+"""What the pipeline asks of the stores: two sinks, ledgers and bundles, and a memory of what was accepted.
 
 Every implementation is held to the contract suites in `tests/contract/`; `sinks.memory` is one of them.
 """
@@ -25,6 +25,10 @@ class Unavailable(Exception):
         """Say what happened; `store` is redis, clickhouse or kafka."""
         super().__init__(text)
         self.store = store
+
+
+class Held(Unavailable):
+    """Inserts of the partition are held for a moment: nothing was begun."""
 
 
 class Unexpected(Exception):
@@ -219,8 +223,8 @@ class LedgerStore(Protocol):
     async def begin(self, block: Block, epoch: int, from_mark: str, bundle: str = "") -> None:
         """Write down that this block is about to be inserted, alone or in a bundle.
 
-        Raises `Fenced`, `Unavailable`: the latter also while inserts are held (`sinks.redis.holds`), but for
-        a block begun before.
+        A request that comes late, when the block is done, changes nothing. Raises `Fenced`, `Unavailable`,
+        and `Held` while inserts are held (`sinks.redis.holds`), but for a block begun before.
         """
 
     async def finish(self, block: Block, epoch: int) -> None:

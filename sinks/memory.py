@@ -68,6 +68,9 @@ class MemoryLedgers:
         """Write down that a block is about to be inserted, alone or in a bundle."""
         self._store.fault("begin")
         ledger = self._store.owned(block.partition, epoch)
+        done = (ledger.block_from, ledger.block_to) == (block.start, block.end) and ledger.done
+        if done or (ledger.block_from or 0) > block.start:
+            return
         self._store.ledgers[block.partition] = replace(
             ledger,
             block_from=block.start,

@@ -9,7 +9,8 @@ A partition: `lanes` gives each its batches in order, and has one folded while a
 keeps the partitions at work here, each with a worker (`partition`). `takeover` decides with `ledger` where it
 goes on; `following` sees to it, with `seeking`, that what comes is what comes next of the same log. `batch`
 folds with the rules in `streams.domain`; `catalog` knows lengths of videos; `blocks` gathers rows for
-ClickHouse, within the `budget`. What they hand each other is in `work`.
+ClickHouse, within the `budget` and for as long as `pace` says; `bundles` sends those of several partitions in
+one insert. What they hand each other is in `work`.
 
 What goes wrong: `retry` repeats what may pass, `dead_letter` keeps what cannot be taken, `rejections` says
 when that is too much, `watchdog` when nothing moves; `exits` are the statuses with which a worker ends.

@@ -23,12 +23,14 @@ from uuid import uuid4
 
 from opentelemetry.trace import Link
 
-from sinks.base import Block, BlockSink, Bundle, BundleStore, LedgerStore, Unavailable
+from sinks.base import Block, BlockSink, Bundle, BundleStore, Held, LedgerStore, Unavailable
 from streams.domain import traces
 from streams.metrics import METRICS
 from streams.pace import Pace
 from streams.retry import Released, Retry
 
+#: Ledgers that are written at a time: a client has so many connections and no more.
+_LEDGERS_AT_ONCE: Final = 16
 #: Packing more bytes than this is worth a thread: the event loop goes on meanwhile.
 _MANY_BYTES: Final = 500_000
 
@@ -84,6 +86,7 @@ class Shipment:
         """Prepare to send blocks of one group together."""
         self._held = held
         self._ledgers, self._bundles, self._sink, self._pace = ledgers, bundles, sink, pace
+        self._turns = asyncio.Semaphore(_LEDGERS_AT_ONCE)
         self.name = f"bundle/{uuid4().hex}"
         #: Repeats what may pass for as long as one of the partitions is held.
         self.retry = Retry(topic=held[0].block.partition.topic, bundle=self.name)
@@ -109,13 +112,11 @@ class Shipment:
         except Exception as error:
             for each in self._held:
                 each.fail(error)
-        finally:
-            for each in self._held:
-                each.settle(False)
 
     async def _send(self) -> None:
         begun = await self._begin()
         if len(begun) < 2:
+            self._decline(begun)
             return
         blocks = [each.block for each in begun]
         if sum(each.size for each in begun) > _MANY_BYTES:
@@ -124,24 +125,40 @@ class Shipment:
             packed = self._sink.pack(blocks)
         bundle = Bundle(tuple(block.token for block in blocks), packed)
         if not await self.retry.forever(lambda: self._bundles.commit(self.name, bundle), "commit a bundle"):
-            return  # An heir was faster: who still has its partition goes alone.
+            self._decline(begun)  # An heir was faster.
+            return
         await self._insert(begun, packed)
         if all(await asyncio.gather(*map(self._finish, begun))):
             with suppress(Unavailable):  # It expires.
                 await self._bundles.drop(self.name)
 
+    def _decline(self, begun: Sequence[InHand]) -> None:
+        """Let blocks go alone: nothing of the bundle was sent, and nothing will be."""
+        for each in begun:
+            each.settle(False)
+
     async def _begin(self) -> list[InHand]:
-        """Begin each block; return those that are. Where it may not be, the block goes alone."""
-        answers = await asyncio.gather(
-            *(self._ledgers.begin(each.block, each.epoch, each.from_mark, self.name) for each in self._held),
-            return_exceptions=True,
-        )
-        for each, answer in zip(self._held, answers, strict=True):
-            if isinstance(answer, Unavailable):
-                each.settle(False)
-            elif answer is not None:
-                each.fail(answer)
-        return [each for each, answer in zip(self._held, answers, strict=True) if answer is None]
+        """Begin each block; return those that are."""
+        begun = await asyncio.gather(*map(self._is_begun, self._held))
+        return [each for each, is_begun in zip(self._held, begun, strict=True) if is_begun]
+
+    async def _is_begun(self, each: InHand) -> bool:
+        async def begin() -> bool:
+            try:
+                await self._ledgers.begin(each.block, each.epoch, each.from_mark, self.name)
+            except Held:
+                return False  # Its holder waits for those that have begun: they must not wait for it.
+            return True
+
+        try:
+            async with self._turns:
+                is_begun = await self.retry.forever(begin, "begin a block")
+        except Exception as error:
+            each.fail(error)
+            return False
+        if not is_begun:
+            each.settle(False)
+        return is_begun
 
     async def _insert(self, begun: Sequence[InHand], packed: bytes) -> None:
         rows, topic = sum(each.block.rows for each in begun), begun[0].block.partition.topic
@@ -162,7 +179,10 @@ class Shipment:
         if each.stored.done():
             return False
         try:
-            await self.retry.forever(lambda: self._ledgers.finish(each.block, each.epoch), "finish a block")
+            async with self._turns:
+                await self.retry.forever(
+                    lambda: self._ledgers.finish(each.block, each.epoch), "finish a block"
+                )
         except Exception as error:
             each.fail(error)
             return False

@@ -54,8 +54,8 @@ class Settings(KafkaAccess):
         gt=0,
         le=60,
         description=(
-            "Longest wait of a row for its block, in seconds; four times that where several partitions have"
-            " few rows each, or many records wait in Kafka."
+            "Longest wait of a row for its block, in seconds; four times that while many records wait in "
+            "Kafka."
         ),
     )
     inserts_per_second: float = Field(
@@ -63,7 +63,7 @@ class Settings(KafkaAccess):
         gt=0,
         description=(
             "ClickHouse inserts a second that a worker makes, over all partitions, unless rows would wait "
-            "for longer than BLOCK_SECONDS. A quarter of that for blocks of fewer than 50 rows."
+            "for longer than BLOCK_SECONDS. A quarter of that for inserts of fewer than 50 rows."
         ),
     )
     buffer_bytes: int = Field(

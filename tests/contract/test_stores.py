@@ -180,6 +180,22 @@ class TestLedger:
         ledger = await stores.ledgers.claim(partition)
         assert (ledger.done, ledger.landed) == (True, rows[-1].offset + 1)
 
+    async def test_a_beginning_that_comes_late_opens_nothing(
+        self, stores: Stores, partition: Partition
+    ) -> None:
+        epoch = await claimed(stores, partition)
+        first, second = block_of(partition, [], 0, 9), block_of(partition, [], 9, 12)
+        await stores.ledgers.begin(first, epoch, "", "bundle/1")
+        await stores.ledgers.finish(first, epoch)
+        await stores.ledgers.begin(first, epoch, "", "bundle/1")
+        await stores.ledgers.begin(second, epoch, "m9")
+        await stores.ledgers.begin(first, epoch, "", "bundle/1")
+        ledger = await stores.ledgers.claim(partition)
+        assert (ledger.block_from, ledger.block_to, ledger.bundle) == (9, 12, "")
+        await stores.ledgers.finish(second, ledger.epoch)
+        await stores.ledgers.begin(second, ledger.epoch, "m9")
+        assert (await stores.ledgers.claim(partition)).done
+
     async def test_it_keeps_the_shard_that_took_the_first_block(
         self, stores: Stores, partition: Partition
     ) -> None:

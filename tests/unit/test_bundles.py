@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from sinks.base import Partition, Unavailable
+from sinks.base import Held, Partition, Unavailable
 from sinks.memory import MemoryStore
 from streams.pace import Pace
 from streams.work import Fetched
@@ -175,6 +175,28 @@ async def test_what_may_pass_is_tried_until_it_passes(seed: int, monkeypatch: py
     crew.raise_failures()
     crew.check()
     assert _bundles(store)
+
+
+async def test_nobody_waits_for_a_partition_whose_inserts_are_held() -> None:
+    store, pace = MemoryStore(), Pace(14.0, 0.2)
+    crew = Crew(store, partitions=3, views=3)
+    for number in range(3):
+        await crew.take_over(number, pace)
+        await crew.read(number, 18)
+    begun, held = 0, True
+
+    def fault(step: str) -> None:
+        nonlocal begun
+        begun += step == "begin"
+        if step == "begin" and held and begun not in (2, 3):
+            raise Held("a rebuild")
+
+    store.fault = fault
+    await _until(lambda: sum(ledger.landed == 18 for ledger in store.ledgers.values()) == 2)
+    assert len(_bundles(store)) == 1
+    held = False
+    await _until(lambda: all(ledger.landed == 18 for ledger in store.ledgers.values()))
+    crew.check()
 
 
 async def _stuck(step: str, *, committed: bool) -> tuple[MemoryStore, Crew]:

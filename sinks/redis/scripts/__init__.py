@@ -8,7 +8,7 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
 
-from sinks.base import Fenced, Unavailable, Unexpected
+from sinks.base import Fenced, Held, Unavailable, Unexpected
 from sinks.redis.client import available
 
 
@@ -39,7 +39,7 @@ class Script:
         if verdict == "MOVING":
             raise Unavailable(f"Redis Cluster is moving {key} to another node: {detail}", "redis")
         if verdict == "HELD":
-            raise Unavailable("Redis: inserts are held for a moment (vca rebuild)", "redis")
+            raise Held("Redis: inserts are held for a moment (vca rebuild)", "redis")
         if verdict == "FENCED":
             raise Fenced(f"epoch {detail} owns {key} now")
         if verdict == "GONE":

@@ -5,6 +5,11 @@ local ledger = redis.call('HMGET', KEYS[1], 'epoch', 'hold_until', 'done', 'bloc
 if not ledger[1] then return {'GONE', ''} end
 if tonumber(ledger[1]) < tonumber(ARGV[1]) then return {'GONE', ledger[1]} end
 if ledger[1] ~= ARGV[1] then return {'FENCED', ledger[1]} end
+-- A request that was on its way for long, and sent again since, must not open a block that is done.
+local from, is_done = tonumber(ledger[4]), ledger[3] == '1'
+if from and (from > tonumber(ARGV[2]) or (is_done and ledger[4] == ARGV[2] and ledger[5] == ARGV[3])) then
+  return {'OK', ''}
+end
 local now = redis.call('TIME')
 -- The block in doubt goes on: whoever holds inserts waits for it.
 local in_doubt = ledger[3] == '0' and ledger[4] == ARGV[2] and ledger[5] == ARGV[3]
