@@ -16,9 +16,8 @@ from math import inf
 from opentelemetry.trace import Link
 
 from sinks.base import Block, BlockSink, BundleStore, Encoded, LedgerStore, Partition
-from streams.bundles import InHand, Shipment
+from streams.bundles import InHand, Shipment, tell_inserted
 from streams.domain import traces
-from streams.metrics import METRICS
 from streams.pace import SHARED_ROWS, Group, Pace
 from streams.retry import Retry
 
@@ -277,12 +276,7 @@ class BlockWriter:
             began = _now()
             with traces.span("insert block", held.batches, token=block.token, rows=block.rows):
                 await forever(lambda: self._sink.write(block), "insert a block", **place)
-            topic, now = block.partition.topic, _now()
-            self._pace.took(now - began)
-            METRICS.insert_seconds.labels(topic).observe(now - began)
-            METRICS.row_wait_seconds.labels(topic).observe(now - held.opened_at)
-            METRICS.block_rows.labels(topic).observe(block.rows)
-            METRICS.inserted_bytes.labels(topic).inc(held.size)
+            tell_inserted([held], began, self._pace)
         await forever(lambda: ledgers.finish(block, epoch), "finish a block", **place)
 
     def _due_in(self) -> float:

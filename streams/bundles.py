@@ -161,18 +161,12 @@ class Shipment:
         return is_begun
 
     async def _insert(self, begun: Sequence[InHand], packed: bytes) -> None:
-        rows, topic = sum(each.block.rows for each in begun), begun[0].block.partition.topic
+        rows = sum(each.block.rows for each in begun)
         links = [link for each in begun for link in each.batches]
         began = _now()
         with traces.span("insert blocks", links, token=self.name, rows=rows, blocks=len(begun)):
             await self.retry.forever(lambda: self._sink.send(self.name, packed), "insert blocks")
-        now = _now()
-        self._pace.took(now - began)
-        METRICS.insert_seconds.labels(topic).observe(now - began)
-        METRICS.block_rows.labels(topic).observe(rows)
-        METRICS.inserted_bytes.labels(topic).inc(sum(each.size for each in begun))
-        for each in begun:
-            METRICS.row_wait_seconds.labels(topic).observe(now - each.opened_at)
+        tell_inserted(begun, began, self._pace)
 
     async def _finish(self, each: InHand) -> bool:
         """Write down that a block is in, for its owner if there still is one; say whether that was done."""
@@ -188,6 +182,17 @@ class Shipment:
             return False
         each.settle(True)
         return True
+
+
+def tell_inserted(held: Sequence[InHand], began: float, pace: Pace) -> None:
+    """Take note of an insert that is done, for metrics and pace; `began` is the loop's time."""
+    topic, now = held[0].block.partition.topic, _now()
+    pace.took(now - began)
+    METRICS.insert_seconds.labels(topic).observe(now - began)
+    METRICS.insert_rows.labels(topic).observe(sum(each.block.rows for each in held))
+    METRICS.inserted_bytes.labels(topic).inc(sum(each.size for each in held))
+    for each in held:
+        METRICS.row_wait_seconds.labels(topic).observe(now - each.opened_at)
 
 
 def _now() -> float:

@@ -23,7 +23,7 @@ class Metrics:
         self.count_seconds = histogram(define.COUNT_SECONDS)
         self.insert_seconds = histogram(define.INSERT_SECONDS)
         self.row_wait_seconds = histogram(define.ROW_WAIT_SECONDS)
-        self.block_rows = histogram(define.BLOCK_ROWS)
+        self.insert_rows = histogram(define.INSERT_ROWS)
         self.inserted_bytes = counter(define.INSERTED_BYTES)
         self.buffered_rows = gauge(define.BUFFERED_ROWS)
         self.buffered_bytes = gauge(define.BUFFERED_BYTES)

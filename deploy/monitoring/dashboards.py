@@ -118,11 +118,13 @@ PIPELINE: Final = Dashboard(
                 Panel("ClickHouse: time of an insert", _quantiles(of.INSERT_SECONDS, "topic"), "s"),
                 Panel("From first row to stored", _quantiles(of.ROW_WAIT_SECONDS, "topic"), "s"),
                 Panel(
-                    "Rows of a block",
-                    (Target(mean(of.BLOCK_ROWS, "topic"), "{{topic}}"),),
-                    about="Mean. Small blocks under load: raise BLOCK_SECONDS or lower INSERTS_PER_SECOND.",
+                    "Rows of an insert",
+                    (Target(mean(of.INSERT_ROWS, "topic"), "{{topic}}"),),
+                    about="Mean. Few under load: raise BLOCK_SECONDS or lower INSERTS_PER_SECOND.",
                 ),
-                Panel("Inserts", (Target(rate(of.BLOCK_ROWS, "topic"), "{{topic}}"),), "reqps", stacked=True),
+                Panel(
+                    "Inserts", (Target(rate(of.INSERT_ROWS, "topic"), "{{topic}}"),), "reqps", stacked=True
+                ),
                 Panel("Into ClickHouse", (Target(rate(of.INSERTED_BYTES, "topic"), "{{topic}}"),), "Bps"),
                 Panel(
                     "Waiting for a block",

@@ -102,13 +102,15 @@ COUNT_SECONDS: Final = _histogram(
 INSERT_SECONDS: Final = _histogram(
     _W,
     "insert_seconds",
-    "Time of a block from its turn to its place in ClickHouse, retries included.",
+    "Time of an insert into ClickHouse, retries included.",
     "topic",
 )
 ROW_WAIT_SECONDS: Final = _histogram(
     _W, "row_wait_seconds", "Time from the first row of a block to its place in ClickHouse.", "topic"
 )
-BLOCK_ROWS: Final = _histogram(_W, "block_rows", "Rows of a block.", "topic", buckets=_SIZES)
+INSERT_ROWS: Final = _histogram(
+    _W, "insert_rows", "Rows of an insert, of one block or several.", "topic", buckets=_SIZES
+)
 INSERTED_BYTES: Final = _counter(_W, "inserted_bytes", "Bytes of encoded rows put into ClickHouse.", "topic")
 BUFFERED_ROWS: Final = _gauge(_W, "buffered_rows", "Rows that gather for their block.", "topic", "partition")
 BUFFERED_BYTES: Final = _gauge(

@@ -210,6 +210,18 @@ async def test_a_block_counts_once_in_every_table_of_its_shard(client: Any, loca
     assert (await counts(client))[0] == 2 * once[0]
 
 
+async def test_blocks_of_several_partitions_count_once_in_every_table_of_their_shard(
+    client: Any, local_path: None
+) -> None:
+    blocks, sent = ClickHouseBlocks(client, ONE), [block(1), block(1)]
+    packed = blocks.pack(sent)
+    await blocks.send("bundle/1", packed)
+    once = await counts(client)
+    assert once[0] == sum(each.rows for each in sent)
+    await blocks.send("bundle/1", packed)
+    assert await counts(client) == once
+
+
 async def test_a_partition_stays_on_the_shard_that_has_its_rows(client: Any, local_path: None) -> None:
     alone, blocks = ClickHouseBlocks(client), ClickHouseBlocks(client, TWO)
     assert await alone.place("test", "playback.events", 3) == 0
@@ -238,6 +250,8 @@ async def test_a_block_without_a_shard_is_refused_not_split(server: str, databas
         await ClickHouseBlocks(client).write(replace(block(0)))
     with pytest.raises(DatabaseError, match="Shard id should be range"):
         await ClickHouseBlocks(client, TWO).write(block(3))
+    with pytest.raises(DatabaseError, match="Shard id should be range"):
+        await ClickHouseBlocks(client, TWO).send("bundle/1", ClickHouseBlocks(client, TWO).pack([block(3)]))
     await client.close()
 
 

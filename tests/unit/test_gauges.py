@@ -120,7 +120,7 @@ async def test_a_run_is_counted_in_batches_blocks_and_dead_letters() -> None:
     topic = {"topic": "playback.events"}
     before = {
         name: value(name, **topic)
-        for name in ("batch_records_sum", "batch_seconds_count", "count_seconds_count", "block_rows_sum")
+        for name in ("batch_records_sum", "batch_seconds_count", "count_seconds_count", "insert_rows_sum")
     }
     letters = value("dead_letters_total", error="NotJson", **topic)
     made = Log()
@@ -132,7 +132,7 @@ async def test_a_run_is_counted_in_batches_blocks_and_dead_letters() -> None:
     assert value("batch_records_sum", **topic) - before["batch_records_sum"] == 7
     assert value("batch_seconds_count", **topic) - before["batch_seconds_count"] == 1
     assert value("count_seconds_count", **topic) - before["count_seconds_count"] == 1
-    assert value("block_rows_sum", **topic) - before["block_rows_sum"] == 6
+    assert value("insert_rows_sum", **topic) - before["insert_rows_sum"] == 6
     assert value("dead_letters_total", error="NotJson", **topic) - letters == 1
     assert bench.worker.standing == Standing(7, 7, NOW, 0, 0, bench.worker.standing.keys)
 
