@@ -89,7 +89,7 @@ class Ledger:
     shard: int = 0
     #: Kafka's ids of the topic, newest last: the log is that of the last one, and those before are no more.
     topic_ids: tuple[str, ...] = ()
-    #: The bundle that the newest block is part of; empty where it goes alone.
+    #: The bundle that the newest block went with; empty where it goes alone.
     bundle: str = ""
 
     @property
@@ -123,6 +123,28 @@ class Encoded:
 
 
 @dataclass(frozen=True, slots=True)
+class BlockId:
+    """Which block: the records `start`..`end` of a log's partition."""
+
+    #: Cluster and incarnation.
+    log: str
+    partition: Partition
+    start: int
+    end: int
+
+    @property
+    def token(self) -> str:
+        """The identity under which a store takes this block once, however often it is sent."""
+        return f"{self.log}/{self.partition.topic}/{self.partition.number}/{self.start}-{self.end}"
+
+    @property
+    def incarnation(self) -> int:
+        """Which log of the topic, from 0; a name without a number is that of the first."""
+        number = self.log.rpartition("#")[2]
+        return int(number) if number != self.log and number.isdecimal() else 0
+
+
+@dataclass(frozen=True, slots=True)
 class Block:
     """Encoded rows of one partition, records `start`..`end`, inserted whole or not at all."""
 
@@ -143,21 +165,21 @@ class Block:
     shard: int = 0
 
     @property
+    def id(self) -> BlockId:
+        """Which block this is."""
+        return BlockId(self.log, self.partition, self.start, self.end)
+
+    @property
     def token(self) -> str:
-        """The identity under which a store takes this block once, however often it is sent."""
-        return token_of(self.log, self.partition, self.start, self.end)
-
-
-def token_of(log: str, partition: Partition, start: int, end: int) -> str:
-    """Name the block of a log's partition that has the records `start`..`end`."""
-    return f"{log}/{partition.topic}/{partition.number}/{start}-{end}"
+        """See `BlockId.token`."""
+        return self.id.token
 
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """Blocks of several partitions that go in one insert: the tokens of all, and the insert as bytes."""
+    """Blocks of several partitions that go in one insert, and the insert as bytes."""
 
-    tokens: tuple[str, ...]
+    blocks: tuple[BlockId, ...]
     packed: bytes = field(repr=False)
 
 
@@ -223,12 +245,22 @@ class LedgerStore(Protocol):
     async def begin(self, block: Block, epoch: int, from_mark: str, bundle: str = "") -> None:
         """Write down that this block is about to be inserted, alone or in a bundle.
 
-        A request that comes late, when the block is done, changes nothing. Raises `Fenced`, `Unavailable`,
-        and `Held` while inserts are held (`sinks.redis.holds`), but for a block begun before.
+        A request that comes late changes nothing: its block is done, of a log before, or went alone since.
+        Raises `Fenced`, `Unavailable`, and `Held` while inserts are held (`sinks.redis.holds`), but for a
+        block begun before.
         """
 
     async def finish(self, block: Block, epoch: int) -> None:
-        """Write down that the block is in. Raises `Fenced`, `Unavailable`."""
+        """Write down that the block is in, if it is the newest. Raises `Fenced`, `Unavailable`."""
+
+    async def withdraw(self, partition: Partition, epoch: int, bundle: str) -> None:
+        """Write down that the newest block was not begun, if it went with this bundle, which is never sent.
+
+        Raises `Fenced`, `Unavailable`.
+        """
+
+    async def look(self, partition: Partition) -> Ledger:
+        """Return a ledger as it stands, whoever owns the partition. Raises `Unavailable`."""
 
     async def restart(self, partition: Partition, ledger: Ledger) -> None:
         """Replace the ledger by this one: a new incarnation, or a window rebuilt. Raises `Fenced`."""

@@ -68,8 +68,9 @@ class MemoryLedgers:
         """Write down that a block is about to be inserted, alone or in a bundle."""
         self._store.fault("begin")
         ledger = self._store.owned(block.partition, epoch)
-        done = (ledger.block_from, ledger.block_to) == (block.start, block.end) and ledger.done
-        if done or (ledger.block_from or 0) > block.start:
+        same = (ledger.block_from, ledger.block_to) == (block.start, block.end)
+        late = ledger.incarnation != block.id.incarnation or (ledger.block_from or 0) > block.start
+        if late or (same and (ledger.done or bundle not in ("", ledger.bundle))):
             return
         self._store.ledgers[block.partition] = replace(
             ledger,
@@ -88,8 +89,23 @@ class MemoryLedgers:
         self._store.fault("finish")
         ledger = self._store.owned(block.partition, epoch)
         landed = block.landed if block.rows else ledger.landed
-        self._store.ledgers[block.partition] = replace(ledger, done=True, landed=landed)
+        if (ledger.block_from, ledger.block_to) == (block.start, block.end):
+            self._store.ledgers[block.partition] = replace(ledger, done=True, landed=landed)
         self._store.fault("finished")
+
+    async def withdraw(self, partition: Partition, epoch: int, bundle: str) -> None:
+        """Write down that the newest block was not begun, if it went with a bundle that is never sent."""
+        self._store.fault("withdraw")
+        ledger = self._store.owned(partition, epoch)
+        if ledger.bundle == bundle and not ledger.done:
+            self._store.ledgers[partition] = replace(
+                ledger, done=True, bundle="", block_to=ledger.block_from, to_mark=ledger.from_mark
+            )
+        self._store.fault("withdrawn")
+
+    async def look(self, partition: Partition) -> Ledger:
+        """Return a ledger as it stands."""
+        return self._store.ledgers.get(partition, Ledger(epoch=0))
 
     async def restart(self, partition: Partition, ledger: Ledger) -> None:
         """Replace the ledger."""

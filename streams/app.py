@@ -30,6 +30,7 @@ from sinks.redis.client import connect as connect_redis
 from sinks.redis.ledger import RedisLedgers
 from sinks.redis.sink import RedisLive
 from streams import tracing
+from streams.bundles import Bundles
 from streams.catalog import CatalogFeed
 from streams.dead_letter import KafkaDeadLetters, TooLarge
 from streams.domain.catalog import CatalogFolder
@@ -203,14 +204,15 @@ def create_app(settings: Settings, redis: Redis, clickhouse: AsyncClient, health
     broker = _FaustBroker(app, settings)
     archive = ClickHouseArchive(clickhouse, settings.clickhouse_cluster)
     feed = CatalogFeed(archive)
+    blocks, ledgers = ClickHouseBlocks(clickhouse, settings.clickhouse_cluster), RedisLedgers(redis)
     pace = Pace(settings.inserts_per_second, settings.block_seconds, buffer_bytes=settings.buffer_bytes)
     pipeline = Pipeline(
         broker,
         Stores(
             live=RedisLive(redis),
-            blocks=ClickHouseBlocks(clickhouse, settings.clickhouse_cluster),
-            ledgers=RedisLedgers(redis),
-            bundles=RedisBundles(redis),
+            blocks=blocks,
+            ledgers=ledgers,
+            bundles=Bundles(RedisBundles(redis), ledgers, blocks, archive),
             archive=archive,
             dead_letters=KafkaDeadLetters(broker.dead_letter),
         ),

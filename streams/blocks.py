@@ -15,8 +15,8 @@ from math import inf
 
 from opentelemetry.trace import Link
 
-from sinks.base import Block, BlockSink, BundleStore, Encoded, LedgerStore, Partition
-from streams.bundles import InHand, Shipment, tell_inserted
+from sinks.base import Block, BlockSink, Encoded, Held, LedgerStore, Partition
+from streams.bundles import Bundles, InHand, tell_inserted
 from streams.domain import traces
 from streams.pace import SHARED_ROWS, Group, Pace
 from streams.retry import Retry
@@ -32,11 +32,12 @@ class BlockWriter:
         *,
         sink: BlockSink,
         ledgers: LedgerStore,
-        bundles: BundleStore,
+        bundles: Bundles,
         pace: Pace,
         retry: Retry,
         max_rows: int,
         exact_end: int | None,
+        doubt: str,
         on_failure: Callable[[BaseException], None],
     ) -> None:
         """Begin after the last block.
@@ -46,11 +47,12 @@ class BlockWriter:
             epoch: the partition's, as claimed.
             sink: where blocks go.
             ledgers: where they are announced.
-            bundles: where those that go together are decided.
+            bundles: sends those that go together.
             pace: shared by the partitions of a worker.
             retry: repeats what may pass.
             max_rows: rows that make a block full; twice that stops the partition.
             exact_end: the first block must end there: it is one whose insert is in doubt.
+            doubt: the bundle that this one went with; empty if it went alone.
             on_failure: told of what ends the writer.
         """
         self._open = empty
@@ -60,13 +62,12 @@ class BlockWriter:
         self._sink, self._ledgers, self._bundles = sink, ledgers, bundles
         self._pace, self._retry = pace, retry
         self._max_rows = max_rows
-        self._exact_end = exact_end
+        self._exact_end, self._doubt = exact_end, doubt
         self._opened_at = 0.0
         #: Bytes of rows in the open block.
         self._gathered = 0
-        #: The block that is being written, and the bundle that it goes with.
+        #: The block that is being written.
         self._in_hand: InHand | None = None
-        self._shipment: Shipment | None = None
         self._changed = asyncio.Event()
         pace.budget.watch(self._changed)
         self._taken = asyncio.Event()
@@ -121,6 +122,8 @@ class BlockWriter:
         `landed` is the offset after the last row, of any value when there are no rows.
         """
         await self._room()
+        if self._task.done():
+            return  # Nobody would write it, nor give back the memory that it takes.
         block = self._open
         self._batches += traces.here()
         if block.start == block.end:
@@ -159,11 +162,22 @@ class BlockWriter:
             self._written.clear()
             await self._written.wait()
 
-    def give_up_exactness(self, start: int) -> None:
-        """Go on at `start`: the records of the block in doubt are gone from Kafka."""
-        self._exact_end = None
-        if self._open.start == self._open.end:
-            self._open = replace(self._open, start=start, end=start, landed=start)
+    async def give_up_exactness(self, start: int) -> bool:
+        """Go on at `start`: the records of the block in doubt are gone from Kafka.
+
+        Returns whether all its rows are in nevertheless, from the bundle that it went with.
+        """
+        doubt, self._exact_end, self._doubt = self._doubt, None, ""
+        is_in = bool(doubt) and await self._retry.forever(
+            lambda: self._bundles.send_again(doubt), "send a bundle again"
+        )
+        block = self._open
+        if is_in:
+            self._pace.budget.give(self._gathered)
+            self._gathered = 0
+        if is_in or block.start == block.end:
+            self._open = replace(block, start=start, end=start, landed=start, rows=0, chunks=[])
+        return is_in
 
     async def close(self, timeout: float | None) -> None:
         """Write what has gathered, if the stores take it within `timeout` seconds (None: ever), and end."""
@@ -194,6 +208,8 @@ class BlockWriter:
 
     async def _run(self) -> None:
         while await self._due():
+            if self._in_hand is None and self._doubt:
+                self._hold()  # It is in already, or will be by what somebody else began.
             if self._in_hand is None:
                 # A block is taken up when its insert can begin: until then it gathers what comes.
                 async with self._pace.slots:
@@ -206,22 +222,18 @@ class BlockWriter:
         """Take the open block up and insert it, or send it with those of others that have few rows, too."""
         along = self._others() if self._may_share() else []
         self._pace.note(self.group if self._may_share() else self.partition, _now())
-        if not along:
-            held = self._hold()
-            await self._write(held)
-            held.settle(True)
+        if along:
+            some = [one._hold() for one in (self, *along)]
+            # It goes on when this partition is given up, for it is not this one's alone.
+            sending = self._bundles.ship(some, self._pace)
+            await self._retry.along(some[0].retry, asyncio.shield(sending))
             return
-        shipment = Shipment(
-            [one._hold() for one in (self, *along)],
-            ledgers=self._ledgers,
-            bundles=self._bundles,
-            sink=self._sink,
-            pace=self._pace,
-        )
-        for one in (self, *along):
-            one._shipment = shipment
-        # It goes on when this partition is given up, for it is not this one's alone.
-        await self._retry.along(shipment.retry, asyncio.shield(shipment.start()))
+        alone = self._hold()
+        # Nobody waits in a slot for a hold to end, for its holder waits for those that have begun.
+        is_begun = await self._begin(alone, waits=False)
+        if is_begun:
+            await self._insert(alone)
+        alone.tell(is_begun)
 
     def _others(self) -> list[BlockWriter]:
         """Return who has rows that can go along, those who wait the longest first."""
@@ -243,21 +255,31 @@ class BlockWriter:
         """Close the open block and begin another one."""
         block, end = self._open, self._open.end
         self._in_hand = InHand(
-            block, self._epoch, self._before, self._gathered, self._opened_at, self._batches
+            block,
+            self._epoch,
+            self._before,
+            self._gathered,
+            self._opened_at,
+            self._batches,
+            self._retry,
+            self._doubt,
         )
         self._open = replace(block, start=end, end=end, landed=end, rows=0, chunks=[])
-        self._batches, self._gathered, self._exact_end = [], 0, None
+        self._batches, self._gathered, self._exact_end, self._doubt = [], 0, None, ""
         self._taken.set()
         self._changed.set()
         return self._in_hand
 
     async def _see_in(self, held: InHand) -> None:
-        """Wait until a block is in that was taken up; where its bundle goes without it, insert it alone."""
-        shipment, self._shipment = self._shipment, None
-        waiting = self._retry.along(shipment.retry, held.stored) if shipment else held.stored
-        if not await waiting:
+        """See to it that a block is in which was taken up: where its bundle goes without it, alone."""
+        if held.doubt:
+            is_in = await self._send_again(held)
+        else:
+            is_in = await self._retry.along(held.retry, held.stored)
+        if not is_in:
+            await self._begin(held, waits=True)
             async with self._pace.slots:
-                await self._write(held)
+                await self._insert(held)
         block = held.block
         block.chunks.clear()
         self._pace.budget.give(held.size)
@@ -267,17 +289,37 @@ class BlockWriter:
         self._written.set()
         self._retry.log.debug("stored", rows=block.rows, offset_from=block.start, offset_to=block.end)
 
-    async def _write(self, held: InHand) -> None:
-        """Insert a block alone."""
-        forever, ledgers, block, epoch = self._retry.forever, self._ledgers, held.block, held.epoch
-        place = {"offset_from": block.start, "offset_to": block.end}
-        await forever(lambda: ledgers.begin(block, epoch, held.from_mark), "begin a block", **place)
+    async def _send_again(self, held: InHand) -> bool:
+        """Send the bundle again in which a block is in doubt; say whether it was, and is finished then."""
+        forever, bundles, ledgers = self._retry.forever, self._bundles, self._ledgers
+        is_in = await forever(lambda: bundles.send_again(held.doubt), "send a bundle again")
+        if is_in:
+            await forever(lambda: ledgers.finish(held.block, held.epoch), "finish a block")
+        return is_in
+
+    async def _begin(self, held: InHand, *, waits: bool) -> bool:
+        """Begin a block alone; False where inserts are held, unless it `waits` for that to end."""
+
+        async def begin() -> bool:
+            try:
+                await self._ledgers.begin(held.block, held.epoch, held.from_mark)
+            except Held:
+                if waits:
+                    raise
+                return False
+            return True
+
+        return await self._retry.forever(begin, "begin a block", **_place(held.block))
+
+    async def _insert(self, held: InHand) -> None:
+        """Insert a block alone that was begun."""
+        forever, ledgers, block = self._retry.forever, self._ledgers, held.block
         if block.rows:
             began = _now()
             with traces.span("insert block", held.batches, token=block.token, rows=block.rows):
-                await forever(lambda: self._sink.write(block), "insert a block", **place)
+                await forever(lambda: self._sink.write(block), "insert a block", **_place(block))
             tell_inserted([held], began, self._pace)
-        await forever(lambda: ledgers.finish(block, epoch), "finish a block", **place)
+        await forever(lambda: ledgers.finish(block, held.epoch), "finish a block", **_place(block))
 
     def _due_in(self) -> float:
         """Return in how many seconds the open block should be written, infinity while nobody knows."""
@@ -304,6 +346,11 @@ class BlockWriter:
                 async with asyncio.timeout(None if wait == inf else wait):
                     await self._changed.wait()
         return True
+
+
+def _place(block: Block) -> dict[str, int]:
+    """Say for the log which records a block has."""
+    return {"offset_from": block.start, "offset_to": block.end}
 
 
 def _now() -> float:

@@ -148,12 +148,11 @@ class Following:
             )
         at.position, at.mark = max(start, at.position), ""
         if at.writer.exact_end is not None and at.writer.end < start:
-            self._retry.log.error(
-                "a block in doubt cannot be read again; what landed of it stays",
-                offset_from=at.writer.end,
-                offset_to=at.writer.exact_end,
-            )
-            at.writer.give_up_exactness(start)
+            place = {"offset_from": at.writer.end, "offset_to": at.writer.exact_end}
+            if not await at.writer.give_up_exactness(start):
+                self._retry.log.error(
+                    "a block in doubt cannot be read again; what landed of it stays", **place
+                )
         await self._seeking.go_to(self.next_fetch)
 
     async def _restart_log(self, why: str) -> None:

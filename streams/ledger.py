@@ -9,7 +9,7 @@ Pure. Two cursors must be found, one a store, and each must be one that its stor
 | ledger | ClickHouse holds rows up to | so |
 |---|---|---|
 | new | nothing | begin at the start of the log |
-| knows a block | its last rows, or some in doubt | go on; the block in doubt is inserted again |
+| knows a block | its last rows, or some in doubt | go on; the block in doubt, or its bundle, is sent again |
 | new, or ends before | further | Redis lost data: ClickHouse is right, the live window is built anew |
 | ends | less than what was done | ClickHouse lost data: it alone is replayed |
 """
@@ -70,17 +70,15 @@ def current(ledger: Ledger, logs: Iterable[str], cluster: str) -> Ledger:
 
 
 def in_bundle(ledger: Ledger, landed: int | None) -> bool:
-    """Say whether the newest block is in doubt and went with a bundle, which has to be settled.
+    """Say whether the newest block is in doubt and went with a bundle, of which somebody may know more.
 
     `landed` is as for `plan`. Where ClickHouse has rows beyond that block, the ledger is an older one.
     """
     return bool(ledger.bundle) and not ledger.done and (landed or 0) <= (ledger.block_to or 0)
 
 
-def settle(ledger: Ledger, landed: int | None, *, sent: bool) -> Ledger:
-    """Return the ledger with its newest block done, or as it was before that block was begun."""
-    if sent:
-        return replace(ledger, done=True, landed=landed or 0, bundle="")
+def withdrawn(ledger: Ledger) -> Ledger:
+    """Return the ledger as it was before its newest block was begun, which went with a bundle."""
     return replace(ledger, done=True, block_to=ledger.block_from, to_mark=ledger.from_mark, bundle="")
 
 

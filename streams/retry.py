@@ -47,6 +47,8 @@ class Retry:
 
     async def along(self, other: Retry, end: Awaitable[T]) -> T:
         """Return what something ends with that repeats through another `Retry`, and wait as it waits."""
+        if other is self:
+            return await end
         self._shared.add(other)
         try:
             return await end

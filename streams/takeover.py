@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from sinks.base import Block, Ledger, token_of
+from sinks.base import Block, BlockId, Ledger
 from streams.batch import BatchFolder
 from streams.blocks import BlockWriter
 from streams.domain.aggregate import MINUTE_MS, Live
 from streams.domain.arrivals import SKEW_MS
 from streams.domain.folding import Folder, Place
 from streams.domain.generations import MOST_AHEAD
-from streams.ledger import Plan, current, in_bundle, log_name, plan, settle, time_mark, time_of
+from streams.ledger import Plan, current, in_bundle, log_name, plan, time_mark, time_of, withdrawn
 from streams.metrics import METRICS
 from streams.retry import Retry
 from streams.work import Assignment
@@ -67,38 +67,32 @@ class TakeOver:
         landed = await retry.forever(
             lambda: stores.archive.next_offset(place.log, place.topic, place.partition), "ask how far"
         )
-        if in_bundle(ledger, landed):
-            ledger, landed = await self._settle(ledger, landed, place)
+        if ledger.bundle and (landed or 0) < ledger.landed:
+            # ClickHouse lost rows, which are read again from before the bundle: nobody may send it any more.
+            await retry.forever(lambda: stores.bundles.store.revoke(ledger.bundle), "revoke a bundle")
+        if in_bundle(ledger, landed) and not await self._is_sent(ledger, place):
+            await retry.forever(
+                lambda: stores.ledgers.withdraw(partition, claimed.epoch, ledger.bundle), "withdraw a block"
+            )
+            ledger = withdrawn(ledger)
         plan_ = plan(ledger, landed)
         METRICS.recoveries.labels(partition.topic, plan_.why).inc()
         retry.log = retry.log.bind(epoch=ledger.epoch)
         retry.log.info("took over", why=plan_.why, position=plan_.position, in_doubt=plan_.pending)
         return plan_, landed
 
-    async def _settle(self, ledger: Ledger, landed: int | None, place: Place) -> tuple[Ledger, int | None]:
-        """See to it that the newest block, which went with a bundle, is in or never will be.
-
-        Returns the ledger that says so, and where ClickHouse's book ends then.
-        """
-        retry, stores, partition, name = self._retry, self._stores, self._partition, ledger.bundle
-        bundle = None
-        if (landed or 0) < ledger.landed:
-            # ClickHouse lost data: the block's records are read again, so nobody may send it any more.
-            await retry.forever(lambda: stores.bundles.revoke(name), "revoke a bundle")
-        else:
-            bundle = await retry.forever(lambda: stores.bundles.settle(name), "settle a bundle")
+    async def _is_sent(self, ledger: Ledger, place: Place) -> bool:
+        """Say whether the newest block, which went with a bundle, is sent; else it never will be."""
+        bundle = await self._retry.forever(
+            lambda: self._stores.bundles.store.settle(ledger.bundle), "settle a bundle"
+        )
         start, end = ledger.block_from or 0, ledger.block_to or 0
-        sent = bundle is not None and token_of(place.log, partition, start, end) in bundle.tokens
-        if bundle is not None and sent:
-            packed = bundle.packed
-            await retry.forever(lambda: stores.blocks.send(name, packed), "send a bundle again")
-            landed = await retry.forever(
-                lambda: stores.archive.next_offset(place.log, place.topic, place.partition), "ask how far"
-            )
-        retry.log.info("settled a bundle", bundle=name, sent=sent, offset_from=start, offset_to=end)
-        settled = settle(ledger, landed, sent=sent)
-        await retry.forever(lambda: stores.ledgers.restart(partition, settled), "write the ledger")
-        return settled, landed
+        block = BlockId(place.log, self._partition, start, end)
+        is_sent = bundle is not None and block in bundle.blocks
+        self._retry.log.info(
+            "settled a bundle", bundle=ledger.bundle, sent=is_sent, offset_from=start, offset_to=end
+        )
+        return is_sent
 
     async def name_log(self, ledger: Ledger, topic_id: str) -> Ledger:
         """Write down whose log this is, if somebody tells and nobody has; return the ledger that says so."""
@@ -180,6 +174,7 @@ class TakeOver:
             retry=self._retry,
             max_rows=self._assignment.limits.block_rows,
             exact_end=plan_.pending[1] if plan_.pending else None,
+            doubt=ledger.bundle if plan_.pending else "",
             on_failure=self._assignment.on_failure,
         )
 

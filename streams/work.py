@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
-from sinks.base import Archive, BlockSink, BundleStore, LedgerStore, LiveSink, Partition
+from sinks.base import Archive, BlockSink, LedgerStore, LiveSink, Partition
+from streams.bundles import Bundles
 from streams.dead_letter import DeadLetters
 from streams.domain.aggregate import LIVE_MINUTES
 from streams.domain.arrivals import Record
@@ -51,7 +52,7 @@ class Stores:
     live: LiveSink
     blocks: BlockSink
     ledgers: LedgerStore
-    bundles: BundleStore
+    bundles: Bundles
     archive: Archive
     dead_letters: DeadLetters
 

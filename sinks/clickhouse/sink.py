@@ -64,6 +64,13 @@ class _Body:
             yield b"".join(waiting)
 
 
+def _check(block: Block) -> None:
+    """Raise an error unless a block is whole."""
+    # An insert of fewer rows would succeed, and nobody would miss the rest.
+    if block.rows != sum(chunk.rows for chunk in block.chunks):
+        raise ValueError(f"{block.token} has not the {block.rows} rows that it says")
+
+
 class _Packed(msgspec.Struct, array_like=True):
     """An insert that any worker can make, also one of another version: it says all that there is to it."""
 
@@ -124,14 +131,14 @@ class ClickHouseBlocks:
         """Insert a block; see `BlockSink.write`."""
         if not block.rows:
             return
-        if block.rows != sum(chunk.rows for chunk in block.chunks):
-            # An insert of fewer would succeed, and nobody would miss the rest.
-            raise ValueError(f"{block.token} has not the {block.rows} rows that it says")
+        _check(block)
         body = _Body(self._columns_of(block.row), block.chunks)
         await self._insert(block.token, block.table, columns(block.row), block.shard, body)
 
     def pack(self, blocks: Sequence[Block]) -> bytes:
         """Return one insert of blocks, compressed: it is kept in Redis until it is done."""
+        for block in blocks:
+            _check(block)
         first = blocks[0]
         chunks = [chunk for block in blocks for chunk in block.chunks]
         body = lz4.frame.compress(b"".join(self._columns_of(first.row).block(chunks)))

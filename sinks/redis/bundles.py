@@ -1,18 +1,18 @@
-"""The bundles in Redis: one hash a bundle, with what was decided of it and its bytes."""
+"""The bundles in Redis: one hash a bundle, with what was decided of it, its blocks and its bytes."""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any
 
+import msgspec
 from redis.asyncio import Redis
 
-from sinks.base import Bundle
+from sinks.base import BlockId, Bundle
 from sinks.redis import keys
 from sinks.redis.client import available
 from sinks.redis.scripts import Script
 
-#: Between tokens; none has one in it.
-_BREAK: Final = "\n"
+_BLOCKS: Any = msgspec.json.Decoder(tuple[BlockId, ...])
 
 
 class RedisBundles:
@@ -21,13 +21,14 @@ class RedisBundles:
     def __init__(self, redis: Redis) -> None:
         """Use a client that answers bytes."""
         self._redis = redis
-        self._commit = Script(redis, "commit")
-        self._settle = Script(redis, "settle")
+        self._commit, self._settle, self._revoke = (
+            Script(redis, name) for name in ("commit", "settle", "revoke")
+        )
 
     async def commit(self, name: str, bundle: Bundle) -> bool:
         """Decide that a bundle is sent, and keep it; return False if it never is."""
-        tokens = _BREAK.join(bundle.tokens)
-        answer = await self._commit(keys.bundle(name), tokens, bundle.packed, keys.BUNDLE_SECONDS)
+        blocks = msgspec.json.encode(bundle.blocks)
+        answer = await self._commit(keys.bundle(name), blocks, bundle.packed, keys.BUNDLE_SECONDS)
         return bytes(answer) == b"sent"
 
     async def settle(self, name: str) -> Bundle | None:
@@ -35,16 +36,12 @@ class RedisBundles:
         found = await self._settle(keys.bundle(name), keys.BUNDLE_SECONDS)
         if not found:
             return None
-        tokens, packed = found
-        return Bundle(tuple(tokens.decode().split(_BREAK)), packed)
+        blocks, packed = found
+        return Bundle(_BLOCKS.decode(blocks), packed)
 
     async def revoke(self, name: str) -> None:
         """Decide that a bundle is sent no more."""
-        key = keys.bundle(name)
-        with available():
-            await self._redis.hset(key, "decision", "never")
-            await self._redis.hdel(key, "packed")
-            await self._redis.expire(key, keys.BUNDLE_SECONDS)
+        await self._revoke(keys.bundle(name), keys.BUNDLE_SECONDS)
 
     async def drop(self, name: str) -> None:
         """Forget a bundle."""

@@ -1,9 +1,9 @@
 """Redis keys and lifetimes: the only place where either is spelled.
 
-Everything that one Lua call touches belongs to one partition of one log and shares a hash tag, so it
-sits in one slot of a Redis Cluster; readers add up over partitions. `generation` is part of every
-counter's key: a window rebuilt after a loss is written beside the old one, and one field of the ledger
-switches readers over.
+Everything that one Lua call touches belongs to one partition of one log and shares a hash tag, or is one
+bundle, so it sits in one slot of a Redis Cluster; readers add up over partitions. `generation` is part of
+every counter's key: a window rebuilt after a loss is written beside the old one, and one field of the
+ledger switches readers over.
 
 | key | type | holds |
 |---|---|---|
@@ -15,7 +15,7 @@ switches readers over.
 | `vc:{tag}:<gen>:top:<minute>` | zset | every video with a measure in that minute, by views |
 | `vc:{tag}:<gen>:on` | zset | every video that is watched, by its newest event (epoch ms) |
 | `vc:{tag}:<gen>:on:<video>` | zset | the video's views, each by its newest event (epoch ms) |
-| `vc:bundle:<name>` | hash | blocks of several partitions in one insert, until that is done |
+| `vc:bundle:<id>` | hash | blocks of several partitions in one insert, until that is done |
 | `vc:keys` | hash | API keys as JSON, by digest; never expires |
 | `vc:keys:used` | hash | when each API key was last used (epoch s), by digest |
 | `vc:limits:...` | | requests of each API key in the running stretch, kept by the `limits` library |
@@ -34,7 +34,7 @@ API_KEYS: Final = "vc:keys"
 API_KEYS_USED: Final = "vc:keys:used"
 #: What the keys of the rate limit begin with.
 LIMITS: Final = "vc:limits"
-#: Bundles that a crash left behind are kept this long: as long as Kafka keeps their records, by default.
+#: Bundles that somebody died with, or gave up, are kept for as long as Kafka keeps their records by default.
 BUNDLE_SECONDS: Final = 7 * 86_400
 #: Minutes are kept this long after they begin: the hour that is read, and the longest replay.
 LIVE_SECONDS: Final = 2 * 3600
@@ -56,7 +56,7 @@ def ledger(tag: str) -> str:
 
 def bundle(name: str) -> str:
     """Key of a bundle (hash)."""
-    return f"vc:bundle:{name}"
+    return f"vc:{name}"
 
 
 def prefix(tag: str, generation: int) -> str:

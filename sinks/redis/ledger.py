@@ -73,8 +73,9 @@ class RedisLedgers:
         """Use a client that answers bytes."""
         self._redis = redis
         self._claim = Script(redis, "claim")
-        self._begin = Script(redis, "begin")
-        self._write = Script(redis, "write")
+        self._begin, self._finish, self._withdraw, self._write = (
+            Script(redis, name, after="owned") for name in ("begin", "finish", "withdraw", "write")
+        )
 
     async def claim(self, partition: Partition) -> Ledger:
         """Raise the epoch and return the ledger as it stands."""
@@ -84,14 +85,32 @@ class RedisLedgers:
         """Write down that a block is about to be inserted, alone or in a bundle."""
         await self._begin.fenced(
             ledger_key(block.partition),
-            *(epoch, block.start, block.end, from_mark, block.mark, block.shard, bundle),
+            *(
+                epoch,
+                block.start,
+                block.end,
+                from_mark,
+                block.mark,
+                block.shard,
+                bundle,
+                block.id.incarnation,
+            ),
         )
 
     async def finish(self, block: Block, epoch: int) -> None:
         """Write down that the block is in."""
-        await self._write.fenced(
-            ledger_key(block.partition), epoch, "done", 1, *(("landed", block.landed) if block.rows else ())
-        )
+        landed = block.landed if block.rows else ""
+        await self._finish.fenced(ledger_key(block.partition), epoch, block.start, block.end, landed)
+
+    async def withdraw(self, partition: Partition, epoch: int, bundle: str) -> None:
+        """Write down that the newest block was not begun, if it went with a bundle that is never sent."""
+        await self._withdraw.fenced(ledger_key(partition), epoch, bundle)
+
+    async def look(self, partition: Partition) -> Ledger:
+        """Return the ledger as it stands."""
+        with available():
+            fields: dict[Any, Any] = await self._redis.hgetall(ledger_key(partition))
+        return ledger_of({name.decode(): value.decode() for name, value in fields.items()})
 
     async def restart(self, partition: Partition, ledger: Ledger) -> None:
         """Replace the ledger, keeping its books."""

@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 
 from sinks.base import (
     Archive,
+    BlockId,
     BlockSink,
     Books,
     Bundle,
@@ -185,16 +186,39 @@ class TestLedger:
     ) -> None:
         epoch = await claimed(stores, partition)
         first, second = block_of(partition, [], 0, 9), block_of(partition, [], 9, 12)
-        await stores.ledgers.begin(first, epoch, "", "bundle/1")
+        await stores.ledgers.begin(first, epoch, "", "bundle:1")
         await stores.ledgers.finish(first, epoch)
-        await stores.ledgers.begin(first, epoch, "", "bundle/1")
+        await stores.ledgers.begin(first, epoch, "", "bundle:1")
         await stores.ledgers.begin(second, epoch, "m9")
-        await stores.ledgers.begin(first, epoch, "", "bundle/1")
+        await stores.ledgers.begin(first, epoch, "", "bundle:1")
         ledger = await stores.ledgers.claim(partition)
         assert (ledger.block_from, ledger.block_to, ledger.bundle) == (9, 12, "")
         await stores.ledgers.finish(second, ledger.epoch)
         await stores.ledgers.begin(second, ledger.epoch, "m9")
-        assert (await stores.ledgers.claim(partition)).done
+        assert (await stores.ledgers.look(partition)).done
+
+    async def test_a_beginning_that_comes_late_is_not_of_the_log_that_came_since(
+        self, stores: Stores, partition: Partition
+    ) -> None:
+        epoch = await claimed(stores, partition)
+        ledger = await stores.ledgers.look(partition)
+        await stores.ledgers.restart(partition, replace(ledger, incarnation=1))
+        before = block_of(partition, [], 30, 60)
+        await stores.ledgers.begin(before, epoch, "")
+        assert (await stores.ledgers.look(partition)).done
+        await stores.ledgers.begin(replace(before, log=f"{partition.cluster}#1"), epoch, "")
+        assert (await stores.ledgers.look(partition)).block_to == 60
+
+    async def test_an_end_that_comes_late_ends_no_other_block(
+        self, stores: Stores, partition: Partition
+    ) -> None:
+        epoch = await claimed(stores, partition)
+        first, second = block_of(partition, [], 0, 9), block_of(partition, [], 9, 12)
+        await stores.ledgers.begin(first, epoch, "")
+        await stores.ledgers.finish(first, epoch)
+        await stores.ledgers.begin(second, epoch, "m9")
+        await stores.ledgers.finish(first, epoch)
+        assert not (await stores.ledgers.look(partition)).done
 
     async def test_it_keeps_the_shard_that_took_the_first_block(
         self, stores: Stores, partition: Partition
@@ -224,8 +248,9 @@ class TestLedger:
         self, stores: Stores, partition: Partition
     ) -> None:
         epoch = await claimed(stores, partition)
-        await stores.ledgers.finish(block_of(partition, rows_of(1), 0, 6), epoch)
-        await stores.ledgers.finish(block_of(partition, [], 6, 9), epoch)
+        for block in (block_of(partition, rows_of(1), 0, 6), block_of(partition, [], 6, 9)):
+            await stores.ledgers.begin(block, epoch, "")
+            await stores.ledgers.finish(block, epoch)
         assert (await stores.ledgers.claim(partition)).landed == 6
 
     async def test_a_ledger_that_is_gone_is_not_made_up(self, stores: Stores, partition: Partition) -> None:
@@ -263,13 +288,19 @@ class TestLedger:
             await stores.live.rebuild(partition, later, 1, fold_playback(rows_of(1), 0))
 
 
+_BLOCKS = (
+    BlockId("c", Partition("c", "t", 0), 5, 9),
+    BlockId("c#1", Partition("c", "t", 1), 0, 4),
+)
+
+
 class TestBundles:
     @pytest.fixture
     def name(self) -> str:
-        return f"bundle/{uuid4().hex}"
+        return f"bundle:{uuid4().hex}"
 
     async def test_a_bundle_that_is_committed_is_there_for_everybody(self, stores: Stores, name: str) -> None:
-        bundle = Bundle(("c/t/0/5-9", "c#1/t/1/0-4"), bytes(range(256)))
+        bundle = Bundle(_BLOCKS, bytes(range(256)))
         for _ in range(2):  # The first answer may have been lost.
             assert await stores.bundles.commit(name, bundle)
         for _ in range(2):
@@ -281,29 +312,49 @@ class TestBundles:
         self, stores: Stores, name: str
     ) -> None:
         assert await stores.bundles.settle(name) is None
-        assert not await stores.bundles.commit(name, Bundle(("c/t/0/5-9",), b"late"))
+        assert not await stores.bundles.commit(name, Bundle(_BLOCKS, b"late"))
         assert await stores.bundles.settle(name) is None
 
     async def test_a_bundle_that_is_revoked_is_nobodys_any_more(self, stores: Stores, name: str) -> None:
-        assert await stores.bundles.commit(name, Bundle(("c/t/0/5-9",), b"body"))
+        assert await stores.bundles.commit(name, Bundle(_BLOCKS, b"body"))
         await stores.bundles.revoke(name)
         assert await stores.bundles.settle(name) is None
-        assert not await stores.bundles.commit(name, Bundle(("c/t/0/5-9",), b"body"))
+        assert not await stores.bundles.commit(name, Bundle(_BLOCKS, b"body"))
 
     async def test_the_ledger_names_the_bundle_of_its_newest_block(
         self, stores: Stores, partition: Partition
     ) -> None:
         epoch = await claimed(stores, partition)
-        await stores.ledgers.begin(block_of(partition, [], 0, 5), epoch, "", "bundle/1")
-        assert (await stores.ledgers.claim(partition)).bundle == "bundle/1"
-        ledger = await stores.ledgers.claim(partition)
-        await stores.ledgers.begin(block_of(partition, [], 0, 5), ledger.epoch, "")
-        assert (await stores.ledgers.claim(partition)).bundle == ""
+        block = block_of(partition, [], 0, 5)
+        await stores.ledgers.begin(block, epoch, "", "bundle:1")
+        assert (await stores.ledgers.look(partition)).bundle == "bundle:1"
+        await stores.ledgers.begin(block, epoch, "")
+        assert (await stores.ledgers.look(partition)).bundle == ""
+        await stores.ledgers.begin(block, epoch, "", "bundle:1")
+        assert (await stores.ledgers.look(partition)).bundle == "", "a request that came late"
+
+    async def test_a_block_of_a_bundle_that_is_never_sent_is_withdrawn_and_no_other(
+        self, stores: Stores, partition: Partition
+    ) -> None:
+        epoch = await claimed(stores, partition)
+        await stores.ledgers.begin(block_of(partition, [], 0, 5), epoch, "m0", "bundle:1")
+        await stores.ledgers.withdraw(partition, epoch, "bundle:2")
+        assert not (await stores.ledgers.look(partition)).done
+        await stores.ledgers.withdraw(partition, epoch, "bundle:1")
+        ledger = await stores.ledgers.look(partition)
+        assert (ledger.block_from, ledger.block_to, ledger.to_mark) == (0, 0, "m0")
+        assert (ledger.done, ledger.bundle) == (True, "")
+        await stores.ledgers.begin(block_of(partition, [], 0, 7), epoch, "m0", "bundle:2")
+        await stores.ledgers.finish(block_of(partition, [], 0, 7), epoch)
+        await stores.ledgers.withdraw(partition, epoch, "bundle:2")
+        assert (await stores.ledgers.look(partition)).block_to == 7, "it is done"
+        with pytest.raises(Fenced):
+            await stores.ledgers.withdraw(partition, epoch - 1, "bundle:2")
 
     async def test_what_is_left_in_redis_expires(self, redis_server: str, name: str) -> None:
         redis = connect_redis(redis_server)
         bundles = RedisBundles(redis)
-        await bundles.commit(name, Bundle(("c/t/0/5-9",), b"body"))
+        await bundles.commit(name, Bundle(_BLOCKS, b"body"))
         await bundles.settle(f"{name}-never")
         for key in (name, f"{name}-never"):
             assert 0 < await redis.ttl(keys.bundle(key)) <= keys.BUNDLE_SECONDS
@@ -445,7 +496,7 @@ class TestBlocks:
         ]
         packed = stores.blocks.pack(blocks)
         for _ in range(3):
-            await stores.blocks.send(f"bundle/{partition.cluster}", packed)
+            await stores.blocks.send(f"bundle:{partition.cluster}", packed)
         assert await stores.rows() == 24
         assert await stores.archive.next_offset(LOG, "playback.events", 0) == 12
         assert await stores.archive.next_offset(LOG, "playback.events", 1) == 24

@@ -27,7 +27,7 @@ from tests.oracle.log import PLAYBACK, SYSTEM, USERS
 DEATH: Final = SESSION_SECONDS + 3.0
 _INSERT: Final = b"insert_deduplication_token"
 #: In the requests by which blocks of several partitions are begun, committed and inserted.
-_BEGIN_TOGETHER: Final = b"\r\nbundle/"
+_BEGIN_TOGETHER: Final = b"\r\nbundle:"
 _COMMIT: Final = b"vc:bundle:"
 _INSERT_TOGETHER: Final = b"insert_deduplication_token=bundle"
 _SOURCES: Final = (PLAYBACK, USERS, SYSTEM)

@@ -215,10 +215,10 @@ async def test_blocks_of_several_partitions_count_once_in_every_table_of_their_s
 ) -> None:
     blocks, sent = ClickHouseBlocks(client, ONE), [block(1), block(1)]
     packed = blocks.pack(sent)
-    await blocks.send("bundle/1", packed)
+    await blocks.send("bundle:1", packed)
     once = await counts(client)
     assert once[0] == sum(each.rows for each in sent)
-    await blocks.send("bundle/1", packed)
+    await blocks.send("bundle:1", packed)
     assert await counts(client) == once
 
 
@@ -251,7 +251,7 @@ async def test_a_block_without_a_shard_is_refused_not_split(server: str, databas
     with pytest.raises(DatabaseError, match="Shard id should be range"):
         await ClickHouseBlocks(client, TWO).write(block(3))
     with pytest.raises(DatabaseError, match="Shard id should be range"):
-        await ClickHouseBlocks(client, TWO).send("bundle/1", ClickHouseBlocks(client, TWO).pack([block(3)]))
+        await ClickHouseBlocks(client, TWO).send("bundle:1", ClickHouseBlocks(client, TWO).pack([block(3)]))
     await client.close()
 
 

@@ -19,6 +19,7 @@ from sinks.memory import (
     MemoryLive,
     MemoryStore,
 )
+from streams.bundles import Bundles
 from streams.domain.arrivals import Rejected
 from streams.domain.folding import PlaybackFolder
 from streams.domain.generations import Generations
@@ -79,13 +80,15 @@ class Letters:
         self.sent += [(letter.record.offset, letter.error) for letter in rejected]
 
 
-def _stores(store: MemoryStore, letters: Letters) -> Stores:
+def stores_of(store: MemoryStore, letters: Letters) -> Stores:
+    """Return everything that a worker writes to and asks."""
+    blocks, ledgers, archive = MemoryBlocks(store), MemoryLedgers(store), MemoryArchive(store)
     return Stores(
         live=MemoryLive(store),
-        blocks=MemoryBlocks(store),
-        ledgers=MemoryLedgers(store),
-        bundles=MemoryBundles(store),
-        archive=MemoryArchive(store),
+        blocks=blocks,
+        ledgers=ledgers,
+        bundles=Bundles(MemoryBundles(store), ledgers, blocks, archive),
+        archive=archive,
         dead_letters=letters,
     )
 
@@ -127,7 +130,7 @@ def pipeline_of(
     """Return the pipeline of a worker of playback events."""
     return Pipeline(
         broker,
-        _stores(store, Letters()),
+        stores_of(store, Letters()),
         {TOPIC: _folders()},
         Limits(50, 180 * DAY_MS),
         pace or Pace(1000.0, 0.001),
@@ -165,7 +168,7 @@ class Bench:
             Assignment(
                 self.partition,
                 _folders(self._lifetime),
-                _stores(self.store, self.letters),
+                stores_of(self.store, self.letters),
                 Limits(self._block_rows, 180 * DAY_MS, self._rejections),
                 self.pace or Pace(1000.0, 0.001),
                 clock=lambda: NOW,

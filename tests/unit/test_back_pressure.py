@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
+from contextlib import suppress
 
 from faust.types import TP
 
-from sinks.base import Partition, Unavailable
+from sinks.base import LiveBatch, Partition, Unavailable
 from sinks.memory import MemoryStore
 from streams.pace import Pace
 from streams.retry import Released, Retry
@@ -168,3 +169,20 @@ async def test_a_block_that_waits_for_its_turn_gathers_what_comes_meanwhile() ->
     await asyncio.wait_for(bench.worker.give_up(), 5)
     assert len(store.tokens) == 1
     assert len(store.tables["playback_events"]) == 5 * 6
+
+
+async def test_a_batch_that_ends_after_its_partition_was_given_up_holds_no_memory() -> None:
+    store, pace, go = MemoryStore(), Pace(14.0, 0.05), asyncio.Event()
+    (bench,) = await _partitions(store, pace, count=1, views=3)
+
+    async def slow(_batch: LiveBatch) -> None:
+        await go.wait()
+
+    bench.worker._stores.live.write = slow  # type: ignore[assignment, method-assign]
+    taking = asyncio.create_task(bench.worker.process(Fetched(0, bench.log.records)))
+    await asyncio.sleep(0.01)
+    await bench.worker.give_up()
+    go.set()
+    with suppress(Released):
+        await taking
+    assert pace.budget.held == 0

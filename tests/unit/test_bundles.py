@@ -7,14 +7,15 @@ import random
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from sinks.base import Held, Partition, Unavailable
-from sinks.memory import MemoryStore
+from sinks.base import Block, Held, Partition, Unavailable
+from sinks.memory import MemoryArchive, MemoryBundles, MemoryLedgers, MemoryStore
 from streams.pace import Pace
 from streams.work import Fetched
-from tests.pipeline.bench import NOW, TOPIC, Bench, Log, view
+from tests.pipeline.bench import NOW, TOPIC, Bench, Letters, Log, stores_of, view
 
 _START_MS = int(NOW * 1000) - 600_000
 _EVENTS = 6
@@ -60,6 +61,29 @@ class Crew:
             if bench.failures:
                 raise bench.failures[0]
 
+    async def die(self) -> None:
+        """End all workers where they are, as if their processes died."""
+        for bench in self.benches:
+            bench.worker.retry.release()
+            bench.worker.abandon()
+        for task in asyncio.all_tasks():
+            if task.get_name().startswith("bundle"):
+                task.cancel()
+        await asyncio.sleep(0.01)
+
+    async def all_in(self) -> None:
+        """Wait until every record is in ClickHouse."""
+        ends = {bench.partition: len(bench.log.records) for bench in self.benches}
+        await _until(lambda: all(self.store.ledgers[where].landed == end for where, end in ends.items()))
+
+    async def finish(self) -> None:
+        """Read every log to its end, and give all partitions up in order."""
+        for number in range(len(self.benches)):
+            while await self.read(number, 7):
+                await asyncio.sleep(0.01)
+        await asyncio.gather(*(bench.worker.give_up() for bench in self.benches))
+        self.raise_failures()
+
     def check(self) -> None:
         """Every event is in the tables and the live counters once, and every ledger at its end."""
         rows = self.store.tables["playback_events"]
@@ -72,7 +96,7 @@ class Crew:
 
 
 def _bundles(store: MemoryStore) -> set[str]:
-    return {token for token in store.tokens if token.startswith("bundle/")}
+    return {token for token in store.tokens if token.startswith("bundle:")}
 
 
 async def _until(what: Callable[[], bool]) -> None:
@@ -177,28 +201,6 @@ async def test_what_may_pass_is_tried_until_it_passes(seed: int, monkeypatch: py
     assert _bundles(store)
 
 
-async def test_nobody_waits_for_a_partition_whose_inserts_are_held() -> None:
-    store, pace = MemoryStore(), Pace(14.0, 0.2)
-    crew = Crew(store, partitions=3, views=3)
-    for number in range(3):
-        await crew.take_over(number, pace)
-        await crew.read(number, 18)
-    begun, held = 0, True
-
-    def fault(step: str) -> None:
-        nonlocal begun
-        begun += step == "begin"
-        if step == "begin" and held and begun not in (2, 3):
-            raise Held("a rebuild")
-
-    store.fault = fault
-    await _until(lambda: sum(ledger.landed == 18 for ledger in store.ledgers.values()) == 2)
-    assert len(_bundles(store)) == 1
-    held = False
-    await _until(lambda: all(ledger.landed == 18 for ledger in store.ledgers.values()))
-    crew.check()
-
-
 async def _stuck(step: str, *, committed: bool) -> tuple[MemoryStore, Crew]:
     """Return two partitions whose bundle is held up at a step, and its process with it."""
     store, pace = MemoryStore(), Pace(14.0, 0.2)
@@ -207,11 +209,7 @@ async def _stuck(step: str, *, committed: bool) -> tuple[MemoryStore, Crew]:
         await crew.take_over(number, pace)
         await crew.read(number, 18)
 
-    def fault(at: str) -> None:
-        if at == step:
-            raise Unavailable(at)
-
-    store.fault = fault
+    store.fault = _failing(step)
     await _until(lambda: all(bool(ledger.bundle) for ledger in store.ledgers.values()))
     await _until(lambda: not committed or bool(store.bundles))
     return store, crew
@@ -232,31 +230,14 @@ async def test_a_bundle_that_was_not_committed_never_is_once_somebody_asked() ->
     crew.check()
 
 
-async def test_a_bundle_that_was_committed_is_sent_by_each_heir_and_counts_once() -> None:
-    store, crew = await _stuck("insert", committed=True)
-    for bench in crew.benches:
-        bench.worker.retry.release()
-        bench.worker.abandon()
-    store.fault = lambda _: None
-    sent = []
-    store.fault = lambda step: sent.append(step) if step == "insert" else None
-    for number in range(2):
-        await crew.take_over(number, Pace(14.0, 0.2))
-        assert crew.positions[number] == 17
-    assert len(sent) == 2
-    crew.check()
-
-
 async def test_a_block_that_the_bundle_went_without_is_read_again() -> None:
     """The answer to its beginning was lost, so the others went without it; then the worker died."""
     store, crew = await _stuck("insert", committed=True)
-    for bench in crew.benches:
-        bench.worker.retry.release()
-        bench.worker.abandon()
+    await crew.die()
     (name,) = store.bundles
     bundle = store.bundles[name]
     assert bundle is not None
-    store.bundles[name] = replace(bundle, tokens=bundle.tokens[:1])
+    store.bundles[name] = replace(bundle, blocks=bundle.blocks[:1])
     store.fault = lambda _: None
     await crew.take_over(1, Pace(14.0, 0.2))
     assert crew.benches[1].worker.position == 0
@@ -266,14 +247,68 @@ async def test_a_block_that_the_bundle_went_without_is_read_again() -> None:
 async def test_a_bundle_whose_decision_was_lost_is_in_where_clickhouse_has_it() -> None:
     store, crew = await _stuck("inserted", committed=True)
     await _until(lambda: bool(store.tokens))
-    for bench in crew.benches:
-        bench.worker.retry.release()
-        bench.worker.abandon()
+    await crew.die()
     store.bundles.clear()
     store.fault = lambda _: None
     for number in range(2):
         await crew.take_over(number, Pace(14.0, 0.2))
         assert crew.benches[number].worker.position == 18
+    crew.check()
+
+
+async def test_a_shipment_that_nobody_waits_for_ends() -> None:
+    store, crew = await _stuck("insert", committed=True)
+    for bench in crew.benches:
+        bench.worker.retry.release()
+        bench.worker.abandon()
+    await _until(lambda: not any(task.get_name() == "bundle" for task in asyncio.all_tasks()))
+    assert store.tokens == set()
+
+
+async def test_a_bundle_that_was_committed_is_sent_again_and_counts_once() -> None:
+    store, crew = await _stuck("insert", committed=True)
+    await crew.die()
+    sent = []
+    store.fault = lambda step: sent.append(step) if step == "insert" else None
+    for number in range(2):
+        await crew.take_over(number, Pace(14.0, 0.2))
+        assert crew.positions[number] == 0, "the state of views is folded again"
+        assert await crew.read(number, 18)
+    await crew.all_in()
+    crew.check()
+    assert store.tokens == _bundles(store)
+    assert len(store.tokens) == 1
+    assert sent == ["insert"] * len(sent)
+
+
+async def test_heirs_in_one_process_send_a_bundle_together() -> None:
+    store, crew = await _stuck("insert", committed=True)
+    (name,) = store.bundles
+    sent = 0
+
+    def fault(step: str) -> None:
+        nonlocal sent
+        sent += step == "insert"
+
+    store.fault = fault
+    bundles = stores_of(store, Letters()).bundles
+    assert await asyncio.gather(*(bundles.send_again(name) for _ in range(5))) == [True] * 5
+    assert sent == 1
+    await crew.die()
+
+
+async def test_live_counters_go_on_while_a_bundle_in_doubt_is_refused() -> None:
+    store, crew = await _stuck("insert", committed=True)
+    await crew.die()
+    async with asyncio.timeout(5):
+        await crew.take_over(0, Pace(14.0, 0.2))
+        while await crew.read(0, 7):
+            pass
+    assert store.ledgers[crew.benches[0].partition].counted == 18
+    store.fault = lambda _: None
+    await crew.take_over(1, Pace(14.0, 0.2))
+    await crew.read(1, 18)
+    await crew.all_in()
     crew.check()
 
 
@@ -287,26 +322,155 @@ async def test_a_partition_that_is_given_up_leaves_the_others_their_insert() -> 
     assert not store.ledgers[crew.benches[0].partition].done
     assert store.bundles, "the heir of the other needs it"
     await crew.take_over(0, Pace(14.0, 0.2))
+    await crew.read(0, 18)
+    await crew.all_in()
     crew.check()
 
 
-async def test_a_shipment_that_nobody_waits_for_ends() -> None:
+async def test_records_that_kafka_no_longer_has_are_in_the_bundle() -> None:
     store, crew = await _stuck("insert", committed=True)
-    for bench in crew.benches:
-        bench.worker.retry.release()
-        bench.worker.abandon()
-    await _until(lambda: not any(task.get_name().startswith("bundle/") for task in asyncio.all_tasks()))
-    assert store.tokens == set()
-
-
-async def test_clickhouse_that_lost_data_takes_the_block_by_reading_it_again() -> None:
-    store, crew = await _stuck("insert", committed=True)
-    for bench in crew.benches:
-        bench.worker.retry.release()
-        bench.worker.abandon()
+    await crew.die()
     store.fault = lambda _: None
-    where = crew.benches[0].partition
-    store.ledgers[where] = replace(store.ledgers[where], landed=5)
+    bench = crew.benches[0]
+    bench.log = Log(bench.log.records[10:], start=10)
     await crew.take_over(0, Pace(14.0, 0.2))
-    assert list(store.bundles.values()) == [None]
-    assert crew.benches[0].worker.position == 0
+    await bench.worker.process(Fetched(crew.positions[0], ()))
+    assert bench.sought == [10]
+    assert len(store.tables["playback_events"]) == 36
+
+
+@pytest.mark.parametrize(
+    "first", ["the one that lost", "the other", "the other, to its end", "both", "both, one slowly"]
+)
+async def test_clickhouse_that_lost_rows_gets_them_and_those_of_the_bundle_once(
+    first: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it lost of one partition is read again from before the bundle, so nobody may send that now."""
+    store, pace = MemoryStore(), Pace(14.0, 0.05)
+    crew = Crew(store, partitions=2, views=3)
+    await crew.take_over(0, pace)
+    await crew.read(0, 6)
+    await _until(lambda: store.ledgers[crew.benches[0].partition].landed == 6)
+    await crew.take_over(1, pace)
+    store.fault = _failing("insert")
+    await crew.read(1, 18)
+    await crew.read(0, 12)
+    await _until(lambda: bool(store.bundles))
+    await crew.die()
+    store.fault = lambda _: None
+    store.tables["playback_events"].clear()
+    store.tokens.clear()
+    if first.startswith("both"):
+        for kind, name in (
+            (MemoryArchive, "next_offset"),
+            (MemoryBundles, "settle"),
+            (MemoryBundles, "revoke"),
+        ):
+            slow = 0.002 if name == "revoke" and "slowly" in first else 0.0
+            monkeypatch.setattr(kind, name, _later(getattr(kind, name), slow))
+        await asyncio.gather(*(crew.take_over(number, pace) for number in range(2)))
+    else:
+        for number in (0, 1) if first == "the one that lost" else (1, 0):
+            await crew.take_over(number, pace)
+            if first.endswith("to its end"):
+                await crew.read(number, 18)
+                await _until(lambda: any(ledger.landed == 18 for ledger in store.ledgers.values()))
+    await crew.finish()
+    crew.check()
+
+
+async def test_clickhouse_that_lost_a_bundle_which_was_done_for_some_gets_it_once() -> None:
+    store, pace = MemoryStore(), Pace(14.0, 0.05)
+    crew = Crew(store, partitions=2, views=3)
+    for number in range(2):
+        await crew.take_over(number, pace)
+        await crew.read(number, 18)
+    finishes = 0
+
+    def fault(step: str) -> None:
+        nonlocal finishes
+        finishes += step == "finish"
+        if step == "finish" and finishes > 1:
+            raise Unavailable(step)
+
+    store.fault = fault
+    await _until(lambda: any(ledger.landed for ledger in store.ledgers.values()))
+    await crew.die()
+    store.fault = lambda _: None
+    store.tables["playback_events"].clear()
+    store.tokens.clear()
+    (done,) = (n for n in range(2) if store.ledgers[crew.benches[n].partition].done)
+    for number in (done, 1 - done):
+        await crew.take_over(number, Pace(1000.0, 0.01))
+        while await crew.read(number, 7):
+            await asyncio.sleep(0.01)
+    await crew.finish()
+    crew.check()
+
+
+@pytest.mark.parametrize("free", [1, 2])
+async def test_nobody_waits_for_a_partition_whose_inserts_are_held(
+    free: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who holds them waits for the blocks that were begun before."""
+    store, pace = MemoryStore(), Pace(14.0, 0.2)
+    crew = Crew(store, partitions=3, views=3)
+    for number in range(3):
+        await crew.take_over(number, pace)
+        await crew.read(number, 18)
+    held, begun, begin = True, set[Partition](), MemoryLedgers.begin
+
+    async def hold(self: MemoryLedgers, block: Block, epoch: int, mark: str, bundle: str = "") -> None:
+        if held and block.partition not in begun and len(begun) == free:
+            raise Held("a rebuild")
+        begun.add(block.partition)
+        await begin(self, block, epoch, mark, bundle)
+
+    monkeypatch.setattr(MemoryLedgers, "begin", hold)
+    await _until(lambda: sum(ledger.landed == 18 for ledger in store.ledgers.values()) == free)
+    await asyncio.sleep(0.1)
+    assert all(ledger.done for ledger in store.ledgers.values())
+    held = False
+    await crew.all_in()
+    crew.check()
+    assert len(_bundles(store)) == free - 1
+
+
+async def test_a_shipment_ends_though_one_of_its_blocks_went_alone() -> None:
+    store, pace = MemoryStore(), Pace(14.0, 0.2)
+    crew = Crew(store, partitions=3, views=3)
+    for number in range(3):
+        await crew.take_over(number, pace)
+        await crew.read(number, 18)
+    begun = 0
+
+    def fault(step: str) -> None:
+        nonlocal begun
+        begun += step == "begin"
+        if step == "begin" and begun == 2:
+            raise Held("a rebuild")
+        if step == "insert":
+            raise Unavailable(step)
+
+    store.fault = fault
+    await _until(lambda: bool(store.bundles))
+    for bench in crew.benches:
+        bench.worker.retry.release()
+        bench.worker.abandon()
+    await _until(lambda: not any(task.get_name() == "bundle" for task in asyncio.all_tasks()))
+
+
+def _failing(step: str) -> Callable[[str], None]:
+    def fault(at: str) -> None:
+        if at == step:
+            raise Unavailable(at)
+
+    return fault
+
+
+def _later(real: Callable[..., Any], seconds: float) -> Callable[..., Any]:
+    async def later(*arguments: Any) -> Any:
+        await asyncio.sleep(seconds)
+        return await real(*arguments)
+
+    return later

@@ -22,7 +22,7 @@ class Script:
         self._script: AsyncScript = redis.register_script(source)
 
     async def __call__(self, key: str, *arguments: Any) -> Any:
-        """Run the script on one partition's ledger.
+        """Run the script on one partition's ledger, or one bundle.
 
         Raises `Unavailable` when the server cannot answer now; whether the script ran is then in doubt.
         """
