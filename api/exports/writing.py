@@ -254,5 +254,7 @@ class _Workbook:
 
     def abandon(self) -> None:
         # Without its folder the book is never written; closing it would write what there is.
+        for sheet in self._book.worksheets():
+            sheet.row_data_fh.close()
         rmtree(self._folder, ignore_errors=True)
         self._book.fileclosed = True

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import psutil
 import pytest
 
 from api.exports import links, orders, writing
@@ -87,9 +88,11 @@ def test_a_stream_that_breaks_leaves_no_workbook(tmp_path: Path) -> None:
         yield COMPACT
         raise ConnectionError
 
+    book = writing.workbook(tmp_path / "book.xlsx")
     with pytest.raises(ConnectionError):
-        asyncio.run(writing.write(pieces(), writing.workbook(tmp_path / "book.xlsx")))
+        asyncio.run(writing.write(pieces(), book))
     assert os.listdir(tmp_path) == []
+    assert not [each.path for each in psutil.Process().open_files() if each.path.startswith(str(tmp_path))]
 
 
 def test_an_order_is_read_as_it_was_written() -> None:
