@@ -15,8 +15,8 @@ from math import inf
 
 from opentelemetry.trace import Link
 
-from sinks.base import Block, BlockSink, Encoded, Held, LedgerStore, Partition
-from streams.bundles import Bundles, InHand, tell_inserted
+from sinks.base import Block, BlockSink, Encoded, LedgerStore, Partition
+from streams.bundles import Bundles, InHand, tell_inserted, try_to_begin
 from streams.domain import traces
 from streams.pace import SHARED_ROWS, Group, Pace
 from streams.retry import Retry
@@ -229,8 +229,9 @@ class BlockWriter:
             await self._retry.along(some[0].retry, asyncio.shield(sending))
             return
         alone = self._hold()
-        # Nobody waits in a slot for a hold to end, for its holder waits for those that have begun.
-        is_begun = await self._begin(alone, waits=False)
+        is_begun = await self._retry.forever(
+            lambda: try_to_begin(self._ledgers, alone), "begin a block", **_place(alone.block)
+        )
         if is_begun:
             await self._insert(alone)
         alone.tell(is_begun)
@@ -277,7 +278,12 @@ class BlockWriter:
         else:
             is_in = await self._retry.along(held.retry, held.stored)
         if not is_in:
-            await self._begin(held, waits=True)
+            # Where inserts are held it waits for that here, in no slot.
+            await self._retry.forever(
+                lambda: self._ledgers.begin(held.block, held.epoch, held.from_mark),
+                "begin a block",
+                **_place(held.block),
+            )
             async with self._pace.slots:
                 await self._insert(held)
         block = held.block
@@ -296,20 +302,6 @@ class BlockWriter:
         if is_in:
             await forever(lambda: ledgers.finish(held.block, held.epoch), "finish a block")
         return is_in
-
-    async def _begin(self, held: InHand, *, waits: bool) -> bool:
-        """Begin a block alone; False where inserts are held, unless it `waits` for that to end."""
-
-        async def begin() -> bool:
-            try:
-                await self._ledgers.begin(held.block, held.epoch, held.from_mark)
-            except Held:
-                if waits:
-                    raise
-                return False
-            return True
-
-        return await self._retry.forever(begin, "begin a block", **_place(held.block))
 
     async def _insert(self, held: InHand) -> None:
         """Insert a block alone that was begun."""

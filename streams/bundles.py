@@ -102,8 +102,13 @@ class Bundles:
         sending = self._sending.get(name)
         if sending is None:
             sending = self._sending[name] = asyncio.create_task(self._send_again(name), name="bundle again")
-            sending.add_done_callback(lambda _: self._sending.pop(name, None))
+            sending.add_done_callback(lambda _: self._sent_again(name))
         return await asyncio.shield(sending)
+
+    def _sent_again(self, name: str) -> None:
+        sending = self._sending.pop(name)
+        if not sending.cancelled():
+            sending.exception()  # Heard, though all who waited for it may have left.
 
     async def _send_again(self, name: str) -> bool:
         bundle = await self.store.settle(name)
@@ -185,16 +190,11 @@ class _Shipment:
         return [each for each, is_begun in zip(self._all, begun, strict=True) if is_begun]
 
     async def _is_begun(self, each: InHand) -> bool:
-        async def begin() -> bool:
-            try:
-                await self._ledgers.begin(each.block, each.epoch, each.from_mark, self._name)
-            except Held:
-                return False  # Its holder waits for those that have begun: they must not wait for it.
-            return True
-
         try:
             async with self._turns:
-                is_begun = await self._retry.forever(begin, "begin a block")
+                is_begun = await self._retry.forever(
+                    lambda: try_to_begin(self._ledgers, each, self._name), "begin a block"
+                )
         except Exception as error:
             each.fail(error)
             return False
@@ -233,6 +233,19 @@ class _Shipment:
             each.fail(error)
             return False
         return True
+
+
+async def try_to_begin(ledgers: LedgerStore, each: InHand, bundle: str = "") -> bool:
+    """Begin a block; return False while inserts are held.
+
+    Who holds them waits for the blocks that have begun, so nothing that those need may wait for that.
+    Raises as `LedgerStore.begin` does otherwise.
+    """
+    try:
+        await ledgers.begin(each.block, each.epoch, each.from_mark, bundle)
+    except Held:
+        return False
+    return True
 
 
 def _decline(begun: Sequence[InHand]) -> None:
