@@ -8,6 +8,8 @@ import stat
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -143,12 +145,20 @@ def test_the_key_is_long_random_and_only_its_owners_to_read(tmp_path: Path) -> N
     assert stat.S_IMODE((tmp_path / "a" / "api_key").stat().st_mode) == 0o600
 
 
+@contextmanager
+def listening(port: int) -> Iterator[None]:
+    """Listen on a port, as a server does: connections that a server before had are no hindrance."""
+    with socket.socket() as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        server.bind(("127.0.0.1", port))
+        server.listen()
+        yield
+
+
 def test_a_port_stays_the_same_while_it_is_free(tmp_path: Path) -> None:
     first = RunDirectory(tmp_path).port("redis")
     assert RunDirectory(tmp_path).port("redis") == first
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", first))
-        taken.listen()
+    with listening(first):
         assert not is_free(first)
         other = RunDirectory(tmp_path).port("redis")
     assert other != first
@@ -158,9 +168,7 @@ def test_a_port_stays_the_same_while_it_is_free(tmp_path: Path) -> None:
 def test_a_wanted_port_is_taken_if_it_is_free() -> None:
     port = free_port()
     assert free_port(port) == port
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", port))
-        taken.listen()
+    with listening(port):
         assert free_port(port) != port
 
 
@@ -185,9 +193,7 @@ def test_addresses_of_the_folders_own_last_run_are_not_taken_for_servers_of_othe
     assert stack.external(last, RunDirectory(tmp_path / "another")) == last
     others = {"KAFKA_BOOTSTRAP_SERVERS": "kafka:9092", "CLICKHOUSE_URL": "", "HOME": "/"}
     assert stack.external(last | others, run) == {"KAFKA_BOOTSTRAP_SERVERS": "kafka:9092"}
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", ports["redis"]))
-        server.listen()
+    with listening(ports["redis"]):
         assert stack.external(last, run) == {"REDIS_URL": last["REDIS_URL"]}
 
 
