@@ -56,6 +56,19 @@ class Partition:
         return f"{self.cluster}/{self.topic}/{self.number}"
 
 
+def log_name(cluster: str, incarnation: int) -> str:
+    """Name a log: a topic that was made anew in the same cluster is another log."""
+    return f"{cluster}#{incarnation}" if incarnation else cluster
+
+
+def incarnation_of(log: str, cluster: str) -> int | None:
+    """Return which log of a topic of the cluster a name is of, from 0; None if it is of no such log."""
+    name, _, number = log.rpartition("#")
+    if log == cluster:
+        return 0
+    return int(number) if name == cluster and number.isdecimal() else None
+
+
 @dataclass(frozen=True, slots=True)
 class Books:
     """What became of records: `read` = `stored` + `repeated` + `late` + `rejected`, always."""
@@ -139,9 +152,8 @@ class BlockId:
 
     @property
     def incarnation(self) -> int:
-        """Which log of the topic, from 0; a name without a number is that of the first."""
-        number = self.log.rpartition("#")[2]
-        return int(number) if number != self.log and number.isdecimal() else 0
+        """Which log of the topic it is of, from 0."""
+        return incarnation_of(self.log, self.partition.cluster) or 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -168,9 +168,7 @@ class BlockWriter:
         Returns whether all its rows are in nevertheless, from the bundle that it went with.
         """
         doubt, self._exact_end, self._doubt = self._doubt, None, ""
-        is_in = bool(doubt) and await self._retry.forever(
-            lambda: self._bundles.send_again(doubt), "send a bundle again"
-        )
+        is_in = bool(doubt) and await self._send_again(doubt)
         block = self._open
         if is_in:
             self._pace.budget.give(self._gathered)
@@ -220,9 +218,9 @@ class BlockWriter:
 
     async def _take_up(self) -> None:
         """Take the open block up and insert it, or send it with those of others that have few rows, too."""
-        along = self._others() if self._may_share() else []
-        self._pace.note(self.group if self._may_share() else self.partition, _now())
-        if along:
+        shares = self._may_share()
+        self._pace.note(self.group if shares else self.partition, _now())
+        if shares and (along := self._others()):
             some = [one._hold() for one in (self, *along)]
             # It goes on when this partition is given up, for it is not this one's alone.
             sending = self._bundles.ship(some, self._pace)
@@ -274,7 +272,9 @@ class BlockWriter:
     async def _see_in(self, held: InHand) -> None:
         """See to it that a block is in which was taken up: where its bundle goes without it, alone."""
         if held.doubt:
-            is_in = await self._send_again(held)
+            is_in = await self._send_again(held.doubt)
+            if is_in:
+                await self._finish(held)
         else:
             is_in = await self._retry.along(held.retry, held.stored)
         if not is_in:
@@ -295,23 +295,25 @@ class BlockWriter:
         self._written.set()
         self._retry.log.debug("stored", rows=block.rows, offset_from=block.start, offset_to=block.end)
 
-    async def _send_again(self, held: InHand) -> bool:
-        """Send the bundle again in which a block is in doubt; say whether it was, and is finished then."""
-        forever, bundles, ledgers = self._retry.forever, self._bundles, self._ledgers
-        is_in = await forever(lambda: bundles.send_again(held.doubt), "send a bundle again")
-        if is_in:
-            await forever(lambda: ledgers.finish(held.block, held.epoch), "finish a block")
-        return is_in
+    async def _send_again(self, doubt: str) -> bool:
+        """Send the bundle again in which a block is in doubt; return False if it is sent no more."""
+        return await self._retry.forever(lambda: self._bundles.send_again(doubt), "send a bundle again")
 
     async def _insert(self, held: InHand) -> None:
         """Insert a block alone that was begun."""
-        forever, ledgers, block = self._retry.forever, self._ledgers, held.block
+        block = held.block
         if block.rows:
             began = _now()
             with traces.span("insert block", held.batches, token=block.token, rows=block.rows):
-                await forever(lambda: self._sink.write(block), "insert a block", **_place(block))
+                await self._retry.forever(lambda: self._sink.write(block), "insert a block", **_place(block))
             tell_inserted([held], began, self._pace)
-        await forever(lambda: ledgers.finish(block, held.epoch), "finish a block", **_place(block))
+        await self._finish(held)
+
+    async def _finish(self, held: InHand) -> None:
+        """Write down that a block is in."""
+        await self._retry.forever(
+            lambda: self._ledgers.finish(held.block, held.epoch), "finish a block", **_place(held.block)
+        )
 
     def _due_in(self) -> float:
         """Return in how many seconds the open block should be written, infinity while nobody knows."""

@@ -25,7 +25,6 @@ from opentelemetry.trace import Link
 
 from sinks.base import Archive, Block, BlockSink, Bundle, BundleStore, Held, LedgerStore, Unavailable
 from streams.domain import traces
-from streams.ledger import log_name
 from streams.metrics import METRICS
 from streams.pace import Pace
 from streams.retry import Released, Retry
@@ -129,9 +128,9 @@ class Bundles:
         ledgers = [await self.ledgers.look(block.partition) for block in bundle.blocks]
         # Ledgers first: a partition that is at work is further in ClickHouse afterwards, not less far.
         for block, ledger in zip(bundle.blocks, ledgers, strict=True):
-            where = block.partition
-            if log_name(where.cluster, ledger.incarnation) != block.log:
+            if ledger.incarnation != block.incarnation:
                 continue
+            where = block.partition
             stored = await self._archive.next_offset(block.log, where.topic, where.number)
             if (stored or 0) < ledger.landed:
                 return True

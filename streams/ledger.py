@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 from zlib import crc32
 
-from sinks.base import Ledger
+from sinks.base import Ledger, incarnation_of
 from streams.domain.arrivals import Record
 
 #: Ids of a topic that are kept: those of topics that a broker may still speak of which was cut off.
@@ -43,11 +43,6 @@ def time_of(mark: str) -> float:
     return int(mark.partition(":")[0]) / 1000 if mark else 0.0
 
 
-def log_name(cluster: str, incarnation: int) -> str:
-    """Name a log: a topic that was made anew in the same cluster is another log."""
-    return f"{cluster}#{incarnation}" if incarnation else cluster
-
-
 def current(ledger: Ledger, logs: Iterable[str], cluster: str) -> Ledger:
     """Return the ledger, or an empty one of a newer incarnation if ClickHouse has rows of such a log.
 
@@ -58,12 +53,7 @@ def current(ledger: Ledger, logs: Iterable[str], cluster: str) -> Ledger:
         logs: names of all logs that have rows of the partition.
         cluster: the partition's.
     """
-    known = {log_name(cluster, 0): 0}
-    for log in logs:
-        name, _, number = log.rpartition("#")
-        if name == cluster and number.isdecimal():
-            known[log] = int(number)
-    newest = max(known.values())
+    newest = max((incarnation_of(log, cluster) or 0 for log in logs), default=0)
     if newest <= ledger.incarnation:
         return ledger
     return Ledger(ledger.epoch, incarnation=newest, generation=ledger.generation)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from sinks.base import Block, BlockId, Ledger
+from sinks.base import Block, BlockId, Ledger, log_name
 from streams.batch import BatchFolder
 from streams.blocks import BlockWriter
 from streams.domain.aggregate import MINUTE_MS, Live
 from streams.domain.arrivals import SKEW_MS
 from streams.domain.folding import Folder, Place
 from streams.domain.generations import MOST_AHEAD
-from streams.ledger import Plan, current, in_bundle, log_name, plan, time_mark, time_of, withdrawn
+from streams.ledger import Plan, current, in_bundle, plan, time_mark, time_of, withdrawn
 from streams.metrics import METRICS
 from streams.retry import Retry
 from streams.work import Assignment
@@ -72,7 +72,7 @@ class TakeOver:
             await retry.forever(lambda: stores.bundles.store.revoke(ledger.bundle), "revoke a bundle")
         if in_bundle(ledger, landed) and not await self._is_sent(ledger, place):
             await retry.forever(
-                lambda: stores.ledgers.withdraw(partition, claimed.epoch, ledger.bundle), "withdraw a block"
+                lambda: stores.ledgers.withdraw(partition, ledger.epoch, ledger.bundle), "withdraw a block"
             )
             ledger = withdrawn(ledger)
         plan_ = plan(ledger, landed)

@@ -15,11 +15,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol
 
 from deploy.operations.lag import cursors
-from sinks.base import Ledger, Partition
+from sinks.base import Ledger, Partition, log_name
 from sinks.clickhouse.shadow import Shadow, Where
 from sinks.redis.holds import HoldLost, Holds
 from sinks.redis.ledger import read_ledgers
-from streams.ledger import log_name
 
 #: Rows that may be left for the moment in which inserts are held.
 _FEW: Final = 20_000

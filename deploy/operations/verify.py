@@ -6,10 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sinks.base import Books, Ledger, Partition
+from sinks.base import Books, Ledger, Partition, log_name
 from sinks.clickhouse.audit import SUMS, Between, Booked, Difference, Forgotten, Where
 from sinks.redis.window import WindowRead
-from streams.ledger import log_name
 
 #: ClickHouse's books by log, topic and partition.
 Booking = Mapping[Where, Booked]

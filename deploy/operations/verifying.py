@@ -25,14 +25,13 @@ from deploy.operations.verify import (
     steady,
     window,
 )
-from sinks.base import Books, Ledger, Partition
+from sinks.base import Books, Ledger, Partition, log_name
 from sinks.clickhouse.archive import ClickHouseArchive
 from sinks.clickhouse.audit import QUESTIONS, Audit, Question
 from sinks.redis.ledger import read_ledgers
 from sinks.redis.window import RedisWindow, expected
 from streams.domain.aggregate import MINUTE_MS, Live, fold_playback, fold_users
 from streams.domain.rows import PlaybackRow, UserRow
-from streams.ledger import log_name
 from streams.settings import Settings
 
 _TRIES: Final = 4

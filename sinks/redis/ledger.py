@@ -45,8 +45,8 @@ def ledger_of(fields: Mapping[str, str]) -> Ledger:
     )
 
 
-def _fields(flat: Any) -> dict[str, str]:
-    return {flat[i].decode(): flat[i + 1].decode() for i in range(0, len(flat), 2)}
+def _texts(found: Mapping[bytes, bytes]) -> dict[str, str]:
+    return {name.decode(): value.decode() for name, value in found.items()}
 
 
 async def read_ledgers(redis: Any) -> dict[Partition, tuple[Ledger, Books]]:
@@ -57,8 +57,7 @@ async def read_ledgers(redis: Any) -> dict[Partition, tuple[Ledger, Books]]:
             match = _TAG.fullmatch(key.decode())
             if match is None:
                 continue
-            flat = await redis.hgetall(key)
-            fields = {name.decode(): value.decode() for name, value in flat.items()}
+            fields = _texts(await redis.hgetall(key))
             partition = Partition(match[1], match[2], int(match[3]))
             if "epoch" in fields:
                 books = Books(*(int(fields.get(f"books:{fate}", 0)) for fate in Books.__dataclass_fields__))
@@ -74,12 +73,13 @@ class RedisLedgers:
         self._redis = redis
         self._claim = Script(redis, "claim")
         self._begin, self._finish, self._withdraw, self._write = (
-            Script(redis, name, after="owned") for name in ("begin", "finish", "withdraw", "write")
+            Script(redis, name, after=("owned",)) for name in ("begin", "finish", "withdraw", "write")
         )
 
     async def claim(self, partition: Partition) -> Ledger:
         """Raise the epoch and return the ledger as it stands."""
-        return ledger_of(_fields(await self._claim(ledger_key(partition))))
+        flat = await self._claim(ledger_key(partition))
+        return ledger_of(_texts(dict(zip(flat[::2], flat[1::2], strict=True))))
 
     async def begin(self, block: Block, epoch: int, from_mark: str, bundle: str = "") -> None:
         """Write down that a block is about to be inserted, alone or in a bundle."""
@@ -109,8 +109,8 @@ class RedisLedgers:
     async def look(self, partition: Partition) -> Ledger:
         """Return the ledger as it stands."""
         with available():
-            fields: dict[Any, Any] = await self._redis.hgetall(ledger_key(partition))
-        return ledger_of({name.decode(): value.decode() for name, value in fields.items()})
+            found: dict[Any, Any] = await self._redis.hgetall(ledger_key(partition))
+        return ledger_of(_texts(found))
 
     async def restart(self, partition: Partition, ledger: Ledger) -> None:
         """Replace the ledger, keeping its books."""

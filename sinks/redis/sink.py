@@ -48,8 +48,9 @@ class RedisLive:
         """Use a client that answers bytes; `clock` gives epoch seconds."""
         self._redis = redis
         self._clock = clock
-        self._count = Script(redis, "count", after="apply")
-        self._rebuild = Script(redis, "rebuild", after="apply")
+        self._count, self._rebuild = (
+            Script(redis, name, after=("owned", "apply")) for name in ("count", "rebuild")
+        )
         self._announced: dict[Partition, float] = {}
 
     async def start(self) -> None:

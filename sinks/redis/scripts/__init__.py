@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -15,10 +16,10 @@ from sinks.redis.client import available
 class Script:
     """One script, loaded on first use and again after the server lost it."""
 
-    def __init__(self, redis: Redis, name: str, *, after: str | None = None) -> None:
-        """Read `name`.lua, put after the shared functions of `after`.lua."""
+    def __init__(self, redis: Redis, name: str, *, after: Sequence[str] = ()) -> None:
+        """Read `name`.lua, put after the shared functions of those in `after`."""
         folder = files(__package__)
-        source = "".join((folder / f"{part}.lua").read_text() for part in (after, name) if part)
+        source = "".join((folder / f"{part}.lua").read_text() for part in (*after, name))
         self._script: AsyncScript = redis.register_script(source)
 
     async def __call__(self, key: str, *arguments: Any) -> Any:

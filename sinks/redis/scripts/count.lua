@@ -2,9 +2,9 @@
 -- KEYS: ledger
 -- ARGV: epoch, start, end, mark, prefix, live, lifetime s, now ms, kept ms, read, stored, repeated, late, rejected
 local ledger = redis.call('HMGET', KEYS[1], 'epoch', 'counted')
-if not ledger[1] or not ledger[2] then return {'GONE', ''} end
-if tonumber(ledger[1]) < tonumber(ARGV[1]) then return {'GONE', ledger[1]} end
-if ledger[1] ~= ARGV[1] then return {'FENCED', ledger[1]} end
+if not ledger[2] then return {'GONE', ''} end
+local no = refused(ledger[1], ARGV[1])
+if no then return no end
 -- Already counted: the answer to an earlier call was lost.
 if tonumber(ledger[2]) >= tonumber(ARGV[3]) then return {'OK', ledger[2]} end
 if ledger[2] ~= ARGV[2] then return {'UNEXPECTED', ledger[2]} end

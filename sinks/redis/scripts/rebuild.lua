@@ -1,10 +1,8 @@
 -- Adds increments to a generation that nobody reads yet.
 -- KEYS: ledger
 -- ARGV: epoch, prefix, live, lifetime s, now ms, kept ms
-local epoch = redis.call('HGET', KEYS[1], 'epoch')
-if not epoch then return {'GONE', ''} end
-if tonumber(epoch) < tonumber(ARGV[1]) then return {'GONE', epoch} end
-if epoch ~= ARGV[1] then return {'FENCED', epoch} end
+local no = refused(redis.call('HGET', KEYS[1], 'epoch'), ARGV[1])
+if no then return no end
 -- In a slot that is being moved, some keys are here and others are not: a write would fail half way. A key
 -- that is here and one that nowhere is, asked for together, tell.
 local moving = redis.pcall('EXISTS', KEYS[1], KEYS[1] .. ':none')
