@@ -113,8 +113,15 @@ async def rebalance_during_insert(episode: Episode) -> None:
     await asyncio.sleep(max(0.0, began + late - time.monotonic()))
 
 
+async def _fewer_workers_than_partitions(episode: Episode) -> None:
+    """Send workers home, if need be: no bundle is made where each has one partition of a topic."""
+    while len(episode.crew.numbers) >= episode.fault.partitions:
+        await episode.crew.dismiss(episode.any_worker())
+
+
 async def kill_workers_with_a_bundle(episode: Episode) -> None:
     """All die while one begins, commits or inserts blocks of several partitions; their heirs settle them."""
+    await _fewer_workers_than_partitions(episode)
     servers, crew, rng = episode.servers, episode.crew, episode.rng
     proxy, text = rng.choice(
         (
@@ -134,6 +141,7 @@ async def kill_workers_with_a_bundle(episode: Episode) -> None:
 
 async def freeze_worker_with_a_bundle(episode: Episode) -> None:
     """One stands still between the steps of a bundle, until others have settled that and go on."""
+    await _fewer_workers_than_partitions(episode)
     servers, crew, rng = episode.servers, episode.crew, episode.rng
     proxy, text = rng.choice(((servers.redis_proxy, _COMMIT), (servers.clickhouse_proxy, _INSERT_TOGETHER)))
     # What a frozen worker has sent arrives, or does so when it is history.
