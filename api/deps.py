@@ -28,6 +28,8 @@ from api.settings import Settings
 from api.shutdown import at_signal
 from api.warm_up import WarmUp
 from sinks.clickhouse.kept import KeptRows
+from sinks.clickhouse.kept_known import KeptKnown
+from sinks.clickhouse.known_audience import KnownAudience
 from sinks.clickhouse.live_reader import ClickHouseLiveReader
 from sinks.clickhouse.reader import ClickHouseReader
 from sinks.clickhouse.user_reader import ClickHouseUsers
@@ -65,7 +67,8 @@ class Stores:
         remembered = RememberingCatalog(self.clickhouse)
         self.redis = RedisReader(self._redis, remembered, patience=redis, asked=asked)
         days = KeptRows(self.clickhouse, looked=partial(looked, "days"))
-        self.users = ClickHouseUsers(self.clickhouse, days)
+        people = KeptKnown(settings.known_megabytes * 1_000_000, looked=partial(looked, "people"))
+        self.users = ClickHouseUsers(self.clickhouse, days, KnownAudience(self.clickhouse, people))
         self.warm_up = WarmUp(self.users, clock)
         self._reads_ahead = settings.warm_up
         self.desk = Desk(self.redis, self.clickhouse, self.clickhouse, remembered)

@@ -64,6 +64,13 @@ class Settings(KafkaAccess):
         description="Whether each process reads in the background what answers about users need of the days "
         "that are over, after its start and when a day ends, so that no question has to wait for it.",
     )
+    known_megabytes: int = Field(
+        256,
+        ge=0,
+        description="Memory, in MB, in which each process keeps who was known before today, of what it reads "
+        "in the background, so that answers about users read only what came since. A window of 30 days and a "
+        "million users take about 60; what does not fit is asked of ClickHouse each time.",
+    )
     redis_connections: int = Field(50, ge=1, description="Connections to Redis, at most.")
     export_dir: str = Field(
         ".run/exports", description="Folder of the files of exports; processes that share the work share it."

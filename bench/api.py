@@ -28,18 +28,24 @@ import aiohttp
 import clickhouse_connect
 import psutil
 import typer
+from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
-from rich.table import Table
+from rich.table import Table as Shown
 
 from api.audience_desk import AudienceDesk
 from api.desk import Desk
 from api.operations_desk import OperationsDesk
 from api.parameters import Question, question
+from api.warm_up import WarmUp
 from bench.freshness import percentile
 from bench.rollups import Size, fill
 from bench.stack import Stack, api, stack
 from deploy.embedded.process import Child
 from sinks.clickhouse.client import options
+from sinks.clickhouse.kept import KeptRows, Split
+from sinks.clickhouse.kept_known import KeptKnown
+from sinks.clickhouse.known_audience import KnownAudience
+from sinks.clickhouse.packed import Packed, Table
 from sinks.clickhouse.queries import Query
 from sinks.clickhouse.reader import ClickHouseReader
 from sinks.clickhouse.system_reader import ClickHouseSystem
@@ -50,6 +56,10 @@ _PERIOD: Final = "30d"
 #: How long each endpoint is asked before it counts: connections are opened, and what is kept of the days that
 #: are over is only kept after some seconds.
 _WARM_UP_SECONDS: Final = 6.0
+#: How long it may take until the API has read ahead: it rests ten times as long as it reads.
+_READ_AHEAD_SECONDS: Final = 180.0
+#: What is kept of who was known, where the queries are noted.
+_KNOWN_BYTES: Final = 1 << 30
 _VIDEO_ID: Final = "vid_000000"
 _USERS_PATH: Final = "/analytics/users"
 
@@ -57,19 +67,34 @@ _USERS_PATH: Final = "/analytics/users"
 class Recorder(ClickHouseReader):
     """A reader that notes the queries it runs: those that run at once, one list after the other."""
 
-    asked: list[list[Query]]
+    asked: list[list[Query | Packed]]
     _running = 0
 
-    async def rows(self, query: Query) -> list[dict[str, Any]]:
-        """Note a query, and run it."""
+    @contextmanager
+    def _noting(self, query: Query | Packed) -> Iterator[None]:
         if not self._running:
             self.asked.append([])
         self.asked[-1].append(query)
         self._running += 1
         try:
-            return await super().rows(query)
+            yield
         finally:
             self._running -= 1
+
+    async def rows(self, query: Query) -> list[dict[str, Any]]:
+        """Note a query, and run it."""
+        with self._noting(query):
+            return await super().rows(query)
+
+    async def table(self, packed: Packed) -> Table:
+        """Note a query, and run it."""
+        with self._noting(packed):
+            return await super().table(packed)
+
+
+async def run(reader: ClickHouseReader, query: Query | Packed) -> None:
+    """Run a query that was noted."""
+    await (reader.table(query) if isinstance(query, Packed) else reader.rows(query))
 
 
 @dataclass(slots=True)
@@ -98,10 +123,17 @@ class Endpoint:
     ask: Ask
 
 
-def endpoints(reader: ClickHouseReader) -> list[Endpoint]:
+def reading_ahead(reader: ClickHouseReader) -> tuple[AudienceDesk, WarmUp[Split]]:
+    """Return who answers about users, and who reads ahead for that, as the API has them."""
+    known = KnownAudience(reader, KeptKnown(_KNOWN_BYTES))
+    users = ClickHouseUsers(reader, KeptRows(reader), known)
+    warm_up = WarmUp(users, lambda: datetime.now(UTC))
+    return AudienceDesk(users, warm_up.note), warm_up
+
+
+def endpoints(reader: ClickHouseReader, audience: AudienceDesk) -> list[Endpoint]:
     """Return what is asked: every endpoint that ClickHouse answers, for thirty days."""
     desk = Desk(reader, reader, reader, reader)
-    audience = AudienceDesk(ClickHouseUsers(reader))
     operations = OperationsDesk(ClickHouseSystem(reader))
 
     def users(*metrics: str) -> Ask:
@@ -141,10 +173,11 @@ async def measure(
     await asyncio.sleep(wait)
     reader = Recorder(behind.url, patience=60, longest=300)
     bare = ClickHouseReader(behind.url, patience=60, longest=300)
+    audience, warm_up = reading_ahead(reader)
     measured: dict[str, Times] = {}
     try:
         async with aiohttp.ClientSession(api_url) as session:
-            for endpoint in endpoints(reader):
+            for endpoint in endpoints(reader, audience):
                 if only not in endpoint.name:
                     continue
                 times = measured[endpoint.name] = Times()
@@ -154,6 +187,8 @@ async def measure(
                     await _answer(session, endpoint)
                     reader.asked = []
                     await endpoint.ask(_asked())
+                await warm_up.once()
+                await _until_kept(session, endpoint)
                 for _ in range(2):
                     reader.asked = []
                     await endpoint.ask(_asked())
@@ -163,7 +198,7 @@ async def measure(
                     times.answers.append(await _answer(session, endpoint))
                     began = time.perf_counter()
                     for together in queries:
-                        await asyncio.gather(*(bare.rows(query) for query in together))
+                        await asyncio.gather(*(run(bare, query) for query in together))
                     times.queries.append(time.perf_counter() - began)
                 # An answer and its queries alone are the same work.
                 times.cpu = (_cpu(behind.clickhouse) - cpu) / len(times.answers) / 2
@@ -185,6 +220,28 @@ async def _answer(session: aiohttp.ClientSession, endpoint: Endpoint) -> float:
         if response.status != 200:
             raise RuntimeError(f"{endpoint.path} answered {response.status}: {body[:300]!r}")
     return time.perf_counter() - began
+
+
+async def _until_kept(session: aiohttp.ClientSession, endpoint: Endpoint) -> None:
+    """Ask until the API has read ahead all that an answer takes, or has had time to."""
+    until = time.monotonic() + _READ_AHEAD_SECONDS
+    missed, before = -1.0, await _misses(session)
+    while missed != before and time.monotonic() < until:
+        await _answer(session, endpoint)
+        missed, before = before, await _misses(session)
+        await asyncio.sleep(0.5)
+
+
+async def _misses(session: aiohttp.ClientSession) -> float:
+    """Return how often the API has missed something that it could have read ahead."""
+    async with session.get("/metrics") as response:
+        families = list(text_string_to_metric_families(await response.text()))
+    samples = (sample for family in families for sample in family.samples)
+    return sum(
+        sample.value
+        for sample in samples
+        if sample.labels.get("cache") in {"days", "people"} and sample.labels.get("outcome") == "miss"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,9 +302,9 @@ def _fill(url: str, size: Size, console: Console) -> None:
     )
 
 
-def table(measured: dict[int, dict[str, Times]]) -> Table:
+def table(measured: dict[int, dict[str, Times]]) -> Shown:
     """Lay out what was measured, by millions of events."""
-    shown = Table(title=f"period={_PERIOD}, milliseconds", title_justify="left")
+    shown = Shown(title=f"period={_PERIOD}, milliseconds", title_justify="left")
     shown.add_column("endpoint")
     for millions in measured:
         for name in ("first", "p50", "p99", "queries p50", "API's share", "CPU"):

@@ -7,8 +7,9 @@ event touches one of them, and then what was kept is asked for anew.
 Late events mostly belong to yesterday, and some platforms have one every second. While they come, what is
 kept is split off a day or two earlier (`KeptRows.split`), where nothing changes.
 
-What is kept can be read ahead (`api/warm_up.py`). When a day ends, or days that are over have become quiet
-again, answers go on with what was read before until the newer rest has been read, for a while.
+The answers are kept here; whom they were about, in `kept_known.py`. What is kept can be read ahead
+(`api/warm_up.py`). When a day ends, or days that are over have become quiet again, answers go on with what was
+read before until the newer rest has been read, for a while.
 
 Two things keep a half-landed insert from being kept. Tables that an insert feeds are not changed at the same
 instant, so an answer is kept only when the sum has been the same for `SETTLED_SECONDS`; and an insert that
@@ -34,7 +35,7 @@ LONGEST_SECONDS: Final = 600.0
 #: Days before one that have not changed for so long are taken for days that stay as they are.
 QUIET_SECONDS: Final = 60.0
 #: What is read ahead is read again after this share of the time that it may be kept.
-_RENEWED: Final = 0.75
+RENEWED: Final = 0.75
 #: How many days before today may be split off at the earliest.
 _BACK: Final = 2
 #: Answers kept at most: a window of ninety days is some kilobytes.
@@ -131,7 +132,7 @@ class KeptRows:
         """
         version = (split.day, split.version)
         key = (query.sql, repr(query.parameters))
-        longest = self._longest * _RENEWED if ahead else self._longest
+        longest = self._longest * RENEWED if ahead else self._longest
         kept = self._kept.get(key)
         known = kept is not None and kept.version == version and self._clock() - kept.at < longest
         if not ahead:

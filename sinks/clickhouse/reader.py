@@ -8,12 +8,14 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, Final
 
+import numpy as np
 import orjson
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
 from sinks.base import Asked, Unavailable, unheard
 from sinks.clickhouse import queries
 from sinks.clickhouse.client import GROUPING, READING, available, connect
+from sinks.clickhouse.packed import Packed, Table
 from sinks.clickhouse.queries import Query
 from streams.domain.errors import StoreUnavailableError
 from streams.domain.measures import Sums
@@ -86,20 +88,27 @@ class ClickHouseReader:
 
     async def rows(self, query: Query) -> list[dict[str, Any]]:
         """Run a query and return its rows; raise `StoreUnavailableError` when that is not possible now."""
+        answer = await self._answer(query, "JSONEachRow")
+        return [orjson.loads(line) for line in answer.splitlines()]
+
+    async def table(self, packed: Packed) -> Table:
+        """Run a query and return its rows as an array; raise `StoreUnavailableError` as `rows` does."""
+        return np.frombuffer(await self._answer(packed.query, "RowBinary"), packed.shape.dtype)
+
+    async def _answer(self, query: Query, form: str) -> bytes:
         async with self._answering() as client:
             asked = asyncio.create_task(
                 client.raw_query(
                     query.sql,
                     parameters=query.parameters,
                     settings={"output_format_json_quote_64bit_integers": 0},
-                    fmt="JSONEachRow",
+                    fmt=form,
                 )
             )
             try:
-                answer = await self._patiently(client, asked)
+                return await self._patiently(client, asked)
             finally:
                 asked.cancel()
-        return [orjson.loads(line) for line in answer.splitlines()]
 
     @asynccontextmanager
     async def _answering(self) -> AsyncIterator[AsyncClient]:

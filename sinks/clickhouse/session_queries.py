@@ -24,7 +24,8 @@ from streams.domain.windows import Window
 DEVICES: Final = {1: "desktop", 2: "mobile", 3: "tablet", 4: "tv", 5: "other", 6: "unknown"}
 
 _OPENED: Final = "opened_ms >= {start_ms:Int64} AND opened_ms < {end_ms:Int64}"
-_SESSIONS: Final = f"""\
+#: A window's sessions, whole.
+SESSIONS: Final = f"""\
 SELECT
     bitShiftRight(min(first), 64) AS opening,
     toInt64(bitShiftRight(opening, 4)) AS opened_ms,
@@ -90,7 +91,8 @@ def _hour(opened_ms: str) -> str:
     return f"intDiv({local_seconds(f'intDiv({opened_ms}, 1000)')}, 3600) % 24"
 
 
-_HOUR: Final = _hour("opened_ms")
+#: The hour, on the clock of a zone, in which a session began.
+HOUR: Final = _hour("opened_ms")
 #: The hour of a row of `session_days`, which is that of its session if it is the first one.
 _ROW_HOUR: Final = _hour("bitShiftRight(first, 68)")
 
@@ -99,7 +101,7 @@ _ROW_HOUR: Final = _hour("bitShiftRight(first, 68)")
 #: the same hour. What a row says of user and hour is true of its session if it is the first one, so the rows
 #: only tell which sessions to look at. The costly hour is left to the few rows of those users.
 _SEEN: Final = f"""\
-SELECT toUInt64(first_of) AS user, {_HOUR} AS hour
+SELECT toUInt64(first_of) AS user, {HOUR} AS hour
 FROM
 (
     SELECT min(first) AS first_of, toInt64(bitShiftRight(first_of, 68)) AS opened_ms
@@ -120,7 +122,8 @@ FROM
 WHERE {_OPENED}"""
 
 
-def _parameters(window: Window, before: date | None = None) -> dict[str, Any]:
+def reach(window: Window, before: date | None = None) -> dict[str, Any]:
+    """Return the edges of a window, and the days that are read of its sessions: none from `before` on."""
     first = window.start.astimezone(UTC).date()
     last = (window.end.astimezone(UTC) - timedelta(microseconds=1)).date() + SESSION_SILENCE
     return {
@@ -135,10 +138,10 @@ def sessions_by_device(window: Window, *, before: date | None = None) -> Query:
     """Return `device` (a key of `DEVICES`), `sessions` and `durations_ms`, a row a device."""
     sql = (
         "SELECT device, count() AS sessions, sum(duration_ms) AS durations_ms\n"
-        f"FROM\n(\n{indented(_SESSIONS)}\n)\n"
+        f"FROM\n(\n{indented(SESSIONS)}\n)\n"
         "GROUP BY device"
     )
-    return Query(sql, _parameters(window, before))
+    return Query(sql, reach(window, before))
 
 
 def sessions_by_device_since(window: Window, day: date) -> Query:
@@ -148,7 +151,7 @@ def sessions_by_device_since(window: Window, day: date) -> Query:
         f"FROM\n(\n{indented(_lately())}\n)\n"
         "GROUP BY device"
     )
-    return Query(sql, _parameters(window) | {"open": day})
+    return Query(sql, reach(window) | {"open": day})
 
 
 def sessions_by_type_and_hour(window: Window, *, before: date | None = None) -> Query:
@@ -161,12 +164,12 @@ def sessions_by_type_and_hour(window: Window, *, before: date | None = None) -> 
         "SELECT fresh, hour, count() AS sessions, sum(duration_ms) AS durations_ms,\n"
         "    sum(page_views) AS page_views, sum(bounced) AS bounces, uniqExact(user) AS users\n"
         "FROM\n(\n"
-        f"    SELECT {_FRESH} AS fresh, {_HOUR} AS hour, user, duration_ms, page_views, bounced\n"
-        f"    FROM\n    (\n{indented(_SESSIONS, 2)}\n    )\n"
+        f"    SELECT {_FRESH} AS fresh, {HOUR} AS hour, user, duration_ms, page_views, bounced\n"
+        f"    FROM\n    (\n{indented(SESSIONS, 2)}\n    )\n"
         ")\n"
         "GROUP BY fresh, hour"
     )
-    parameters = _parameters(window, before) | {"start": text(window.start)}
+    parameters = reach(window, before) | {"start": text(window.start)}
     return Query(sql, parameters | clock_parameters(clock(window.zone, window.start, window.end)))
 
 
@@ -180,13 +183,13 @@ def sessions_by_type_and_hour_since(window: Window, day: date) -> Query:
         f"        - toInt64(countIf({then})) AS bounces,\n"
         "    uniqExactIf(user, NOT known AND NOT seen) AS users\n"
         "FROM\n(\n"
-        f"    SELECT *, {_FRESH} AS fresh, {_HOUR} AS hour, (user, hour) IN\n"
+        f"    SELECT *, {_FRESH} AS fresh, {HOUR} AS hour, (user, hour) IN\n"
         f"    (\n{indented(_SEEN, 2)}\n    ) AS seen\n"
         f"    FROM\n    (\n{indented(_lately(_BOUNCES), 2)}\n    )\n"
         ")\n"
         "GROUP BY fresh, hour"
     )
-    bound = _parameters(window) | {
+    bound = reach(window) | {
         "day_first": window.start.astimezone(UTC).date(),
         "start": text(window.start),
         "open": day,

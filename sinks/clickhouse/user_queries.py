@@ -27,7 +27,7 @@ _NOBODY: Final = "SELECT toUInt64(0) AS user, toUInt8(0) AS active LIMIT 0"
 _NOBODY_EVER: Final = "SELECT toDate(0) AS day, toUInt64(0) AS user, toUInt8(0) AS active LIMIT 0"
 _DAY: Final = timedelta(days=1)
 #: More stretches than this do not fit into the flags of a user.
-MOST_STRETCHES: Final = 8
+MOST_STRETCHES: Final = 6
 ACTIONS: Final = {
     "uploads": "video.upload",
     "comments": "video.comment",
@@ -41,16 +41,16 @@ def first_seen() -> Query:
     return Query("SELECT toUnixTimestamp64Milli(minOrNull(first_seen)) AS first FROM users", {})
 
 
-def _different(stretches: Mapping[str, Stretch]) -> list[Stretch]:
-    """Return each stretch once; its position is the number of its flag."""
-    return list(dict.fromkeys(stretches.values()))
+def flag_numbers(stretches: Mapping[str, Stretch]) -> dict[str, int]:
+    """Return the number of the flag of each stretch, by its name; equal stretches share one."""
+    numbers = {each: number for number, each in enumerate(dict.fromkeys(stretches.values()))}
+    assert len(numbers) <= MOST_STRETCHES
+    return {name: numbers[each] for name, each in stretches.items()}
 
 
 def _counts(stretches: Mapping[str, Stretch], left: tuple[str, str] | None, flags: str) -> dict[str, str]:
     """Return the columns of `active_users` over the flags of each user."""
-    numbers = {each: number for number, each in enumerate(_different(stretches))}
-    assert len(numbers) <= MOST_STRETCHES
-    bit = {name: f"bitTest({flags}, {numbers[each]})" for name, each in stretches.items()}
+    bit = {name: f"bitTest({flags}, {number})" for name, number in flag_numbers(stretches).items()}
     counts = {name: f"countIf({test})" for name, test in bit.items()}
     if left:
         before, now = left
@@ -63,11 +63,11 @@ def active_users(
 ) -> Query:
     """Return one row with the distinct users of each stretch, by its name (an identifier of the caller's).
 
-    The stretches may overlap; there are 8 at most. With `left=(before, now)` the column `lost` counts
-    those active in stretch `before` and not in stretch `now`. With `before`, days from that one on are left
-    out; stretches must then be whole quarters of an hour.
+    The stretches may overlap; there are `MOST_STRETCHES` at most. With `left=(before, now)` the column `lost`
+    counts those active in stretch `before` and not in stretch `now`. With `before`, days from that one on are
+    left out; stretches must then be whole quarters of an hour.
     """
-    source = _Flags(_different(stretches), before)
+    source = Flags(stretches, before)
     columns = [f"{count} AS {name}" for name, count in _counts(stretches, left, "flags").items()]
     sql = (
         f"SELECT {', '.join(columns)}\n"
@@ -84,7 +84,7 @@ def active_users_since(
     stretches: Mapping[str, Stretch], day: date, *, left: tuple[str, str] | None = None
 ) -> Query:
     """Return one row: `active_users`, less what it told before `day`. Stretches are whole quarters."""
-    source = _Flags(_different(stretches), heard_since=day)
+    source = Flags(stretches, heard_since=day)
     now, then = (_counts(stretches, left, flags) for flags in ("flags", "flags_before"))
     columns = [f"toInt64({now[name]}) - toInt64({then[name]}) AS {name}" for name in now]
     sql = (
@@ -103,20 +103,29 @@ def active_users_since(
 _HEARD: Final = "SELECT user FROM user_days WHERE day >= {open:Date}"
 
 
-class _Flags:
-    """Rows of `user` and `active`: bit n says that the user was active in the n-th stretch.
+class Flags:
+    """Rows of `user` and `active`: bit n says that the user was active in the stretch of that number.
 
-    With `before`, days from that one on are left out. With `heard_since`, it is the rows of those only who
-    were heard of since that day, and there is a column `day`.
+    With `before`, days from that one on are left out. With `since`, days before that one are, and there are
+    the columns `day` and `slots`. With `heard_since`, it is the rows of those only who were heard of since
+    that day, and there is a column `day`.
     """
 
     def __init__(
-        self, stretches: list[Stretch], before: date | None = None, heard_since: date | None = None
+        self,
+        stretches: Mapping[str, Stretch],
+        before: date | None = None,
+        heard_since: date | None = None,
+        since: date | None = None,
     ) -> None:
+        """Number the stretches as `flag_numbers` does."""
         self.parameters: dict[str, Any] = {}
         self._before = before
+        self._since = since
         self._heard_since = heard_since
-        self._numbered = [(n, each) for n, each in enumerate(stretches) if each.start < each.end]
+        self._numbered = [
+            (n, each) for n, each in enumerate(dict.fromkeys(stretches.values())) if each.start < each.end
+        ]
         self.sql = "\nUNION ALL\n".join(self._branches()) or (_NOBODY_EVER if heard_since else _NOBODY)
 
     def _bind(self, kind: str, value: object) -> str:
@@ -133,17 +142,22 @@ class _Flags:
             last = _last_day(max(stretch.end for _, stretch in whole))
             if self._before is not None:
                 last = min(last, self._before - _DAY)
+            if self._since is not None:
+                first = max(first, self._since)
             within = f"day >= {self._bind('Date', first)} AND day <= {self._bind('Date', last)}"
             flags = f"{_flags(conditions)} AS active"
             if self._heard_since is None:
-                yield f"SELECT user, {flags}\nFROM user_days\nWHERE {within} AND active != 0"
+                more = "" if self._since is None else "day, slots, "
+                yield f"SELECT {more}user, {flags}\nFROM user_days\nWHERE {within} AND active != 0"
             else:
                 # Few rows are left when it comes to flags, so they are the last thing to be told.
                 yield f"SELECT day, user, {flags}\nFROM user_days\nPREWHERE {within} AND user IN ({_HEARD})"
         edges = list(dict.fromkeys(stretch for _, _, ragged in covered for stretch in ragged))
         if not edges:
             return
-        assert self._before is None and self._heard_since is None, "only whole quarters can be split by days"
+        assert not (self._before or self._since or self._heard_since), (
+            "only whole quarters can be split by days"
+        )
         moments = [
             (number, ranges("occurred_at", [each], self.parameters, f"stretch{number}_"))
             for number, each in self._numbered

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
 
 from sinks.clickhouse import cohort_queries, session_queries, user_queries
-from sinks.clickhouse.kept import KeptRows, Split
+from sinks.clickhouse.kept import KeptRows, Rows, Split
+from sinks.clickhouse.kept_known import KeptKnown
+from sinks.clickhouse.known_audience import KnownAudience
 from sinks.clickhouse.queries import Query
 from sinks.clickhouse.reader import ClickHouseReader
 from sinks.clickhouse.shared import Shared
@@ -81,15 +82,19 @@ class ClickHouseUsers:
     """`UserReader` on ClickHouse; it asks through the connections of a `ClickHouseReader`.
 
     What is asked of windows of whole quarters of an hour is asked in two parts: of the days that are over
-    (`kept.py`), and by how much it differs today.
+    (`kept.py`), and by how much it differs today. That is told from memory of who was known before, where
+    that is kept (`known_audience.py`), else by the store.
     """
 
-    def __init__(self, store: ClickHouseReader, kept: KeptRows | None = None) -> None:
-        """Ask through `store`, which stays its owner's to close; `kept` is what it remembers."""
+    def __init__(
+        self, store: ClickHouseReader, kept: KeptRows | None = None, known: KnownAudience | None = None
+    ) -> None:
+        """Ask through `store`, which stays its owner's to close; `kept` and `known` are what it remembers."""
         self._store = store
         self._kept = kept or KeptRows(store)
+        self._known = known or KnownAudience(store, KeptKnown(0))
         self._counts = Shared[dict[str, int]]()
-        self._cohorts = Shared[list[dict[str, Any]]]()
+        self._cohorts = Shared[Rows]()
 
     async def first(self) -> datetime | None:
         """See `UserReader.first`."""
@@ -107,15 +112,21 @@ class ClickHouseUsers:
         """Read ahead what parts of answers about a window need of the days before a split, one by one."""
         for query in _Before(window, split.day).of(parts):
             await self._kept.rows(query, split, ahead=True)
+        await self._known.keep(window, _stretches(window), parts, split)
 
     def ready(self, split: Split) -> None:
         """Take note that all that is usually asked was read ahead up to a split."""
         self._kept.ready(split)
 
-    async def _both(self, before: Query, since: Query, split: Split) -> list[dict[str, Any]]:
+    async def _both(self, before: Query, since: Query, known: Awaitable[Rows | None], split: Split) -> Rows:
         """Return the rows of the days before a day, and after them those of the difference since."""
-        first, then = await asyncio.gather(self._kept.rows(before, split), self._store.rows(since))
+        first, then = await asyncio.gather(self._kept.rows(before, split), self._since(since, known))
         return [*first, *then]
+
+    async def _since(self, query: Query, known: Awaitable[Rows | None]) -> Rows:
+        """Return the difference since a day, from memory or else from the store."""
+        rows = await known
+        return await self._store.rows(query) if rows is None else rows
 
     async def _split(self, window: Window) -> Split:
         """Return where what is kept ends: before the UTC day that is not over yet, or somewhat earlier."""
@@ -130,16 +141,24 @@ class ClickHouseUsers:
         key = (window.whole, window.zone.key, split)
         return await self._counts.ask(key, lambda: self._counted(window, split))
 
-    async def _newcomers(self, window: Window, midnight: datetime) -> list[dict[str, Any]]:
-        """Return the cohorts of those first seen since a midnight: growth and retention both need them."""
-        key = (window.whole, window.zone.key, midnight)
-        query = cohort_queries.cohort_sizes(window, since=midnight)
-        return await self._cohorts.ask(key, lambda: self._store.rows(query))
+    async def _newcomers(self, window: Window, split: Split) -> Rows:
+        """Return the cohorts of those first seen since a day: growth and retention both need them."""
+        key = (window.whole, window.zone.key, split)
+        query = cohort_queries.cohort_sizes(window, since=_Before(window, split.day).midnight)
+        known = self._known.newcomers
+        return await self._cohorts.ask(
+            key, lambda: self._since(query, known(window, _stretches(window), split))
+        )
 
     async def _counted(self, window: Window, split: Split) -> dict[str, int]:
         stretches = _stretches(window)
-        since = user_queries.active_users_since(stretches, split.day, left=_left(stretches))
-        rows = await self._both(_Before(window, split.day).active(), since, split)
+        left = _left(stretches)
+        rows = await self._both(
+            _Before(window, split.day).active(),
+            user_queries.active_users_since(stretches, split.day, left=left),
+            self._known.active(window, stretches, left, split),
+            split,
+        )
         return {name: sum(row[name] for row in rows) for name in rows[0]}
 
     async def activity(self, window: Window) -> ActivityReading:
@@ -150,6 +169,7 @@ class ClickHouseUsers:
             self._both(
                 _Before(window, split.day).sessions(),
                 session_queries.sessions_by_device_since(window, split.day),
+                self._known.sessions(window, split),
                 split,
             ),
             self._store.rows(user_queries.actions(window)),
@@ -172,8 +192,11 @@ class ClickHouseUsers:
         users, before, sources_since, sizes = await asyncio.gather(
             self._active(window, _compared(window), split),
             self._kept.rows(told.new(), split),
-            self._store.rows(user_queries.sources_since(window, told.midnight)),
-            self._newcomers(window, told.midnight),
+            self._since(
+                user_queries.sources_since(window, told.midnight),
+                self._known.sources(window, _stretches(window), split),
+            ),
+            self._newcomers(window, split),
         )
         new = sum(row["users"] for row in before if row["everyone"])
         new += sum(row["users"] for row in sizes if row["inside"])
@@ -196,9 +219,9 @@ class ClickHouseUsers:
         lately = cohort_queries.cohort_returns_since(window, before.midnight)
         sizes, sizes_since, returns, returns_since = await asyncio.gather(
             self._kept.rows(before.cohorts(), split),
-            self._newcomers(window, before.midnight),
+            self._newcomers(window, split),
             self._kept.rows(before.returns(), split),
-            self._store.rows(lately) if lately else asyncio.sleep(0, list[dict[str, Any]]()),
+            self._store.rows(lately) if lately else asyncio.sleep(0, Rows()),
         )
         users: Counter[tuple[int, int]] = Counter()
         for row in [*sizes, *sizes_since]:
@@ -223,6 +246,7 @@ class ClickHouseUsers:
         rows = await self._both(
             _Before(window, split.day).engagement(),
             session_queries.sessions_by_type_and_hour_since(window, split.day),
+            self._known.engagement(window, split),
             split,
         )
         by_type = {True: SessionSums(), False: SessionSums()}

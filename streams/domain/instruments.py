@@ -167,7 +167,7 @@ QUERY_FAILURES: Final = _counter(
 CACHE: Final = _counter(
     _A,
     "api_cache",
-    "Looks into a memory (catalog, days or keys), by outcome: hit or miss.",
+    "Looks into a memory (catalog, days, keys or people), by outcome: hit or miss.",
     "cache",
     "outcome",
 )

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from random import Random
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import pytest
 import pytest_asyncio
 
 from api.audience_desk import ENGAGEMENT, AudienceDesk
 from api.warm_up import WarmUp
-from sinks.clickhouse.kept import KeptRows
+from sinks.clickhouse.kept import KeptRows, Split
+from sinks.clickhouse.kept_known import KeptKnown
+from sinks.clickhouse.known_audience import KnownAudience
 from sinks.clickhouse.migrations import migrate
 from sinks.clickhouse.queries import Query
 from sinks.clickhouse.reader import ClickHouseReader
@@ -81,7 +84,34 @@ def _day(event: Accepted) -> date:
     return datetime.fromtimestamp(event.at / 1000, UTC).date()
 
 
-async def test_answers_are_right_as_events_come_and_late_ones_too(world: World) -> None:
+@dataclass
+class Ahead:
+    """Reads ahead for all that is asked here; `looks` tells what of who was known was kept."""
+
+    warm_up: WarmUp[Split]
+    looks: list[bool]
+
+    async def read(self) -> None:
+        await self.warm_up.once()
+        self.looks.clear()
+
+
+def reading_ahead(world: World, memory: int) -> Ahead:
+    """Have a world's answers told from so many bytes of memory, as far as that was read ahead."""
+    looks: list[bool] = []
+    known = KnownAudience(world.store, KeptKnown(memory, looked=looks.append))
+    users = ClickHouseUsers(world.store, KeptRows(world.store, settled=0, quiet=0), known)
+    world.desk = AudienceDesk(users)
+    warm_up = WarmUp(users, lambda: NOW)
+    for zone in ZONES:
+        for period in PERIODS:
+            warm_up.note(asked(period, zone, NOW), [*groups_of(USERS, None), ENGAGEMENT])
+    return Ahead(warm_up, looks)
+
+
+@pytest.mark.parametrize("memory", [0, 1 << 24])
+async def test_answers_are_right_as_events_come_and_late_ones_too(world: World, memory: int) -> None:
+    ahead = reading_ahead(world, memory)
     rng = Random(11)
     everything = people(rng, NOW, sessions=260)
     today = [event for event in everything if _day(event) >= NOW.date()]
@@ -92,9 +122,26 @@ async def test_answers_are_right_as_events_come_and_late_ones_too(world: World) 
     half = len(today) // 2
     for some in (before, today[:half], late, today[half:]):
         await world.land(some)
+        await ahead.read()
         for period in PERIODS:
             for zone in ZONES:
                 assert not await world.wrong(zone, period), len(world.landed)
+        assert ahead.looks
+        assert set(ahead.looks) == {memory > 0}
+
+
+async def test_a_session_that_comes_back_after_weeks_is_the_same_one(world: World) -> None:
+    ahead = reading_ahead(world, 1 << 24)
+    everything = people(Random(31), NOW, sessions=60)
+    weeks = timedelta(days=20), timedelta(days=28)
+    first = next(event for event in everything if weeks[0] < NOW.date() - _day(event) < weeks[1])
+    again = replace(first, event=first.event | {"eventId": "again"}, at=int(NOW.timestamp() * 1000) - 5000)
+    await world.land(everything)
+    await ahead.read()
+    assert not await world.wrong("UTC", "30d")
+    assert all(ahead.looks)
+    await world.land([again])
+    assert not await world.wrong("UTC", "30d")
 
 
 async def test_days_that_are_over_are_read_again_only_after_a_late_event(world: World) -> None:

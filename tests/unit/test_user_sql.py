@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sinks.clickhouse import cohort_queries, session_queries, system_queries, user_queries
+from sinks.clickhouse import cohort_queries, known_queries, session_queries, system_queries, user_queries
 from streams.domain.audience import active_stretches
 from streams.domain.windows import Stretch, Window, custom, named, zone_of
 
@@ -35,6 +35,7 @@ SECONDS = custom(
 TODAY = NOW.date()
 MIDNIGHT = datetime(2024, 3, 30, tzinfo=UTC)
 LEFT = ("previous", "active")
+NEW_YORK = window("7d", "America/New_York")
 RETURNS_SINCE = cohort_queries.cohort_returns_since(window("7d", "America/New_York"), MIDNIGHT)
 assert RETURNS_SINCE
 CASES = {
@@ -61,6 +62,14 @@ CASES = {
     "cohort_returns_new_york": cohort_queries.cohort_returns(window("7d", "America/New_York"), MIDNIGHT),
     "sessions": session_queries.sessions_by_device(window("24h")),
     "engagement": session_queries.sessions_by_type_and_hour(window("7d", "America/New_York")),
+    "known_7d": known_queries.known(both(window("7d")), window("7d"), TODAY).query,
+    "heard_7d": known_queries.heard(both(window("7d")), window("7d"), TODAY).query,
+    "heard_7d_new_york": known_queries.heard(both(NEW_YORK), NEW_YORK, TODAY).query,
+    "signups_since": known_queries.signups(TODAY),
+    "visitors_7d": known_queries.visitors(window("7d"), TODAY).query,
+    "sessions_known_7d": known_queries.sessions(window("7d"), TODAY)[0].query,
+    "sessions_older_7d": known_queries.sessions(window("7d"), TODAY)[1].query,
+    "sessions_heard_since": known_queries.sessions_heard(TODAY).query,
     "first_minute": system_queries.first_minute(),
     "kinds_24h": system_queries.sums_by_kind(window("24h")),
     "kinds_within_seconds": system_queries.sums_by_kind(SECONDS),

@@ -1,0 +1,164 @@
+"""By how much answers about users differ since a day, told from memory of who was known before it.
+
+Every method but `keep` returns the rows of its twin among the queries `*_since`, or None where what it takes
+is not kept: then those queries look it up in the store. Only what was heard of since is asked for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Mapping
+from datetime import UTC, date, datetime
+
+from sinks.clickhouse import known_queries
+from sinks.clickhouse.hashes import Marked
+from sinks.clickhouse.instants import milliseconds
+from sinks.clickhouse.kept import Rows, Split
+from sinks.clickhouse.kept_known import KeptKnown, Known
+from sinks.clickhouse.known_sessions import KnownSessions, LateSessions
+from sinks.clickhouse.known_users import KnownUsers, LateUsers
+from sinks.clickhouse.packed import Packed, Table
+from sinks.clickhouse.queries import Query
+from sinks.clickhouse.reader import ClickHouseReader
+from sinks.clickhouse.shared import Shared
+from sinks.clickhouse.user_queries import flag_numbers
+from streams.domain.local_time import clock, day_number
+from streams.domain.windows import Stretch, Window, cover, midnight
+
+Stretches = Mapping[str, Stretch]
+
+
+class KnownAudience:
+    """Asks through a `ClickHouseReader`, and remembers in a `KeptKnown`.
+
+    Every method raises `StoreUnavailableError` when the store cannot be asked.
+    """
+
+    def __init__(self, store: ClickHouseReader, kept: KeptKnown) -> None:
+        """Ask through `store`, which stays its owner's to close."""
+        self._store = store
+        self._kept = kept
+        self._users = Shared[LateUsers]()
+        self._signups = Shared[Rows]()
+
+    async def keep(self, window: Window, stretches: Stretches, parts: Collection[str], split: Split) -> None:
+        """Read ahead what parts of answers about a window take, and the stretches it is compared with."""
+        if not _fits(window, stretches, split.day):
+            return
+        if {"activity", "growth", "retention"} & set(parts):
+            await self._keep(known_queries.known(stretches, window, split.day), split, KnownUsers)
+        if "engagement" in parts:
+            await self._keep(known_queries.visitors(window, split.day), split, Marked.of)
+        if {"activity", "engagement"} & set(parts):
+            await self._keep_sessions(window, split)
+
+    async def _keep(self, packed: Packed, split: Split, make: Callable[[Table], Known]) -> None:
+        async def read(room: int) -> Known | None:
+            table = await self._read(packed, room)
+            return None if table is None else await asyncio.to_thread(make, table)
+
+        await self._kept.keep(_key(packed), split, read)
+
+    async def _keep_sessions(self, window: Window, split: Split) -> None:
+        late, older = known_queries.sessions(window, split.day)
+
+        async def read(room: int) -> Known | None:
+            sessions = await self._read(late, room)
+            ids = None if sessions is None else await self._read(older, room - sessions.nbytes)
+            if sessions is None or ids is None:
+                return None
+            return await asyncio.to_thread(KnownSessions, sessions, ids)
+
+        await self._kept.keep(_key(late), split, read)
+
+    async def _read(self, packed: Packed, room: int) -> Table | None:
+        """Return a table, unless its rows take more than so many bytes."""
+        most = max(0, room) // packed.shape.dtype.itemsize
+        query = Query(packed.query.sql, packed.query.parameters | {"most": most + 1})
+        table = await self._store.table(Packed(query, packed.shape))
+        return table if len(table) <= most else None
+
+    async def active(
+        self, window: Window, stretches: Stretches, left: tuple[str, str] | None, split: Split
+    ) -> Rows | None:
+        """See `user_queries.active_users_since`."""
+        late = await self._late_users(window, stretches, split)
+        return None if late is None else late.counts(flag_numbers(stretches), left)
+
+    async def newcomers(self, window: Window, stretches: Stretches, split: Split) -> Rows | None:
+        """See `cohort_queries.cohort_sizes`, of those first seen since."""
+        late = await self._late_users(window, stretches, split)
+        return None if late is None else late.cohorts()
+
+    async def sources(self, window: Window, stretches: Stretches, split: Split) -> Rows | None:
+        """See `user_queries.sources_since`."""
+        if self._known_users(window, stretches, split) is None:
+            return None
+        query = known_queries.signups(split.day)
+        signups, late = await asyncio.gather(
+            self._signups.ask(split.day, lambda: self._store.rows(query)),
+            self._late_users(window, stretches, split),
+        )
+        return None if late is None else await asyncio.to_thread(late.sources, signups)
+
+    async def sessions(self, window: Window, split: Split) -> Rows | None:
+        """See `session_queries.sessions_by_device_since`."""
+        late = await self._late(window, split)
+        return None if late is None else await asyncio.to_thread(late.by_device)
+
+    async def engagement(self, window: Window, split: Split) -> Rows | None:
+        """See `session_queries.sessions_by_type_and_hour_since`."""
+        if not _fits(window, {}, split.day):
+            return None
+        visitors = self._kept.get(_key(known_queries.visitors(window, split.day)), Marked, split)
+        late = None if visitors is None else await self._late(window, split)
+        if visitors is None or late is None:
+            return None
+        on_the_wall = clock(window.zone, window.start, window.end)
+        return await asyncio.to_thread(late.by_type_and_hour, visitors, on_the_wall)
+
+    def _known_users(self, window: Window, stretches: Stretches, split: Split) -> KnownUsers | None:
+        if not _fits(window, stretches, split.day):
+            return None
+        return self._kept.get(_key(known_queries.known(stretches, window, split.day)), KnownUsers, split)
+
+    async def _late_users(self, window: Window, stretches: Stretches, split: Split) -> LateUsers | None:
+        """Return who was heard of since a split; all parts of an answer share it."""
+        known = self._known_users(window, stretches, split)
+        if known is None:
+            return None
+        packed = known_queries.heard(stretches, window, split.day)
+
+        async def late() -> LateUsers:
+            heard = await self._store.table(packed)
+            return await asyncio.to_thread(known.since, heard, _end(window))
+
+        return await self._users.ask((_key(packed), split), late)
+
+    async def _late(self, window: Window, split: Split) -> LateSessions | None:
+        if not _fits(window, {}, split.day):
+            return None
+        late, _ = known_queries.sessions(window, split.day)
+        known = self._kept.get(_key(late), KnownSessions, split)
+        if known is None:
+            return None
+        heard = await self._store.table(known_queries.sessions_heard(split.day))
+        edges = milliseconds(window.start), milliseconds(window.end)
+        return await asyncio.to_thread(known.since, heard, *edges)
+
+
+def _fits(window: Window, stretches: Stretches, day: date) -> bool:
+    """Say whether the arithmetic is right for a window: see `known_queries.py`."""
+    split = datetime(day.year, day.month, day.day, tzinfo=UTC)
+    at_midnight = window.end == midnight(window.end.astimezone(window.zone).date(), window.zone)
+    quarters = not cover([window.whole])[1] and not any(cover([each])[1] for each in stretches.values())
+    return at_midnight and quarters and window.start <= split < window.end
+
+
+def _end(window: Window) -> int:
+    """Return the number of the first local day after a window."""
+    return day_number(window.end.astimezone(window.zone).date())
+
+
+def _key(packed: Packed) -> tuple[str, str]:
+    return packed.query.sql, repr(packed.query.parameters)

@@ -1,0 +1,152 @@
+"""The SQL of what was known before a day, and of what was heard since, as tables for arithmetic in memory.
+
+What was known before is asked for one window and kept (`kept_known.py`); what was heard since, for each
+answer. The window begins before that day or with it, and ends at a midnight of its zone after that. Its edges
+are whole quarters of an hour, and so are those of the stretches it is compared with. Rows mean what they mean
+in `user_queries.py` and `session_queries.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from typing import Any, Final
+
+from sinks.clickhouse import known_sessions, known_users
+from sinks.clickhouse.instants import clock_parameters, indented, text
+from sinks.clickhouse.packed import Packed, Shape
+from sinks.clickhouse.queries import Query
+from sinks.clickhouse.session_queries import HOUR, SESSIONS, reach
+from sinks.clickhouse.user_queries import Flags
+from streams.domain.audience import SESSION_SILENCE
+from streams.domain.local_time import clock, split_days
+from streams.domain.windows import Stretch, Window
+
+#: Tables that are kept have this many rows at most: one more tells that there are more.
+_MOST: Final = "LIMIT {most:UInt64}"
+
+
+def _midnight(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+
+def known(stretches: Mapping[str, Stretch], window: Window, day: date) -> Packed:
+    """Return everybody known before a day, and when they were active: the shape `known_users.KNOWN`."""
+    active = Flags(stretches, day)
+    sql = (
+        f"SELECT\n    {known_users.KNOWN.columns({'user': 'user', 'bits': 'groupBitOr(active)'})}\n"
+        "FROM\n(\n"
+        f"{indented(active.sql)}\n"
+        "    UNION ALL\n"
+        "    SELECT user, toUInt8(if(first_seen < {start:DateTime64(3, 'UTC')},"
+        f" {known_users.EARLIER}, 0)) AS active\n"
+        "    FROM users\n"
+        "    WHERE first_seen < {midnight:DateTime64(3, 'UTC')}\n"
+        "    UNION ALL\n"
+        f"    SELECT user, toUInt8({known_users.SIGNED_UP}) AS active\n"
+        "    FROM signups\n"
+        "    WHERE signed_up < {midnight:DateTime64(3, 'UTC')}\n"
+        ")\n"
+        "GROUP BY user\n"
+        f"ORDER BY user\n{_MOST}"
+    )
+    bound = {"start": text(window.start), "midnight": text(_midnight(day))}
+    return Packed(Query(sql, active.parameters | bound), known_users.KNOWN)
+
+
+def heard(stretches: Mapping[str, Stretch], window: Window, day: date) -> Packed:
+    """Return everybody heard of since a day, in one of the stretches: the shape `known_users.HEARD`."""
+    active = Flags(stretches, since=day)
+    split = split_days(window.zone, _midnight(day), window.end)
+    number = "toUInt16(day - {first_day:Date}) + 1"
+    local = f"{{before:Array(Int32)}}[{number}]"
+    bound: dict[str, Any] = {"first_day": split.first, "before": list(split.before)}
+    if not split.trivial:
+        bound |= {"after": list(split.after), "heads": [(1 << cut) - 1 for cut in split.cuts]}
+        head = f"bitAnd(slots, {{heads:Array(UInt128)}}[{number}])"
+        local = f"if({head} != 0, {local}, {{after:Array(Int32)}}[{number}])"
+    columns = {"user": "user", "day": "min(local)", "active": "groupBitOr(active)"}
+    sql = (
+        f"SELECT\n    {known_users.HEARD.columns(columns)}\n"
+        "FROM\n(\n"
+        f"    SELECT user, active, {local} AS local\n"
+        f"    FROM\n    (\n{indented(active.sql, 2)}\n    )\n"
+        ")\n"
+        "GROUP BY user"
+    )
+    return Packed(Query(sql, active.parameters | bound), known_users.HEARD)
+
+
+def signups(day: date) -> Query:
+    """Return all `users` who signed up since a day, by `source`: that of the first time since then."""
+    sql = (
+        "SELECT first_source AS source, groupArray(user) AS users\n"
+        "FROM\n(\n"
+        "    SELECT user, toString(argMin(source, (signed_up, source))) AS first_source\n"
+        "    FROM signups\n"
+        "    WHERE signed_up >= {open:DateTime64(3, 'UTC')}\n"
+        "    GROUP BY user\n"
+        ")\n"
+        "GROUP BY source"
+    )
+    return Query(sql, {"open": text(_midnight(day))})
+
+
+_SESSION: Final = {
+    "session": "session",
+    "opening": "bitShiftRight(min(first), 64)",
+    "user": "bitAnd(min(first), 18446744073709551615)",
+    "last_ms": "toUnixTimestamp64Milli(max(last))",
+    "pages": "sum(pages)",
+    "acted": "sum(actions) > 0",
+    "watched": "max(played)",
+}
+
+
+def _sessions(
+    where: str, more: str, bound: Mapping[str, Any], shape: Shape = known_sessions.SESSION
+) -> Packed:
+    sql = f"SELECT\n    {shape.columns(_SESSION)}\nFROM session_days\nWHERE {where}\nGROUP BY session{more}"
+    return Packed(Query(sql, dict(bound)), shape)
+
+
+def sessions(window: Window, day: date) -> tuple[Packed, Packed]:
+    """Return the sessions known before a day that may go on: shapes `known_sessions.SESSION` and `ID`.
+
+    Those that were heard of within `SESSION_SILENCE` before it, whole; and the ids of those heard of before.
+    """
+    bound = {"day_from": reach(window)["day_from"], "lately": day - SESSION_SILENCE, "open": day}
+    lately = "day >= {lately:Date} AND day < {open:Date}"
+    whole = (
+        "day >= {day_from:Date} AND day < {open:Date}\n"
+        f"    AND session IN (SELECT session FROM session_days WHERE {lately})"
+    )
+    order = f"\nORDER BY session\n{_MOST}"
+    before = "day >= {day_from:Date} AND day < {lately:Date}"
+    return _sessions(whole, order, bound), _sessions(before, order, bound, known_sessions.ID)
+
+
+def sessions_heard(day: date) -> Packed:
+    """Return what was heard of sessions since a day: the shape `known_sessions.SESSION`."""
+    return _sessions("day >= {open:Date}", "", {"open": day})
+
+
+def visitors(window: Window, day: date) -> Packed:
+    """Return everybody known before a day, and in which hours: the shape `known_sessions.VISITOR`."""
+    columns = {"user": "user", "bits": "groupBitOr(mark)"}
+    sql = (
+        f"SELECT\n    {known_sessions.VISITOR.columns(columns)}\n"
+        "FROM\n(\n"
+        f"    SELECT user, bitShiftLeft(toUInt32(1), {HOUR}) AS mark\n"
+        f"    FROM\n    (\n{indented(SESSIONS, 2)}\n    )\n"
+        "    UNION ALL\n"
+        f"    SELECT user, toUInt32({known_sessions.EARLIER}) AS mark\n"
+        "    FROM users\n"
+        "    WHERE first_seen < {start:DateTime64(3, 'UTC')}\n"
+        ")\n"
+        "GROUP BY user\n"
+        f"ORDER BY user\n{_MOST}"
+    )
+    bound = reach(window, day) | {"start": text(window.start)}
+    bound |= clock_parameters(clock(window.zone, window.start, window.end))
+    return Packed(Query(sql, bound), known_sessions.VISITOR)

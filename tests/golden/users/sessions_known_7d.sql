@@ -1,0 +1,22 @@
+SELECT
+    toUInt64(session) AS session,
+    toUInt64(bitShiftRight(min(first), 64)) AS opening,
+    toUInt64(bitAnd(min(first), 18446744073709551615)) AS user,
+    toInt64(toUnixTimestamp64Milli(max(last))) AS last_ms,
+    toUInt32(sum(pages)) AS pages,
+    toUInt8(sum(actions) > 0) AS acted,
+    toUInt8(max(played)) AS watched
+FROM session_days
+WHERE day >= {day_from:Date} AND day < {open:Date}
+    AND session IN (SELECT session FROM session_days WHERE day >= {lately:Date} AND day < {open:Date})
+GROUP BY session
+ORDER BY session
+LIMIT {most:UInt64}
+
+/* bound:
+{
+ "day_from": "2024-03-17",
+ "lately": "2024-03-23",
+ "open": "2024-03-30"
+}
+*/
