@@ -32,7 +32,7 @@ class Hashes:
         self._sieve = _Sieve(ascending, bits + _SIEVE_BITS)
         self._shift = np.uint64(64 - bits + _TOGETHER_BITS)
         first = np.arange(1 << (bits - _TOGETHER_BITS), dtype=np.uint64) << self._shift
-        self._starts = np.searchsorted(ascending, first)
+        self._starts = np.searchsorted(ascending, first).astype(np.int32)
         widest = int(np.diff(self._starts, append=len(ascending)).max())
         self._steps = [1 << step for step in reversed(range(max(0, widest - 1).bit_length()))]
 
@@ -45,7 +45,7 @@ class Hashes:
         """Return which of some hashes are there, by their numbers, and where."""
         here = self._sieve.left(some)
         some, last = some[here], len(self._all) - 1
-        at = np.minimum(self._starts[some >> self._shift], last)
+        at = np.minimum(self._starts[some >> self._shift].astype(np.intp), last)
         for step in self._steps:
             further = np.minimum(at + step, last)
             at = np.where(self._all[further] <= some, further, at)

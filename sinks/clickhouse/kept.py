@@ -8,8 +8,8 @@ Late events mostly belong to yesterday, and some platforms have one every second
 kept is split off a day or two earlier (`KeptRows.split`), where nothing changes.
 
 The answers are kept here; whom they were about, in `kept_known.py`. What is kept can be read ahead
-(`api/warm_up.py`). When a day ends, or days that are over have become quiet again, answers go on with what was
-read before until the newer rest has been read, for a while.
+(`api/warm_up.py`). When a day ends, or days that are over have become quiet again, answers go on with what
+was read before until the newer rest has been read, for a while.
 
 Two things keep a half-landed insert from being kept. Tables that an insert feeds are not changed at the same
 instant, so an answer is kept only when the sum has been the same for `SETTLED_SECONDS`; and an insert that

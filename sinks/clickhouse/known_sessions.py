@@ -125,18 +125,17 @@ class LateSessions:
     def _added_ms(self) -> Integers:
         """Return by how much each became longer."""
         added: Integers = self.heard["last_ms"] - self.opened_ms
-        added[self.known] = np.maximum(self.heard["last_ms"][self.known] - self.then["last_ms"], 0)
+        added[self.known] = self.heard["last_ms"][self.known] - self.then["last_ms"]
         return added
 
     def _bounces(self) -> Integers:
         """Return 1 for each that is a bounce now, less 1 where it was one before."""
         known, then = self.known, self.then
-        last, pages = self.heard["last_ms"].copy(), self.heard["pages"].astype(np.int64)
+        pages = self.heard["pages"].astype(np.int64)
         more = self.heard["acted"] | self.heard["watched"]
-        last[known] = np.maximum(last[known], then["last_ms"])
         pages[known] += then["pages"]
         more[known] |= then["acted"] | then["watched"]
-        bounces = _bounced(pages, last - self.opened_ms, more).astype(np.int64)
+        bounces = _bounced(pages, self.heard["last_ms"] - self.opened_ms, more).astype(np.int64)
         bounces[known] -= _bounced(
             then["pages"], then["last_ms"] - self.opened_ms[known], then["acted"] | then["watched"]
         )

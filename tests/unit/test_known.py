@@ -1,19 +1,15 @@
-"""What is kept of who was known: for how long, and how much of it; and when memory does not suffice."""
+"""What is kept of who was known: for how long, and how much of it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
 
-import numpy as np
-
 from sinks.clickhouse.kept import Split
 from sinks.clickhouse.kept_known import KeptKnown
-from sinks.clickhouse.known_sessions import ID, SESSION, KnownSessions
 
 TODAY = date(2050, 11, 20)
 SPLIT = Split(TODAY, 1, 0.0)
-DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True)
@@ -89,26 +85,3 @@ async def test_what_is_of_other_days_makes_room() -> None:
     assert memory.read[-1] == ("c", 100)
     assert memory.has("c", tomorrow)
     assert [memory.has(name) for name in ("a", "b")].count(True) == 1
-
-
-def _session(session: int, opened_ms: int, last_ms: int) -> tuple[int, ...]:
-    return (session, opened_ms * 16 + 1, 7, last_ms, 1, 0, 0)
-
-
-def test_a_session_that_goes_on_counts_once_and_is_as_long_as_both_parts() -> None:
-    known = KnownSessions(
-        np.array([_session(5, DAY_MS - 4000, DAY_MS - 1000)], SESSION.dtype), np.array([(5,), (9,)], ID.dtype)
-    )
-    heard = np.array([_session(5, DAY_MS, DAY_MS + 2000), _session(6, DAY_MS, DAY_MS + 500)], SESSION.dtype)
-    late = known.since(heard, 0, 2 * DAY_MS)
-    assert late is not None
-    assert late.by_device() == [{"device": 1, "sessions": 1, "durations_ms": 3000 + 500}]
-    # It began before the second day.
-    late = known.since(heard, DAY_MS, 2 * DAY_MS)
-    assert late is not None
-    assert late.by_device() == [{"device": 1, "sessions": 1, "durations_ms": 500}]
-
-
-def test_a_session_of_which_only_the_id_is_known_is_a_question_for_the_store() -> None:
-    known = KnownSessions(np.empty(0, SESSION.dtype), np.array([(5,), (9,)], ID.dtype))
-    assert known.since(np.array([_session(9, DAY_MS, DAY_MS)], SESSION.dtype), 0, 2 * DAY_MS) is None
