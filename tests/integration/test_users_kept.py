@@ -24,7 +24,7 @@ from sinks.clickhouse.user_reader import ClickHouseUsers
 from streams.domain.metrics import USERS, groups_of
 from tests.audience.comparison import differences
 from tests.audience.landing import land
-from tests.audience.world import asked, now_of, people
+from tests.audience.world import HOUR, asked, now_of, people
 from tests.oracle import windows
 from tests.oracle.log import Accepted
 from tests.oracle.users import Audience
@@ -36,13 +36,18 @@ PERIODS = ("1d", "7d", "30d", "all")
 
 
 class Counting(ClickHouseReader):
-    """Counts the queries over days that are over, which are those that could be kept."""
+    """Counts the queries over days that are over, which are those that could be kept.
+
+    And those that look up today's sessions among all days.
+    """
 
     asked = 0
+    sessions_looked_up = 0
 
     async def rows(self, query: Query) -> list[dict[str, Any]]:
         late = any(name in query.parameters for name in ("open", "day0", "today"))
         self.asked += not late and "user_actions" not in query.sql and "minOrNull" not in query.sql
+        self.sessions_looked_up += "then_ms" in query.sql
         return await super().rows(query)
 
 
@@ -80,6 +85,12 @@ async def world(clickhouse_server: str, clickhouse_database: str) -> AsyncIterat
     await store.close()
 
 
+def going_on(event: Accepted, rng: Random) -> Accepted:
+    """Return an event of the same session, today."""
+    at = int(NOW.timestamp() * 1000) - rng.randrange(20 * HOUR)
+    return replace(event, event=event.event | {"eventId": f"{rng.getrandbits(60):x}"}, at=at)
+
+
 def _day(event: Accepted) -> date:
     return datetime.fromtimestamp(event.at / 1000, UTC).date()
 
@@ -114,6 +125,8 @@ async def test_answers_are_right_as_events_come_and_late_ones_too(world: World, 
     ahead = reading_ahead(world, memory)
     rng = Random(11)
     everything = people(rng, NOW, sessions=260)
+    lately = [event for event in everything if 0 < (NOW.date() - _day(event)).days <= 6]
+    everything += [going_on(event, rng) for event in rng.sample(lately, 12)]
     today = [event for event in everything if _day(event) >= NOW.date()]
     before = [event for event in everything if _day(event) < NOW.date()]
     assert len(today) > 20
@@ -123,9 +136,15 @@ async def test_answers_are_right_as_events_come_and_late_ones_too(world: World, 
     for some in (before, today[:half], late, today[half:]):
         await world.land(some)
         await ahead.read()
+        world.store.sessions_looked_up = 0
         for period in PERIODS:
             for zone in ZONES:
                 assert not await world.wrong(zone, period), len(world.landed)
+        # Memory tells of sessions that went on through midnight, too, but not of windows that begin after it.
+        beginning_today = [("1d", zone) for zone in ZONES if zone != "UTC"]
+        assert world.store.sessions_looked_up == 2 * len(
+            beginning_today if memory else [(period, zone) for period in PERIODS for zone in ZONES]
+        )
         assert ahead.looks
         assert set(ahead.looks) == {memory > 0}
 
@@ -135,7 +154,7 @@ async def test_a_session_that_comes_back_after_weeks_is_the_same_one(world: Worl
     everything = people(Random(31), NOW, sessions=60)
     weeks = timedelta(days=20), timedelta(days=28)
     first = next(event for event in everything if weeks[0] < NOW.date() - _day(event) < weeks[1])
-    again = replace(first, event=first.event | {"eventId": "again"}, at=int(NOW.timestamp() * 1000) - 5000)
+    again = going_on(first, Random(1))
     await world.land(everything)
     await ahead.read()
     assert not await world.wrong("UTC", "30d")
