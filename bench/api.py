@@ -57,7 +57,7 @@ _PERIOD: Final = "30d"
 #: are over is only kept after some seconds.
 _WARM_UP_SECONDS: Final = 6.0
 #: How long it may take until the API has read ahead: it rests ten times as long as it reads.
-_READ_AHEAD_SECONDS: Final = 180.0
+_READ_AHEAD_SECONDS: Final = 600.0
 #: What is kept of who was known, where the queries are noted.
 _KNOWN_BYTES: Final = 1 << 30
 _VIDEO_ID: Final = "vid_000000"

@@ -7,19 +7,20 @@ is not kept: then those queries look it up in the store. Only what was heard of 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping
 from datetime import UTC, date, datetime
 
 from sinks.clickhouse import known_queries
 from sinks.clickhouse.hashes import Marked
 from sinks.clickhouse.instants import milliseconds
 from sinks.clickhouse.kept import Rows, Split
-from sinks.clickhouse.kept_known import KeptKnown, Known
+from sinks.clickhouse.kept_known import K, KeptKnown, Known
 from sinks.clickhouse.known_sessions import KnownSessions, LateSessions
 from sinks.clickhouse.known_users import KnownUsers, LateUsers
 from sinks.clickhouse.packed import Packed, Table
 from sinks.clickhouse.queries import Query
 from sinks.clickhouse.reader import ClickHouseReader
+from sinks.clickhouse.session_queries import reach
 from sinks.clickhouse.shared import Shared
 from sinks.clickhouse.user_queries import flag_numbers
 from streams.domain.local_time import clock, day_number
@@ -46,18 +47,22 @@ class KnownAudience:
         if not _fits(window, stretches, split.day):
             return
         if {"activity", "growth", "retention"} & set(parts):
-            await self._keep(known_queries.known(stretches, window, split.day), split, KnownUsers)
+            users = known_queries.known(stretches, window, split.day)
+            await self._keep(_users(window, stretches, split), users, split, KnownUsers)
         if "engagement" in parts:
-            await self._keep(known_queries.visitors(window, split.day), split, Marked.of)
+            visitors = known_queries.visitors(window, split.day)
+            await self._keep(_visitors(window, split), visitors, split, Marked.of)
         if {"activity", "engagement"} & set(parts):
             await self._keep_sessions(window, split)
 
-    async def _keep(self, packed: Packed, split: Split, make: Callable[[Table], Known]) -> None:
+    async def _keep(
+        self, key: Hashable, packed: Packed, split: Split, make: Callable[[Table], Known]
+    ) -> None:
         async def read(room: int) -> Known | None:
             table = await self._read(packed, room)
             return None if table is None else await asyncio.to_thread(make, table)
 
-        await self._kept.keep(_key(packed), split, read)
+        await self._kept.keep(key, split, read)
 
     async def _keep_sessions(self, window: Window, split: Split) -> None:
         late, older = known_queries.sessions(window, split.day)
@@ -69,7 +74,7 @@ class KnownAudience:
                 return None
             return await asyncio.to_thread(KnownSessions, sessions, ids)
 
-        await self._kept.keep(_key(late), split, read)
+        await self._kept.keep(_sessions(window, split), split, read)
 
     async def _read(self, packed: Packed, room: int) -> Table | None:
         """Return a table, unless its rows take more than so many bytes."""
@@ -92,7 +97,8 @@ class KnownAudience:
 
     async def sources(self, window: Window, stretches: Stretches, split: Split) -> Rows | None:
         """See `user_queries.sources_since`."""
-        if self._known_users(window, stretches, split) is None:
+        key = _users(window, stretches, split)
+        if self._kept_of(window, stretches, key, KnownUsers, split) is None:
             return None
         query = known_queries.signups(split.day)
         signups, late = await asyncio.gather(
@@ -103,48 +109,65 @@ class KnownAudience:
 
     async def sessions(self, window: Window, split: Split) -> Rows | None:
         """See `session_queries.sessions_by_device_since`."""
-        late = await self._late(window, split)
-        return None if late is None else await asyncio.to_thread(late.by_device)
+        return await self._of_sessions(window, split, LateSessions.by_device)
 
     async def engagement(self, window: Window, split: Split) -> Rows | None:
         """See `session_queries.sessions_by_type_and_hour_since`."""
-        if not _fits(window, {}, split.day):
-            return None
-        visitors = self._kept.get(_key(known_queries.visitors(window, split.day)), Marked, split)
-        late = None if visitors is None else await self._late(window, split)
-        if visitors is None or late is None:
+        visitors = self._kept_of(window, {}, _visitors(window, split), Marked, split)
+        if visitors is None:
             return None
         on_the_wall = clock(window.zone, window.start, window.end)
-        return await asyncio.to_thread(late.by_type_and_hour, visitors, on_the_wall)
+        return await self._of_sessions(
+            window, split, lambda late: late.by_type_and_hour(visitors, on_the_wall)
+        )
 
-    def _known_users(self, window: Window, stretches: Stretches, split: Split) -> KnownUsers | None:
-        if not _fits(window, stretches, split.day):
-            return None
-        return self._kept.get(_key(known_queries.known(stretches, window, split.day)), KnownUsers, split)
-
-    async def _late_users(self, window: Window, stretches: Stretches, split: Split) -> LateUsers | None:
-        """Return who was heard of since a split; all parts of an answer share it."""
-        known = self._known_users(window, stretches, split)
-        if known is None:
-            return None
-        packed = known_queries.heard(stretches, window, split.day)
-
-        async def late() -> LateUsers:
-            heard = await self._store.table(packed)
-            return await asyncio.to_thread(known.since, heard, _end(window))
-
-        return await self._users.ask((_key(packed), split), late)
-
-    async def _late(self, window: Window, split: Split) -> LateSessions | None:
-        if not _fits(window, {}, split.day):
-            return None
-        late, _ = known_queries.sessions(window, split.day)
-        known = self._kept.get(_key(late), KnownSessions, split)
+    async def _of_sessions(
+        self, window: Window, split: Split, told: Callable[[LateSessions], Rows]
+    ) -> Rows | None:
+        """Return what is told of the sessions that were heard of since a split."""
+        known = self._kept_of(window, {}, _sessions(window, split), KnownSessions, split)
         if known is None:
             return None
         heard = await self._store.table(known_queries.sessions_heard(split.day))
-        edges = milliseconds(window.start), milliseconds(window.end)
-        return await asyncio.to_thread(known.since, heard, *edges)
+
+        def tell() -> Rows | None:
+            late = known.since(heard, milliseconds(window.start), milliseconds(window.end))
+            return None if late is None else told(late)
+
+        return await asyncio.to_thread(tell)
+
+    async def _late_users(self, window: Window, stretches: Stretches, split: Split) -> LateUsers | None:
+        """Return who was heard of since a split; all parts of an answer share it."""
+        key = _users(window, stretches, split)
+        known = self._kept_of(window, stretches, key, KnownUsers, split)
+        if known is None:
+            return None
+
+        async def late() -> LateUsers:
+            heard = await self._store.table(known_queries.heard(stretches, window, split.day))
+            return await asyncio.to_thread(known.since, heard, _end(window))
+
+        return await self._users.ask((key, split), late)
+
+    def _kept_of(
+        self, window: Window, stretches: Stretches, key: Hashable, kind: type[K], split: Split
+    ) -> K | None:
+        fits = _fits(window, stretches, split.day)
+        return self._kept.get(key, kind, split) if fits else None
+
+
+def _users(window: Window, stretches: Stretches, split: Split) -> Hashable:
+    """Return under what users are kept."""
+    return "users", window.whole, tuple(stretches.items()), window.zone.key, split.day
+
+
+def _visitors(window: Window, split: Split) -> Hashable:
+    return "visitors", window.whole, window.zone.key, split.day
+
+
+def _sessions(window: Window, split: Split) -> Hashable:
+    # Of all windows that begin on one day, in any zone.
+    return "sessions", reach(window)["day_from"], split.day
 
 
 def _fits(window: Window, stretches: Stretches, day: date) -> bool:
@@ -158,7 +181,3 @@ def _fits(window: Window, stretches: Stretches, day: date) -> bool:
 def _end(window: Window) -> int:
     """Return the number of the first local day after a window."""
     return day_number(window.end.astimezone(window.zone).date())
-
-
-def _key(packed: Packed) -> tuple[str, str]:
-    return packed.query.sql, repr(packed.query.parameters)

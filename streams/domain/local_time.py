@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -26,6 +27,7 @@ class Clock:
     offsets: tuple[int, ...]
 
 
+@lru_cache(maxsize=256)
 def clock(zone: ZoneInfo, start: datetime, end: datetime) -> Clock:
     """Return the clock of a zone for all instants in `[start, end]`."""
     since, offsets = [int(start.timestamp()) - 1], [_offset(start, zone)]
@@ -88,6 +90,7 @@ class DaySplit:
         return all(cut == _ALL_SLOTS for cut in self.cuts)
 
 
+@lru_cache(maxsize=256)
 def split_days(zone: ZoneInfo, start: datetime, end: datetime) -> DaySplit:
     """Return how the UTC days that `[start, end)` touches lie in the local days of a zone.
 

@@ -24,7 +24,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from functools import cache
+from functools import cache, lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -114,6 +114,7 @@ def ceiling(instant: datetime, step: timedelta) -> datetime:
     return instant + (_EPOCH - instant) % step
 
 
+@lru_cache(maxsize=4096)
 def midnight(day: date, zone: ZoneInfo) -> datetime:
     """Return the instant at which a day begins in a time zone, also where the clocks skip midnight."""
     return datetime.combine(day, time(), zone).astimezone(UTC)
