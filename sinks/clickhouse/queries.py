@@ -83,7 +83,7 @@ def video_uniques(video_id: str, window: Window, timeline: Timeline) -> Query:
         "    WHERE video_id = {video:String}"
         " AND started_at >= {start:DateTime64(3, 'UTC')} AND started_at < {end:DateTime64(3, 'UTC')}\n"
         ")\n"
-        "GROUP BY GROUPING SETS ((), (slot))"
+        "GROUP BY ROLLUP (slot)"
     )
     return Query(
         sql,

@@ -5,7 +5,7 @@ FROM
     FROM view_starts
     WHERE video_id = {video:String} AND started_at >= {start:DateTime64(3, 'UTC')} AND started_at < {end:DateTime64(3, 'UTC')}
 )
-GROUP BY GROUPING SETS ((), (slot))
+GROUP BY ROLLUP (slot)
 
 /* bound:
 {
