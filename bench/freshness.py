@@ -39,6 +39,8 @@ from sinks.clickhouse.client import options
 from sinks.redis import keys
 from streams.topics import cluster_id
 
+#: The load is sent in steps of this many seconds.
+_STEP: Final = 0.02
 #: Seconds between heartbeats of the watched view.
 _HEARTBEAT: Final = 0.1
 #: Seconds between an answer and the next question. One to ClickHouse's roll-up costs it 3.5 ms of CPU time,
@@ -144,9 +146,9 @@ def percentile(ordered: list[float], share: float) -> float:
 
 
 @contextmanager
-def _loading(stack: Stack, rate: float, seconds: float) -> Iterator[psutil.Popen]:
+def loading(stack: Stack, rate: float, seconds: float, step: float = _STEP) -> Iterator[psutil.Popen]:
     """Send the load from a process of its own: it would delay heartbeats and questions."""
-    arguments = ["-m", "bench.freshness_load", str(rate), str(seconds)]
+    arguments = ["-m", "bench.freshness_load", str(rate), str(seconds), str(step)]
     with process(stack, arguments, "load.log") as child:
         log = stack.folder / "load.log"
         while "ready" not in log.read_text():
@@ -237,7 +239,7 @@ async def measure(
                     while not await each.know():
                         await asyncio.sleep(0.1)
         warm_up = 0.0 if away else _WARM_UP
-        child = begin(_loading(stack, rate, seconds + warm_up))
+        child = begin(loading(stack, rate, seconds + warm_up))
         if away:
             worker = begin(process(stack, ["-m", "deploy.cli", "worker"], "worker.log"))
             pids = {**pids, "worker": worker.pid}

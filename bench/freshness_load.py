@@ -1,6 +1,7 @@
-"""The load of `bench.freshness`: `python -m bench.freshness_load RATE SECONDS` sends events at a rate.
+"""The load of `bench.freshness`: `python -m bench.freshness_load RATE SECONDS STEP` sends events at a rate.
 
-Says `ready` when they are made, and at the end how many were sent and in how many seconds.
+What is due is sent every `STEP` seconds. Says `ready` when events are made, and at the end how many were sent
+and in how many seconds.
 """
 
 from __future__ import annotations
@@ -8,17 +9,13 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from typing import Final
 
 from bench.events import playback
 from bench.load import Load
 from streams.settings import Settings
 
-#: Sent in steps of this many seconds.
-_STEP: Final = 0.02
 
-
-async def _send(rate: float, seconds: float) -> None:
+async def _send(rate: float, seconds: float, step: float) -> None:
     settings = Settings()
     # Encoded beforehand: on the same cores it would take from those who are measured. Views that nobody has
     # seen before, from their first event on: looking up is what a worker does that has just started.
@@ -37,10 +34,10 @@ async def _send(rate: float, seconds: float) -> None:
                 await load.add(key, value, now_ms)
             await load.push()
             sent = max(sent, due)
-            await asyncio.sleep(_STEP)
+            await asyncio.sleep(step)
         took = time.monotonic() - begin
     sys.stdout.write(f"{sent} {took}\n")
 
 
 if __name__ == "__main__":
-    asyncio.run(_send(float(sys.argv[1]), float(sys.argv[2])))
+    asyncio.run(_send(*map(float, sys.argv[1:])))

@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iter
 from dataclasses import replace
 from typing import Any, ClassVar, Final, Protocol, TypeVar
 
+from aiokafka.consumer import consumer as client
 from aiokafka.consumer import fetcher
 from aiokafka.consumer.fetcher import READ_UNCOMMITTED, FetchResult, PartitionRecords
 from aiokafka.errors import (
@@ -34,6 +35,9 @@ from streams.work import Fetched, LogSeen
 T = TypeVar("T")
 
 _FETCH_WAIT_MS: Final = 50
+#: Seconds from one fetch to the next: a broker answers as soon as it has a record, and an answer costs much
+#: the same whatever is in it.
+FETCH_PACE: Final = 0.02
 #: How long to wait for what is asked again anyway.
 _ANSWER_SECONDS: Final = 5.0
 #: How old the ids of topics may be when records are handed over: hardly a topic is deleted, made again and
@@ -106,6 +110,28 @@ class _WholeResult(FetchResult):  # type: ignore[misc]  # aiokafka is not typed 
         return records
 
 
+class CalmFetcher(fetcher.Fetcher):  # type: ignore[misc]  # aiokafka is not typed here
+    """Asks a broker some time after it asked last: where much comes, more is there by then.
+
+    A question that waits at the broker is answered at once, so a record that comes alone is not late.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Prepare; arguments are aiokafka's."""
+        super().__init__(*args, **kwargs)
+        #: By the broker's number, on the loop's clock.
+        self._asked_at: dict[int, float] = {}
+
+    async def _proc_fetch_request(self, assignment: Any, node_id: int, request: Any) -> bool:
+        loop = asyncio.get_running_loop()
+        try:
+            await asyncio.sleep(self._asked_at.get(node_id, 0.0) + FETCH_PACE - loop.time())
+        except asyncio.CancelledError:
+            return False  # As aiokafka's own: nobody wants it any more.
+        self._asked_at[node_id] = loop.time()
+        return bool(await super()._proc_fetch_request(assignment, node_id, request))
+
+
 class PartitionKeeper(Protocol):
     """Who knows where partitions stand; the pipeline."""
 
@@ -129,6 +155,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
+        client.Fetcher = CalmFetcher
         fetcher.PartitionRecords, fetcher.FetchResult = _PlainRecords, _WholeResult
         _WholeResult.most = consumer._max_partition_fetch_bytes
         # One request at a time goes to a broker, for the partitions whose records were all handed over.

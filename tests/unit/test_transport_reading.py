@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import weakref
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import TopicPartition
 
-from streams.transport import _PlainRecords
+from streams.transport import FETCH_PACE, CalmFetcher, _PlainRecords
 
 _GZIP = 1
 
@@ -100,3 +101,35 @@ def test_a_compressed_fetch_is_handed_over_in_pieces_that_follow_on() -> None:
 def test_what_is_not_compressed_is_bounded_as_it_travels_and_handed_over_whole() -> None:
     records = read(_PlainRecords, [batch(0, 5), batch(5, 5)], 0, READ_UNCOMMITTED)
     assert len(records.all(most=1)) == 10 and records.is_exhausted
+
+
+class _Brokers:
+    """Notes when each broker is asked; nobody ever answers."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[int, float]] = []
+
+    async def send(self, node: int, request: Any) -> None:
+        self.asked.append((node, asyncio.get_running_loop().time()))
+        raise asyncio.CancelledError
+
+
+async def test_a_broker_is_not_asked_again_at_once_and_another_one_is() -> None:
+    calm = object.__new__(CalmFetcher)
+    calm._asked_at, calm._client = {}, _Brokers()
+    began = asyncio.get_running_loop().time()
+    for node in (1, 2, 1):
+        assert not await calm._proc_fetch_request(None, node, None)
+    (_, first), (_, other), (_, again) = calm._client.asked
+    assert other - began < FETCH_PACE
+    assert again - first >= FETCH_PACE * 0.9
+
+
+async def test_a_question_that_waits_for_its_time_ends_quietly_when_it_is_not_wanted_any_more() -> None:
+    calm = object.__new__(CalmFetcher)
+    calm._asked_at, calm._client = {1: asyncio.get_running_loop().time() + 60}, _Brokers()
+    asking = asyncio.create_task(calm._proc_fetch_request(None, 1, None))
+    await asyncio.sleep(0)
+    asking.cancel()
+    assert await asking is False
+    assert not calm._client.asked

@@ -1,0 +1,150 @@
+"""What all programs cost when little comes: the share of a core that each uses at a small, steady load.
+
+A worker at such a load spends its time on what does not depend on events: fetches, batches of a few records,
+calls of Redis, timers. For each rate and number of partitions, on servers of its own, the CPU time of all is
+taken while the load flows, once it has flowed for some seconds. Nobody asks anything meanwhile.
+
+    python -m bench.idle --rate 1000 --partitions 4 --partitions 48
+    python -m bench.idle --demo
+
+`--rate 0` is silence, and `--demo` the live traffic of `make demo` over all topics. A load comes in steps of
+20 ms, or with `--evenly` of one, as from many producers.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final
+from urllib.request import urlopen
+
+import psutil
+import typer
+from rich.table import Table
+
+from bench.command import Broker, wide_console
+from bench.cost import profiled, shares
+from bench.freshness import loading
+from bench.stack import Stack, Worker, cpu_seconds, process, stack, workers
+
+#: The load flows so long, in seconds, before anything is measured, and longer than that at its end.
+_WARM_UP: Final = 5.0
+#: What a worker tells of its batches: how many, and of how many records in all.
+_BATCHES: Final = re.compile(r"^videocloud_batch_records_(count|sum)\{.*\} (\S+)$", re.MULTILINE)
+#: Seconds from one step of an even load to the next.
+_EVEN_STEP: Final = 0.001
+#: Partitions of the demo's topics.
+_DEMO_PARTITIONS: Final = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """One run: what it was, events and batches a second, and the share of a core of each program."""
+
+    load: str
+    partitions: int
+    events: float
+    batches: float
+    cores: dict[str, float]
+
+
+def _taken(worker: Worker) -> tuple[float, float]:
+    """Return how many batches a worker has taken, and how many records."""
+    told = {"count": 0.0, "sum": 0.0}
+    with urlopen(f"{worker.address}/metrics") as answer:
+        for name, number in _BATCHES.findall(answer.read().decode()):
+            told[name] += float(number)
+    return told["count"], told["sum"]
+
+
+@contextmanager
+def _demo(running: Stack) -> Iterator[None]:
+    with process(running, ["-m", "deploy.cli", "traffic", "--history-days", "0"], "traffic.log"):
+        yield
+
+
+def measure(
+    rate: float | None,
+    partitions: int,
+    seconds: float,
+    *,
+    evenly: bool,
+    kafka: bool,
+    profile: Path | None = None,
+) -> Idle:
+    """Measure one load (None: the demo's) over so many partitions; `profile` is where to put a profile."""
+    with stack(kafka=kafka, partitions=partitions) as running, workers(running) as (worker,):
+        load: AbstractContextManager[Any] = nullcontext()
+        if rate is None:
+            load = _demo(running)
+        elif rate:
+            load = loading(running, rate, seconds + 2 * _WARM_UP, *([_EVEN_STEP] if evenly else []))
+        raw = running.folder / "profile.txt"
+        spy = profiled(worker.process.pid, raw) if profile else nullcontext()
+        with load:
+            time.sleep(_WARM_UP)
+            with spy:
+                began, batches, records = time.monotonic(), *_taken(worker)
+                before = running.cpu() | {"worker": cpu_seconds(worker.process.pid)}
+                time.sleep(seconds)
+                after = running.cpu() | {"worker": cpu_seconds(worker.process.pid)}
+                took, (more, read) = time.monotonic() - began, _taken(worker)
+        if profile:
+            shutil.copy(raw, profile)
+    return Idle(
+        "demo" if rate is None else f"{rate:,.0f}/s",
+        partitions,
+        (read - records) / took,
+        (more - batches) / took,
+        {name: (after[name] - before[name]) / took for name in after},
+    )
+
+
+def table(lines: list[Idle]) -> Table:
+    """Lay out the lines."""
+    shown = Table(title="Share of a core while little comes", title_justify="left")
+    programs = ("worker", "redis", "broker", "clickhouse")
+    for name in ("load", "partitions", "events/s", "batches/s", *programs):
+        shown.add_column(name, justify="right")
+    for line in lines:
+        cores = [f"{line.cores[name]:.3f}" for name in programs]
+        shown.add_row(line.load, str(line.partitions), f"{line.events:,.0f}", f"{line.batches:,.0f}", *cores)
+    return shown
+
+
+def main(
+    rate: Annotated[
+        list[float] | None, typer.Option(min=0, help="Events a second; repeat for more. [default: 1000]")
+    ] = None,
+    partitions: Annotated[
+        list[int] | None, typer.Option(min=1, help="Partitions; repeat for more. [default: 4, 48]")
+    ] = None,
+    demo: Annotated[bool, typer.Option("--demo", help="The demo's traffic instead.")] = False,
+    evenly: Annotated[bool, typer.Option("--evenly", help="Send in steps of 1 ms instead of 20.")] = False,
+    seconds: Annotated[float, typer.Option(min=1, help="How long to measure each.")] = 20,
+    broker: Broker = "stand-in",
+    keep: Annotated[Path | None, typer.Option(help="Where to keep a raw profile of the (last) run.")] = None,
+) -> None:
+    """Measure what all programs cost when little comes."""
+    console = wide_console()
+    rates: list[float | None] = [None] if demo else [*(rate or [1000.0])]
+    spread = partitions or ([_DEMO_PARTITIONS] if demo else [4, 48])
+    lines = [
+        measure(each, count, seconds, evenly=evenly, kafka=broker == "kafka", profile=keep)
+        for count in spread
+        for each in rates
+    ]
+    console.print(table(lines))
+    if keep is not None:
+        for step, share in shares(keep.read_text().splitlines()).items():
+            console.print(f"{step}: {share:.0%}")
+    console.print(f"Load average {psutil.getloadavg()[0]:.1f}.")
+
+
+if __name__ == "__main__":
+    typer.run(main)
