@@ -134,11 +134,12 @@ class ClickHouseUsers:
 
     async def _active(self, window: Window, stretches: Mapping[str, Stretch], split: Split) -> dict[str, int]:
         """Return the distinct users of some stretches of a window; `lost` where `previous` is one of them."""
-        if any(cover([stretch])[1] for stretch in _stretches(window).values()):
+        every = _stretches(window)
+        if any(cover([stretch])[1] for stretch in every.values()):
             left = _left(stretches)
             return (await self._store.rows(user_queries.active_users(stretches, left=left)))[0]
         # All at once costs little more than some, and who asks for both groups asks once.
-        key = (window.whole, window.zone.key, split)
+        key = (tuple(every.items()), window.zone.key, split)
         return await self._counts.ask(key, lambda: self._counted(window, split))
 
     async def _newcomers(self, window: Window, split: Split) -> Rows:

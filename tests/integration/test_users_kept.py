@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
@@ -22,6 +23,7 @@ from sinks.clickhouse.queries import Query
 from sinks.clickhouse.reader import ClickHouseReader
 from sinks.clickhouse.user_reader import ClickHouseUsers
 from streams.domain.metrics import USERS, groups_of
+from streams.domain.windows import named
 from tests.audience.comparison import differences
 from tests.audience.landing import land
 from tests.audience.world import HOUR, asked, now_of, people
@@ -161,6 +163,16 @@ async def test_a_session_that_comes_back_after_weeks_is_the_same_one(world: Worl
     assert all(ahead.looks)
     await world.land([again])
     assert not await world.wrong("UTC", "30d")
+
+
+async def test_who_compares_with_nothing_does_not_answer_for_who_compares(world: World) -> None:
+    await world.land(people(Random(41), NOW, sessions=60))
+    users = world.desk.reader
+    window = named("30d", zone=ZoneInfo("UTC"), now=NOW)
+    alone = await users.growth(window)
+    assert alone.previous
+    both = await asyncio.gather(users.growth(replace(window, previous=None)), users.growth(window))
+    assert both == [replace(alone, previous=None, lost=None), alone]
 
 
 async def test_days_that_are_over_are_read_again_only_after_a_late_event(world: World) -> None:
