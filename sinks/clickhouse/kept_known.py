@@ -65,8 +65,8 @@ class KeptKnown:
     async def keep(self, key: Hashable, split: Split, read: Callable[[int], Awaitable[Known | None]]) -> None:
         """Read and keep what is not kept yet, or has been for long.
 
-        `read` is told how many bytes there is room for, and returns None if it takes more. What it raises is
-        raised.
+        `read` is told how many bytes there is room for, and may return None if it takes more; where there is
+        none, it is not asked. What it raises is raised.
         """
         now, version = self._clock(), (split.day, split.version)
         entry = self._kept.get(key)
@@ -76,8 +76,11 @@ class KeptKnown:
                 return
         # Before newer days there is nothing else to make room for; the others have been asked for later.
         others = (other for name, other in self._kept.items() if name != key and other.version == version)
-        known = await read(self._most - sum(_bytes(other) for other in others))
-        self._kept[key] = _Entry(version, now, known)
+        room = self._most - sum(_bytes(other) for other in others)
+        known = await read(room) if room > 0 else None
+        # What it takes to find something is known only now.
+        fits = known is not None and known.nbytes <= room
+        self._kept[key] = _Entry(version, now, known if fits else None)
         self._drop(version)
 
     def _serves(self, entry: _Entry, split: Split, longest: float) -> bool:

@@ -21,11 +21,11 @@ class Thing:
 class Memory:
     """A `KeptKnown` of 100 bytes, and what was read into it."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = 100) -> None:
         self.now = 0.0
         self.looks: list[bool] = []
         self.read: list[tuple[str, int]] = []
-        self.kept = KeptKnown(100, longest=60, clock=lambda: self.now, looked=self.looks.append)
+        self.kept = KeptKnown(most, longest=60, clock=lambda: self.now, looked=self.looks.append)
 
     async def keep(self, name: str, split: Split = SPLIT, nbytes: int = 40) -> None:
         async def read(room: int) -> Thing | None:
@@ -74,6 +74,26 @@ async def test_nothing_of_the_same_days_makes_room_for_something_else() -> None:
     memory.now = 50
     await memory.keep("c")
     assert len(memory.read) == 3
+
+
+async def test_what_takes_more_than_its_rows_did_is_not_kept() -> None:
+    memory = Memory()
+
+    async def read(room: int) -> Thing:
+        return Thing("a", room + 1)
+
+    await memory.kept.keep("a", SPLIT, read)
+    assert not memory.has("a")
+
+
+async def test_without_memory_nothing_is_read() -> None:
+    memory = Memory(0)
+    await memory.keep("a")
+    assert memory.read == []
+    full = Memory()
+    await full.keep("a", nbytes=100)
+    await full.keep("b")
+    assert full.read == [("a", 100)]
 
 
 async def test_what_is_of_other_days_makes_room() -> None:
