@@ -100,6 +100,7 @@ class WarmUp(Generic[Split]):
         self._tick = tick
         self._habits: OrderedDict[_Habit, float] = OrderedDict()
         self._first: datetime | None = None
+        self._first_of: Split | None = None
         self._read: Hashable = None
         self._read_at = float("-inf")
 
@@ -146,6 +147,9 @@ class WarmUp(Generic[Split]):
         if split is None:
             return 0.0
         began = self._seconds()
+        if split != self._first_of:
+            # The first day is another one once an older event has landed.
+            self._first, self._first_of = None, split
         windows = [*await self._windows(now), *await self._windows(now + LEAD)]
         # As a day goes on, nothing of a window changes but when it was asked.
         about: dict[Hashable, tuple[Window, frozenset[str]]] = {}

@@ -29,9 +29,11 @@ class Keeper:
         self.readies = 0
         self.fails: list[Exception] = []
         self.took: Callable[[], None] = lambda: None
+        self.first_event = datetime(2026, 1, 1, tzinfo=UTC)
+        self.starts: list[datetime] = []
 
     async def first(self) -> datetime:
-        return datetime(2026, 1, 1, tzinfo=UTC)
+        return self.first_event
 
     async def newest(self, now: datetime) -> str | None:
         if self.fails:
@@ -40,6 +42,7 @@ class Keeper:
 
     async def keep(self, window: Window, parts: Collection[str], split: str) -> None:
         self.kept.append((window.period or "", window.zone.key, "+".join(sorted(parts))))
+        self.starts.append(window.start)
         self.took()
 
     def ready(self, split: str) -> None:
@@ -104,6 +107,19 @@ async def test_it_is_read_again_only_after_a_change_or_a_while() -> None:
     keeper.newest_days = "other days"
     seconds = 60
     assert [await readings() for _ in range(2)] == [2, 0]
+
+
+async def test_all_begins_earlier_once_an_older_event_has_landed() -> None:
+    keeper = Keeper()
+    warm_up = WarmUp(keeper, lambda: NOW)
+    warm_up.note(_asked("all"), ["growth"])
+    await warm_up.once()
+    keeper.first_event, keeper.newest_days = datetime(2025, 12, 24, 18, tzinfo=UTC), "other days"
+    await warm_up.once()
+    firsts = [
+        start for start, (period, *_) in zip(keeper.starts, keeper.kept, strict=True) if period == "all"
+    ]
+    assert firsts == [datetime(2026, 1, 1, tzinfo=UTC), datetime(2025, 12, 24, tzinfo=UTC)]
 
 
 async def test_a_failure_is_logged_and_it_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
