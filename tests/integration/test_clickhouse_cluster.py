@@ -13,6 +13,7 @@ from random import Random
 from typing import Any
 from urllib.error import HTTPError
 from uuid import uuid4
+from zoneinfo import ZoneInfo
 
 import pytest
 import pytest_asyncio
@@ -25,13 +26,19 @@ from sinks.clickhouse.archive import ClickHouseArchive
 from sinks.clickhouse.audit import QUESTIONS, Audit
 from sinks.clickhouse.client import READING, connect
 from sinks.clickhouse.cluster import Cluster
+from sinks.clickhouse.kept import KeptRows
+from sinks.clickhouse.kept_known import KeptKnown
+from sinks.clickhouse.known_audience import KnownAudience
 from sinks.clickhouse.migrations import migrate
 from sinks.clickhouse.native import Columns
+from sinks.clickhouse.reader import ClickHouseReader
 from sinks.clickhouse.replicas import CONSISTENT
 from sinks.clickhouse.shadow import Shadow
 from sinks.clickhouse.sink import ClickHouseBlocks
+from sinks.clickhouse.user_reader import ClickHouseUsers
 from sinks.redis.client import connect as connect_redis
 from streams.domain.rows import PlaybackRow
+from streams.domain.windows import named
 from tests.audience.landing import land
 from tests.audience.world import now_of, people, services
 from tests.readings import rows as make
@@ -124,6 +131,28 @@ async def test_shards_are_merged_before_anything_is_counted_once(databases: dict
         assert {name: there[name] for name in there if name in ("queued", "started")} == {
             name: here[name] for name in here if name in ("queued", "started")
         }
+
+
+@pytest.mark.parametrize("which", ["plain", ONE, TWO])
+async def test_memory_tells_what_the_shards_tell(databases: dict[str, str], which: str) -> None:
+    looks: list[bool] = []
+    store = ClickHouseReader(databases[which])
+    memory = KnownAudience(store, KeptKnown(1 << 24, looked=looks.append))
+    told = ClickHouseUsers(store, KeptRows(store, settled=0, quiet=0), memory)
+    asked = ClickHouseUsers(store)
+    window = named("30d", zone=ZoneInfo("America/New_York"), now=NOW)
+    try:
+        split = await told.newest(NOW)
+        assert split is not None
+        await told.keep(window, ("activity", "growth", "retention", "engagement"), split)
+        assert await told.activity(window) == await asked.activity(window)
+        assert await told.growth(window) == await asked.growth(window)
+        assert await told.retention(window) == await asked.retention(window)
+        assert await told.engagement(window) == await asked.engagement(window)
+    finally:
+        await store.close()
+    assert looks
+    assert all(looks)
 
 
 async def test_roll_ups_are_verified_over_all_shards(databases: dict[str, str]) -> None:
