@@ -172,7 +172,7 @@ async def test_who_compares_with_nothing_does_not_answer_for_who_compares(world:
     alone = await users.growth(window)
     assert alone.previous
     both = await asyncio.gather(users.growth(replace(window, previous=None)), users.growth(window))
-    assert both == [replace(alone, previous=None, lost=None), alone]
+    assert [*both] == [replace(alone, previous=None, lost=None), alone]
 
 
 async def test_days_that_are_over_are_read_again_only_after_a_late_event(world: World) -> None:
