@@ -58,6 +58,10 @@ _PERIOD: Final = "30d"
 _WARM_UP_SECONDS: Final = 6.0
 #: How long it may take until the API has read ahead: it rests ten times as long as it reads.
 _READ_AHEAD_SECONDS: Final = 600.0
+#: ClickHouse has nothing to do when it has used less than this share of a core for so many seconds, which is
+#: longer than the API waits before it looks for something to read.
+_IDLE_SHARE: Final = 0.1
+_IDLE_SECONDS: Final = 7
 #: What is kept of who was known, where the queries are noted.
 _KNOWN_BYTES: Final = 1 << 30
 _VIDEO_ID: Final = "vid_000000"
@@ -169,8 +173,11 @@ def _asked() -> Question:
 async def measure(
     api_url: str, behind: Standing, seconds: float, only: str, wait: float = 0.0
 ) -> dict[str, Times]:
-    """Ask every endpoint for some seconds, answers and bare queries in turn; first, `wait` for some."""
-    await asyncio.sleep(wait)
+    """Ask every endpoint for some seconds, answers and bare queries in turn.
+
+    Before that `wait` for some, or else until ClickHouse is idle: the API reads ahead after its start.
+    """
+    await (asyncio.sleep(wait) if wait else _until_idle(behind.clickhouse))
     reader = Recorder(behind.url, patience=60, longest=300)
     bare = ClickHouseReader(behind.url, patience=60, longest=300)
     audience, warm_up = reading_ahead(reader)
@@ -206,6 +213,15 @@ async def measure(
         await reader.close()
         await bare.close()
     return measured
+
+
+async def _until_idle(process: psutil.Process) -> None:
+    """Wait until a process has hardly used a core for some seconds in a row."""
+    until, quiet = time.monotonic() + _READ_AHEAD_SECONDS, 0
+    while quiet < _IDLE_SECONDS and time.monotonic() < until:
+        before = _cpu(process)
+        await asyncio.sleep(1)
+        quiet = quiet + 1 if _cpu(process) - before < _IDLE_SHARE else 0
 
 
 def _cpu(process: psutil.Process) -> float:
@@ -344,7 +360,10 @@ def main(
     seconds: Annotated[float, typer.Option(min=0.1, help="How long to ask each endpoint.")] = 5,
     only: Annotated[str, typer.Option(help="Ask only endpoints with this in their name.")] = "",
     wait: Annotated[
-        float, typer.Option(min=0, help="Seconds before the first question, for the API to read ahead.")
+        float,
+        typer.Option(
+            min=0, help="Seconds before the first question; 0 to wait until the API has read ahead."
+        ),
     ] = 0,
     keep: Annotated[
         Path | None, typer.Option(help="Folder in which the generated data stays for the next run.")

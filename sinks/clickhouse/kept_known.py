@@ -10,12 +10,9 @@ import time
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
 from datetime import date
-from typing import Final, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from sinks.clickhouse.kept import LONGEST_SECONDS, RENEWED, Split
-
-#: What was too large is tried again after so long.
-_TOO_LARGE_SECONDS: Final = 3600.0
 
 
 class Known(Protocol):
@@ -70,11 +67,11 @@ class KeptKnown:
         """
         now, version = self._clock(), (split.day, split.version)
         entry = self._kept.get(key)
-        if entry is not None:
-            longest = self._longest * RENEWED if entry.known else _TOO_LARGE_SECONDS
-            if self._serves(entry, split, longest):
-                return
-        # Before newer days there is nothing else to make room for; the others have been asked for later.
+        # What was too large is not read again before its time, what is kept somewhat earlier.
+        longest = self._longest * (RENEWED if entry and entry.known else 1)
+        if entry is not None and self._serves(entry, split, longest):
+            return
+        # What is kept of the same days stays; only what is of other days makes room.
         others = (other for name, other in self._kept.items() if name != key and other.version == version)
         room = self._most - sum(_bytes(other) for other in others)
         known = await read(room) if room > 0 else None
@@ -88,13 +85,8 @@ class KeptKnown:
 
     def _drop(self, version: tuple[date, int]) -> None:
         """Forget what is too old, and what is of other days where it all takes too much."""
-        oldest = self._clock() - max(self._longest, _TOO_LARGE_SECONDS)
-        oldest_known = self._clock() - self._longest
-        self._kept = {
-            key: entry
-            for key, entry in self._kept.items()
-            if entry.at >= (oldest_known if entry.known else oldest)
-        }
+        oldest = self._clock() - self._longest
+        self._kept = {key: entry for key, entry in self._kept.items() if entry.at > oldest}
         for key in [key for key, entry in self._kept.items() if entry.version != version]:
             if sum(map(_bytes, self._kept.values())) <= self._most:
                 break

@@ -10,6 +10,8 @@ import asyncio
 from collections.abc import Callable, Collection, Hashable, Mapping
 from datetime import UTC, date, datetime
 
+import structlog
+
 from sinks.clickhouse import known_queries
 from sinks.clickhouse.hashes import Marked
 from sinks.clickhouse.instants import milliseconds
@@ -23,8 +25,11 @@ from sinks.clickhouse.reader import ClickHouseReader
 from sinks.clickhouse.session_queries import reach
 from sinks.clickhouse.shared import Shared
 from sinks.clickhouse.user_queries import flag_numbers
+from streams.domain.errors import StoreUnavailableError
 from streams.domain.local_time import clock, day_number
 from streams.domain.windows import Stretch, Window, cover, midnight
+
+_log = structlog.get_logger(__name__)
 
 Stretches = Mapping[str, Stretch]
 
@@ -77,10 +82,15 @@ class KnownAudience:
         await self._kept.keep(_sessions(window, split), split, read)
 
     async def _read(self, packed: Packed, room: int) -> Table | None:
-        """Return a table, unless its rows take more than so many bytes."""
+        """Return a table, unless its rows take more than so many bytes or cannot be had now."""
         most = max(0, room) // packed.shape.dtype.itemsize
         query = Query(packed.query.sql, packed.query.parameters | {"most": most + 1})
-        table = await self._store.table(Packed(query, packed.shape))
+        try:
+            table = await self._store.table(Packed(query, packed.shape))
+        except StoreUnavailableError as error:
+            # Too much for ClickHouse, maybe; what else is read ahead does not wait for it.
+            _log.warning("who was known before today is not kept", reason=str(error))
+            return None
         return table if len(table) <= most else None
 
     async def active(

@@ -19,9 +19,11 @@ from sinks.clickhouse.kept import KeptRows, Split
 from sinks.clickhouse.kept_known import KeptKnown
 from sinks.clickhouse.known_audience import KnownAudience
 from sinks.clickhouse.migrations import migrate
+from sinks.clickhouse.packed import Packed, Table
 from sinks.clickhouse.queries import Query
 from sinks.clickhouse.reader import ClickHouseReader
 from sinks.clickhouse.user_reader import ClickHouseUsers
+from streams.domain.errors import StoreUnavailableError
 from streams.domain.metrics import USERS, groups_of
 from streams.domain.windows import named
 from tests.audience.comparison import differences
@@ -149,6 +151,24 @@ async def test_answers_are_right_as_events_come_and_late_ones_too(world: World, 
         )
         assert ahead.looks
         assert set(ahead.looks) == {memory > 0}
+
+
+async def test_what_is_too_much_for_clickhouse_keeps_nothing_else_from_being_read(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ahead = reading_ahead(world, 1 << 24)
+    await world.land(people(Random(41), NOW, sessions=60))
+
+    async def table(packed: Packed) -> Table:
+        raise StoreUnavailableError("clickhouse", "memory limit exceeded")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(world.store, "table", table)
+        await ahead.read()
+        read = world.store.asked
+        assert not await world.wrong("UTC", "30d")
+        assert world.store.asked == read
+    assert not any(ahead.looks)
 
 
 async def test_a_session_that_comes_back_after_weeks_is_the_same_one(world: World) -> None:
