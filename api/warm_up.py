@@ -28,7 +28,7 @@ from api.ending import end
 from api.parameters import Question
 from streams.domain.errors import StoreUnavailableError
 from streams.domain.metrics import USERS, groups_of
-from streams.domain.windows import ALL, CALENDAR, Window, named
+from streams.domain.windows import ALL, CALENDAR, UTC_ZONE, Window, named
 
 _log = structlog.get_logger(__name__)
 
@@ -77,8 +77,8 @@ class _Habit:
 
 
 _USUAL: Final = (
-    _Habit("30d", ZoneInfo("UTC"), True, frozenset(groups_of(USERS, None))),
-    _Habit("7d", ZoneInfo("UTC"), False, frozenset({ENGAGEMENT})),
+    _Habit("30d", UTC_ZONE, True, frozenset(groups_of(USERS, None))),
+    _Habit("7d", UTC_ZONE, False, frozenset({ENGAGEMENT})),
 )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Hashable, Mapping
-from datetime import UTC, date, datetime
+from datetime import date
 
 import structlog
 
@@ -27,7 +27,7 @@ from sinks.clickhouse.shared import Shared
 from sinks.clickhouse.user_queries import flag_numbers
 from streams.domain.errors import StoreUnavailableError
 from streams.domain.local_time import clock, day_number
-from streams.domain.windows import Stretch, Window, cover, midnight
+from streams.domain.windows import UTC_ZONE, Stretch, Window, cover, midnight
 
 _log = structlog.get_logger(__name__)
 
@@ -107,15 +107,15 @@ class KnownAudience:
 
     async def sources(self, window: Window, stretches: Stretches, split: Split) -> Rows | None:
         """See `user_queries.sources_since`."""
-        key = _users(window, stretches, split)
-        if self._kept_of(window, stretches, key, KnownUsers, split) is None:
+        known = self._known_users(window, stretches, split)
+        if known is None:
             return None
         query = known_queries.signups(split.day)
         signups, late = await asyncio.gather(
             self._signups.ask(split.day, lambda: self._store.rows(query)),
-            self._late_users(window, stretches, split),
+            self._heard(known, window, stretches, split),
         )
-        return None if late is None else await asyncio.to_thread(late.sources, signups)
+        return await asyncio.to_thread(late.sources, signups)
 
     async def sessions(self, window: Window, split: Split) -> Rows | None:
         """See `session_queries.sessions_by_device_since`."""
@@ -147,17 +147,22 @@ class KnownAudience:
         return await asyncio.to_thread(tell)
 
     async def _late_users(self, window: Window, stretches: Stretches, split: Split) -> LateUsers | None:
+        known = self._known_users(window, stretches, split)
+        return None if known is None else await self._heard(known, window, stretches, split)
+
+    def _known_users(self, window: Window, stretches: Stretches, split: Split) -> KnownUsers | None:
+        return self._kept_of(window, stretches, _users(window, stretches, split), KnownUsers, split)
+
+    async def _heard(
+        self, known: KnownUsers, window: Window, stretches: Stretches, split: Split
+    ) -> LateUsers:
         """Return who was heard of since a split; all parts of an answer share it."""
-        key = _users(window, stretches, split)
-        known = self._kept_of(window, stretches, key, KnownUsers, split)
-        if known is None:
-            return None
 
         async def late() -> LateUsers:
             heard = await self._store.table(known_queries.heard(stretches, window, split.day))
             return await asyncio.to_thread(known.since, heard, _end(window))
 
-        return await self._users.ask((key, split), late)
+        return await self._users.ask((_users(window, stretches, split), split), late)
 
     def _kept_of(
         self, window: Window, stretches: Stretches, key: Hashable, kind: type[K], split: Split
@@ -182,10 +187,9 @@ def _sessions(window: Window, split: Split) -> Hashable:
 
 def _fits(window: Window, stretches: Stretches, day: date) -> bool:
     """Say whether the arithmetic is right for a window: see `known_queries.py`."""
-    split = datetime(day.year, day.month, day.day, tzinfo=UTC)
     at_midnight = window.end == midnight(window.end.astimezone(window.zone).date(), window.zone)
     quarters = not cover([window.whole])[1] and not any(cover([each])[1] for each in stretches.values())
-    return at_midnight and quarters and window.start <= split < window.end
+    return at_midnight and quarters and window.start <= midnight(day, UTC_ZONE) < window.end
 
 
 def _end(window: Window) -> int:

@@ -9,7 +9,7 @@ in `user_queries.py` and `session_queries.py`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Any, Final
 
 from sinks.clickhouse import known_sessions, known_users
@@ -20,14 +20,10 @@ from sinks.clickhouse.session_queries import HOUR, SESSIONS, reach
 from sinks.clickhouse.user_queries import Flags
 from streams.domain.audience import SESSION_SILENCE
 from streams.domain.local_time import clock, split_days
-from streams.domain.windows import Stretch, Window
+from streams.domain.windows import UTC_ZONE, Stretch, Window, midnight
 
 #: Tables that are kept have this many rows at most: one more tells that there are more.
 _MOST: Final = "LIMIT {most:UInt64}"
-
-
-def _midnight(day: date) -> datetime:
-    return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
 def known(stretches: Mapping[str, Stretch], window: Window, day: date) -> Packed:
@@ -50,14 +46,14 @@ def known(stretches: Mapping[str, Stretch], window: Window, day: date) -> Packed
         "GROUP BY user\n"
         f"ORDER BY user\n{_MOST}"
     )
-    bound = {"start": text(window.start), "midnight": text(_midnight(day))}
+    bound = {"start": text(window.start), "midnight": text(midnight(day, UTC_ZONE))}
     return Packed(Query(sql, active.parameters | bound), known_users.KNOWN)
 
 
 def heard(stretches: Mapping[str, Stretch], window: Window, day: date) -> Packed:
     """Return everybody heard of since a day, in one of the stretches: the shape `known_users.HEARD`."""
     active = Flags(stretches, since=day)
-    split = split_days(window.zone, _midnight(day), window.end)
+    split = split_days(window.zone, midnight(day, UTC_ZONE), window.end)
     number = "toUInt16(day - {first_day:Date}) + 1"
     local = f"{{before:Array(Int32)}}[{number}]"
     bound: dict[str, Any] = {"first_day": split.first, "before": list(split.before)}
@@ -89,7 +85,7 @@ def signups(day: date) -> Query:
         ")\n"
         "GROUP BY source"
     )
-    return Query(sql, {"open": text(_midnight(day))})
+    return Query(sql, {"open": text(midnight(day, UTC_ZONE))})
 
 
 _SESSION: Final = {

@@ -27,7 +27,7 @@ from streams.domain.audience import (
     active_stretches,
 )
 from streams.domain.local_time import date_of
-from streams.domain.windows import Stretch, Window, cover
+from streams.domain.windows import UTC_ZONE, Stretch, Window, cover, midnight
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LEFT = ("previous", "active")
@@ -42,7 +42,7 @@ class _Before:
 
     @property
     def midnight(self) -> datetime:
-        return datetime(self.day.year, self.day.month, self.day.day, tzinfo=UTC)
+        return midnight(self.day, UTC_ZONE)
 
     def active(self) -> Query:
         stretches = _stretches(self.window)

@@ -18,10 +18,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from math import sqrt
 from typing import Final, Protocol
-from zoneinfo import ZoneInfo
 
 from streams.domain.measures import Sums
-from streams.domain.windows import Window, named
+from streams.domain.windows import UTC_ZONE, Window, named
 
 WATCHING: Final = timedelta(seconds=30)
 RECENT: Final = timedelta(minutes=10)
@@ -30,7 +29,6 @@ CANDIDATES: Final = 1000
 RANKED: Final = 10
 #: What is told by the minute.
 MEASURES: Final = ("views", "watched_ms", "likes")
-_UTC: Final = ZoneInfo("UTC")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +67,7 @@ class LiveReader(Protocol):
 
 def last_hour(now: datetime) -> Window:
     """Return the hour that ends with the running minute."""
-    return named("1h", zone=_UTC, now=now)
+    return named("1h", zone=UTC_ZONE, now=now)
 
 
 def recent_start(window: Window) -> datetime:

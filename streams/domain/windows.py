@@ -35,6 +35,8 @@ CALENDAR: Final = {"1d": 1, "7d": 7, "30d": 30}
 ALL: Final = "all"
 PERIODS: Final = (*ROLLING, *CALENDAR, ALL)
 
+#: The zone in which stores have their days.
+UTC_ZONE: Final = ZoneInfo("UTC")
 #: Width of a roll-up, and the coarsest step on which every time zone's days begin (since 2000).
 QUARTER: Final = timedelta(minutes=15)
 #: Up to this long, windows are grouped by hour and compared to the minute.
