@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 
-from sinks.clickhouse.instants import clock_parameters, indented, local_seconds, text
+from sinks.clickhouse.instants import LocalDays, clock_parameters, indented, local_seconds, text
 from sinks.clickhouse.queries import Query
 from streams.domain.audience import DAYS_LATER
 from streams.domain.local_time import DaySplit, clock, day_number, split_days
@@ -122,23 +122,16 @@ _SEEN_THEN: Final = (
 
 def _returns(newcomers: str, split: DaySplit, these: str, bound: dict[str, Any]) -> Query:
     """Count returns on the local days that meet a condition, of the UTC days of a split."""
-    parameters = bound | {
-        "first_day": split.first,
-        "last_day": split.first + timedelta(days=len(split.cuts) - 1),
-        "before": list(split.before),
-    }
-    number = "toUInt16(day - {first_day:Date}) + 1"
-    if split.trivial:
-        days = f"SELECT user, {{before:Array(Int32)}}[{number}] AS local\nFROM user_days\nWHERE {_WITHIN}"
-    else:
-        parameters |= {"after": list(split.after), "heads": [(1 << cut) - 1 for cut in split.cuts]}
-        head = f"bitAnd(slots, {{heads:Array(UInt128)}}[{number}])"
-        days = (
-            f"SELECT user, {{before:Array(Int32)}}[{number}] AS local\n"
-            f"FROM user_days\nWHERE {_WITHIN} AND {head} != 0\n"
+    local = LocalDays(split)
+    last = split.first + timedelta(days=len(split.cuts) - 1)
+    parameters = bound | {"first_day": split.first, "last_day": last} | local.parameters
+    days = f"SELECT user, {local.first} AS local\nFROM user_days\nWHERE {_WITHIN}"
+    if not split.trivial:
+        days += (
+            f" AND {local.head} != 0\n"
             "UNION ALL\n"
-            f"SELECT user, {{after:Array(Int32)}}[{number}] AS local\n"
-            f"FROM user_days\nWHERE {_WITHIN} AND {head} != slots"
+            f"SELECT user, {local.second} AS local\n"
+            f"FROM user_days\nWHERE {_WITHIN} AND {local.head} != slots"
         )
     bits = ", ".join(f"later = {later}, {1 << place}" for place, later in enumerate(DAYS_LATER))
     counts = ", ".join(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from streams.domain.local_time import Clock
+from streams.domain.local_time import Clock, DaySplit
 from streams.domain.windows import Stretch
 
 #: The type of a placeholder that `text` fills.
@@ -51,3 +51,23 @@ def local_seconds(seconds: str) -> str:
 def clock_parameters(clock: Clock) -> dict[str, Any]:
     """Return the values that `local_seconds` binds."""
     return {"since": list(clock.since), "offsets": list(clock.offsets)}
+
+
+class LocalDays:
+    """Expressions over a row of `user_days`: the local days that its UTC day lies in, as numbers.
+
+    `first` is the day of the quarters in `head`, `second` that of the others of `slots`, if the split is not
+    trivial. `parameters` are what they bind.
+    """
+
+    _NUMBER: Final = "toUInt16(day - {first_day:Date}) + 1"
+    first: Final = f"{{before:Array(Int32)}}[{_NUMBER}]"
+    second: Final = f"{{after:Array(Int32)}}[{_NUMBER}]"
+    head: Final = f"bitAnd(slots, {{heads:Array(UInt128)}}[{_NUMBER}])"
+
+    def __init__(self, split: DaySplit) -> None:
+        """Take how the UTC days that are read lie in local days."""
+        self.parameters: dict[str, Any] = {"first_day": split.first, "before": list(split.before)}
+        if not split.trivial:
+            heads = [(1 << cut) - 1 for cut in split.cuts]
+            self.parameters |= {"after": list(split.after), "heads": heads}

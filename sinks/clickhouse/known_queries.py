@@ -13,7 +13,7 @@ from datetime import date
 from typing import Any, Final
 
 from sinks.clickhouse import known_sessions, known_users
-from sinks.clickhouse.instants import clock_parameters, indented, text
+from sinks.clickhouse.instants import LocalDays, clock_parameters, indented, text
 from sinks.clickhouse.packed import Packed, Shape
 from sinks.clickhouse.queries import Query
 from sinks.clickhouse.session_queries import HOUR, SESSIONS, reach
@@ -54,13 +54,8 @@ def heard(stretches: Mapping[str, Stretch], window: Window, day: date) -> Packed
     """Return everybody heard of since a day, in one of the stretches: the shape `known_users.HEARD`."""
     active = Flags(stretches, since=day)
     split = split_days(window.zone, midnight(day, UTC_ZONE), window.end)
-    number = "toUInt16(day - {first_day:Date}) + 1"
-    local = f"{{before:Array(Int32)}}[{number}]"
-    bound: dict[str, Any] = {"first_day": split.first, "before": list(split.before)}
-    if not split.trivial:
-        bound |= {"after": list(split.after), "heads": [(1 << cut) - 1 for cut in split.cuts]}
-        head = f"bitAnd(slots, {{heads:Array(UInt128)}}[{number}])"
-        local = f"if({head} != 0, {local}, {{after:Array(Int32)}}[{number}])"
+    days = LocalDays(split)
+    local = days.first if split.trivial else f"if({days.head} != 0, {days.first}, {days.second})"
     columns = {"user": "user", "day": "min(local)", "active": "groupBitOr(active)"}
     sql = (
         f"SELECT\n    {known_users.HEARD.columns(columns)}\n"
@@ -70,7 +65,7 @@ def heard(stretches: Mapping[str, Stretch], window: Window, day: date) -> Packed
         ")\n"
         "GROUP BY user"
     )
-    return Packed(Query(sql, active.parameters | bound), known_users.HEARD)
+    return Packed(Query(sql, active.parameters | days.parameters), known_users.HEARD)
 
 
 def signups(day: date) -> Query:
