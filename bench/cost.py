@@ -37,7 +37,8 @@ LOOK_UP: Final = "repeats: look up"
 STEPS: Final = (
     (
         "read",
-        r"streams/transport\.py .*|(aiokafka|kafka)/.*|drivers/aiokafka\.py .*|mode/threads\.py Service.*",
+        r"streams/(transport|fetching)\.py .*|(aiokafka|kafka)/.*|drivers/aiokafka\.py .*|"
+        r"mode/threads\.py Service.*",
     ),
     ("decode", r"streams/domain/(arrivals|events)\.py .*|streams/domain/\w+\.py \w+\.arrivals"),
     (LOOK_UP, r"streams/domain/generations\.py .*|.*\.unknown|.*\.learn"),

@@ -3,7 +3,8 @@
 Putting together: `app` makes a Faust app of `settings`; `prompt` is Faust without its waits; `topics` names
 and makes the topics.
 
-Reading: `transport` hands over batches instead of records, `topic_ids` tells topics of one name apart.
+Reading: `transport` hands over batches instead of records, as `fetching` takes them out of Kafka's client;
+`topic_ids` tells topics of one name apart.
 
 A partition: `lanes` gives each its batches in order, and has one folded while another waits. `pipeline`
 keeps the partitions at work here, each with a worker (`partition`). `takeover` decides with `ledger` where it

@@ -15,7 +15,7 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import TopicPartition
 
-from streams.transport import FETCH_PACE, CalmFetcher, _PlainRecords
+from streams.fetching import FETCH_PACE, CalmFetcher, PlainRecords
 
 _GZIP = 1
 
@@ -57,21 +57,21 @@ def test_a_fetch_gives_the_records_and_the_position_that_aiokafka_gives(
 ) -> None:
     # A hole, as compaction leaves it, before the second batch.
     batches = [batch(0, 5, compression=compression), batch(7, 6, compression=compression)]
-    ours = read(_PlainRecords, batches, position, isolation)
+    ours = read(PlainRecords, batches, position, isolation)
     theirs = read(PartitionRecords, batches, position, isolation)
     assert seen(ours.all()) == seen(list(theirs))
     assert ours.next_fetch_offset == theirs.next_fetch_offset == 13
 
 
 def test_a_batch_that_lies_before_the_position_does_not_move_it_back() -> None:
-    records = read(_PlainRecords, [batch(0, 5), batch(7, 6)], 12, READ_UNCOMMITTED)
+    records = read(PlainRecords, [batch(0, 5), batch(7, 6)], 12, READ_UNCOMMITTED)
     assert [record.offset for record in records.all()] == [12]
 
 
 def test_a_fetch_that_was_read_is_freed_without_the_collector_of_garbage() -> None:
     gc.disable()
     try:
-        fetch = read(_PlainRecords, [batch(0, 5)], 0, READ_UNCOMMITTED)
+        fetch = read(PlainRecords, [batch(0, 5)], 0, READ_UNCOMMITTED)
         fetch.all()
         freed = weakref.ref(fetch)
         del fetch
@@ -84,12 +84,12 @@ def test_a_batch_that_was_damaged_on_the_way_is_not_taken() -> None:
     damaged = bytearray(batch(0, 3))
     damaged[-1] ^= 1
     with pytest.raises(CorruptRecordException):
-        read(_PlainRecords, [bytes(damaged)], 0, READ_UNCOMMITTED).all()
+        read(PlainRecords, [bytes(damaged)], 0, READ_UNCOMMITTED).all()
 
 
 def test_a_compressed_fetch_is_handed_over_in_pieces_that_follow_on() -> None:
     batches = [batch(first, 5, compression=_GZIP) for first in (0, 5, 10)]
-    records = read(_PlainRecords, batches, 2, READ_UNCOMMITTED)
+    records = read(PlainRecords, batches, 2, READ_UNCOMMITTED)
     pieces = []
     while not records.is_exhausted:
         pieces.append([record.offset for record in records.all(most=30)])
@@ -99,7 +99,7 @@ def test_a_compressed_fetch_is_handed_over_in_pieces_that_follow_on() -> None:
 
 
 def test_what_is_not_compressed_is_bounded_as_it_travels_and_handed_over_whole() -> None:
-    records = read(_PlainRecords, [batch(0, 5), batch(5, 5)], 0, READ_UNCOMMITTED)
+    records = read(PlainRecords, [batch(0, 5), batch(5, 5)], 0, READ_UNCOMMITTED)
     assert len(records.all(most=1)) == 10 and records.is_exhausted
 
 
