@@ -28,9 +28,8 @@ import aiohttp
 import clickhouse_connect
 import psutil
 import typer
-from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
-from rich.table import Table as Shown
+from rich.table import Table
 
 from api.audience_desk import AudienceDesk
 from api.desk import Desk
@@ -38,6 +37,8 @@ from api.operations_desk import OperationsDesk
 from api.parameters import Question, question
 from api.warm_up import WarmUp
 from bench.freshness import percentile
+from bench.metrics import samples
+from bench.recorder import Recorder, run
 from bench.rollups import Size, fill
 from bench.stack import Stack, api, stack
 from deploy.embedded.process import Child
@@ -45,11 +46,10 @@ from sinks.clickhouse.client import options
 from sinks.clickhouse.kept import KeptRows, Split
 from sinks.clickhouse.kept_known import KeptKnown
 from sinks.clickhouse.known_audience import KnownAudience
-from sinks.clickhouse.packed import Packed, Table
-from sinks.clickhouse.queries import Query
 from sinks.clickhouse.reader import ClickHouseReader
 from sinks.clickhouse.system_reader import ClickHouseSystem
 from sinks.clickhouse.user_reader import ClickHouseUsers
+from streams.domain.instruments import CACHE
 from streams.domain.metrics import USERS, VIDEO, groups_of
 
 _PERIOD: Final = "30d"
@@ -66,39 +66,6 @@ _IDLE_SECONDS: Final = 7
 _KNOWN_BYTES: Final = 1 << 30
 _VIDEO_ID: Final = "vid_000000"
 _USERS_PATH: Final = "/analytics/users"
-
-
-class Recorder(ClickHouseReader):
-    """A reader that notes the queries it runs: those that run at once, one list after the other."""
-
-    asked: list[list[Query | Packed]]
-    _running = 0
-
-    @contextmanager
-    def _noting(self, query: Query | Packed) -> Iterator[None]:
-        if not self._running:
-            self.asked.append([])
-        self.asked[-1].append(query)
-        self._running += 1
-        try:
-            yield
-        finally:
-            self._running -= 1
-
-    async def rows(self, query: Query) -> list[dict[str, Any]]:
-        """Note a query, and run it."""
-        with self._noting(query):
-            return await super().rows(query)
-
-    async def table(self, packed: Packed) -> Table:
-        """Note a query, and run it."""
-        with self._noting(packed):
-            return await super().table(packed)
-
-
-async def run(reader: ClickHouseReader, query: Query | Packed) -> None:
-    """Run a query that was noted."""
-    await (reader.table(query) if isinstance(query, Packed) else reader.rows(query))
 
 
 @dataclass(slots=True)
@@ -195,7 +162,7 @@ async def measure(
                     reader.asked = []
                     await endpoint.ask(_asked())
                 await warm_up.once()
-                await _until_kept(session, endpoint)
+                await _until_kept(session, api_url, endpoint)
                 for _ in range(2):
                     reader.asked = []
                     await endpoint.ask(_asked())
@@ -238,25 +205,22 @@ async def _answer(session: aiohttp.ClientSession, endpoint: Endpoint) -> float:
     return time.perf_counter() - began
 
 
-async def _until_kept(session: aiohttp.ClientSession, endpoint: Endpoint) -> None:
+async def _until_kept(session: aiohttp.ClientSession, api_url: str, endpoint: Endpoint) -> None:
     """Ask until the API has read ahead all that an answer takes, or has had time to."""
     until = time.monotonic() + _READ_AHEAD_SECONDS
-    missed, before = -1.0, await _misses(session)
+    missed, before = -1.0, await asyncio.to_thread(_misses, api_url)
     while missed != before and time.monotonic() < until:
         await _answer(session, endpoint)
-        missed, before = before, await _misses(session)
+        missed, before = before, await asyncio.to_thread(_misses, api_url)
         await asyncio.sleep(0.5)
 
 
-async def _misses(session: aiohttp.ClientSession) -> float:
+def _misses(api_url: str) -> float:
     """Return how often the API has missed something that it could have read ahead."""
-    async with session.get("/metrics") as response:
-        families = list(text_string_to_metric_families(await response.text()))
-    samples = (sample for family in families for sample in family.samples)
     return sum(
         sample.value
-        for sample in samples
-        if sample.labels.get("cache") in {"days", "people"} and sample.labels.get("outcome") == "miss"
+        for sample in samples(api_url, CACHE.name)
+        if sample.labels["cache"] in {"days", "people"} and sample.labels["outcome"] == "miss"
     )
 
 
@@ -318,9 +282,9 @@ def _fill(url: str, size: Size, console: Console) -> None:
     )
 
 
-def table(measured: dict[int, dict[str, Times]]) -> Shown:
+def table(measured: dict[int, dict[str, Times]]) -> Table:
     """Lay out what was measured, by millions of events."""
-    shown = Shown(title=f"period={_PERIOD}, milliseconds", title_justify="left")
+    shown = Table(title=f"period={_PERIOD}, milliseconds", title_justify="left")
     shown.add_column("endpoint")
     for millions in measured:
         for name in ("first", "p50", "p99", "queries p50", "API's share", "CPU"):

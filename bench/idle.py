@@ -13,7 +13,6 @@ taken while the load flows, once it has flowed for some seconds. Nobody asks any
 
 from __future__ import annotations
 
-import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -21,7 +20,6 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final
-from urllib.request import urlopen
 
 import psutil
 import typer
@@ -30,12 +28,12 @@ from rich.table import Table
 from bench.command import Broker, wide_console
 from bench.cost import profiled, shares
 from bench.freshness import loading
+from bench.metrics import samples
 from bench.stack import Stack, Worker, cpu_seconds, process, stack, workers
+from streams.domain.instruments import BATCH_RECORDS
 
 #: The load flows so long, in seconds, before anything is measured, and longer than that at its end.
 _WARM_UP: Final = 5.0
-#: What a worker tells of its batches: how many, and of how many records in all.
-_BATCHES: Final = re.compile(r"^videocloud_batch_records_(count|sum)\{.*\} (\S+)$", re.MULTILINE)
 #: Seconds from one step of an even load to the next.
 _EVEN_STEP: Final = 0.001
 #: Partitions of the demo's topics.
@@ -55,11 +53,11 @@ class Idle:
 
 def _taken(worker: Worker) -> tuple[float, float]:
     """Return how many batches a worker has taken, and how many records."""
-    told = {"count": 0.0, "sum": 0.0}
-    with urlopen(f"{worker.address}/metrics") as answer:
-        for name, number in _BATCHES.findall(answer.read().decode()):
-            told[name] += float(number)
-    return told["count"], told["sum"]
+    batches, records = (
+        sum(sample.value for sample in samples(worker.address, f"{BATCH_RECORDS.name}_{what}"))
+        for what in ("count", "sum")
+    )
+    return batches, records
 
 
 @contextmanager

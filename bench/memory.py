@@ -9,9 +9,7 @@ worker takes into both stores; then its resident memory is read, and how many vi
 from __future__ import annotations
 
 import asyncio
-import re
 import time
-import urllib.request
 from dataclasses import dataclass
 from typing import Annotated, Final
 
@@ -20,6 +18,7 @@ from redis import Redis
 from rich.console import Console
 from rich.table import Table
 
+from bench.metrics import samples
 from bench.pipeline import watch
 from bench.stack import Worker, fill, stack, workers
 from streams.domain.instruments import MEMORY_KEYS
@@ -58,9 +57,7 @@ def measure(views: int) -> Filled:
 
 
 def _held(worker: Worker) -> int:
-    with urllib.request.urlopen(f"{worker.address}/metrics", timeout=5) as answer:
-        text = answer.read().decode()
-    return int(sum(map(float, re.findall(rf"^{MEMORY_KEYS.name}{{.*}} (.+)$", text, re.MULTILINE))))
+    return int(sum(sample.value for sample in samples(worker.address, MEMORY_KEYS.name)))
 
 
 def table(lines: list[Filled]) -> Table:

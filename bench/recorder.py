@@ -1,0 +1,44 @@
+"""A reader that notes the queries behind an answer, so that they can be run alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sinks.clickhouse.packed import Packed, Table
+from sinks.clickhouse.queries import Query
+from sinks.clickhouse.reader import ClickHouseReader
+
+
+class Recorder(ClickHouseReader):
+    """A reader that notes the queries it runs: those that run at once, one list after the other."""
+
+    asked: list[list[Query | Packed]]
+    _running = 0
+
+    @contextmanager
+    def _noting(self, query: Query | Packed) -> Iterator[None]:
+        if not self._running:
+            self.asked.append([])
+        self.asked[-1].append(query)
+        self._running += 1
+        try:
+            yield
+        finally:
+            self._running -= 1
+
+    async def rows(self, query: Query) -> list[dict[str, Any]]:
+        """Note a query, and run it."""
+        with self._noting(query):
+            return await super().rows(query)
+
+    async def table(self, packed: Packed) -> Table:
+        """Note a query, and run it."""
+        with self._noting(packed):
+            return await super().table(packed)
+
+
+async def run(reader: ClickHouseReader, query: Query | Packed) -> None:
+    """Run a query that was noted."""
+    await (reader.table(query) if isinstance(query, Packed) else reader.rows(query))
