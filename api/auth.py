@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 
-from api.deps import Now, StoresDep
+from api.deps import clock_of, stores_of
 from api.errors import ForbiddenError, RateLimitedError, UnauthorizedError
 from streams.domain.access import Scope
 
@@ -26,14 +26,14 @@ def requires(scope: Scope) -> Callable[..., Awaitable[None]]:
 
     async def authorized(
         request: Request,
-        stores: StoresDep,
-        now: Now,
         bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
         header: Annotated[str | None, Depends(_header)],
     ) -> None:
+        stores = stores_of(request)
         if stores.keyring.open:
             return
-        key = await stores.keyring.find(bearer.credentials if bearer else header or "", now)
+        secret = bearer.credentials if bearer else header or ""
+        key = await stores.keyring.find(secret, clock_of(request)())
         if key is None:
             raise UnauthorizedError
         if scope not in key.scopes:

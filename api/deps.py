@@ -101,31 +101,43 @@ class Stores:
             await self._redis.aclose()
 
 
-def _stores(request: Request) -> Stores:
+def stores_of(request: Request) -> Stores:
+    """Return the stores of the application that a request came to."""
     stores: Stores = request.app.state.stores
     return stores
 
 
-def _desk(request: Request) -> Desk:
-    return _stores(request).desk
-
-
-def _exports(request: Request) -> ExportDesk:
-    return _stores(request).exports
-
-
-def _settings(request: Request) -> Settings:
-    settings: Settings = request.app.state.settings
-    return settings
-
-
-def _clock(request: Request) -> Clock:
+def clock_of(request: Request) -> Clock:
+    """Return the clock of that application."""
     clock: Clock = request.app.state.clock
     return clock
 
 
-def _now(request: Request) -> datetime:
-    return _clock(request)()
+# None of these waits, but what is no coroutine goes through a thread in every request; and each takes what it
+# needs from the request itself, for dependencies of dependencies are solved again wherever they are named.
+async def _stores(request: Request) -> Stores:
+    return stores_of(request)
+
+
+async def _desk(request: Request) -> Desk:
+    return stores_of(request).desk
+
+
+async def _exports(request: Request) -> ExportDesk:
+    return stores_of(request).exports
+
+
+async def _settings(request: Request) -> Settings:
+    settings: Settings = request.app.state.settings
+    return settings
+
+
+async def _clock(request: Request) -> Clock:
+    return clock_of(request)
+
+
+async def _now(request: Request) -> datetime:
+    return clock_of(request)()
 
 
 StoresDep = Annotated[Stores, Depends(_stores)]

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import Depends
+from fastapi import Depends, Request
 
 from api.audience_desk import AudienceDesk
-from api.deps import StoresDep
+from api.deps import stores_of
 from api.operations_desk import OperationsDesk
 from sinks.clickhouse.system_reader import ClickHouseSystem
 
 
-def _audience(stores: StoresDep) -> AudienceDesk:
+async def _audience(request: Request) -> AudienceDesk:
+    stores = stores_of(request)
     return AudienceDesk(stores.users, stores.warm_up.note)
 
 
-def _operations(stores: StoresDep) -> OperationsDesk:
-    return OperationsDesk(ClickHouseSystem(stores.clickhouse))
+async def _operations(request: Request) -> OperationsDesk:
+    return OperationsDesk(ClickHouseSystem(stores_of(request).clickhouse))
 
 
 AudienceDep = Annotated[AudienceDesk, Depends(_audience)]

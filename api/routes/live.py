@@ -32,7 +32,7 @@ _STREAM: dict[str, Any] = {
 }
 
 
-def _known_length(video_id: VideoId) -> str:
+async def _known_length(video_id: VideoId) -> str:
     """Return the id; no video has a longer one than its events may have."""
     if len(video_id) > _LONGEST_ID:
         raise UnknownVideoError(video_id[:_LONGEST_ID])
