@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Hashable, Mapping
 from datetime import date
+from typing import Final, TypeVar
 
 import structlog
 
@@ -17,9 +18,9 @@ from sinks.clickhouse.hashes import Marked
 from sinks.clickhouse.instants import milliseconds
 from sinks.clickhouse.kept import Rows, Split
 from sinks.clickhouse.kept_known import K, KeptKnown, Known
-from sinks.clickhouse.known_sessions import KnownSessions, LateSessions
-from sinks.clickhouse.known_users import KnownUsers, LateUsers
-from sinks.clickhouse.packed import Packed, Table
+from sinks.clickhouse.known_sessions import LENGTH, SESSION, KnownSessions, LateSessions
+from sinks.clickhouse.known_users import KnownUsers, LateUsers, Signups
+from sinks.clickhouse.packed import Packed, Shape, Table
 from sinks.clickhouse.queries import Query
 from sinks.clickhouse.reader import ClickHouseReader
 from sinks.clickhouse.session_queries import reach
@@ -27,9 +28,12 @@ from sinks.clickhouse.shared import Shared
 from sinks.clickhouse.user_queries import flag_numbers
 from streams.domain.errors import StoreUnavailableError
 from streams.domain.local_time import clock, day_number
-from streams.domain.windows import UTC_ZONE, Stretch, Window, cover, midnight
+from streams.domain.windows import UTC_ZONE, Stretch, Window, aligned, midnight
 
 _log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+_FEW: Final = 100_000
 
 Stretches = Mapping[str, Stretch]
 
@@ -83,7 +87,7 @@ class KnownAudience:
 
     async def _read(self, packed: Packed, room: int) -> Table | None:
         """Return a table, unless its rows take more than so many bytes or cannot be had now."""
-        most = max(0, room) // packed.shape.dtype.itemsize
+        most = max(0, room) // packed.shape.row_bytes
         query = Query(packed.query.sql, packed.query.parameters | {"most": most + 1})
         try:
             table = await self._store.table(Packed(query, packed.shape))
@@ -110,16 +114,19 @@ class KnownAudience:
         known = self._known_users(window, stretches, split)
         if known is None:
             return None
-        query = known_queries.signups(split.day)
         signups, late = await asyncio.gather(
-            self._signups.ask(split.day, lambda: self._store.rows(query)),
-            self._heard(known, window, stretches, split),
+            self._signed_up(known, split), self._heard(known, window, stretches, split)
         )
-        return await asyncio.to_thread(late.sources, signups)
+        return late.sources(signups)
+
+    async def _signed_up(self, known: KnownUsers, split: Split) -> Signups:
+        query = known_queries.signups(split.day)
+        rows = await self._signups.ask(split.day, lambda: self._store.rows(query))
+        return await _told(sum(len(row["users"]) for row in rows), lambda: known.signups(rows))
 
     async def sessions(self, window: Window, split: Split) -> Rows | None:
         """See `session_queries.sessions_by_device_since`."""
-        return await self._of_sessions(window, split, LateSessions.by_device)
+        return await self._of_sessions(window, split, LENGTH, LateSessions.by_device)
 
     async def engagement(self, window: Window, split: Split) -> Rows | None:
         """See `session_queries.sessions_by_type_and_hour_since`."""
@@ -128,23 +135,23 @@ class KnownAudience:
             return None
         on_the_wall = clock(window.zone, window.start, window.end)
         return await self._of_sessions(
-            window, split, lambda late: late.by_type_and_hour(visitors, on_the_wall)
+            window, split, SESSION, lambda late: late.by_type_and_hour(visitors, on_the_wall)
         )
 
     async def _of_sessions(
-        self, window: Window, split: Split, told: Callable[[LateSessions], Rows]
+        self, window: Window, split: Split, shape: Shape, told: Callable[[LateSessions], Rows]
     ) -> Rows | None:
-        """Return what is told of the sessions that were heard of since a split."""
+        """Return what is told of the sessions that were heard of since a split, in a shape."""
         known = self._kept_of(window, {}, _sessions(window, split), KnownSessions, split)
         if known is None:
             return None
-        heard = await self._store.table(known_queries.sessions_heard(split.day))
+        heard = await self._store.table(known_queries.sessions_heard(split.day, shape))
 
         def tell() -> Rows | None:
             late = known.since(heard, milliseconds(window.start), milliseconds(window.end))
             return None if late is None else told(late)
 
-        return await asyncio.to_thread(tell)
+        return await _told(len(heard), tell)
 
     async def _late_users(self, window: Window, stretches: Stretches, split: Split) -> LateUsers | None:
         known = self._known_users(window, stretches, split)
@@ -160,7 +167,7 @@ class KnownAudience:
 
         async def late() -> LateUsers:
             heard = await self._store.table(known_queries.heard(stretches, window, split.day))
-            return await asyncio.to_thread(known.since, heard, _end(window))
+            return await _told(len(heard), lambda: known.since(heard, _end(window)))
 
         return await self._users.ask((_users(window, stretches, split), split), late)
 
@@ -169,6 +176,15 @@ class KnownAudience:
     ) -> K | None:
         fits = _fits(window, stretches, split.day)
         return self._kept.get(key, kind, split) if fits else None
+
+
+async def _told(rows: int, tell: Callable[[], T]) -> T:
+    """Return what is told of so many rows: in a thread, if it would keep other requests waiting.
+
+    A hundred thousand take some five milliseconds. A thread costs an answer one, for it has to wait for the
+    interpreter once it has begun, and again to be heard.
+    """
+    return tell() if rows <= _FEW else await asyncio.to_thread(tell)
 
 
 def _users(window: Window, stretches: Stretches, split: Split) -> Hashable:
@@ -188,7 +204,7 @@ def _sessions(window: Window, split: Split) -> Hashable:
 def _fits(window: Window, stretches: Stretches, day: date) -> bool:
     """Say whether the arithmetic is right for a window: see `known_queries.py`."""
     at_midnight = window.end == midnight(window.end.astimezone(window.zone).date(), window.zone)
-    quarters = not cover([window.whole])[1] and not any(cover([each])[1] for each in stretches.values())
+    quarters = all(map(aligned, [window.whole, *stretches.values()]))
     return at_midnight and quarters and window.start <= midnight(day, UTC_ZONE) < window.end
 
 

@@ -117,9 +117,9 @@ def sessions(window: Window, day: date) -> tuple[Packed, Packed]:
     return _sessions(whole, order, bound), _sessions(before, order, bound, known_sessions.ID)
 
 
-def sessions_heard(day: date) -> Packed:
-    """Return what was heard of sessions since a day: the shape `known_sessions.SESSION`."""
-    return _sessions("day >= {open:Date}", "", {"open": day})
+def sessions_heard(day: date, shape: Shape = known_sessions.SESSION) -> Packed:
+    """Return what was heard of sessions since a day: the shape `known_sessions.SESSION`, or some of it."""
+    return _sessions("day >= {open:Date}", "", {"open": day}, shape)
 
 
 def visitors(window: Window, day: date) -> Packed:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -29,6 +30,8 @@ SESSION: Final = Shape(
     acted="UInt8",
     watched="UInt8",
 )
+#: How long it has been, as far as one is heard of: enough for sums by device.
+LENGTH: Final = Shape(session="UInt64", opening="UInt64", last_ms="Int64")
 #: Only the id of one.
 ID: Final = Shape(session="UInt64")
 #: Bit h of `bits`: a session of the user began in that hour of a local day of the window; and the one below.
@@ -36,7 +39,10 @@ VISITOR: Final = Shape(user="UInt64", bits="UInt32")
 #: First seen before the window.
 EARLIER: Final = 1 << 24
 _HOURS: Final = 24
+_HOUR_MS: Final = 3_600_000
 _DEVICE_BITS: Final = 4
+#: Instead of the number of its row, where only the id of a session is known.
+_NO_ROW: Final = -1
 
 Flags = NDArray[np.bool_]
 Integers = NDArray[np.int64]
@@ -46,31 +52,33 @@ class KnownSessions:
     """Sessions known before a day: whole if they were heard of in the week before it, else their ids."""
 
     def __init__(self, sessions: Table, older: Table) -> None:
-        """Take tables of the shapes `SESSION` and `ID`, in order of sessions; they may overlap."""
-        self._ids = Hashes(sessions["session"].copy())
-        self._sessions = sessions
-        self._older = Hashes(older["session"].copy())
+        """Take tables of the shapes `SESSION` and `ID`; they may overlap."""
+        ids = np.concatenate([sessions["session"], older["session"]])
+        ids, first = np.unique(ids, return_index=True)
+        rows = np.where(first < len(sessions), first, _NO_ROW).astype(np.int32)
+        self._rows = Marked(Hashes(ids, sieve=True), rows)
+        self._sessions = sessions.without("session")
 
     @property
     def nbytes(self) -> int:
         """Return the bytes that it takes."""
-        return self._ids.nbytes + self._sessions.nbytes + self._older.nbytes
+        return self._rows.nbytes + self._sessions.nbytes
 
     def since(self, heard: Table, start_ms: int, end_ms: int) -> LateSessions | None:
-        """Return those of a window that were heard of since the day, from a table of the shape `SESSION`.
+        """Return those of a window that were heard of since the day.
 
-        None when one comes back of which only the id is known.
+        They are told by a table of the shape `SESSION`, or `LENGTH` for what needs no more. None is returned
+        when one comes back of which only the id is known.
         """
-        ids = heard["session"].copy()
-        known, at = self._ids.find(ids)
-        unknown = np.ones(len(ids), np.bool_)
-        unknown[known] = False
-        if len(self._older.find(ids[unknown])[0]):
+        known, rows = self._rows.find(heard["session"])
+        if np.any(rows == _NO_ROW):
             return None
-        then = self._sessions[at]
+        then = self._sessions.take(rows)
+        unknown = np.ones(len(heard), np.bool_)
+        unknown[known] = False
         opening = heard["opening"].copy()
         opening[known] = then["opening"]
-        opened_ms = (opening >> np.uint64(_DEVICE_BITS)).astype(np.int64)
+        opened_ms = (opening >> np.uint64(_DEVICE_BITS)).view(np.int64)
         inside = (opened_ms >= start_ms) & (opened_ms < end_ms)
         return LateSessions(heard, opening, opened_ms, inside, unknown, known, then)
 
@@ -94,7 +102,8 @@ class LateSessions:
     def by_device(self) -> Rows:
         """Return what `session_queries.sessions_by_device_since` tells."""
         devices = (self.opening & np.uint64((1 << _DEVICE_BITS) - 1)).astype(np.uint8)
-        sums = self._sums(devices, sessions=self.unknown, durations_ms=self._added_ms())
+        groups = _Groups(devices, self.inside)
+        sums = groups.sums(sessions=self.unknown, durations_ms=self._added_ms())
         return [{"device": device, **row} for device, row in sums]
 
     def by_type_and_hour(self, visitors: Marked, clock: Clock) -> Rows:
@@ -104,22 +113,22 @@ class LateSessions:
         """
         users = self.heard["user"].copy()
         users[self.known] = self.then["user"]
-        _, bits = visitors.find(users)
-        fresh, hours = bits & EARLIER == 0, _hours(self.opened_ms, clock)
-        groups = fresh * np.uint8(_HOURS) + hours
+        bits = visitors.marks(users)
+        hours = _hours(self.opened_ms, clock)
+        kinds = (bits & EARLIER == 0) * np.uint8(_HOURS) + hours
         # Who had a session in that hour before counts no more.
-        unseen = self.inside & self.unknown & (bits >> hours & 1 == 0)
-        visits = {group: _different(users[which]) for group, which in _grouped(groups, unseen)}
-        sums = self._sums(
-            groups,
+        unseen = self.unknown & (bits >> hours & 1 == 0)
+        groups = _Groups(kinds, self.inside)
+        sums = groups.sums(
             sessions=self.unknown,
             durations_ms=self._added_ms(),
             page_views=self.heard["pages"],
             bounces=self._bounces(),
         )
+        visits = groups.different(users, unseen)
         return [
-            {"fresh": group // _HOURS, "hour": group % _HOURS, "users": visits.get(group, 0), **row}
-            for group, row in sums
+            {"fresh": kind // _HOURS, "hour": kind % _HOURS, "users": visited, **row}
+            for (kind, row), visited in zip(sums, visits, strict=True)
         ]
 
     def _added_ms(self) -> Integers:
@@ -141,36 +150,44 @@ class LateSessions:
         )
         return bounces
 
-    def _sums(
-        self, groups: NDArray[np.uint8], **columns: NDArray[Any]
-    ) -> Iterator[tuple[int, dict[str, int]]]:
-        """Yield the sums of columns by group, of the sessions inside."""
-        values = {name: column.astype(np.int64) for name, column in columns.items()}
-        for group, which in _grouped(groups, self.inside):
-            yield group, {name: int(column[which].sum()) for name, column in values.items()}
 
+class _Groups:
+    """Some of a table's rows, in order of the groups that they are in."""
 
-def _grouped(groups: NDArray[np.uint8], some: Flags) -> Iterator[tuple[int, NDArray[np.intp]]]:
-    """Yield each group that some have, and the numbers of those."""
-    numbers = np.flatnonzero(some)
-    numbers = numbers[np.argsort(groups[numbers], kind="stable")]
-    present, first = np.unique(groups[numbers], return_index=True)
-    for group, which in zip(present, np.split(numbers, first[1:]), strict=False):
-        yield int(group), which
+    def __init__(self, groups: NDArray[np.uint8], some: Flags) -> None:
+        """Take the group of every row, and which rows are meant."""
+        rows = np.flatnonzero(some)
+        groups = groups.take(rows)
+        order = np.argsort(groups, kind="stable")
+        self._rows, groups = rows.take(order), groups.take(order)
+        self._first = np.flatnonzero(np.diff(groups, prepend=groups[:1] + 1))
+        self._present = groups.take(self._first).tolist()
 
+    def sums(self, **columns: NDArray[Any]) -> Iterator[tuple[int, dict[str, int]]]:
+        """Yield each group that there is, and the sums of columns over its rows."""
+        sums = [
+            np.add.reduceat(column.take(self._rows), self._first, dtype=np.int64).tolist()
+            for column in columns.values()
+        ]
+        for group, *row in zip(self._present, *sums, strict=True):
+            yield group, dict(zip(columns, row, strict=True))
 
-def _different(users: Numbers) -> int:
-    """Return how many different ones there are, of one at least."""
-    users = np.sort(users)
-    return 1 + int(np.count_nonzero(users[1:] != users[:-1]))
+    def different(self, column: Numbers, some: Flags) -> Iterator[int]:
+        """Yield how many different values some rows of each group have."""
+        meant = some.take(self._rows)
+        ends = np.cumsum(np.add.reduceat(meant, self._first, dtype=np.intp))
+        pieces = np.split(column.take(self._rows.compress(meant)), ends)
+        for _, values in zip(self._present, pieces, strict=False):
+            values.sort()
+            yield len(values[:1]) + int(np.count_nonzero(values[1:] != values[:-1]))
 
 
 def _hours(at_ms: Integers, clock: Clock) -> NDArray[np.uint8]:
     """Return the hours on the clock of a zone."""
-    seconds = at_ms // 1000
-    number = np.searchsorted(np.array(clock.since), seconds, side="right") - 1
-    local = seconds + np.array(clock.offsets)[np.maximum(number, 0)]
-    hours: NDArray[np.uint8] = (local // 3600 % _HOURS).astype(np.uint8)
+    local = at_ms + 1000 * clock.offsets[0]
+    for since, (before, after) in zip(clock.since[1:], pairwise(clock.offsets), strict=True):
+        local += 1000 * (after - before) * (at_ms >= 1000 * since)
+    hours: NDArray[np.uint8] = (local // _HOUR_MS % _HOURS).astype(np.uint8)
     return hours
 
 

@@ -6,15 +6,14 @@ of the queries `*_since` in `user_queries.py` and `cohort_queries.py`, which loo
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sinks.clickhouse.hashes import Hashes, Marked
+from sinks.clickhouse.hashes import Hashes, Marked, Numbers
 from sinks.clickhouse.kept import Rows
 from sinks.clickhouse.packed import Shape, Table
 
@@ -44,22 +43,52 @@ class KnownUsers:
 
         `end` is the number of the first local day after the window.
         """
-        known, before = self._users.find(heard["user"].copy())
-        return LateUsers(self._users, before, heard["active"].copy(), heard[~known & (heard["day"] < end)])
+        known, marks = self._users.find(heard["user"])
+        before = np.zeros(len(heard), marks.dtype)
+        before[known] = marks
+        new = heard["day"] < end
+        new[known] = False
+        return LateUsers(before, heard["active"], heard["user"][new], heard["day"][new])
+
+    def signups(self, rows: Sequence[Mapping[str, Any]]) -> Signups:
+        """Return who signed up since the day; rows tell all `users` who did, by `source`."""
+        given = [np.array(row["users"], np.uint64) for row in rows]
+        users = np.concatenate([np.empty(0, np.uint64), *given])
+        sources = np.repeat(np.arange(len(rows)), [len(some) for some in given])
+        known, bits = self._users.find(users)
+        # Who has signed up before stays with that source.
+        first = known.compress(bits & (EARLIER | SIGNED_UP) == 0)
+        counted = np.bincount(sources.take(first), minlength=len(rows))
+        return Signups(
+            [row["source"] for row in rows], counted, np.delete(users, known), np.delete(sources, known)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Signups:
+    """Who signed up since a day, by the numbers of `names` of sources.
+
+    How many of those known before count, and who was `unknown` with the `sources` of these.
+    """
+
+    names: Sequence[str]
+    counted: NDArray[np.intp]
+    unknown: Numbers
+    sources: NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True)
 class LateUsers:
     """Users heard of since a day.
 
-    Their bits `before` it, the stretches in which they were `active` since, the rows of those who are `new`;
-    and everybody who was `known`.
+    Their bits `before` it, the stretches in which they were `active` since, those who are `new` with the
+    local `days` of that.
     """
 
-    known: Marked
     before: NDArray[np.uint8]
     active: NDArray[np.uint8]
-    new: Table
+    new: Numbers
+    days: NDArray[np.int32]
 
     def counts(self, numbers: Mapping[str, int], left: tuple[str, str] | None) -> Rows:
         """Return what `user_queries.active_users_since` tells; `numbers` are those of stretches, by name."""
@@ -76,25 +105,21 @@ class LateUsers:
 
     def cohorts(self) -> Rows:
         """Return what `cohort_queries.cohort_sizes` tells since a day."""
-        cohorts, users = np.unique(self.new["day"], return_counts=True)
+        cohorts, users = np.unique(self.days, return_counts=True)
         return [
             {"cohort": int(cohort), "inside": 1, "users": int(count)}
             for cohort, count in zip(cohorts, users, strict=True)
         ]
 
-    def sources(self, signups: Iterable[Mapping[str, Any]]) -> Rows:
-        """Return what `user_queries.sources_since` tells.
-
-        `signups` are all `users` who signed up since the day, by `source`. Who has signed up before stays
-        with that source.
-        """
-        new, counts = Hashes(np.sort(self.new["user"])), Counter[str]()
-        for row in signups:
-            users = np.array(row["users"], np.uint64)
-            known, bits = self.known.find(users)
-            counts[row["source"]] += _count(known & (bits & (EARLIER | SIGNED_UP) == 0))
-            counts[row["source"]] += len(new.find(users[~known])[0])
-        return [{"source": source, "users": users} for source, users in counts.items() if users]
+    def sources(self, signups: Signups) -> Rows:
+        """Return what `user_queries.sources_since` tells."""
+        new, _ = Hashes(np.sort(self.new), sieve=False).find(signups.unknown)
+        counts = signups.counted + np.bincount(signups.sources.take(new), minlength=len(signups.names))
+        return [
+            {"source": source, "users": users}
+            for source, users in zip(signups.names, counts.tolist(), strict=True)
+            if users
+        ]
 
 
 def _count(some: NDArray[Any]) -> int:

@@ -1,14 +1,15 @@
-"""Tables of numbers as ClickHouse lays their rows out in bytes: arrays read them as they come.
+"""Tables of numbers as ClickHouse holds them: whole columns, which arrays take as they come.
 
 A row of JSON costs a thousand times what a look into an array does, so whoever needs many rows asks for
-them packed (ClickHouse's format RowBinary): every column a number of a fixed width, one after the other.
+them packed. ClickHouse's format Native sends each block column by column (`native.py` writes the same):
+a seventh of the query's CPU time less than rows of bytes, and nothing to take apart here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +18,36 @@ from sinks.clickhouse.queries import Query
 
 #: Numbers by ClickHouse's names, as NumPy reads them; both are little-endian.
 _KINDS: Final = {"UInt8": "u1", "UInt32": "<u4", "UInt64": "<u8", "Int32": "<i4", "Int64": "<i8"}
+#: How tables are asked for.
+FORMAT: Final = "Native"
 
-Table = NDArray[np.void]
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Columns of equal length, by name."""
+
+    columns: Mapping[str, NDArray[Any]]
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        """Return a column."""
+        return self.columns[name]
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(next(iter(self.columns.values())))
+
+    def take(self, rows: NDArray[np.integer[Any]]) -> Table:
+        """Return some rows, by their numbers."""
+        return Table({name: column.take(rows) for name, column in self.columns.items()})
+
+    def without(self, name: str) -> Table:
+        """Return all columns but one."""
+        return Table({other: column for other, column in self.columns.items() if other != name})
+
+    @property
+    def nbytes(self) -> int:
+        """Return the bytes that it takes."""
+        return sum(column.nbytes for column in self.columns.values())
 
 
 class Shape:
@@ -26,14 +55,52 @@ class Shape:
 
     def __init__(self, **kinds: str) -> None:
         """Name the columns and their types, which are numbers."""
-        self._kinds = kinds
-        self.dtype: Final = np.dtype([(name, _KINDS[kind]) for name, kind in kinds.items()])
+        self.kinds: Final = kinds
+        self.dtypes: Final = {name: np.dtype(_KINDS[kind]) for name, kind in kinds.items()}
+        self.row_bytes: Final = sum(dtype.itemsize for dtype in self.dtypes.values())
 
     def columns(self, expressions: Mapping[str, str]) -> str:
         """Return the columns of a SELECT, of an expression for each."""
-        return ",\n    ".join(
-            f"to{kind}({expressions[name]}) AS {name}" for name, kind in self._kinds.items()
-        )
+        return ",\n    ".join(f"to{kind}({expressions[name]}) AS {name}" for name, kind in self.kinds.items())
+
+    def read(self, sent: bytes) -> Table:
+        """Return the table that was sent in the format `Native`; raise ValueError if it has another shape.
+
+        Columns are copied out of what was sent, and aligned.
+        """
+        blocks = {name: [np.empty(0, dtype)] for name, dtype in self.dtypes.items()}
+        at = 0
+        while at < len(sent):
+            width, at = _varint(sent, at)
+            length, at = _varint(sent, at)
+            if width != len(self.kinds):
+                raise ValueError(f"{width} columns instead of {len(self.kinds)}")
+            for name, kind in self.kinds.items():
+                for expected in (name, kind):
+                    told, at = _text(sent, at)
+                    if told != expected.encode():
+                        raise ValueError(f"{told!r} where {expected} was asked for")
+                blocks[name].append(np.frombuffer(sent, self.dtypes[name], length, at))
+                at += blocks[name][-1].nbytes
+        return Table({name: np.concatenate(of_one) for name, of_one in blocks.items()})
+
+
+def _varint(sent: bytes, at: int) -> tuple[int, int]:
+    """Return the number in LEB128 at a place, and the place after it."""
+    number = shift = 0
+    while True:
+        if at >= len(sent):
+            raise ValueError("broke off within a block")
+        number |= (sent[at] & 127) << shift
+        shift += 7
+        at += 1
+        if sent[at - 1] < 128:
+            return number, at
+
+
+def _text(sent: bytes, at: int) -> tuple[bytes, int]:
+    length, at = _varint(sent, at)
+    return sent[at : at + length], at + length
 
 
 @dataclass(frozen=True, slots=True)

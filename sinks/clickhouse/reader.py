@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from typing import Any, Final
 
-import numpy as np
 import orjson
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
 from sinks.base import Asked, Unavailable, unheard
 from sinks.clickhouse import queries
 from sinks.clickhouse.client import GROUPING, READING, available, connect
-from sinks.clickhouse.packed import Packed, Table
+from sinks.clickhouse.packed import FORMAT, Packed, Table
 from sinks.clickhouse.queries import Query
 from streams.domain.errors import StoreUnavailableError
 from streams.domain.measures import Sums
@@ -24,6 +23,8 @@ from streams.domain.timeline import Timeline
 from streams.domain.windows import Window
 
 _STORE: Final = "clickhouse"
+#: Bytes of a table that would keep other requests waiting for milliseconds while it is copied.
+_LARGE: Final = 1 << 23
 
 
 class ClickHouseReader:
@@ -89,11 +90,16 @@ class ClickHouseReader:
     async def rows(self, query: Query) -> list[dict[str, Any]]:
         """Run a query and return its rows; raise `StoreUnavailableError` when that is not possible now."""
         answer = await self._answer(query, "JSONEachRow")
-        return [orjson.loads(line) for line in answer.splitlines()]
+        with _whole():
+            return [orjson.loads(line) for line in answer.splitlines()]
 
     async def table(self, packed: Packed) -> Table:
-        """Run a query and return its rows as an array; raise `StoreUnavailableError` as `rows` does."""
-        return np.frombuffer(await self._answer(packed.query, "RowBinary"), packed.shape.dtype)
+        """Run a query and return its columns; raise `StoreUnavailableError` as `rows` does."""
+        answer = await self._answer(packed.query, FORMAT)
+        with _whole():
+            if len(answer) > _LARGE:
+                return await asyncio.to_thread(packed.shape.read, answer)
+            return packed.shape.read(answer)
 
     async def _answer(self, query: Query, form: str) -> bytes:
         async with self._answering() as client:
@@ -232,6 +238,15 @@ class ClickHouseReader:
                 for _, _, video_id, *values in row["top"]
             ),
         )
+
+
+@contextmanager
+def _whole() -> Iterator[None]:
+    """Turn an answer that cannot be read, for it broke off in the middle, into `StoreUnavailableError`."""
+    try:
+        yield
+    except ValueError as error:
+        raise StoreUnavailableError(_STORE, f"an answer that broke off: {error}") from error
 
 
 def _failed(task: asyncio.Task[Any]) -> bool:

@@ -227,6 +227,11 @@ def cover(stretches: Iterable[Stretch]) -> tuple[list[Stretch], list[Stretch]]:
     return whole, ragged
 
 
+def aligned(stretch: Stretch) -> bool:
+    """Say whether `cover` finds nothing ragged: both edges are whole quarters of an hour."""
+    return not (stretch.start - _EPOCH) % QUARTER and not (stretch.end - _EPOCH) % QUARTER
+
+
 def quarters(stretches: Iterable[Stretch]) -> list[datetime]:
     """Return the beginnings of the quarters of an hour that stretches touch, in order."""
     touched: set[datetime] = set()

@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from random import Random
 
-import numpy as np
 import pytest
 
 from sinks.clickhouse.hashes import Marked
 from sinks.clickhouse.known_sessions import EARLIER, ID, SESSION, VISITOR, KnownSessions
 from streams.domain.local_time import Clock
+from tests.audience.tables import table
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
@@ -145,10 +145,10 @@ def test_the_difference_is_that_of_the_sums(clock: Clock) -> None:
             if START <= each.opened_ms < END:
                 bits[each.user] = bits.get(each.user, 0) | 1 << hour_of(each.opened_ms, clock)
         known = KnownSessions(
-            np.array([part.row(session) for session, part in sorted(before.items())], SESSION.dtype),
-            np.array([(session,) for session in sorted(before)], ID.dtype),
+            table(SESSION, [part.row(session) for session, part in sorted(before.items())]),
+            table(ID, [(session,) for session in sorted(before)]),
         )
-        heard = np.array([part.row(session) for session, part in now.items()], SESSION.dtype)
+        heard = table(SESSION, [part.row(session) for session, part in now.items()])
         late = known.since(heard, START, END)
         assert late is not None
         devices, hours = (
@@ -158,11 +158,11 @@ def test_the_difference_is_that_of_the_sums(clock: Clock) -> None:
             )
         )
         assert told(late.by_device(), "device") == devices
-        visitors = Marked.of(np.array(sorted(bits.items()), VISITOR.dtype))
+        visitors = Marked.of(table(VISITOR, sorted(bits.items())))
         assert told(late.by_type_and_hour(visitors, clock), "fresh", "hour") == hours
 
 
 def test_a_session_of_which_only_the_id_is_known_is_a_question_for_the_store() -> None:
-    known = KnownSessions(np.empty(0, SESSION.dtype), np.array([(5,), (9,)], ID.dtype))
+    known = KnownSessions(table(SESSION, []), table(ID, [(5,), (9,)]))
     back = Part(TODAY, 1, 1, TODAY, 1, False, False).row(9)
-    assert known.since(np.array([back], SESSION.dtype), START, END) is None
+    assert known.since(table(SESSION, [back]), START, END) is None

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from random import Random
 
-import numpy as np
-
 from sinks.clickhouse.known_users import EARLIER, HEARD, KNOWN, SIGNED_UP, KnownUsers
+from tests.audience.tables import table
 
 #: Two of the stretches are one.
 NUMBERS = {"daily": 0, "monthly": 1, "active": 1, "previous": 2}
@@ -35,8 +34,9 @@ def test_the_difference_is_that_of_the_counts() -> None:
             user: bits | EARLIER * (user in earlier) | SIGNED_UP * (user in signed_up)
             for user, bits in known.items()
         }
-        late = KnownUsers(np.array(sorted(marks.items()), KNOWN.dtype)).since(
-            np.array([(user, days[user], active) for user, active in heard.items()], HEARD.dtype), END
+        before_today = KnownUsers(table(KNOWN, sorted(marks.items())))
+        late = before_today.since(
+            table(HEARD, [(user, days[user], active) for user, active in heard.items()]), END
         )
 
         before, now = (
@@ -50,15 +50,17 @@ def test_the_difference_is_that_of_the_counts() -> None:
         assert {row["cohort"]: row["users"] for row in late.cohorts()} == cohorts
         assert all(row["inside"] == 1 for row in late.cohorts())
 
-        told = late.sources(
+        rows = [
             {"source": source, "users": [user for user, its in signups.items() if its == source]}
             for source in SOURCES
-        )
+        ]
+        told = late.sources(before_today.signups(rows))
         first = (known.keys() - earlier - signed_up | new) & signups.keys()
         assert {row["source"]: row["users"] for row in told} == Counter(signups[user] for user in first)
 
 
 def test_nobody_is_known_and_nobody_was_heard_of() -> None:
-    late = KnownUsers(np.empty(0, KNOWN.dtype)).since(np.empty(0, HEARD.dtype), END)
+    nobody = KnownUsers(table(KNOWN, []))
+    late = nobody.since(table(HEARD, []), END)
     assert late.counts(NUMBERS, None) == [dict.fromkeys(NUMBERS, 0)]
-    assert late.cohorts() == late.sources([]) == []
+    assert late.cohorts() == late.sources(nobody.signups([])) == []

@@ -15,6 +15,7 @@ from streams.domain.windows import (
     QUARTER,
     Stretch,
     Window,
+    aligned,
     cover,
     custom,
     instant_of,
@@ -213,3 +214,9 @@ def test_windows_that_make_no_sense_are_refused(start: str, end: str) -> None:
 def test_what_is_no_time_zone_is_refused(name: str) -> None:
     with pytest.raises(InvalidPeriodError):
         zone_of(name)
+
+
+@given(disjoint())
+def test_a_stretch_is_aligned_when_nothing_of_it_is_ragged(stretches: list[Stretch]) -> None:
+    for stretch in stretches:
+        assert aligned(stretch) == (not cover([stretch])[1])

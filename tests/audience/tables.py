@@ -1,0 +1,28 @@
+"""Packed tables as ClickHouse sends them, of rows written down in a test."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from sinks.clickhouse.native import varint
+from sinks.clickhouse.packed import Shape, Table
+
+
+def sent(shape: Shape, rows: Sequence[Sequence[int]]) -> bytes:
+    """Return one block of the format `Native`."""
+    columns = list(zip(*rows, strict=True)) or [()] * len(shape.dtypes)
+    block = varint(len(columns)) + varint(len(rows))
+    for (name, kind), dtype, column in zip(shape.kinds.items(), shape.dtypes.values(), columns, strict=True):
+        block += _text(name) + _text(kind) + np.array(column, dtype).tobytes()
+    return block
+
+
+def table(shape: Shape, rows: Sequence[Sequence[int]]) -> Table:
+    """Return the table of some rows."""
+    return shape.read(sent(shape, rows))
+
+
+def _text(text: str) -> bytes:
+    return varint(len(text)) + text.encode()
