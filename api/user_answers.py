@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
 from typing import Any, Final
 
 from streams.domain.audience import (
@@ -63,33 +62,41 @@ def retention(cohorts: Sequence[Cohort], window: Window) -> Data:
     `cohorts` lists those of the window, null where day N is not over yet. The headline pools every cohort,
     also of days before the window, whose day N lies in the window as a whole and is over.
     """
-    listed = [cohort for cohort in cohorts if cohort.inside]
+    days = _Days(window)
     return {
-        **{f"day{later}": _pooled(cohorts, later, window) for later in DAYS_LATER},
+        **{f"day{later}": _pooled(cohorts, later, days) for later in DAYS_LATER},
         "cohorts": [
             {"date": cohort.day.isoformat()}
             | {
                 f"day{later}": ratio(cohort.kept[later], cohort.size)
-                if _bounds(cohort, later, window)[1] <= window.as_of
+                if cohort.day.toordinal() + later < days.over
                 else None
                 for later in DAYS_LATER
             }
-            for cohort in listed
+            for cohort in cohorts
+            if cohort.inside
         ],
     }
 
 
-def _bounds(cohort: Cohort, later: int, window: Window) -> tuple[datetime, datetime]:
-    """Return where day N of a cohort begins and ends."""
-    day = cohort.day + timedelta(days=later)
-    return midnight(day, window.zone), midnight(day + timedelta(days=1), window.zone)
+class _Days:
+    """Local days of a window by their ordinals: the `first` whole one, and those after the last that is over.
+
+    A day is over as of an instant if the instant's own day comes after it.
+    """
+
+    def __init__(self, window: Window) -> None:
+        """Take a window."""
+        first = window.start.astimezone(window.zone).date()
+        self.first = first.toordinal() + (midnight(first, window.zone) < window.start)
+        self.over = window.as_of.astimezone(window.zone).toordinal()
+        self.end = min(self.over, window.end.astimezone(window.zone).toordinal())
 
 
-def _pooled(cohorts: Iterable[Cohort], later: int, window: Window) -> float | None:
+def _pooled(cohorts: Iterable[Cohort], later: int, days: _Days) -> float | None:
     size = kept = 0
     for cohort in cohorts:
-        start, end = _bounds(cohort, later, window)
-        if window.start <= start and end <= min(window.end, window.as_of):
+        if days.first <= cohort.day.toordinal() + later < days.end:
             size += cohort.size
             kept += cohort.kept[later]
     return ratio(kept, size)

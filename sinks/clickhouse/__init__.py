@@ -6,7 +6,8 @@ one server or on a `cluster` with `replicas`.
 
 Reading: `queries` and `facts` are the SQL about videos, `user_queries`, `session_queries` and
 `cohort_queries` that about users, `system_queries` that about the platform, `live_queries` that about now;
-`instants` are how time comes into it. `reader`, `user_reader`, `system_reader` and `live_reader` ask them.
+`instants` are how time comes into it. `reader`, `user_reader`, `system_reader` and `live_reader` ask them;
+`user_readings` makes of the rows what they tell.
 
 Answers about users keep what the days that are over told (`kept`), and who was known then: `known_audience`
 tells today's difference by the arithmetic of `known_users` and `known_sessions` (with `hashes`) on tables

@@ -99,13 +99,18 @@ class KeptRows:
         Raises `StoreUnavailableError` when the store cannot be asked: what is kept may be outdated then.
         All who ask while the question is on its way share it, as an answer has several parts.
         """
-        seen = await self._looking.ask(today, lambda: self._look(today))
+        return self._where(today, await self._looking.ask(today, lambda: self._look(today)))
+
+    def last(self, today: date) -> Split | None:
+        """Return where to split as far as was seen last, if that was on this day."""
+        return self._where(today, self._seen) if today == next(iter(self._seen), None) else None
+
+    def _where(self, today: date, seen: dict[date, _Seen]) -> Split:
         quiet = self._quiet_days(seen)
         # Where nothing is quiet nothing can be kept, and the shortest rest is today.
         newest = quiet[0] if quiet else today
         if self._clock() - seen[newest].since < 2 * self._quiet:
-            ready = (day for day in quiet if self._read_ahead.get(day) == seen[day].version)
-            return _split(next(ready, newest), seen)
+            newest = next((day for day in quiet if self._read_ahead.get(day) == seen[day].version), newest)
         return _split(newest, seen)
 
     async def newest(self, today: date) -> Split | None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import Awaitable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
+from typing import Any, TypeVar
 
-from sinks.clickhouse import cohort_queries, session_queries, user_queries
+from sinks.clickhouse import cohort_queries, session_queries, user_queries, user_readings
 from sinks.clickhouse.kept import KeptRows, Rows, Split
 from sinks.clickhouse.kept_known import KeptKnown
 from sinks.clickhouse.known_audience import KnownAudience
@@ -16,18 +17,15 @@ from sinks.clickhouse.queries import Query
 from sinks.clickhouse.reader import ClickHouseReader
 from sinks.clickhouse.shared import Shared
 from streams.domain.audience import (
-    ACTIVE_DAYS,
-    DAYS_LATER,
     ActivityReading,
     Cohort,
     EngagementReading,
     GrowthReading,
-    HourReading,
-    SessionSums,
     active_stretches,
 )
-from streams.domain.local_time import date_of
-from streams.domain.windows import UTC_ZONE, Stretch, Window, cover, midnight
+from streams.domain.windows import UTC_ZONE, Stretch, Window, aligned, midnight
+
+A = TypeVar("A")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LEFT = ("previous", "active")
@@ -118,24 +116,43 @@ class ClickHouseUsers:
         """Take note that all that is usually asked was read ahead up to a split."""
         self._kept.ready(split)
 
-    async def _both(self, before: Query, since: Query, known: Awaitable[Rows | None], split: Split) -> Rows:
+    async def _both(
+        self, before: Query, since: Callable[[], Query], known: Awaitable[Rows | None], split: Split
+    ) -> Rows:
         """Return the rows of the days before a day, and after them those of the difference since."""
         first, then = await asyncio.gather(self._kept.rows(before, split), self._since(since, known))
         return [*first, *then]
 
-    async def _since(self, query: Query, known: Awaitable[Rows | None]) -> Rows:
+    async def _since(self, query: Callable[[], Query], known: Awaitable[Rows | None]) -> Rows:
         """Return the difference since a day, from memory or else from the store."""
         rows = await known
-        return await self._store.rows(query) if rows is None else rows
+        return await self._store.rows(query()) if rows is None else rows
 
-    async def _split(self, window: Window) -> Split:
-        """Return where what is kept ends: before the UTC day that is not over yet, or somewhat earlier."""
-        return await self._kept.split(window.as_of.astimezone(UTC).date())
+    async def _at_split(self, window: Window, read: Callable[[Window, Split], Coroutine[Any, Any, A]]) -> A:
+        """Read where what is kept ends: before the UTC day that is not over yet, or somewhat earlier.
+
+        The store has to be asked where that is, and meanwhile it is read where it was last, for it hardly
+        ever moves. When it has moved, what was read is thrown away.
+        """
+        today = window.as_of.astimezone(UTC).date()
+        last = self._kept.last(today)
+        if last is None:
+            return await read(window, await self._kept.split(today))
+        reading = asyncio.create_task(read(window, last))
+        try:
+            split = await self._kept.split(today)
+            if split == last:
+                return await reading
+        finally:
+            reading.cancel()
+            # Else asyncio warns of what it raised, if nobody asks.
+            reading.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return await read(window, split)
 
     async def _active(self, window: Window, stretches: Mapping[str, Stretch], split: Split) -> dict[str, int]:
         """Return the distinct users of some stretches of a window; `lost` where `previous` is one of them."""
         every = _stretches(window)
-        if any(cover([stretch])[1] for stretch in every.values()):
+        if not all(map(aligned, every.values())):
             left = _left(stretches)
             return (await self._store.rows(user_queries.active_users(stretches, left=left)))[0]
         # All at once costs little more than some, and who asks for both groups asks once.
@@ -145,7 +162,7 @@ class ClickHouseUsers:
     async def _newcomers(self, window: Window, split: Split) -> Rows:
         """Return the cohorts of those first seen since a day: growth and retention both need them."""
         key = (window.whole, window.zone.key, split)
-        query = cohort_queries.cohort_sizes(window, since=_Before(window, split.day).midnight)
+        query = partial(cohort_queries.cohort_sizes, window, since=_Before(window, split.day).midnight)
         known = self._known.newcomers
         return await self._cohorts.ask(
             key, lambda: self._since(query, known(window, _stretches(window), split))
@@ -156,7 +173,7 @@ class ClickHouseUsers:
         left = _left(stretches)
         rows = await self._both(
             _Before(window, split.day).active(),
-            user_queries.active_users_since(stretches, split.day, left=left),
+            partial(user_queries.active_users_since, stretches, split.day, left=left),
             self._known.active(window, stretches, left, split),
             split,
         )
@@ -164,57 +181,43 @@ class ClickHouseUsers:
 
     async def activity(self, window: Window) -> ActivityReading:
         """See `UserReader.activity`."""
-        split = await self._split(window)
+        return await self._at_split(window, self._activity)
+
+    async def _activity(self, window: Window, split: Split) -> ActivityReading:
         active, sessions, (actions,) = await asyncio.gather(
             self._active(window, active_stretches(window), split),
             self._both(
                 _Before(window, split.day).sessions(),
-                session_queries.sessions_by_device_since(window, split.day),
+                partial(session_queries.sessions_by_device_since, window, split.day),
                 self._known.sessions(window, split),
                 split,
             ),
             self._store.rows(user_queries.actions(window)),
         )
-        devices: Counter[str] = Counter()
-        for row in sessions:
-            devices[session_queries.DEVICES[row["device"]]] += row["sessions"]
-        return ActivityReading(
-            active={name: active[name] for name in ACTIVE_DAYS},
-            sessions=devices.total(),
-            durations_ms=sum(row["durations_ms"] for row in sessions),
-            devices={device: count for device, count in devices.items() if count},
-            actions=actions,
-        )
+        return user_readings.activity(active, sessions, actions)
 
     async def growth(self, window: Window) -> GrowthReading:
         """See `UserReader.growth`."""
-        split = await self._split(window)
+        return await self._at_split(window, self._growth)
+
+    async def _growth(self, window: Window, split: Split) -> GrowthReading:
         told = _Before(window, split.day)
-        users, before, sources_since, sizes = await asyncio.gather(
+        users, new, sources, newcomers = await asyncio.gather(
             self._active(window, _compared(window), split),
             self._kept.rows(told.new(), split),
             self._since(
-                user_queries.sources_since(window, told.midnight),
+                partial(user_queries.sources_since, window, told.midnight),
                 self._known.sources(window, _stretches(window), split),
             ),
             self._newcomers(window, split),
         )
-        new = sum(row["users"] for row in before if row["everyone"])
-        new += sum(row["users"] for row in sizes if row["inside"])
-        sources: Counter[str] = Counter()
-        for row in [row for row in before if not row["everyone"]] + sources_since:
-            sources[row["source"]] += row["users"]
-        return GrowthReading(
-            active=users["active"],
-            new=new,
-            previous=users.get("previous"),
-            lost=users.get("lost"),
-            sources={source: count for source, count in sources.items() if source and count},
-        )
+        return user_readings.growth(users, new, sources, newcomers)
 
     async def retention(self, window: Window) -> Sequence[Cohort]:
         """See `UserReader.retention`."""
-        split = await self._split(window)
+        return await self._at_split(window, self._retention)
+
+    async def _retention(self, window: Window, split: Split) -> Sequence[Cohort]:
         before = _Before(window, split.day)
         # Returns of a day count once it is over: some local day may have ended since.
         lately = cohort_queries.cohort_returns_since(window, before.midnight)
@@ -224,40 +227,20 @@ class ClickHouseUsers:
             self._kept.rows(before.returns(), split),
             self._store.rows(lately) if lately else asyncio.sleep(0, Rows()),
         )
-        users: Counter[tuple[int, int]] = Counter()
-        for row in [*sizes, *sizes_since]:
-            users[row["cohort"], row["inside"]] += row["users"]
-        kept: dict[tuple[int, int], Counter[int]] = {}
-        for row in [*returns, *returns_since]:
-            counts = kept.setdefault((row["cohort"], row["inside"]), Counter())
-            counts.update({later: row[f"later_{later}"] for later in DAYS_LATER})
-        return [
-            Cohort(
-                day=date_of(cohort),
-                inside=bool(inside),
-                size=size,
-                kept=kept.get((cohort, inside), Counter()),
-            )
-            for (cohort, inside), size in sorted(users.items())
-        ]
+        return user_readings.retention([*sizes, *sizes_since], [*returns, *returns_since])
 
     async def engagement(self, window: Window) -> EngagementReading:
         """See `UserReader.engagement`."""
-        split = await self._split(window)
+        return await self._at_split(window, self._engagement)
+
+    async def _engagement(self, window: Window, split: Split) -> EngagementReading:
         rows = await self._both(
             _Before(window, split.day).engagement(),
-            session_queries.sessions_by_type_and_hour_since(window, split.day),
+            partial(session_queries.sessions_by_type_and_hour_since, window, split.day),
             self._known.engagement(window, split),
             split,
         )
-        by_type = {True: SessionSums(), False: SessionSums()}
-        by_hour: dict[int, HourReading] = {}
-        for row in rows:
-            sums = SessionSums(row["sessions"], row["durations_ms"], row["page_views"], row["bounces"])
-            by_type[bool(row["fresh"])] += sums
-            hour = HourReading(row["users"], sums.sessions, sums.sessions - sums.bounced)
-            by_hour[row["hour"]] = by_hour.get(row["hour"], HourReading()) + hour
-        return EngagementReading(by_type[True], by_type[False], by_hour)
+        return user_readings.engagement(rows)
 
 
 def _compared(window: Window) -> dict[str, Stretch]:

@@ -89,12 +89,6 @@ class HourReading:
     sessions: int = 0
     engaged: int = 0
 
-    def __add__(self, other: HourReading) -> HourReading:
-        """Add the sessions of other users in that hour."""
-        return HourReading(
-            self.users + other.users, self.sessions + other.sessions, self.engaged + other.engaged
-        )
-
 
 @dataclass(frozen=True, slots=True)
 class EngagementReading:

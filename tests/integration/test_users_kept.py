@@ -383,3 +383,36 @@ async def test_answers_go_on_with_what_was_read_ahead_until_the_newer_rest_was()
     assert await split() == 1
     now = 10 + 120
     assert await split() == 0
+
+
+class Slow:
+    """Says how the days are, from the second time on only once something else has been asked."""
+
+    def __init__(self) -> None:
+        self.version, self.looks = 1, 0
+        self.days: list[date] = []
+        self._other = asyncio.Event()
+
+    async def rows(self, query: Query) -> list[dict[str, Any]]:
+        if "activity_days" not in query.sql:
+            self._other.set()
+            if "open" in query.parameters:
+                self.days.append(query.parameters["open"])
+            return []
+        self.looks += 1
+        if self.looks > 1:
+            async with asyncio.timeout(5):
+                await self._other.wait()
+        return [{"before0": self.version, "before1": 1, "before2": 1}]
+
+
+async def test_the_day_is_asked_for_beside_the_days_and_what_was_read_for_another_is_not_told() -> None:
+    today, yesterday = NOW.date(), NOW.date() - timedelta(days=1)
+    store = Slow()
+    users = ClickHouseUsers(store, KeptRows(store, settled=0, quiet=60))  # type: ignore[arg-type]
+    window = named("30d", zone=ZoneInfo("UTC"), now=NOW)
+    for version, days in ((1, [today]), (1, [today]), (2, [today, yesterday])):
+        store.version, store.days = version, []
+        await users.engagement(window)
+        assert store.days == days
+    assert store.looks == 3
