@@ -25,4 +25,6 @@ class Shared(Generic[A]):
         if asking is None:
             asking = self._asking[key] = asyncio.create_task(question())
             asking.add_done_callback(lambda _: self._asking.pop(key, None))
+            # Else asyncio warns of what it raised, once all who asked have been cancelled.
+            asking.add_done_callback(lambda done: done.cancelled() or done.exception())
         return await asyncio.shield(asking)

@@ -117,15 +117,19 @@ class ClickHouseUsers:
         self._kept.ready(split)
 
     async def _both(
-        self, before: Query, since: Callable[[], Query], known: Awaitable[Rows | None], split: Split
+        self,
+        before: Query,
+        since: Callable[[], Query],
+        known: Callable[[], Awaitable[Rows | None]],
+        split: Split,
     ) -> Rows:
         """Return the rows of the days before a day, and after them those of the difference since."""
         first, then = await asyncio.gather(self._kept.rows(before, split), self._since(since, known))
         return [*first, *then]
 
-    async def _since(self, query: Callable[[], Query], known: Awaitable[Rows | None]) -> Rows:
+    async def _since(self, query: Callable[[], Query], known: Callable[[], Awaitable[Rows | None]]) -> Rows:
         """Return the difference since a day, from memory or else from the store."""
-        rows = await known
+        rows = await known()
         return await self._store.rows(query()) if rows is None else rows
 
     async def _at_split(self, window: Window, read: Callable[[Window, Split], Coroutine[Any, Any, A]]) -> A:
@@ -165,7 +169,7 @@ class ClickHouseUsers:
         query = partial(cohort_queries.cohort_sizes, window, since=_Before(window, split.day).midnight)
         known = self._known.newcomers
         return await self._cohorts.ask(
-            key, lambda: self._since(query, known(window, _stretches(window), split))
+            key, lambda: self._since(query, partial(known, window, _stretches(window), split))
         )
 
     async def _counted(self, window: Window, split: Split) -> dict[str, int]:
@@ -174,7 +178,7 @@ class ClickHouseUsers:
         rows = await self._both(
             _Before(window, split.day).active(),
             partial(user_queries.active_users_since, stretches, split.day, left=left),
-            self._known.active(window, stretches, left, split),
+            partial(self._known.active, window, stretches, left, split),
             split,
         )
         return {name: sum(row[name] for row in rows) for name in rows[0]}
@@ -189,7 +193,7 @@ class ClickHouseUsers:
             self._both(
                 _Before(window, split.day).sessions(),
                 partial(session_queries.sessions_by_device_since, window, split.day),
-                self._known.sessions(window, split),
+                partial(self._known.sessions, window, split),
                 split,
             ),
             self._store.rows(user_queries.actions(window)),
@@ -207,7 +211,7 @@ class ClickHouseUsers:
             self._kept.rows(told.new(), split),
             self._since(
                 partial(user_queries.sources_since, window, told.midnight),
-                self._known.sources(window, _stretches(window), split),
+                partial(self._known.sources, window, _stretches(window), split),
             ),
             self._newcomers(window, split),
         )
@@ -237,7 +241,7 @@ class ClickHouseUsers:
         rows = await self._both(
             _Before(window, split.day).engagement(),
             partial(session_queries.sessions_by_type_and_hour_since, window, split.day),
-            self._known.engagement(window, split),
+            partial(self._known.engagement, window, split),
             split,
         )
         return user_readings.engagement(rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
@@ -381,7 +382,17 @@ async def test_answers_go_on_with_what_was_read_ahead_until_the_newer_rest_was()
     today += timedelta(days=1)
     store.older, store.version = store.version, 3
     assert await split() == 1
+    now = 10 + 119
+    assert await split() == 1
     now = 10 + 120
+    assert await split() == 0
+    # What was read ahead before a late event is no longer it.
+    await ready()
+    now, store.version = 140, 4
+    assert await split() == 1
+    now = 201
+    assert await split() == 1
+    await ready()
     assert await split() == 0
 
 
@@ -416,3 +427,35 @@ async def test_the_day_is_asked_for_beside_the_days_and_what_was_read_for_anothe
         await users.engagement(window)
         assert store.days == days
     assert store.looks == 3
+
+
+class Failing:
+    """Answers the first look at the days, and nothing after; what else is asked fails later."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+
+    async def rows(self, query: Query) -> list[dict[str, Any]]:
+        if "activity_days" not in query.sql:
+            await asyncio.sleep(0.02)
+        elif not self.looks:
+            self.looks = 1
+            return [{"before0": 1, "before1": 1, "before2": 1}]
+        raise StoreUnavailableError("clickhouse", "fails")
+
+
+async def test_nothing_is_left_behind_where_the_store_fails_while_it_is_read() -> None:
+    said: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: said.append(context))
+    store = Failing()
+    users = ClickHouseUsers(store, KeptRows(store))  # type: ignore[arg-type]
+    window = named("30d", zone=ZoneInfo("UTC"), now=NOW)
+    before = asyncio.all_tasks()
+    for ask in (users.activity, users.growth, users.retention, users.engagement):
+        for _ in range(2):
+            with pytest.raises(StoreUnavailableError):
+                await ask(window)
+    await asyncio.sleep(0.1)
+    gc.collect()
+    assert said == []
+    assert asyncio.all_tasks() == before

@@ -10,7 +10,7 @@ from random import Random
 import pytest
 
 from sinks.clickhouse.hashes import Marked
-from sinks.clickhouse.known_sessions import EARLIER, ID, SESSION, VISITOR, KnownSessions
+from sinks.clickhouse.known_sessions import EARLIER, ID, SESSION, VISITOR, KnownSessions, LateSessions
 from streams.domain.local_time import Clock
 from tests.audience.tables import table
 
@@ -162,7 +162,31 @@ def test_the_difference_is_that_of_the_sums(clock: Clock) -> None:
         assert told(late.by_type_and_hour(visitors, clock), "fresh", "hour") == hours
 
 
-def test_a_session_of_which_only_the_id_is_known_is_a_question_for_the_store() -> None:
+@pytest.mark.parametrize("id_", [5, 9])
+def test_a_session_of_which_only_the_id_is_known_is_a_question_for_the_store(id_: int) -> None:
     known = KnownSessions(table(SESSION, []), table(ID, [(5,), (9,)]))
-    back = Part(TODAY, 1, 1, TODAY, 1, False, False).row(9)
+    back = Part(TODAY, 1, 1, TODAY, 1, False, False).row(id_)
     assert known.since(table(SESSION, [back]), START, END) is None
+
+
+def new(*sessions: Part) -> LateSessions:
+    """Return sessions of which none was known before."""
+    heard = table(SESSION, [part.row(number) for number, part in enumerate(sessions)])
+    late = KnownSessions(table(SESSION, []), table(ID, [])).since(heard, START, END)
+    assert late is not None
+    return late
+
+
+def test_a_session_counts_where_it_began_and_windows_are_half_open() -> None:
+    edges = [Part(at, at == END, 1, at, 1, False, False) for at in (START - 1, START, END - 1, END)]
+    assert new(*edges).by_device() == [{"device": 0, "sessions": 2, "durations_ms": 0}]
+
+
+def test_a_session_of_ten_seconds_is_no_bounce_and_a_change_of_the_clock_counts_from_its_instant() -> None:
+    change = START + 5 * HOUR_MS
+    lengths = [
+        Part(at, 1, 1, at + 9_999 + more, 1, False, False) for more, at in enumerate((change - 1, change))
+    ]
+    rows = new(*lengths).by_type_and_hour(Marked.of(table(VISITOR, [])), SHIFTED)
+    # 23:59:59.999 before the clock goes back by half an hour, and 23:30 after.
+    assert [(row["hour"], row["sessions"], row["bounces"], row["users"]) for row in rows] == [(23, 2, 1, 1)]

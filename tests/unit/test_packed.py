@@ -29,6 +29,12 @@ def test_the_rows_of_all_blocks_are_read_in_order(blocks: list[list[tuple[int, .
     assert all(column.flags.aligned for column in read.columns.values())
 
 
+@pytest.mark.parametrize("length", [127, 128, 20_000])
+def test_blocks_of_any_length_are_read(length: int) -> None:
+    read = SHAPE.read(sent(SHAPE, [(row, -row, 1, row, row) for row in range(length)]))
+    assert read["day"].tolist() == [-row for row in range(length)]
+
+
 def test_an_answer_that_broke_off_anywhere_is_no_table() -> None:
     whole = sent(SHAPE, [(1, 2, 3, 4, 5), (6, 7, 8, 9, 10)])
     for length in range(1, len(whole)):
