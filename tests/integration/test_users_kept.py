@@ -430,24 +430,28 @@ async def test_the_day_is_asked_for_beside_the_days_and_what_was_read_for_anothe
 
 
 class Failing:
-    """Answers the first look at the days, and nothing after; what else is asked fails later."""
+    """Answers the first look at the days; later ones fail after some seconds, and all else after 0.02."""
 
-    def __init__(self) -> None:
+    def __init__(self, later: float) -> None:
         self.looks = 0
+        self._later = later
 
     async def rows(self, query: Query) -> list[dict[str, Any]]:
         if "activity_days" not in query.sql:
             await asyncio.sleep(0.02)
-        elif not self.looks:
+        elif self.looks:
+            await asyncio.sleep(self._later)
+        else:
             self.looks = 1
             return [{"before0": 1, "before1": 1, "before2": 1}]
         raise StoreUnavailableError("clickhouse", "fails")
 
 
-async def test_nothing_is_left_behind_where_the_store_fails_while_it_is_read() -> None:
+@pytest.mark.parametrize("later", [0, 0.04])
+async def test_nothing_is_left_behind_where_the_store_fails_while_it_is_read(later: float) -> None:
     said: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda loop, context: said.append(context))
-    store = Failing()
+    store = Failing(later)
     users = ClickHouseUsers(store, KeptRows(store))  # type: ignore[arg-type]
     window = named("30d", zone=ZoneInfo("UTC"), now=NOW)
     before = asyncio.all_tasks()
