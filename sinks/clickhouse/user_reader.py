@@ -148,9 +148,8 @@ class ClickHouseUsers:
             if split == last:
                 return await reading
         finally:
+            # Also where it has failed already: asyncio does not warn of what it raised, then.
             reading.cancel()
-            # Else asyncio warns of what it raised, if nobody asks.
-            reading.add_done_callback(lambda done: done.cancelled() or done.exception())
         return await read(window, split)
 
     async def _active(self, window: Window, stretches: Mapping[str, Stretch], split: Split) -> dict[str, int]:
