@@ -69,7 +69,7 @@ def retention(cohorts: Sequence[Cohort], window: Window) -> Data:
             {"date": cohort.day.isoformat()}
             | {
                 f"day{later}": ratio(cohort.kept[later], cohort.size)
-                if cohort.day.toordinal() + later < days.over
+                if cohort.day.toordinal() + later < days.today
                 else None
                 for later in DAYS_LATER
             }
@@ -80,17 +80,18 @@ def retention(cohorts: Sequence[Cohort], window: Window) -> Data:
 
 
 class _Days:
-    """Local days of a window by their ordinals: the `first` whole one, and those after the last that is over.
+    """Local days by their ordinals: `today`, and from `first` to before `end` the whole ones of a window
+    that are over.
 
-    A day is over as of an instant if the instant's own day comes after it.
+    A day is over if it comes before today, for it ends with the midnight of the next one.
     """
 
     def __init__(self, window: Window) -> None:
         """Take a window."""
         first = window.start.astimezone(window.zone).date()
         self.first = first.toordinal() + (midnight(first, window.zone) < window.start)
-        self.over = window.as_of.astimezone(window.zone).toordinal()
-        self.end = min(self.over, window.end.astimezone(window.zone).toordinal())
+        self.today = window.as_of.astimezone(window.zone).toordinal()
+        self.end = min(self.today, window.end.astimezone(window.zone).toordinal())
 
 
 def _pooled(cohorts: Iterable[Cohort], later: int, days: _Days) -> float | None:

@@ -33,6 +33,8 @@ from streams.domain.windows import UTC_ZONE, Stretch, Window, aligned, midnight
 _log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
+
+#: Rows that are told from in the event loop: see `_told`.
 _FEW: Final = 100_000
 
 Stretches = Mapping[str, Stretch]

@@ -45,8 +45,9 @@ def varint(number: int) -> bytes:
     return bytes(some)
 
 
-def _text(text: str) -> bytes:
-    encoded = text.encode()
+def text(some: str) -> bytes:
+    """Return a text with its length before it."""
+    encoded = some.encode()
     return varint(len(encoded)) + encoded
 
 
@@ -60,7 +61,7 @@ def _texts(values: Sequence[str]) -> bytes:
             joined = "".join([_LENGTHS[len(value)] + value for value in values])
         if joined.isascii():
             return joined.encode()
-    return b"".join(map(_text, values))
+    return b"".join(map(text, values))
 
 
 class _Labels(dict[str, bytes]):
@@ -69,7 +70,7 @@ class _Labels(dict[str, bytes]):
     def __missing__(self, label: str) -> bytes:
         if len(self) >= _MOST_LABELS:
             self.clear()
-        encoded = self[label] = _text(label)
+        encoded = self[label] = text(label)
         return encoded
 
 
@@ -118,7 +119,7 @@ class Columns:
             element = kind.removeprefix("Array(").removesuffix(")") if kind.startswith("Array(") else ""
             self._arrays.append(bool(element))
             self._codecs.append(_CODECS[element or kind]())
-            self._heads.append(_text(name) + _text(_SENT_AS.get(kind, kind)))
+            self._heads.append(text(name) + text(_SENT_AS.get(kind, kind)))
 
     def encode(self, rows: Sequence[Row]) -> Encoded:
         """Encode rows, at least one, of which the result keeps nothing."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sinks.clickhouse.native import varint
+from sinks.clickhouse.native import text, varint
 from sinks.clickhouse.packed import Shape, Table
 
 
@@ -15,14 +15,10 @@ def sent(shape: Shape, rows: Sequence[Sequence[int]]) -> bytes:
     columns = list(zip(*rows, strict=True)) or [()] * len(shape.dtypes)
     block = varint(len(columns)) + varint(len(rows))
     for (name, kind), dtype, column in zip(shape.kinds.items(), shape.dtypes.values(), columns, strict=True):
-        block += _text(name) + _text(kind) + np.array(column, dtype).tobytes()
+        block += text(name) + text(kind) + np.array(column, dtype).tobytes()
     return block
 
 
 def table(shape: Shape, rows: Sequence[Sequence[int]]) -> Table:
     """Return the table of some rows."""
     return shape.read(sent(shape, rows))
-
-
-def _text(text: str) -> bytes:
-    return varint(len(text)) + text.encode()
