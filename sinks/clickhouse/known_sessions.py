@@ -52,7 +52,7 @@ class KnownSessions:
     """Sessions known before a day: whole if they were heard of in the week before it, else their ids."""
 
     def __init__(self, sessions: Table, older: Table) -> None:
-        """Take tables of the shapes `SESSION` and `ID`; they may overlap."""
+        """Take tables of the shapes `SESSION` and `ID`; they may overlap, and are soonest merged in order."""
         ids = np.concatenate([sessions["session"], older["session"]])
         ids, first = np.unique(ids, return_index=True)
         rows = np.where(first < len(sessions), first, _NO_ROW).astype(np.int32)
