@@ -82,7 +82,8 @@ def retention(cohorts: Sequence[Cohort], window: Window) -> Data:
 class _Days:
     """Local days by their ordinals: `today`, and the whole days of a window that are over.
 
-    Those go from `first` to before `end`. A day is over if it comes before today, for it ends with the midnight of the next one.
+    Those go from `first` to before `end`. A day is over if it comes before today, for it ends with the
+    midnight of the next one.
     """
 
     def __init__(self, window: Window) -> None:
