@@ -8,8 +8,9 @@ from typing import Any, Final
 
 from streams.domain.asyncapi import DEAD_LETTER_HEADERS, DEAD_LETTERS
 from streams.domain.contract import TOPICS, Topic, components, example, summary, tag
+from streams.domain.nesting import DEEPEST
 
-_INTRODUCTION: Final = """\
+_INTRODUCTION: Final = f"""\
 <!-- Made by docs/generate.py from streams/domain/events.py: change it there. -->
 
 # Events
@@ -29,7 +30,7 @@ and one [AsyncAPI 3.0 document](asyncapi.json).
   aiokafka hash keys by murmur2, librdkafka (kcat, confluent-kafka) by another hash: where both send events
   of the same keys, give librdkafka `partitioner=murmur2_random`.
 - **Unknown fields** are ignored. A missing or ill-typed field sends the record to the dead letters, and no
-  other record with it.
+  other record with it; so does nesting in more than {DEEPEST} levels, be it in a field that is unknown.
 - A `view.start` without a `view.attempt` implies one; so does a fatal error. Every event after the first
   frame carries `startedAt`, so a view whose start was lost is still counted.
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from string import ascii_uppercase
 from typing import Any, Final, Generic, Protocol, TypeVar
 
@@ -14,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from streams.domain.events import DEVICES, LATEST_MS, PLATFORMS, UNKNOWN, Audience, instant_ms
+from streams.domain.nesting import DEEPEST, SHALLOW_BYTES, is_too_deep
 
 E = TypeVar("E", covariant=True)
 
@@ -100,10 +102,12 @@ class Decoder(Generic[E]):
 
     def decode(self, records: Sequence[Record]) -> list[E | Rejected]:
         """Decode each record; the result has the length and the order of `records`."""
-        try:
-            parts = self._batch.decode(b"[" + self._glue.join([r.value or b"" for r in records]) + b"]")
-        except (ValueError, RecursionError, msgspec.MsgspecError):
-            parts = []
+        values = [record.value or b"" for record in records]
+        parts: list[E | str] = []
+        # Mostly all are short, and none is looked through.
+        if max(map(len, values), default=0) <= SHALLOW_BYTES or not any(map(is_too_deep, values)):
+            with suppress(ValueError, RecursionError, msgspec.MsgspecError):
+                parts = self._batch.decode(b"[" + self._glue.join(values) + b"]")
         events, marks = parts[::2], parts[1::2]
         # Every record must have given one value, and each value must be an event.
         whole = len(events) == len(records) and marks.count(self._mark) == len(marks) == len(records) - 1
@@ -114,13 +118,15 @@ class Decoder(Generic[E]):
     def _one(self, record: Record) -> E | Rejected:
         if not record.value:
             return Rejected(record, "Empty", "the record has no value")
+        if is_too_deep(record.value):
+            return Rejected(record, "TooDeep", f"nested in more than {DEEPEST} levels")
         try:
             return self._decoder.decode(record.value)
         except msgspec.ValidationError as error:
             reason = str(error)[:_REASON_LENGTH]
             unknown = "`$.type`" in reason or "required field `type`" in reason
             return Rejected(record, "UnknownType" if unknown else "Invalid", reason)
-        except RecursionError:
+        except RecursionError:  # Of what opens and never closes.
             return Rejected(record, "TooDeep", "nested too deeply")
         except (ValueError, msgspec.MsgspecError) as error:
             return Rejected(record, "NotJson", str(error)[:_REASON_LENGTH])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -14,6 +15,7 @@ from streams.domain.arrivals import Arrival, Decoder, Rejected, receive
 from streams.domain.catalog import CatalogFolder
 from streams.domain.events import CatalogEntry, PlaybackEvent, SystemEvent, UserEvent, instant_ms
 from streams.domain.folding import Place
+from streams.domain.nesting import DEEPEST, SHALLOW_BYTES, is_too_deep
 from tests.oracle.log import CATALOG, PLAYBACK, SYSTEM, USERS, corrected_times
 from tests.oracle.views import country, dimension
 from tests.world.broken import SOUND, broken
@@ -66,6 +68,50 @@ def test_a_broken_record_is_rejected_and_its_neighbours_are_taken(
     assert classes(topic, [sound, *run, sound]) == ["taken", *expected, "taken"]
     assert classes(topic, run) == expected
     assert [classes(topic, [value]) for value in run] == [[each] for each in expected]
+
+
+def _nested(levels: int, text: str = "") -> bytes:
+    """Return JSON of so many levels, arrays and objects in turn, around a text."""
+    inner = json.dumps(text).encode()
+    for level in range(levels):
+        inner = b"[" + inner + b"]" if level % 2 else b'{"a": ' + inner + b', "b": 0}'
+    return inner
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+@pytest.mark.parametrize("text", ["", "[{" * 600, '\\"[' * 600, "]}" * 600, "\n[\\"])
+def test_all_pythons_take_what_is_nested_up_to_a_bound(topic: str, text: str) -> None:
+    sound = json.dumps(SOUND[topic]).encode()
+    # The event itself is a level.
+    deepest, deeper = (
+        sound[:-1] + b',"unknown": ' + _nested(levels, text) + b"}" for levels in (DEEPEST - 1, DEEPEST)
+    )
+    assert len(deepest) > SHALLOW_BYTES
+    assert classes(topic, [deepest]) == ["taken"]
+    assert classes(topic, [deeper]) == ["TooDeep"]
+    assert classes(topic, [sound, deepest, deeper, sound]) == ["taken", "taken", "TooDeep", "taken"]
+
+
+def test_none_of_the_shortest_of_a_depth_is_overlooked() -> None:
+    # Nothing but brackets: the shortest value that goes down so far.
+    for levels in range(DEEPEST - 2, DEEPEST + 3):
+        assert is_too_deep(b"[" * levels + b"]" * levels) == (levels > DEEPEST)
+
+
+def test_wide_is_not_deep() -> None:
+    assert not is_too_deep(b"[" + b"[]," * 50_000 + b"[]]")
+    assert not is_too_deep(b'{"a":{}}' * 50_000)
+
+
+@pytest.mark.parametrize("run", [b'"', b'\\"', b'"\\', b'"\\"', b"\\", b'[{"', b'[]"\\'])
+def test_hostile_bytes_are_looked_through_once(run: bytes) -> None:
+    # A megabyte, where whoever goes back for each quotation mark takes hours.
+    hostile = (
+        b"[" * (DEEPEST // 2) + run * (1_000_000 // len(run)) + b"]" * DEEPEST + b"[" * (DEEPEST // 2 + 1)
+    )
+    began = time.process_time()
+    is_too_deep(hostile)
+    assert time.process_time() - began < 10
 
 
 json_values = st.recursive(
