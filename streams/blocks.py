@@ -16,6 +16,7 @@ from math import inf
 from opentelemetry.trace import Link
 
 from sinks.base import Block, BlockSink, Encoded, LedgerStore, Partition
+from sinks.shared import outcome
 from streams.bundles import Bundles, InHand, tell_inserted, try_to_begin
 from streams.domain import traces
 from streams.pace import SHARED_ROWS, Group, Pace
@@ -224,7 +225,7 @@ class BlockWriter:
             some = [one._hold() for one in (self, *along)]
             # It goes on when this partition is given up, for it is not this one's alone.
             sending = self._bundles.ship(some, self._pace)
-            await self._retry.along(some[0].retry, asyncio.shield(sending))
+            await self._retry.along(some[0].retry, outcome(sending))
             return
         alone = self._hold()
         is_begun = await self._retry.forever(

@@ -24,6 +24,7 @@ from uuid import uuid4
 from opentelemetry.trace import Link
 
 from sinks.base import Archive, Block, BlockSink, Bundle, BundleStore, Held, LedgerStore, Unavailable
+from sinks.shared import Shared
 from streams.domain import traces
 from streams.metrics import METRICS
 from streams.pace import Pace
@@ -81,7 +82,7 @@ class Bundles:
         self._archive = archive
         #: The loop itself holds its tasks weakly.
         self._under_way: set[asyncio.Task[None]] = set()
-        self._sending: dict[str, asyncio.Task[bool]] = {}
+        self._sending = Shared[bool]()
 
     def ship(self, some: Sequence[InHand], pace: Pace) -> asyncio.Task[None]:
         """Send blocks of one group together, and tell their owners what becomes of them.
@@ -98,16 +99,7 @@ class Bundles:
 
         What is sent at the same time for several partitions is sent once. Raises `Unavailable`.
         """
-        sending = self._sending.get(name)
-        if sending is None:
-            sending = self._sending[name] = asyncio.create_task(self._send_again(name), name="bundle again")
-            sending.add_done_callback(lambda _: self._sent_again(name))
-        return await asyncio.shield(sending)
-
-    def _sent_again(self, name: str) -> None:
-        sending = self._sending.pop(name)
-        if not sending.cancelled():
-            sending.exception()  # Heard, though all who waited for it may have left.
+        return await self._sending.ask(name, lambda: self._send_again(name))
 
     async def _send_again(self, name: str) -> bool:
         bundle = await self.store.settle(name)

@@ -11,8 +11,7 @@ Reading: `queries` and `facts` are the SQL about videos, `user_queries`, `sessio
 
 Answers about users keep what the days that are over told (`kept`), and who was known then: `known_audience`
 tells today's difference by the arithmetic of `known_users` and `known_sessions` (with `hashes`) on tables
-(`packed`) that `known_queries` ask for, as far as `kept_known` has room. `shared` puts a question once for
-all who ask it meanwhile.
+(`packed`) that `known_queries` ask for, as far as `kept_known` has room.
 
 Looking after it: `audit` recounts, `shadow` builds roll-ups anew, `forgetting` removes a person, `analyst`
 lets others ask SQL of their own. `client` connects.

@@ -27,7 +27,7 @@ from typing import Any, Final
 
 from sinks.clickhouse.queries import Query
 from sinks.clickhouse.reader import ClickHouseReader
-from sinks.clickhouse.shared import Shared
+from sinks.shared import Shared
 
 #: An insert into all tables takes less.
 SETTLED_SECONDS: Final = 5.0

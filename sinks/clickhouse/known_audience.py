@@ -24,8 +24,8 @@ from sinks.clickhouse.packed import Packed, Shape, Table
 from sinks.clickhouse.queries import Query
 from sinks.clickhouse.reader import ClickHouseReader
 from sinks.clickhouse.session_queries import reach
-from sinks.clickhouse.shared import Shared
 from sinks.clickhouse.user_queries import flag_numbers
+from sinks.shared import Shared
 from streams.domain.errors import StoreUnavailableError
 from streams.domain.local_time import clock, day_number
 from streams.domain.windows import UTC_ZONE, Stretch, Window, aligned, midnight

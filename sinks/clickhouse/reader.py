@@ -16,6 +16,7 @@ from sinks.clickhouse import queries
 from sinks.clickhouse.client import GROUPING, READING, available, connect
 from sinks.clickhouse.packed import FORMAT, Packed, Table
 from sinks.clickhouse.queries import Query
+from sinks.shared import outcome
 from streams.domain.errors import StoreUnavailableError
 from streams.domain.measures import Sums
 from streams.domain.readings import CatalogEntry, RankedVideo, SummaryReading, VideoReading
@@ -72,7 +73,7 @@ class ClickHouseReader:
                     )
                 )
             async with asyncio.timeout(1.5 * self._patience):
-                self._client = await asyncio.shield(self._connecting)
+                self._client = await outcome(self._connecting)
         return self._client
 
     async def close(self) -> None:

@@ -15,7 +15,7 @@ from sinks.clickhouse.kept_known import KeptKnown
 from sinks.clickhouse.known_audience import KnownAudience
 from sinks.clickhouse.queries import Query
 from sinks.clickhouse.reader import ClickHouseReader
-from sinks.clickhouse.shared import Shared
+from sinks.shared import Shared
 from streams.domain.audience import (
     ActivityReading,
     Cohort,
