@@ -14,6 +14,7 @@ from starlette.responses import RedirectResponse
 
 from api import errors, openapi
 from api.auth import requires
+from api.cors import Cors, origins_of
 from api.deps import Clock, Stores
 from api.desk import utc_now
 from api.head import Head
@@ -79,6 +80,9 @@ def create_app(settings: Settings | None = None, *, clock: Clock = utc_now) -> F
     app.add_middleware(RateLimitHeaders)
     app.add_middleware(Telemetry)
     app.add_middleware(Reporting)
+    if origins := origins_of(settings.cors_origins):
+        # Outermost: what browsers ask beforehand is no request to the API.
+        app.add_middleware(Cors, origins=origins)
     errors.install(app)
     for part, scope in (
         (videos, Scope.READ),

@@ -8,12 +8,18 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr
 
+from api.cors import origins_of
 from api.limits import limit_of
 from sinks.kafka.access import KafkaAccess
 
 
 def _limit(text: str) -> str:
     limit_of(text)
+    return text
+
+
+def _origins(text: str) -> str:
+    origins_of(text)
     return text
 
 
@@ -47,6 +53,11 @@ class Settings(KafkaAccess):
     rate_limit: Annotated[str, AfterValidator(_limit)] = Field(
         "600/minute",
         description="Requests that each key may make, as `100/second` or `5000/hour`; `none` for no limit.",
+    )
+    cors_origins: Annotated[str, AfterValidator(_origins)] = Field(
+        "",
+        description="Origins of pages that browsers let ask this API, as `https://dash.example.com`, "
+        "comma-separated; `*` for all. Without any, only pages of its own origin.",
     )
     live_streams: int = Field(
         200, ge=1, description="Live streams (server-sent events) that one process sends at once, at most."

@@ -73,6 +73,7 @@ CHOICES: Final[Mapping[str, str]] = {
     "ALERTMANAGER_CONFIG": "./deploy/prometheus/alertmanager.yml",
     "ALERTMANAGER_PORT": "9093",
     "PUBLIC_URL": "",
+    "CORS_ORIGINS": "",
     "EXPORT_S3_URL": "",
     "EXPORT_S3_ENDPOINT": "http://s3:8333",
     "EXPORT_S3_PUBLIC_ENDPOINT": "http://127.0.0.1:8333",

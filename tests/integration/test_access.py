@@ -20,6 +20,7 @@ from deploy.embedded.ports import free_port
 from deploy.embedded.process import Child
 from sinks.clickhouse.migrations import migrate
 from tests.readings import rows as make
+from tests.readings.pages import PAGE, hidden
 from tests.readings.stores import Api, count, insert, serving
 
 NOW = datetime(2024, 3, 30, 14, 5, 27, 312_000, UTC)
@@ -119,17 +120,19 @@ async def test_the_limit_is_shared_by_processes_and_told_in_headers(
     redis: Server, settings: dict[str, Any]
 ) -> None:
     secret, other = await created(redis, "eager"), await created(redis, "another")
-    settings |= {"rate_limit": "5/minute"}
+    settings |= {"rate_limit": "5/minute", "cors_origins": PAGE}
     async with serving(lambda: NOW, **settings) as one, serving(lambda: NOW, **settings) as two:
         left = []
         for api in (one, two, one, two, one):
-            response = await api.client.get(SUMMARY, headers={"X-API-Key": secret})
+            response = await api.client.get(SUMMARY, headers={"X-API-Key": secret, "Origin": PAGE})
             assert response.status_code == 200
+            assert hidden(response) == set()
             assert response.headers["ratelimit-limit"] == "5"
             left.append(int(response.headers["ratelimit-remaining"]))
         assert left == [4, 3, 2, 1, 0]
-        refused = await two.client.get(SUMMARY, headers={"X-API-Key": secret})
+        refused = await two.client.get(SUMMARY, headers={"X-API-Key": secret, "Origin": PAGE})
         assert refused.status_code == 429
+        assert hidden(refused) == set()
         assert refused.json()["error"]["code"] == "ANALYTICS_RATE_LIMIT"
         assert 1 <= int(refused.headers["retry-after"]) <= 60
         assert refused.headers["ratelimit-remaining"] == "0"

@@ -31,6 +31,7 @@ from streams.domain.windows import named, zone_of
 from tests.audience.landing import land
 from tests.audience.world import now_of, people, services
 from tests.readings import rows as make
+from tests.readings.pages import PAGE, hidden
 from tests.readings.stores import Api, insert, serving
 
 NOW = now_of("2050-11-20T08:07:41.250")
@@ -166,6 +167,20 @@ async def test_every_format_holds_the_same_rows(world: World) -> None:
     assert [int(row["views"]) for row in table] == [row["views"] for row in rows]
     assert (await world.file(**order, format="parquet")).content[:4] == b"PAR1"
     assert zipfile.ZipFile(io.BytesIO((await world.file(**order, format="xlsx")).content)).testzip() is None
+
+
+async def test_a_page_sees_where_its_file_is_and_what_it_is_called(world: World) -> None:
+    told = await world.ended((await world.order(type="video", metrics=["views"]))["exportId"])
+    link = told["downloadUrl"].removeprefix("http://api")
+    async with serving(world.clock, **world.settings, cors_origins=PAGE) as api:
+        page = {"Origin": PAGE}
+        ordered = await api.client.post("/analytics/export", json={"type": "video"}, headers=page)
+        file = await api.client.get(link, headers=page)
+        piece = await api.client.get(link, headers=page | {"Range": "bytes=0-9"})
+    assert [answer.status_code for answer in (ordered, file, piece)] == [202, 200, 206]
+    assert [hidden(answer) for answer in (ordered, file, piece)] == [set()] * 3
+    assert "location" in ordered.headers
+    assert "content-disposition" in file.headers
 
 
 async def test_a_title_cannot_become_a_formula(world: World) -> None:

@@ -1,0 +1,30 @@
+"""What a browser shows of an answer to a page of another origin."""
+
+from __future__ import annotations
+
+import httpx2
+
+PAGE = "https://dash.example.com"
+#: The Fetch standard's CORS-safelisted response-header names.
+_SAFE = {
+    "cache-control",
+    "content-language",
+    "content-length",
+    "content-type",
+    "expires",
+    "last-modified",
+    "pragma",
+}
+#: For browsers, proxies and connections alone.
+_NOT_FOR_PAGES = {"connection", "content-encoding", "date", "server", "transfer-encoding", "vary"}
+_OF_PAGES = {"x-content-type-options", "access-control-allow-origin", "access-control-expose-headers"}
+
+
+def hidden(answer: httpx2.Response) -> set[str]:
+    """Return the headers of an answer that a page of `PAGE` cannot read, and may want to.
+
+    Raises AssertionError where it can read nothing at all.
+    """
+    assert answer.headers.get("access-control-allow-origin") in (PAGE, "*")
+    exposed = answer.headers.get("access-control-expose-headers", "").lower().split(", ")
+    return {name.lower() for name in answer.headers} - _SAFE - _NOT_FOR_PAGES - _OF_PAGES - set(exposed)
