@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Final
 
 from aiokafka.consumer import consumer as client
 from aiokafka.consumer import fetcher
-from aiokafka.consumer.fetcher import READ_UNCOMMITTED, FetchResult, PartitionRecords
+from aiokafka.consumer.fetcher import READ_COMMITTED, FetchResult, PartitionRecords
 from aiokafka.errors import CorruptRecordException
 
 #: Seconds from one fetch to the next: a broker answers as soon as it has a record, and an answer costs much
@@ -35,8 +35,6 @@ class PlainRecords(PartitionRecords):  # type: ignore[misc]  # aiokafka is not t
         It stops after a record batch with which the unpacked values are at least `most` bytes: a fetch is
         bounded as it travels, and compressed it may hold ten times as much.
         """
-        if self._isolation_level != READ_UNCOMMITTED:
-            return list(self)
         # It was begun on this very object: with it, only the collector of garbage would ever free the fetch.
         self._records_iterator = None
         taken: list[Any] = []
@@ -45,7 +43,7 @@ class PlainRecords(PartitionRecords):  # type: ignore[misc]  # aiokafka is not t
             batch = self._records.next_batch()
             if self._check_crcs and not batch.validate_crc():
                 raise CorruptRecordException(f"Invalid CRC - {self._tp}")
-            if not batch.is_control_batch:
+            if not (self._is_aborted(batch) or batch.is_control_batch):
                 records = list(batch)
                 # The broker sends whole batches: the first may begin before the position.
                 if records and records[0].offset < self.next_fetch_offset:
@@ -55,6 +53,19 @@ class PlainRecords(PartitionRecords):  # type: ignore[misc]  # aiokafka is not t
                 taken += records
             self.next_fetch_offset = max(batch.next_offset, self.next_fetch_offset)
         return taken
+
+    def _is_aborted(self, batch: Any) -> bool:
+        """Say whether the transaction of a record batch was aborted; take note of the ends of transactions.
+
+        What a producer aborted was never said. The broker tells which transactions of a fetch were, and none
+        of those that are still open is fetched.
+        """
+        if self._isolation_level != READ_COMMITTED or batch.producer_id is None:
+            return False
+        self._consume_aborted_up_to(batch.base_offset)
+        if batch.is_control_batch and self._contains_abort_marker(batch):
+            self._aborted_producers.discard(batch.producer_id)
+        return bool(batch.is_transactional) and batch.producer_id in self._aborted_producers
 
     def _consumer_record(self, tp: Any, record: Any) -> Any:
         return record

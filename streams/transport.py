@@ -68,6 +68,9 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         # While it waits for the silent ones, the busy ones cannot ask: Faust's fixed 1.5 s would be
         # the pace of everything.
         consumer._fetch_max_wait_ms = _FETCH_WAIT_MS
+        # Events of transactions that were aborted do not count. Faust would have it so only with transactions
+        # of its own.
+        consumer._isolation_level = "read_committed"
         return consumer
 
     async def seek_to(self, offsets: Mapping[TP, int]) -> None:

@@ -16,6 +16,8 @@ from deploy.embedded.stack import DATABASE, command_line, prepare
 #: The stand-in broker waits this long for the group to gather, and as long for one that died.
 _GROUP = {"SESSION_TIMEOUT": "2", "REBALANCE_TIMEOUT": "2", "TOPIC_PARTITIONS": "4"}
 _API_KEY = "vca_e2e"
+#: Apache Kafka needs some.
+_START_SECONDS = 60.0
 
 
 class Cluster:
@@ -49,20 +51,25 @@ class Cluster:
 
 
 @contextmanager
-def cluster(folder: Path) -> Iterator[Cluster]:
-    """Start servers and the API in a folder, without a worker, and stop everything in the end."""
+def cluster(folder: Path, broker: servers.Server | None = None) -> Iterator[Cluster]:
+    """Start servers and the API in a folder, without a worker, and stop everything in the end.
+
+    `broker` is a Kafka to start; by itself the stand-in.
+    """
     logs = folder / "logs"
     with ExitStack() as running:
         children: dict[str, Child] = {}
 
         def serve(name: str, server: servers.Server) -> str:
-            child = children[name] = servers.start(server, logs)
+            child = children[name] = servers.start(server, logs, _START_SECONDS)
             running.callback(child.stop, server.stop_grace)
             return server.address
 
         port = free_port()
         endpoints = {
-            "KAFKA_BOOTSTRAP_SERVERS": serve("KAFKA_BOOTSTRAP_SERVERS", servers.broker(free_port())),
+            "KAFKA_BOOTSTRAP_SERVERS": serve(
+                "KAFKA_BOOTSTRAP_SERVERS", broker or servers.broker(free_port())
+            ),
             "REDIS_URL": serve("REDIS_URL", servers.redis(free_port(), folder / "redis")),
             "CLICKHOUSE_URL": serve("CLICKHOUSE_URL", servers.clickhouse(free_port(), folder / "clickhouse"))
             + f"/{DATABASE}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import struct
 import weakref
 from collections.abc import Sequence
 from typing import Any
@@ -13,35 +14,57 @@ from aiokafka.consumer.fetcher import READ_COMMITTED, READ_UNCOMMITTED, Partitio
 from aiokafka.errors import CorruptRecordException
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
+from aiokafka.record.util import calc_crc32c
 from aiokafka.structs import TopicPartition
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from streams.fetching import FETCH_PACE, CalmFetcher, PlainRecords
 
 _GZIP = 1
+#: The bit of a record batch's attributes that says it is a control batch.
+_CONTROL = 0x20
 
 
-def batch(first: int, count: int, *, compression: int = 0) -> bytes:
-    """Encode a record batch whose first record has the offset `first`."""
+def batch(first: int, count: int, *, compression: int = 0, producer: int = -1, key: bytes = b"key") -> bytes:
+    """Encode a record batch whose first record has the offset `first`; `producer` has transactions."""
     builder = DefaultRecordBatchBuilder(
         magic=2,
         compression_type=compression,
-        is_transactional=0,
-        producer_id=-1,
+        is_transactional=producer >= 0,
+        producer_id=producer,
         producer_epoch=-1,
         base_sequence=-1,
         batch_size=1 << 20,
     )
     for number in range(count):
-        builder.append(number, 1_000 + number, b"key", f"value {first + number}".encode(), [])
+        builder.append(number, 1_000 + number, key, f"value {first + number}".encode(), [])
     encoded = bytearray(builder.build())
     encoded[:8] = first.to_bytes(8, "big")
     return bytes(encoded)
 
 
-def read(kind: Any, batches: Sequence[bytes], position: int, isolation: int, *, crcs: bool = True) -> Any:
-    """Prepare a fetch of these batches from a position."""
+def marker(at: int, producer: int, *, commits: bool) -> bytes:
+    """Encode the end of a transaction: a control batch of a record whose key has a version and a type."""
+    encoded = bytearray(batch(at, 1, producer=producer, key=struct.pack(">hh", 0, commits)))
+    (attributes,) = struct.unpack_from(">h", encoded, 21)
+    struct.pack_into(">h", encoded, 21, attributes | _CONTROL)
+    struct.pack_into(">I", encoded, 17, calc_crc32c(bytes(encoded[21:])))
+    return bytes(encoded)
+
+
+def read(
+    kind: Any,
+    batches: Sequence[bytes],
+    position: int,
+    isolation: int,
+    *,
+    crcs: bool = True,
+    aborted: Sequence[tuple[int, int]] = (),
+) -> Any:
+    """Prepare a fetch of these batches from a position; `aborted` are producers and first offsets."""
     tp = TopicPartition("topic", 0)
-    return kind(tp, MemoryRecords(b"".join(batches)), None, position, None, None, crcs, isolation)
+    return kind(tp, MemoryRecords(b"".join(batches)), aborted, position, None, None, crcs, isolation)
 
 
 def seen(records: Sequence[Any]) -> list[tuple[int, int, bytes]]:
@@ -61,6 +84,44 @@ def test_a_fetch_gives_the_records_and_the_position_that_aiokafka_gives(
     theirs = read(PartitionRecords, batches, position, isolation)
     assert seen(ours.all()) == seen(list(theirs))
     assert ours.next_fetch_offset == theirs.next_fetch_offset == 13
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(-1, 2), st.integers(1, 3), st.sampled_from(["on", "commit", "abort"]))),
+    st.sampled_from([READ_COMMITTED, READ_UNCOMMITTED]),
+)
+@example([(0, 2, "on"), (1, 2, "commit"), (0, 1, "abort"), (-1, 1, "on"), (0, 3, "commit")], READ_COMMITTED)
+def test_what_was_aborted_is_left_out(steps: list[tuple[int, int, str]], isolation: int) -> None:
+    """Producers write batches in turn and end their transactions, as a broker would store and tell them."""
+    batches, aborted, kept, open_since = [], [], [], dict[int, int]()
+    written = dict[int, list[int]]()
+    at = 0
+    ends = [(producer, 0, "commit") for producer in range(3)]  # A fetch ends before what is still open.
+    for producer, count, then in [*steps, *ends]:
+        if count:
+            batches.append(batch(at, count, producer=producer))
+            offsets = list(range(at, at + count))
+            written.setdefault(producer, []).extend(offsets)
+            open_since.setdefault(producer, at)
+            at += count
+        if producer == -1 or (then != "on" and producer in written):
+            offsets = written.pop(producer)
+            first = open_since.pop(producer)
+            if producer >= 0:
+                batches.append(marker(at, producer, commits=then == "commit"))
+                at += 1
+            if producer >= 0 and then == "abort":
+                aborted.append((producer, first))
+                if isolation == READ_COMMITTED:
+                    continue
+            kept += offsets
+    ours = read(PlainRecords, batches, 0, isolation, aborted=aborted)
+    theirs = read(PartitionRecords, batches, 0, isolation, aborted=aborted)
+    taken = ours.all()
+    assert [record.offset for record in taken] == sorted(kept)
+    assert seen(taken) == seen(list(theirs))
+    assert ours.next_fetch_offset == theirs.next_fetch_offset == at
 
 
 def test_a_batch_that_lies_before_the_position_does_not_move_it_back() -> None:
