@@ -15,7 +15,7 @@ from sinks.base import Fenced, Partition, Unavailable
 from streams.metrics import METRICS
 from streams.pace import Pace
 from streams.partition import PartitionWorker
-from streams.retry import Released
+from streams.retry import Released, Retry
 from streams.work import Assignment, Fetched, Limits, LogSeen, MakeFolder, Standing, Stores
 
 
@@ -23,7 +23,7 @@ class Broker(Protocol):
     """What the pipeline asks of Kafka."""
 
     async def cluster_id(self) -> str:
-        """Return the cluster's id."""
+        """Return the cluster's id; raises `Unavailable`."""
 
     async def seek(self, tp: TP, offset: int) -> None:
         """Move the consumer."""
@@ -65,7 +65,7 @@ class Pipeline:
     async def take_over(self, tps: set[TP]) -> dict[TP, int]:
         """Claim newly assigned partitions and return where to read each from."""
         await self.give_up(set(self._workers))
-        cluster = await self._broker.cluster_id()
+        cluster = await Retry(part="take over").forever(self._broker.cluster_id, "reach Kafka")
         workers = {tp: self._new_worker(cluster, tp) for tp in tps if tp.topic in self._folders}
         self._workers = dict(workers)
         # Asked before anything is read.

@@ -53,3 +53,15 @@ async def test_an_exchanged_topic_is_read_from_its_start_at_the_second_look() ->
     await pipeline.give_up({_TP})
     assert len(store.tables["playback_events"]) == 6 * (3 + 5)
     assert failures == []
+
+
+async def test_a_broker_that_goes_away_while_partitions_are_taken_over_is_waited_for() -> None:
+    broker, store, failures = Broker(_log("", 3)), MemoryStore(), list[BaseException]()
+    pipeline = pipeline_of(broker, store, failures)
+    broker.away = 3
+    assert await pipeline.take_over({_TP}) == {_TP: 0}
+    assert broker.away == 0
+    await pipeline.process(_TP, Fetched(0, broker.log.records))
+    await pipeline.give_up({_TP})
+    assert len(store.tables["playback_events"]) == len(broker.log.records)
+    assert failures == []
