@@ -249,7 +249,7 @@ def agent(
     One per host: `vca up` runs it. The API is probed at API_URL; without
     it, only the host is sampled.
     """
-    from deploy.host_agent import Options, run
+    from deploy.host_agent import Options, serve
     from streams.settings import Settings
 
     settings = Settings()
@@ -261,7 +261,7 @@ def agent(
         every,
         name,
     )
-    asyncio.run(run(options))
+    serve(options)
 
 
 app.command()(check)
