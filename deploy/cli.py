@@ -175,6 +175,8 @@ def api(
     from api.settings import Settings
 
     Settings()  # a wrong setting is said here, once, not by each process
+    # uvicorn ends in good order, and then sends itself the signal again: that would look like a failure.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     uvicorn.run(
         "api.app:create_app",
         factory=True,
