@@ -53,11 +53,13 @@ def test_docker_compose_takes_it(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_a_security_linter_has_nothing_to_say() -> None:
+def test_a_security_linter_has_nothing_to_say(tmp_path: Path) -> None:
+    # It takes what a .env beside the file says for written in the file.
+    file = shutil.copy(compose.FILE, tmp_path)
     # Left out: CL-0019 wants digests beside tags, which only a registry knows, and CL-0026 limits of CPU,
     # which would slow everybody down on a host with idle cores.
     command = [compose.tool("compose-lint"), "--fail-on", "low", "--format", "json"]
-    done = subprocess.run([*command, str(compose.FILE)], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([*command, file], capture_output=True, text=True, timeout=60)
     found = set(re.findall(r"CL-\d{4}", done.stdout))
     assert done.stdout and found <= {"CL-0019", "CL-0026"}, done.stdout + done.stderr
 
