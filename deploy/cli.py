@@ -175,6 +175,8 @@ def api(
     from api.settings import Settings
 
     Settings()  # a wrong setting is said here, once, not by each process
+    # uvicorn ends in good order, and then sends itself the signal again: that would look like a failure.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     uvicorn.run(
         "api.app:create_app",
         factory=True,
@@ -249,7 +251,7 @@ def agent(
     One per host: `vca up` runs it. The API is probed at API_URL; without
     it, only the host is sampled.
     """
-    from deploy.host_agent import Options, run
+    from deploy.host_agent import Options, serve
     from streams.settings import Settings
 
     settings = Settings()
@@ -261,7 +263,7 @@ def agent(
         every,
         name,
     )
-    asyncio.run(run(options))
+    serve(options)
 
 
 app.command()(check)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import socket
 import sys
@@ -17,7 +18,7 @@ import urllib.request
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 from uuid import uuid4
 
 import orjson
@@ -79,21 +80,38 @@ def _event(kind: str, service: str, now: float) -> dict[str, Any]:
     return {"eventId": uuid4().hex, "type": kind, "occurredAt": int(now * 1000), "service": service}
 
 
-async def run(options: Options) -> None:
-    """Sample and send until SIGTERM or Ctrl-C; connects again by itself when Kafka was away."""
+def serve(options: Options) -> NoReturn:
+    """Sample and send until SIGTERM or Ctrl-C, then end the process with exit code 0."""
+    asyncio.new_event_loop().run_until_complete(_until_told(options))
+    # At once: nobody can end a thread that looks up a name or waits for an answer, and Python waits for it.
+    os._exit(0)
+
+
+async def _until_told(options: Options) -> None:
     ending = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ending.set)
+    told, work = asyncio.create_task(ending.wait()), asyncio.create_task(_work(options))
+    await asyncio.wait({told, work}, return_when=asyncio.FIRST_COMPLETED)
+    if work.done():
+        work.result()
+    work.cancel()
+    await asyncio.wait({work}, timeout=_CLOSE_SECONDS)
+
+
+async def _work(options: Options) -> None:
+    """Sample and send for ever; connects again by itself when Kafka was away."""
     # What aiokafka says again and again is said here once.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     psutil.cpu_percent(None)
     said = False
-    while not ending.is_set():
+    while True:
         producer = AIOKafkaProducer(**options.access, acks=1, client_id=SAMPLER)
         try:
             await producer.start()
             said = False
-            while not await _elapsed(ending, options.every):
+            while True:
+                await asyncio.sleep(options.every)
                 for event in await asyncio.to_thread(_events, options):
                     await producer.send_and_wait(
                         options.topic, orjson.dumps(event), key=event["service"].encode()
@@ -104,7 +122,7 @@ async def run(options: Options) -> None:
                 where = options.access["bootstrap_servers"]
                 sys.stderr.write(f"no Kafka broker at {where}, trying again: {reason}\n")
             said = True
-            await _elapsed(ending, _RETRY_SECONDS)
+            await asyncio.sleep(_RETRY_SECONDS)
         finally:
             with suppress(KafkaError, OSError, TimeoutError):
                 await asyncio.wait_for(producer.stop(), _CLOSE_SECONDS)
@@ -115,10 +133,3 @@ def _events(options: Options) -> list[dict[str, Any]]:
     if options.api_url:
         events.append(probe(options.api_url, time.time()))
     return events
-
-
-async def _elapsed(ending: asyncio.Event, seconds: float) -> bool:
-    """Wait; return True as soon as it is time to end."""
-    with suppress(TimeoutError):
-        await asyncio.wait_for(ending.wait(), seconds)
-    return ending.is_set()

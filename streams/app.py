@@ -103,7 +103,8 @@ class _FaustBroker:
     settings: Settings
 
     async def cluster_id(self) -> str:
-        return await cluster_id(self.settings)
+        with _answering():
+            return await cluster_id(self.settings)
 
     async def seek(self, tp: TP, offset: int) -> None:
         await cast(BatchConsumer, self.app.consumer).seek_to({tp: offset})

@@ -106,10 +106,12 @@ class CalmFetcher(fetcher.Fetcher):  # type: ignore[misc]  # aiokafka is not typ
         loop = asyncio.get_running_loop()
         try:
             await asyncio.sleep(self._asked_at.get(node_id, 0.0) + FETCH_PACE - loop.time())
+            self._asked_at[node_id] = loop.time()
+            return bool(await super()._proc_fetch_request(assignment, node_id, request))
         except asyncio.CancelledError:
-            return False  # As aiokafka's own: nobody wants it any more.
-        self._asked_at[node_id] = loop.time()
-        return bool(await super()._proc_fetch_request(assignment, node_id, request))
+            # Nobody wants it any more. aiokafka's own ends so too, but not while it pauses after a broker was
+            # away: its consumer would not close then, and Faust would wait a minute for it.
+            return False
 
 
 def fetch_whole(most: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from typing import Final
 
 import structlog
 
@@ -31,3 +32,21 @@ def configure(level: str) -> None:
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
     )
     logging.basicConfig(level=max(number, logging.WARNING), stream=sys.stderr)
+    logging.getLogger("aiokafka.conn").addFilter(ToldOnce())
+
+
+class ToldOnce(logging.Filter):
+    """Lets a warning through once that aiokafka repeats at every connection."""
+
+    _TEXT: Final = "Sending username and password in the clear"
+
+    def __init__(self) -> None:
+        """Have told nothing yet."""
+        super().__init__()
+        self._told = False
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Say whether a record is not that warning again."""
+        again = self._told and record.msg == self._TEXT
+        self._told = self._told or record.msg == self._TEXT
+        return not again

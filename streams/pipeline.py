@@ -15,7 +15,7 @@ from sinks.base import Fenced, Partition, Unavailable
 from streams.metrics import METRICS
 from streams.pace import Pace
 from streams.partition import PartitionWorker
-from streams.retry import Released
+from streams.retry import Released, Retry
 from streams.work import Assignment, Fetched, Limits, LogSeen, MakeFolder, Standing, Stores
 
 
@@ -23,7 +23,7 @@ class Broker(Protocol):
     """What the pipeline asks of Kafka."""
 
     async def cluster_id(self) -> str:
-        """Return the cluster's id."""
+        """Return the cluster's id; raises `Unavailable`."""
 
     async def seek(self, tp: TP, offset: int) -> None:
         """Move the consumer."""
@@ -63,17 +63,27 @@ class Pipeline:
         self._workers: dict[TP, PartitionWorker] = {}
 
     async def take_over(self, tps: set[TP]) -> dict[TP, int]:
-        """Claim newly assigned partitions and return where to read each from."""
+        """Claim newly assigned partitions and return where to read each from, less those lost meanwhile."""
         await self.give_up(set(self._workers))
-        cluster = await self._broker.cluster_id()
+        cluster = await Retry(part="take over").forever(self._broker.cluster_id, "reach Kafka")
         workers = {tp: self._new_worker(cluster, tp) for tp in tps if tp.topic in self._folders}
         self._workers = dict(workers)
         # Asked before anything is read.
         ids = await self._topic_ids({tp.topic for tp in workers})
         positions = await asyncio.gather(
-            *(worker.take_over(ids.get(tp.topic, "")) for tp, worker in workers.items())
+            *(self._position(tp, worker, ids.get(tp.topic, "")) for tp, worker in workers.items())
         )
-        return dict(zip(workers, positions, strict=True))
+        found = zip(workers, positions, strict=True)
+        return {tp: position for tp, position in found if position is not None}
+
+    async def _position(self, tp: TP, worker: PartitionWorker, topic_id: str) -> int | None:
+        try:
+            return await worker.take_over(topic_id)
+        except Fenced as error:
+            self._drop(tp, worker, error)
+        except Released:
+            pass  # Partitions moved on while a store was waited for.
+        return None
 
     def _new_worker(self, cluster: str, tp: TP) -> PartitionWorker:
         async def seek(offset: int) -> None:
@@ -109,9 +119,12 @@ class Pipeline:
         await asyncio.gather(*(worker.give_up() for worker in leaving))
 
     async def process(self, tp: TP, fetched: Fetched) -> None:
-        """Take a batch into both stores. A partition that is not ours any more is left alone."""
+        """Take a batch into both stores. A partition that is not ours any more, or not yet, is left alone.
+
+        A batch may come late, from before its partition was assigned anew: what counts is sought after that.
+        """
         worker = self._workers.get(tp)
-        if worker is None:
+        if worker is None or not worker.is_ready:
             return
         try:
             await worker.process(fetched)

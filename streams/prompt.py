@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import Any
 
 import faust
@@ -28,5 +27,6 @@ class PromptWorker(faust.Worker):
     async def _sentinel_task(self) -> None:
         await asyncio.sleep(0)
 
-    def _setup_spinner_handler(self, logger: logging.Logger, level: int) -> None:
-        """Show no spinner: for it, Faust has every debug message of every library made, and dropped."""
+    def _disable_spinner_if_level_below_WARN(self, level: int) -> None:
+        """Show no spinner: for it every debug message is made and dropped, and a log gets odd codes."""
+        self.spinner = None

@@ -84,6 +84,17 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
                 consumer.seek(driver.ensure_aiokafka_TP(tp), offset)
                 self._next[tp] = offset
 
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        """Commit offsets, or leave it to the next time: aiokafka repeats it for as long as Kafka is away.
+
+        A worker that is told to end would wait for that.
+        """
+        try:
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                return bool(await super()._commit(offsets))
+        except TimeoutError:
+            return False
+
     async def ask(self, question: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
         """Put a question to the thread's Kafka consumer; raises `TimeoutError`, `KafkaError`.
 

@@ -260,12 +260,18 @@ def group(state: str, members: int, partitions: int) -> Finding:
     )
 
 
-def memory(bound: int, total: int) -> Finding:
-    """Judge what a worker may hold against the memory of this machine, in bytes."""
+def memory(bound: int, total: int, limit: int | None = None) -> Finding:
+    """Judge what a worker may hold against the memory of this machine, or a container's limit, in bytes.
+
+    It shares a machine with others, and may have most of what is its own.
+    """
+    there = total if limit is None else min(limit, total)
+    limited = there < total
+    share = 0.8 if limited else 0.5
     return finding(
         "here",
         "memory of a worker",
-        Verdict.WARN if bound > 0.5 * total else None,
-        f"up to {bound / 1e9:.1f} GB of {total / 1e9:.1f} GB",
-        "lower BUFFER_BYTES, FETCH_BYTES or MEMORY_KEYS",
+        Verdict.WARN if bound > share * there else None,
+        f"up to {bound / 1e9:.1f} GB of {there / 1e9:.1f} GB{' (limit of the container)' if limited else ''}",
+        "lower BUFFER_BYTES, FETCH_BYTES or MEMORY_KEYS" + (", or raise the limit" if limited else ""),
     )

@@ -18,6 +18,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from deploy.operations import diagnosis, redis_diagnosis
+from deploy.operations.cgroup import memory_limit
 from deploy.operations.diagnosis import Finding, Table, Topic, Verdict, finding
 from deploy.operations.redis_diagnosis import Shards
 from deploy.operations.retention import retention
@@ -59,7 +60,7 @@ def here(settings: Settings) -> list[Finding]:
             f"missing: {', '.join(missing)}" if missing else "there",
             "install faust-streaming with a C compiler at hand: without them it is slower",
         ),
-        diagnosis.memory(bound, psutil.virtual_memory().total),
+        diagnosis.memory(bound, psutil.virtual_memory().total, memory_limit()),
         diagnosis.room("here", tempfile.gettempdir(), disk.free, disk.total),
     ]
 

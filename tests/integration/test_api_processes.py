@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import http.client
+import os
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from pathlib import Path
 from uuid import uuid4
 
 import httpx2
@@ -120,3 +123,20 @@ def test_head_of_a_stream_ends_with_its_headers(api: Api) -> None:
         until = time.monotonic() + 10
         while "videocloud_api_live_streams 0.0" not in (told := client.get("/metrics").text):
             assert time.monotonic() < until, told
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_an_api_that_was_told_to_end_has_not_failed(processes: int, tmp_path: Path) -> None:
+    port = free_port()
+    environment = {**os.environ, **module_environment(), "EXPORT_DIR": str(tmp_path / "exports")}
+    environment |= {"CLICKHOUSE_URL": "http://127.0.0.1:9/none", "REDIS_URL": "redis://127.0.0.1:9"}
+    command = command_line("api", "--processes", str(processes), "--port", str(port))
+    process = subprocess.Popen(command, env={**environment, "SELF_REPORTING": "false"})
+    try:
+        address = f"http://127.0.0.1:{port}/healthz"
+        assert wait_until(time.monotonic() + 60, lambda: http_answers(address), None)
+        process.terminate()
+        assert process.wait(30) == 0
+    finally:
+        process.kill()
+        process.wait()

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import socket
+import subprocess
+import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -17,6 +24,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from api import reporting
 from api.metrics import REPORTS_DROPPED
 from deploy.embedded.ports import free_port
+from deploy.embedded.process import module_environment
 from deploy.host_agent import probe, sample
 from streams.domain.events import ApiRequest, HealthProbe, HostSample
 from tests.audience.world import now_of
@@ -77,6 +85,38 @@ def test_samples_are_events_as_the_contract_has_them() -> None:
     assert 0 < taken.storage_used_bytes <= taken.storage_total_bytes
     down = probe(f"http://127.0.0.1:{free_port()}", 1.5)
     assert msgspec.json.decode(json.dumps(down), type=HealthProbe).ok is False
+
+
+@contextmanager
+def _dawdling_api() -> Iterator[tuple[str, threading.Event]]:
+    """Serve an API whose answer never ends; yield its address, and whether it was asked."""
+    asked = threading.Event()
+
+    def answer(server: socket.socket) -> None:
+        with suppress(OSError), server.accept()[0] as client:
+            asked.set()
+            client.sendall(b"HTTP/1.1 200 OK\r\nName: ")
+            while True:
+                client.sendall(b"x")
+                time.sleep(0.5)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=answer, args=(server,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}", asked
+
+
+def test_an_agent_ends_when_told_although_the_api_answers_too_slowly(broker: str, tmp_path: Path) -> None:
+    with _dawdling_api() as (url, asked):
+        variables = {"KAFKA_BOOTSTRAP_SERVERS": broker, "API_URL": url}
+        command = [sys.executable, "-m", "deploy.cli", "agent", "--every", "1"]
+        agent = subprocess.Popen(command, env={**os.environ, **module_environment(), **variables})
+        try:
+            assert asked.wait(60)
+            agent.terminate()
+            assert agent.wait(5) == 0
+        finally:
+            agent.kill()
+            agent.wait()
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from faust.types import TP
 
-from sinks.base import Partition
+from sinks.base import Partition, Unavailable
 from sinks.memory import (
     MemoryArchive,
     MemoryBlocks,
@@ -100,14 +100,21 @@ def _folders(lifetime: float = 1e9) -> MakeFolder:
 
 
 class Broker:
-    """A topic each of whose partitions is the log; its next answer to which topic it is waits for `slow`."""
+    """A topic each of whose partitions is the log; its next answer to which topic it is waits for `slow`.
+
+    It does not say which cluster it is the first `away` times that it is asked.
+    """
 
     def __init__(self, log: Log) -> None:
         self.log = log
         self.slow: asyncio.Event | None = None
         self.sought: list[int] = []
+        self.away = 0
 
     async def cluster_id(self) -> str:
+        if self.away:
+            self.away -= 1
+            raise Unavailable("Kafka: away", "kafka")
         return "cluster"
 
     async def seek(self, tp: TP, offset: int) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from deploy.operations import diagnosis, redis_diagnosis
+from deploy.operations.cgroup import memory_limit
 from deploy.operations.diagnosis import Finding, Table, Topic, Verdict
 from deploy.operations.rebuilding import whole_months
 from deploy.operations.retention import retention
@@ -236,6 +238,31 @@ def test_workers(state: str, members: int, verdict: Verdict) -> None:
 def test_a_worker_that_may_take_more_than_half_the_memory() -> None:
     assert diagnosis.memory(3, 10).verdict == Verdict.OK
     assert diagnosis.memory(6, 10).verdict == Verdict.WARN
+
+
+@pytest.mark.parametrize(
+    ("files", "verdict", "told"),
+    [
+        ({}, Verdict.OK, "3.0 GB of 10.0 GB"),
+        ({"memory.max": "max\n"}, Verdict.OK, "3.0 GB of 10.0 GB"),
+        ({"memory/memory.limit_in_bytes": f"{(1 << 63) - 4096}\n"}, Verdict.OK, "3.0 GB of 10.0 GB"),
+        ({"memory.max": "4000000000\n"}, Verdict.OK, "3.0 GB of 4.0 GB (limit of the container)"),
+        ({"memory.max": "3500000000\n"}, Verdict.WARN, "3.0 GB of 3.5 GB (limit of the container)"),
+        (
+            {"memory/memory.limit_in_bytes": "2000000000\n"},
+            Verdict.WARN,
+            "of 2.0 GB (limit of the container)",
+        ),
+    ],
+)
+def test_a_worker_in_a_container_has_what_the_container_may_take(
+    files: dict[str, str], verdict: Verdict, told: str, tmp_path: Path
+) -> None:
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    found = diagnosis.memory(3 * 10**9, 10**10, memory_limit(tmp_path))
+    assert found.verdict == verdict and told in found.found
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
+import pytest
 from faust.types import TP
 
-from sinks.memory import MemoryStore
+from sinks.base import Fenced, Unavailable
+from sinks.memory import MemoryArchive, MemoryStore
+from streams.pipeline import Pipeline
 from streams.work import Fetched
 from tests.pipeline.bench import NOW, TOPIC, Broker, Log, pipeline_of, view
 
@@ -53,3 +57,70 @@ async def test_an_exchanged_topic_is_read_from_its_start_at_the_second_look() ->
     await pipeline.give_up({_TP})
     assert len(store.tables["playback_events"]) == 6 * (3 + 5)
     assert failures == []
+
+
+async def test_a_broker_that_goes_away_while_partitions_are_taken_over_is_waited_for() -> None:
+    broker, store, failures = Broker(_log("", 3)), MemoryStore(), list[BaseException]()
+    pipeline = pipeline_of(broker, store, failures)
+    broker.away = 3
+    await _take_all(pipeline, broker, store)
+    assert broker.away == 0
+    assert failures == []
+
+
+async def _no_store(*_: Any) -> Any:
+    raise Unavailable("ClickHouse: away", "clickhouse")
+
+
+async def _fence(*_: Any) -> Any:
+    raise Fenced("another worker has claimed it")
+
+
+async def test_partitions_that_move_on_while_a_store_is_waited_for_are_left_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    broker, store, failures = Broker(_log("", 3)), MemoryStore(), list[BaseException]()
+    pipeline = pipeline_of(broker, store, failures)
+    with monkeypatch.context() as patch:
+        patch.setattr(MemoryArchive, "logs", _no_store)
+        taking = asyncio.create_task(pipeline.take_over({_TP}))
+        await asyncio.sleep(0.02)
+        await pipeline.give_up({_TP})
+        assert await taking == {}
+    await _take_all(pipeline, broker, store)
+    assert failures == []
+
+
+async def test_a_batch_from_before_a_partition_was_taken_over_is_left_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    broker, store, failures = Broker(_log("", 3)), MemoryStore(), list[BaseException]()
+    pipeline = pipeline_of(broker, store, failures)
+    with monkeypatch.context() as patch:
+        patch.setattr(MemoryArchive, "logs", _no_store)
+        taking = asyncio.create_task(pipeline.take_over({_TP}))
+        await asyncio.sleep(0.02)
+        await pipeline.process(_TP, Fetched(0, broker.log.records))
+    assert await taking == {_TP: 0}
+    await _take_all(pipeline, broker, store)
+    assert failures == []
+
+
+async def test_a_partition_that_another_claims_while_it_is_taken_over_is_let_go_of(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    broker, store, failures = Broker(_log("", 3)), MemoryStore(), list[BaseException]()
+    pipeline = pipeline_of(broker, store, failures)
+    with monkeypatch.context() as patch:
+        patch.setattr(MemoryArchive, "logs", _fence)
+        assert await pipeline.take_over({_TP}) == {}
+    assert pipeline.positions() == {}
+    await _take_all(pipeline, broker, store)
+    assert failures == []
+
+
+async def _take_all(pipeline: Pipeline, broker: Broker, store: MemoryStore) -> None:
+    assert await pipeline.take_over({_TP}) == {_TP: 0}
+    await pipeline.process(_TP, Fetched(0, broker.log.records))
+    await pipeline.give_up({_TP})
+    assert len(store.tables["playback_events"]) == len(broker.log.records)

@@ -7,11 +7,12 @@ import gc
 import struct
 import weakref
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from aiokafka.consumer.fetcher import READ_COMMITTED, READ_UNCOMMITTED, PartitionRecords
-from aiokafka.errors import CorruptRecordException
+from aiokafka.errors import CorruptRecordException, NodeNotReadyError
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.record.util import calc_crc32c
@@ -167,12 +168,13 @@ def test_what_is_not_compressed_is_bounded_as_it_travels_and_handed_over_whole()
 class _Brokers:
     """Notes when each broker is asked; nobody ever answers."""
 
-    def __init__(self) -> None:
+    def __init__(self, failure: type[BaseException] = asyncio.CancelledError) -> None:
         self.asked: list[tuple[int, float]] = []
+        self._failure = failure
 
     async def send(self, node: int, request: Any) -> None:
         self.asked.append((node, asyncio.get_running_loop().time()))
-        raise asyncio.CancelledError
+        raise self._failure
 
 
 async def test_a_broker_is_not_asked_again_at_once_and_another_one_is() -> None:
@@ -194,3 +196,14 @@ async def test_a_question_that_waits_for_its_time_ends_quietly_when_it_is_not_wa
     asking.cancel()
     assert await asking is False
     assert not calm._client.asked
+
+
+async def test_a_pause_after_a_broker_that_is_away_ends_quietly_too() -> None:
+    calm = object.__new__(CalmFetcher)
+    calm._asked_at, calm._client, calm._retry_backoff = {}, _Brokers(NodeNotReadyError), 60
+    asking = asyncio.create_task(calm._proc_fetch_request(None, 1, SimpleNamespace(topics=[])))
+    async with asyncio.timeout(5):
+        while not calm._client.asked:
+            await asyncio.sleep(0)
+        asking.cancel()
+        assert await asking is False
