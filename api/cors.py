@@ -50,7 +50,7 @@ def origins_of(text: str) -> tuple[str, ...]:
         if origin != EVERY and not _ORIGIN.fullmatch(origin):
             raise ValueError(
                 f"{origin!r} is no origin as browsers send it: write https://host or https://host:port, in "
-                "lower case, without a path, a slash behind it or a port that goes without saying; or * for all"
+                "lower case, without a path, a slash behind it or a port that is meant anyway; or * for all"
             )
     return origins
 

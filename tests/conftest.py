@@ -2,8 +2,8 @@
 
 Each of ``broker``, ``redis_server`` and ``clickhouse_server`` yields the address of a running server, started
 at the first use and stopped at the end of the session; an address in the environment
-(KAFKA_BOOTSTRAP_SERVERS, REDIS_URL, CLICKHOUSE_URL) is used instead. They are shared by all tests
-of a session: take names of your own (topics, key prefixes, databases), or ``clickhouse_database``.
+(TEST_KAFKA_BOOTSTRAP_SERVERS, TEST_REDIS_URL, TEST_CLICKHOUSE_URL) is used instead. They are shared by all
+tests of a session: take names of your own (topics, key prefixes, databases), or ``clickhouse_database``.
 
 ``stack`` is a whole `vca up` in a folder of its own, shared by the tests of one module.
 """
@@ -26,7 +26,11 @@ import pytest
 from deploy.embedded import servers
 from deploy.embedded.ports import free_port
 from deploy.embedded.process import Child, module_environment, wait_until
+from tests.servers.given import forget_the_platform, given
 from tests.servers.redis_cluster import redis_cluster
+
+# Before any test module is read.
+forget_the_platform()
 
 
 def _serve(server: servers.Server, logs: Path) -> Iterator[str]:
@@ -40,7 +44,7 @@ def _serve(server: servers.Server, logs: Path) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Yield ``host:port`` of a Kafka broker."""
-    if address := os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
+    if address := given("KAFKA_BOOTSTRAP_SERVERS"):
         yield address
         return
     yield from _serve(servers.broker(free_port()), tmp_path_factory.mktemp("broker"))
@@ -49,7 +53,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Yield the URL of a Redis."""
-    if address := os.environ.get("REDIS_URL"):
+    if address := given("REDIS_URL"):
         yield address
         return
     folder = tmp_path_factory.mktemp("redis")
@@ -58,8 +62,8 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def redis_cluster_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Yield the URL of a Redis Cluster of three nodes; REDIS_CLUSTER_URL names one to use instead."""
-    if address := os.environ.get("REDIS_CLUSTER_URL"):
+    """Yield the URL of a Redis Cluster of three nodes; TEST_REDIS_CLUSTER_URL names one to use instead."""
+    if address := given("REDIS_CLUSTER_URL"):
         yield address
         return
     with redis_cluster(tmp_path_factory.mktemp("redis-cluster")) as address:
@@ -69,7 +73,7 @@ def redis_cluster_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[s
 @pytest.fixture(scope="session")
 def clickhouse_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Yield the HTTP URL of a ClickHouse."""
-    if address := os.environ.get("CLICKHOUSE_URL"):
+    if address := given("CLICKHOUSE_URL"):
         yield address
         return
     folder = tmp_path_factory.mktemp("clickhouse")

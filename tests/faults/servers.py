@@ -1,13 +1,12 @@
 """The servers of a run: Kafka's nodes, Redis and ClickHouse, the stores behind proxies.
 
-Kafka is that of KAFKA_BOOTSTRAP_SERVERS if given. Else, where there is Docker, all three run in containers;
-else Apache Kafka runs on this machine's Java beside the stand-ins of the stores.
+Kafka is that of TEST_KAFKA_BOOTSTRAP_SERVERS if given. Else, where there is Docker, all three run in
+containers; else Apache Kafka runs on this machine's Java beside the stand-ins of the stores.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 from pathlib import Path
 
 from deploy.embedded import servers
@@ -17,14 +16,15 @@ from deploy.embedded.ports import free_port
 from tests.faults import containers
 from tests.faults.machines import Machine
 from tests.faults.proxy import Proxy, http_is_whole
+from tests.servers.given import given
 
 
 def cannot_run() -> str | None:
     """Say why the fault tests cannot run here; None when they can."""
-    if os.environ.get("KAFKA_BOOTSTRAP_SERVERS") or containers.docker_answers():
+    if given("KAFKA_BOOTSTRAP_SERVERS") or containers.docker_answers():
         return None
     reason = jars.missing()
-    return reason and f"{reason}; nor is there Docker, nor a Kafka at KAFKA_BOOTSTRAP_SERVERS"
+    return reason and f"{reason}; nor is there Docker, nor a Kafka at TEST_KAFKA_BOOTSTRAP_SERVERS"
 
 
 class Servers:
@@ -35,7 +35,7 @@ class Servers:
         self.folder = folder
         self.logs = folder / "logs"
         self.redis_data = folder / "redis"
-        self.given = os.environ.get("KAFKA_BOOTSTRAP_SERVERS", "")
+        self.given = given("KAFKA_BOOTSTRAP_SERVERS") or ""
         self.in_containers = containers.docker_answers()
         self.nodes = [] if self.given else self._kafka(kafka_nodes)
         self.redis = self.new_redis(self.redis_data)

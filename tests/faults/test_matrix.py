@@ -56,7 +56,7 @@ def servers(request: pytest.FixtureRequest, fault: Fault) -> Servers:
 async def hold(servers: Servers, fault: Fault, faults: int, folder: Path) -> None:
     """Run an episode, tell its figures, and fail unless both stores hold the truth."""
     if servers.given and fault.breaks_brokers:
-        pytest.skip("the brokers of KAFKA_BOOTSTRAP_SERVERS are not ours to break")
+        pytest.skip("the brokers of TEST_KAFKA_BOOTSTRAP_SERVERS are not ours to break")
     report = await Episode(servers, fault, SEED, folder).run(faults)
     print(report.line())  # noqa: T201  # pytest -s, or a failure, shows it
     assert report.verdict.sound, f"{report.verdict}\nlogs in {folder}"

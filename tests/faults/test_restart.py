@@ -35,8 +35,7 @@ pytestmark = [
 def own_stack(tmp_path: Path) -> Iterator[Stack]:
     """Apache Kafka, stores, worker and API as a person starts them."""
     arguments = ("--broker", "kafka", "--api-port", str(free_port()))
-    own = {"KAFKA_BOOTSTRAP_SERVERS": "", "REDIS_URL": "", "CLICKHOUSE_URL": ""}
-    stack = Stack(tmp_path / ".run", arguments, {"SESSION_TIMEOUT": "3", "REBALANCE_TIMEOUT": "3", **own})
+    stack = Stack(tmp_path / ".run", arguments, {"SESSION_TIMEOUT": "3", "REBALANCE_TIMEOUT": "3"})
     yield stack
     stack.stop()
 

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import gzip
 import json
-import os
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -25,8 +24,9 @@ from clickhouse_connect.driver.exceptions import DatabaseError, StreamFailureErr
 from deploy.embedded import servers
 from deploy.embedded.ports import free_port
 from deploy.embedded.probes import http_answers
+from tests.servers.given import given
 
-pytestmark = pytest.mark.skipif(bool(os.environ.get("CLICKHOUSE_URL")), reason="about the stand-in")
+pytestmark = pytest.mark.skipif(bool(given("CLICKHOUSE_URL")), reason="about the stand-in")
 
 
 class Http:

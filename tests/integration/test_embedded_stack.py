@@ -19,6 +19,7 @@ from deploy.embedded.ports import free_port
 from deploy.embedded.probes import http_answers, kafka_answers, redis_answers
 from deploy.embedded.process import module_environment, wait_until
 from deploy.embedded.servers import clickhouse_ping
+from tests.servers.given import given
 from tests.servers.processes import alive, left_after
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ NAMES = {"supervisor", "broker", "redis", "clickhouse", "worker", "api"}
 
 
 pytestmark = pytest.mark.skipif(
-    any(os.environ.get(name) for name in ("KAFKA_BOOTSTRAP_SERVERS", "REDIS_URL", "CLICKHOUSE_URL")),
+    any(given(name) for name in ("KAFKA_BOOTSTRAP_SERVERS", "REDIS_URL", "CLICKHOUSE_URL")),
     reason="about stand-ins, and real servers are given",
 )
 

@@ -29,6 +29,7 @@ from videocloud import (
 from deploy.embedded.ports import free_port
 from tests.conftest import Stack
 from tests.sdk_python.clients import Client, Kind, done, following, open_client
+from tests.servers.given import given
 
 SDK = Path(__file__).parents[2] / "sdk" / "python"
 ROOT = SDK.parents[1]
@@ -46,7 +47,7 @@ VIEWERS = 5
 
 
 pytestmark = pytest.mark.skipif(
-    any(os.environ.get(name) for name in ("KAFKA_BOOTSTRAP_SERVERS", "REDIS_URL", "CLICKHOUSE_URL")),
+    any(given(name) for name in ("KAFKA_BOOTSTRAP_SERVERS", "REDIS_URL", "CLICKHOUSE_URL")),
     reason="counts everything that there is, and real servers may hold more than it sends",
 )
 

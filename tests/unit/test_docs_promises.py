@@ -24,6 +24,7 @@ from streams.domain.arrivals import Decoder, Rejected
 from streams.domain.events import PlaybackEvent, UserEvent
 from streams.domain.instruments import INSTRUMENTS
 from streams.settings import Settings
+from tests.servers.given import PREFIX, SERVERS
 from tests.world.feed import Taken
 
 ROOT = Path(__file__).parents[2]
@@ -120,7 +121,8 @@ def test_environment_variables_are_settings(name: str) -> None:
     text = " ".join(_commands(TEXTS[name]))
     named = set(re.findall(r"\$\{?([A-Z][A-Z_]+)", text)) | set(re.findall(r"\b([A-Z]+(?:_[A-Z]+)*)=", text))
     named |= {span for span in _SPAN.findall(TEXTS[name]) if re.fullmatch(r"[A-Z]+_[A-Z_]+", span)}
-    assert named <= known | OTHER_VARIABLES | COMPOSE_VARIABLES | OTHER_WORDS | CODES
+    servers = {f"{PREFIX}{name}" for name in SERVERS}
+    assert named <= known | OTHER_VARIABLES | COMPOSE_VARIABLES | OTHER_WORDS | CODES | servers
 
 
 @pytest.mark.parametrize("name", NAMES)
