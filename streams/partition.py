@@ -43,6 +43,7 @@ class PartitionWorker:
         #: Held while a batch is taken, or the live window counted again.
         self._turn = asyncio.Lock()
         self._turned_at = 0
+        self._is_keyed = True
 
     @property
     def is_ready(self) -> bool:
@@ -131,6 +132,7 @@ class PartitionWorker:
         if not records:
             return
         self._busy = True
+        self._note_key(records[0])
         at = self._following.at
         at.writer.note_waiting(fetched.waiting)
         began, topic = _now(), self.partition.topic
@@ -151,6 +153,16 @@ class PartitionWorker:
         METRICS.batch_records.labels(topic).observe(len(records))
         METRICS.batch_seconds.labels(topic).observe(_now() - began)
         self._busy = False
+
+    def _note_key(self, record: Record) -> None:
+        """Warn, once, of a producer that gives no keys: nothing else shows that its numbers are wrong."""
+        if self._is_keyed and record.key is None:
+            self._is_keyed = False
+            self.retry.log.warning(
+                "records without a key: events that belong together may be in several partitions, where each"
+                " counts anew; docs/events.md says which key",
+                offset=record.offset,
+            )
 
     def _bounds(self) -> list[int]:
         """Offsets at which a batch is split, so that a store has all of a part or none of it."""

@@ -54,10 +54,10 @@ class Log:
     #: Kafka's id of the topic; empty as a broker that knows no ids.
     topic_id: str = ""
 
-    def append(self, value: dict[str, Any] | bytes, timestamp: int) -> None:
+    def append(self, value: dict[str, Any] | bytes, timestamp: int, key: bytes | None = b"view") -> None:
         """Add a record."""
         raw = value if isinstance(value, bytes) else msgspec.json.encode(value)
-        self.records.append(Raw(self.start + len(self.records), timestamp, None, raw))
+        self.records.append(Raw(self.start + len(self.records), timestamp, key, raw))
 
     @property
     def seen(self) -> LogSeen:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from sinks.base import Fenced, Ledger, Unavailable
 from sinks.memory import MemoryStore
@@ -87,6 +88,17 @@ async def test_a_log_is_taken_once_and_its_books_balance() -> None:
     assert books.read == len(log.records) == books.stored + books.repeated + books.late + books.rejected
     assert books.rejected == len(bench.letters.sent) > 0
     assert {error for _, error in bench.letters.sent} == {"NotJson"}
+
+
+@pytest.mark.parametrize(("key", "warnings"), [(b"v0", 0), (b"", 0), (None, 1)])
+async def test_a_producer_without_keys_is_told_of_once(key: bytes | None, warnings: int) -> None:
+    log, store = Log(), MemoryStore()
+    for event in view("v0", START_MS):
+        log.append(event, event["occurredAt"] + 50, key)
+    with capture_logs() as said:
+        await Bench(log, store).run([1, 2, 3])
+    assert len([line for line in said if "without a key" in line["event"]]) == warnings
+    assert len(store.tables["playback_events"]) == len(log.records)
 
 
 @pytest.mark.parametrize("seed", range(25))
