@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,7 @@ import pytest
 from confluent_kafka import KafkaError, Message, Producer
 
 from tests.e2e.cluster import cluster
+from tests.e2e.foreign import view_start
 from tests.e2e.platform import Platform, platform
 from tests.oracle.log import PLAYBACK
 
@@ -37,21 +36,10 @@ def produce(running: Platform, codec: str) -> None:
         "batch.num.messages": 40,
     }
     producer = Producer(settings)
-    now = int(time.time() * 1000)
     for number in range(VIEWS):
         view = f"{codec}-{number}"
-        event = {
-            "type": "view.start",
-            "eventId": view,
-            "occurredAt": now,
-            "seq": 0,
-            "startupMs": 640,
-            "videoId": f"video-{codec}",
-            "viewId": view,
-            "sessionId": f"session-{number}",
-            "userId": f"user-{number}",
-        }
-        producer.produce(PLAYBACK, key=view, value=json.dumps(event), on_delivery=arrived)
+        event = view_start(view, f"video-{codec}")
+        producer.produce(PLAYBACK, key=view, value=event, on_delivery=arrived)
     assert producer.flush(30) == 0
 
 

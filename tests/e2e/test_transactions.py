@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +13,7 @@ from deploy.embedded.kafka.nodes import nodes
 from deploy.embedded.ports import free_port
 from deploy.embedded.servers import Server
 from tests.e2e.cluster import cluster
+from tests.e2e.foreign import view_start
 from tests.e2e.platform import Platform, platform
 from tests.oracle.log import PLAYBACK
 
@@ -46,28 +44,11 @@ def producer(running: Platform, name: str) -> Producer:
     return made
 
 
-def views(prefix: str) -> Iterator[tuple[str, str]]:
-    now = int(time.time() * 1000)
-    for number in range(VIEWS):
-        view = f"{prefix}-{number}"
-        event = {
-            "type": "view.start",
-            "eventId": view,
-            "occurredAt": now,
-            "seq": 0,
-            "startupMs": 640,
-            "videoId": "clip",
-            "viewId": view,
-            "sessionId": view,
-            "userId": view,
-        }
-        yield view, json.dumps(event)
-
-
 def send(by: Producer, prefix: str) -> None:
     """Send views within the transaction that is open, and see to it that the broker has them."""
-    for key, value in views(prefix):
-        by.produce(PLAYBACK, key=key, value=value)
+    for number in range(VIEWS):
+        view = f"{prefix}-{number}"
+        by.produce(PLAYBACK, key=view, value=view_start(view, "clip"))
     assert by.flush(30) == 0
 
 

@@ -1,0 +1,23 @@
+"""Events as a producer sends them that knows nothing of this code."""
+
+from __future__ import annotations
+
+import json
+import time
+
+
+def view_start(view: str, video: str) -> str:
+    """Return the first event of a view that begins now, its viewer's only one."""
+    return json.dumps(
+        {
+            "type": "view.start",
+            "eventId": view,
+            "occurredAt": int(time.time() * 1000),
+            "seq": 0,
+            "startupMs": 640,
+            "videoId": video,
+            "viewId": view,
+            "sessionId": view,
+            "userId": view,
+        }
+    )
