@@ -8,10 +8,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
+import structlog
+from structlog.testing import LogCapture
 
 from sinks.base import Fenced, Ledger, Unavailable
 from sinks.memory import MemoryStore
+from streams import retry
 from streams.domain.aggregate import Live, fold_playback
 from streams.ledger import current
 from streams.metrics import METRICS
@@ -91,13 +93,16 @@ async def test_a_log_is_taken_once_and_its_books_balance() -> None:
 
 
 @pytest.mark.parametrize(("key", "warnings"), [(b"v0", 0), (b"", 0), (None, 1)])
-async def test_a_producer_without_keys_is_told_of_once(key: bytes | None, warnings: int) -> None:
+async def test_a_producer_without_keys_is_told_of_once(
+    key: bytes | None, warnings: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = LogCapture()
+    monkeypatch.setattr(retry, "log", structlog.wrap_logger(None, [said], structlog.BoundLogger))
     log, store = Log(), MemoryStore()
     for event in view("v0", START_MS):
         log.append(event, event["occurredAt"] + 50, key)
-    with capture_logs() as said:
-        await Bench(log, store).run([1, 2, 3])
-    assert len([line for line in said if "without a key" in line["event"]]) == warnings
+    await Bench(log, store).run([1, 2, 3])
+    assert len([line for line in said.entries if "without a key" in line["event"]]) == warnings
     assert len(store.tables["playback_events"]) == len(log.records)
 
 
