@@ -132,12 +132,13 @@ async def test_a_running_stack_knows_how_it_is(tmp_path: Path) -> None:
                 async with session.get(f"{url}/analytics/system/{path}") as answer:
                     return (await answer.json())["data"]
 
+            # A machine that is busy elsewhere may answer the first probe too late.
             async with asyncio.timeout(90):
-                while (health := await ask("health"))["uptime"] is None or (
+                while not (health := await ask("health"))["uptime"] or (
                     health["resources"]["cpu"]["usage"] is None
                 ):
                     await asyncio.sleep(0.5)
-            assert health["uptime"] == 1
+            assert 0 < health["uptime"] <= 1
             for resource in health["resources"].values():
                 assert None not in resource.values()
             assert (await ask("performance"))["api"]["requests"]["total"] > 0
