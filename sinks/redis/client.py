@@ -30,8 +30,8 @@ _PASSING: Final = (
     exceptions.MasterDownError,
     OSError,
 )
-#: What a script meets whose keys are just moving to another node of a cluster (Redis 6 and 7 say it so).
-_MOVING: Final = "non local key"
+#: What a script meets whose keys are just moving to another node: as Redis 6 and 7 say it, and as 8 does.
+_MOVING: Final = ("non local key", "during rehashing of the slot")
 
 
 class _Cluster(RedisCluster):
@@ -101,7 +101,7 @@ def available() -> Iterator[None]:
     except _PASSING as error:
         raise Unavailable(f"Redis: {error or type(error).__name__}", "redis") from error
     except exceptions.ResponseError as error:
-        if _MOVING not in str(error):
+        if not any(words in str(error) for words in _MOVING):
             raise
         raise Unavailable(f"Redis Cluster is moving keys: {error}", "redis") from error
 
