@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -13,14 +14,14 @@ from api.limits import limit_of
 from sinks.kafka.access import KafkaAccess
 
 
-def _limit(text: str) -> str:
-    limit_of(text)
-    return text
+def _readable(read: Callable[[str], object]) -> AfterValidator:
+    """Return the check that a text can be read; it stays the text that it is."""
 
+    def check(text: str) -> str:
+        read(text)
+        return text
 
-def _origins(text: str) -> str:
-    origins_of(text)
-    return text
+    return AfterValidator(check)
 
 
 def _bucket(url: str) -> str:
@@ -50,11 +51,11 @@ class Settings(KafkaAccess):
     require_key: bool = Field(
         False, description="Refuse requests without a key also when API_KEY is not set: only `vca keys` open."
     )
-    rate_limit: Annotated[str, AfterValidator(_limit)] = Field(
+    rate_limit: Annotated[str, _readable(limit_of)] = Field(
         "600/minute",
         description="Requests that each key may make, as `100/second` or `5000/hour`; `none` for no limit.",
     )
-    cors_origins: Annotated[str, AfterValidator(_origins)] = Field(
+    cors_origins: Annotated[str, _readable(origins_of)] = Field(
         "",
         description="Origins of pages that browsers let ask this API, as `https://dash.example.com`, "
         "comma-separated; `*` for all. Without any, only pages of its own origin.",

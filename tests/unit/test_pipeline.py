@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -72,6 +74,18 @@ async def _no_store(*_: Any) -> Any:
     raise Unavailable("ClickHouse: away", "clickhouse")
 
 
+@asynccontextmanager
+async def _taking_over_without_a_store(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[asyncio.Task[dict[TP, int]]]:
+    """Yield what takes a partition over and waits for a store, which is back at the end."""
+    with monkeypatch.context() as patch:
+        patch.setattr(MemoryArchive, "logs", _no_store)
+        taking = asyncio.create_task(pipeline.take_over({_TP}))
+        await asyncio.sleep(0.02)
+        yield taking
+
+
 async def _fence(*_: Any) -> Any:
     raise Fenced("another worker has claimed it")
 
@@ -81,10 +95,7 @@ async def test_partitions_that_move_on_while_a_store_is_waited_for_are_left_alon
 ) -> None:
     broker, store, failures = Broker(_log("", 3)), MemoryStore(), list[BaseException]()
     pipeline = pipeline_of(broker, store, failures)
-    with monkeypatch.context() as patch:
-        patch.setattr(MemoryArchive, "logs", _no_store)
-        taking = asyncio.create_task(pipeline.take_over({_TP}))
-        await asyncio.sleep(0.02)
+    async with _taking_over_without_a_store(pipeline, monkeypatch) as taking:
         await pipeline.give_up({_TP})
         assert await taking == {}
     await _take_all(pipeline, broker, store)
@@ -96,10 +107,7 @@ async def test_a_batch_from_before_a_partition_was_taken_over_is_left_alone(
 ) -> None:
     broker, store, failures = Broker(_log("", 3)), MemoryStore(), list[BaseException]()
     pipeline = pipeline_of(broker, store, failures)
-    with monkeypatch.context() as patch:
-        patch.setattr(MemoryArchive, "logs", _no_store)
-        taking = asyncio.create_task(pipeline.take_over({_TP}))
-        await asyncio.sleep(0.02)
+    async with _taking_over_without_a_store(pipeline, monkeypatch) as taking:
         await pipeline.process(_TP, Fetched(0, broker.log.records))
     assert await taking == {_TP: 0}
     await _take_all(pipeline, broker, store)
