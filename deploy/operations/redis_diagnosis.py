@@ -19,6 +19,9 @@ def node(told: Mapping[str, Any]) -> list[Finding]:
     appends = str(told.get("aof_enabled", "0")) == "1"
     evicts = policy != "noeviction"
     full = bool(limit) and used > 0.8 * limit
+    snapshot = str(told.get("rdb_last_bgsave_status", "ok"))
+    # Told only where `min-replicas-to-write` asks for some.
+    replicas = told.get("min_slaves_good_slaves")
     return [
         version("Redis", str(told.get("redis_version", "?")), _OLDEST),
         finding(
@@ -35,6 +38,20 @@ def node(told: Mapping[str, Any]) -> list[Finding]:
             None if str(told.get("aof_last_write_status", "ok")) == "ok" else Verdict.FAIL,
             str(told.get("aof_last_write_status", "ok")),
             "see Redis' log and the space of its disk",
+        ),
+        finding(
+            "Redis",
+            "last snapshot",
+            None if snapshot == "ok" else Verdict.FAIL,
+            snapshot,
+            "see Redis' log and the space of its disk: it takes no writes until it can save, where it is set to",
+        ),
+        finding(
+            "Redis",
+            "replicas to write to",
+            None if replicas is None or int(replicas) else Verdict.FAIL,
+            "none asked for" if replicas is None else f"{replicas} that are near enough",
+            "start its replicas, or lower min-replicas-to-write: a Redis with too few takes no writes",
         ),
         finding(
             "Redis",

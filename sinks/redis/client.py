@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -17,7 +18,7 @@ from redis.backoff import ExponentialBackoff
 from sinks.base import Unavailable
 from streams.domain.errors import StoreUnavailableError
 
-#: The server is away, starting, full, failing over, or only a replica just now.
+#: The server is away, starting, full, failing over, or only a replica just now: what redis-py has classes for.
 _PASSING: Final = (
     exceptions.ConnectionError,
     exceptions.TimeoutError,
@@ -29,6 +30,12 @@ _PASSING: Final = (
     exceptions.TryAgainError,
     exceptions.MasterDownError,
     OSError,
+)
+#: The same by its code, which stands first, behind what a pipeline says of its command, or in the words of
+#: Redis 6 about a script. There are more: no place on its disk, too few replicas, another script that runs.
+_REFUSED: Final = re.compile(
+    r"(?:^|caused error: |: -)"
+    r"(?:BUSY|CLUSTERDOWN|LOADING|MASTERDOWN|MISCONF|NOREPLICAS|OOM|READONLY|TRYAGAIN|UNBLOCKED) "
 )
 #: What a script meets whose keys are just moving to another node: as Redis 6 and 7 say it, and as 8 does.
 _MOVING: Final = ("non local key", "during rehashing of the slot")
@@ -101,9 +108,11 @@ def available() -> Iterator[None]:
     except _PASSING as error:
         raise Unavailable(f"Redis: {error or type(error).__name__}", "redis") from error
     except exceptions.ResponseError as error:
-        if not any(words in str(error) for words in _MOVING):
-            raise
-        raise Unavailable(f"Redis Cluster is moving keys: {error}", "redis") from error
+        if _REFUSED.search(str(error)):
+            raise Unavailable(f"Redis: {error}", "redis") from error
+        if any(words in str(error) for words in _MOVING):
+            raise Unavailable(f"Redis Cluster is moving keys: {error}", "redis") from error
+        raise
 
 
 class Patience:

@@ -17,6 +17,7 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.structs import TopicPartition
 
 from deploy.embedded.ports import free_port
+from streams.exits import FAULT
 from streams.topics import create_topics
 from tests.faults.harness import SESSION_SECONDS, Episode, Fault
 from tests.faults.proxy import Trap, Trick
@@ -298,6 +299,17 @@ async def slow_redis(episode: Episode) -> None:
     episode.servers.redis_proxy.delay = 0.0
 
 
+async def refuse_redis_writes(episode: Episode) -> None:
+    """It answers questions but takes no writes: too few replicas, or no memory left. No worker ends of it."""
+    setting, value = episode.rng.choice((("min-replicas-to-write", "1"), ("maxmemory", "1")))
+    before = len(episode.crew.endings)
+    with redis.Redis.from_url(episode.servers.redis.server.address) as client:
+        client.config_set(setting, value)
+        await asyncio.sleep(episode.rng.uniform(1.0, 4.0))
+        client.config_set(setting, "0")
+    assert FAULT not in episode.crew.endings[before:], "a worker ended"
+
+
 async def fail_redis_over(episode: Episode) -> None:
     """The primary dies; the replica that takes its place lacks about the last second."""
     servers = episode.servers
@@ -519,6 +531,7 @@ FAULTS: Final = (
     Fault("Redis dies before its answer", redis_dies_before_its_answer),
     Fault("Redis' answer is lost", lose_redis_answer, pause=0.5),
     Fault("Redis is slow", slow_redis),
+    Fault("Redis refuses writes", refuse_redis_writes),
     Fault("Redis fails over, a second behind", fail_redis_over),
     Fault("broker killed", kill_broker, breaks_brokers=True),
     Fault("one of three brokers down", lose_broker, nodes=3, breaks_brokers=True),
@@ -556,6 +569,7 @@ _IN_TURN: Final = (
     join_or_leave,
     rebalance_during_insert,
     refuse_clickhouse,
+    refuse_redis_writes,
     fail_redis_over,
     send_poison,
     end_worker,

@@ -46,6 +46,8 @@ def test_a_sound_redis() -> None:
         ({"redis_version": "5.0.3"}, ("version", Verdict.WARN)),
         ({"aof_enabled": 0}, ("append-only file", Verdict.FAIL)),
         ({"aof_last_write_status": "err"}, ("last write to the file", Verdict.FAIL)),
+        ({"rdb_last_bgsave_status": "err"}, ("last snapshot", Verdict.FAIL)),
+        ({"min_slaves_good_slaves": 0}, ("replicas to write to", Verdict.FAIL)),
         ({"maxmemory_policy": "allkeys-lru"}, ("eviction", Verdict.WARN)),
         ({"maxmemory_policy": "volatile-ttl", "maxmemory": 10**9}, ("eviction", Verdict.FAIL)),
         ({"maxmemory": 11_000_000}, ("memory", Verdict.WARN)),

@@ -9,6 +9,30 @@ from sinks.base import Unavailable
 from sinks.redis.client import available
 
 SCRIPT = "script: 39aceb3f, on @user_script:16."
+#: How it is said of a command, of one in a pipeline, and of one in a script of Redis 6 and of newer ones.
+OF = (
+    "{}",
+    "Command # 1 (SET a 1) of pipeline caused error: {}",
+    "Error running script (call to f_39aceb3f): @user_script:16: @user_script: 16: -{}",
+    "{} " + SCRIPT,
+)
+
+
+@pytest.mark.parametrize("of", OF)
+@pytest.mark.parametrize(
+    "said",
+    [
+        "NOREPLICAS Not enough good replicas to write.",
+        "MISCONF Errors writing to the AOF file: No space left on device",
+        "MISCONF Valkey is configured to save RDB snapshots, but it's currently unable to persist to disk.",
+        "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
+        "OOM command not allowed when used memory > 'maxmemory'.",
+        "READONLY You can't write against a read only replica.",
+    ],
+)
+def test_a_server_that_refuses_for_now_is_waited_for(of: str, said: str) -> None:
+    with pytest.raises(Unavailable, match=said.split(maxsplit=1)[0]), available():
+        raise ResponseError(of.format(said))
 
 
 @pytest.mark.parametrize(
@@ -24,6 +48,15 @@ def test_keys_that_move_to_another_node_are_waited_for(said: str) -> None:
         raise ResponseError(said)
 
 
-def test_a_fault_of_a_script_is_not() -> None:
+@pytest.mark.parametrize(
+    "said",
+    [
+        f"attempt to index a nil value {SCRIPT}",
+        "WRONGTYPE Operation against a key holding the wrong kind of value",
+        "BUSYGROUP Consumer Group name already exists",
+        "ERR value is not an integer: 'MISCONF '",
+    ],
+)
+def test_what_will_never_work_is_not(said: str) -> None:
     with pytest.raises(ResponseError), available():
-        raise ResponseError(f"attempt to index a nil value {SCRIPT}")
+        raise ResponseError(said)
