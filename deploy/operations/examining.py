@@ -79,7 +79,7 @@ async def redis(settings: Settings) -> list[Finding]:
 
 
 async def _redis_node(url: str) -> list[Finding]:
-    client = connect_redis(url, connect_timeout=_PATIENCE)
+    client = connect_redis(url, connect_timeout=_PATIENCE, ping_seconds=0)
     try:
         before = time.time()
         seconds, micros = await client.time()
@@ -96,7 +96,7 @@ async def _shards(url: str) -> tuple[Shards, dict[str, str]]:
 
     One node is asked by itself: a client of the whole cluster gives up when slots are missing.
     """
-    client = connect_redis(url, connect_timeout=_PATIENCE)
+    client = connect_redis(url, connect_timeout=_PATIENCE, ping_seconds=0)
     try:
         info: dict[str, str] = await client.execute_command("CLUSTER INFO")
         nodes: dict[str, dict[str, Any]] = await client.execute_command("CLUSTER NODES")

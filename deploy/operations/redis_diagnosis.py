@@ -44,7 +44,7 @@ def node(told: Mapping[str, Any]) -> list[Finding]:
             "last snapshot",
             None if snapshot == "ok" else Verdict.FAIL,
             snapshot,
-            "see Redis' log and the space of its disk: it takes no writes until it can save, where it is set to",
+            "see Redis' log and the space of its disk: if it is set to save, it takes no writes until it can",
         ),
         finding(
             "Redis",

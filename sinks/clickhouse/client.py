@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
@@ -20,34 +21,60 @@ DEFAULT_DATABASE: Final = "videocloud"
 #: How long a server may say nothing. One that works on a long query tells its progress five seconds before
 #: that (the client asks for it). An insert takes less; one that was given up is repeated under its token.
 SILENCE_SECONDS: Final = 60.0
-#: Server errors after which the same statement may work later (ErrorCodes.cpp). An unknown table or
-#: database is one of them: the migrations of a new installation may not have run yet.
-_PASSING: Final = frozenset(
-    {
-        60,  # UNKNOWN_TABLE
-        81,  # UNKNOWN_DATABASE
-        159,  # TIMEOUT_EXCEEDED
-        173,  # CANNOT_ALLOCATE_MEMORY
-        202,  # TOO_MANY_SIMULTANEOUS_QUERIES
-        209,  # SOCKET_TIMEOUT
-        210,  # NETWORK_ERROR
-        225,  # NO_ZOOKEEPER
-        236,  # ABORTED
-        241,  # MEMORY_LIMIT_EXCEEDED
-        242,  # TABLE_IS_READ_ONLY
-        243,  # NOT_ENOUGH_SPACE
-        252,  # TOO_MANY_PARTS
-        279,  # ALL_CONNECTION_TRIES_FAILED
-        285,  # TOO_FEW_LIVE_REPLICAS
-        286,  # UNSATISFIED_QUORUM_FOR_PREVIOUS_WRITE
-        319,  # UNKNOWN_STATUS_OF_INSERT
-        369,  # ALL_REPLICAS_ARE_STALE
-        394,  # QUERY_WAS_CANCELLED
-        439,  # CANNOT_SCHEDULE_TASK
-        735,  # QUERY_WAS_CANCELLED_BY_CLIENT
-        999,  # KEEPER_EXCEPTION
-    }
-)
+#: Server errors after which the same statement may work later, with their names (ErrorCodes.cpp): what is
+#: busy, full, starting, or away behind the server that was asked. An unknown table or database is one of
+#: them: the migrations of a new installation may not have run yet.
+PASSING: Final[Mapping[int, str]] = {
+    32: "ATTEMPT_TO_READ_AFTER_EOF",  # another server has gone in the middle of its answer
+    60: "UNKNOWN_TABLE",
+    74: "CANNOT_READ_FROM_FILE_DESCRIPTOR",
+    75: "CANNOT_WRITE_TO_FILE_DESCRIPTOR",
+    76: "CANNOT_OPEN_FILE",
+    77: "CANNOT_CLOSE_FILE",
+    81: "UNKNOWN_DATABASE",
+    95: "CANNOT_READ_FROM_SOCKET",
+    96: "CANNOT_WRITE_TO_SOCKET",
+    159: "TIMEOUT_EXCEEDED",
+    172: "CANNOT_CREATE_DIRECTORY",
+    173: "CANNOT_ALLOCATE_MEMORY",
+    198: "DNS_ERROR",
+    201: "QUOTA_EXCEEDED",
+    202: "TOO_MANY_SIMULTANEOUS_QUERIES",
+    203: "NO_FREE_CONNECTION",
+    204: "CANNOT_FSYNC",
+    209: "SOCKET_TIMEOUT",
+    210: "NETWORK_ERROR",
+    225: "NO_ZOOKEEPER",
+    236: "ABORTED",
+    241: "MEMORY_LIMIT_EXCEEDED",
+    242: "TABLE_IS_READ_ONLY",
+    243: "NOT_ENOUGH_SPACE",
+    244: "UNEXPECTED_ZOOKEEPER_ERROR",
+    252: "TOO_MANY_PARTS",
+    254: "NO_ACTIVE_REPLICAS",
+    265: "NO_AVAILABLE_REPLICA",
+    279: "ALL_CONNECTION_TRIES_FAILED",
+    285: "TOO_FEW_LIVE_REPLICAS",
+    286: "UNSATISFIED_QUORUM_FOR_PREVIOUS_WRITE",
+    297: "SHARD_HAS_NO_CONNECTIONS",
+    319: "UNKNOWN_STATUS_OF_INSERT",
+    364: "RECEIVED_ERROR_TOO_MANY_REQUESTS",
+    369: "ALL_REPLICAS_ARE_STALE",
+    394: "QUERY_WAS_CANCELLED",
+    425: "SYSTEM_ERROR",
+    439: "CANNOT_SCHEDULE_TASK",
+    473: "DEADLOCK_AVOIDED",
+    499: "S3_ERROR",
+    519: "NO_REMOTE_SHARD_AVAILABLE",
+    722: "ASYNC_LOAD_WAIT_FAILED",
+    735: "QUERY_WAS_CANCELLED_BY_CLIENT",
+    745: "SERVER_OVERLOADED",
+    999: "KEEPER_EXCEPTION",
+    1000: "POCO_EXCEPTION",  # of files and sockets, mostly
+    1001: "STD_EXCEPTION",  # no place on the disk, among others
+}
+#: How the client tells of an answer without ClickHouse's code: that of a proxy, before a server that is away.
+_OF_A_PROXY: Final = re.compile(r"HTTP driver received HTTP status 5\d\d\b")
 
 
 #: Subqueries see the rows of all shards, as the ones around them do; one server takes no notice of it.
@@ -116,9 +143,15 @@ def available() -> Iterator[None]:
     try:
         yield
     except Error as error:
-        # Without a code there was no answer of ClickHouse at all: the network, or a proxy in between.
-        if error.code in _PASSING or (error.code is None and isinstance(error, OperationalError)):
+        if _may_pass(error):
             raise Unavailable(f"ClickHouse: {error}", "clickhouse") from error
         raise
     except (TimeoutError, aiohttp.ClientError, OSError) as error:
         raise Unavailable(f"ClickHouse: {error or type(error).__name__}", "clickhouse") from error
+
+
+def _may_pass(error: Error) -> bool:
+    if error.code is not None:
+        return error.code in PASSING
+    # There was no answer of ClickHouse at all: the network, or a proxy in between.
+    return isinstance(error, OperationalError) or _OF_A_PROXY.match(str(error)) is not None

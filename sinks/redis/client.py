@@ -18,7 +18,7 @@ from redis.backoff import ExponentialBackoff
 from sinks.base import Unavailable
 from streams.domain.errors import StoreUnavailableError
 
-#: The server is away, starting, full, failing over, or only a replica just now: what redis-py has classes for.
+#: The server is away, starting, full, failing over, or only a replica just now, by redis-py's classes.
 _PASSING: Final = (
     exceptions.ConnectionError,
     exceptions.TimeoutError,
@@ -76,13 +76,20 @@ def at_node(url: str, node: str) -> str:
 
 
 def connect(
-    url: str, *, connect_timeout: float = 2.0, read_timeout: float = 5.0, connections: int = 50
+    url: str,
+    *,
+    connect_timeout: float = 2.0,
+    read_timeout: float = 5.0,
+    connections: int = 50,
+    ping_seconds: int = 30,
 ) -> Any:
     """Return a client that answers bytes and connects at its first command.
 
     `redis://` and `rediss://` reach one server; with `?cluster=true` in its query the address is a node of
     a Redis Cluster. A command that fails is tried once more at once, which hides a server that was
-    restarted; what takes longer is for the caller to decide. Times are in seconds.
+    restarted; what takes longer is for the caller to decide. Times are in seconds. A connection that was idle
+    for `ping_seconds` is pinged first, and a new one too; 0 leaves that out: a server whose disk is full
+    refuses pings.
     """
     address, clustered = address_of(url)
     # A slot that moved is learnt when it is asked for; nothing else is thrown away then.
@@ -93,7 +100,7 @@ def connect(
         socket_connect_timeout=connect_timeout,
         socket_timeout=read_timeout,
         socket_keepalive=True,
-        health_check_interval=30,
+        health_check_interval=ping_seconds,
         max_connections=connections,
         retry=Retry(ExponentialBackoff(cap=0.2, base=0.05), 1),
         **options,

@@ -24,7 +24,7 @@ import chdb
 
 from . import formats
 from .call import Call
-from .errors import BAD_ARGUMENTS, NOT_IMPLEMENTED, EngineError
+from .errors import BAD_ARGUMENTS, CANNOT_WRITE, NOT_IMPLEMENTED, EngineError
 from .statement import Kind, Statement
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -136,15 +136,17 @@ class Engine:
         before its first row, as one with too many parts or a full disk does.
         """
         path = self._spool / f"{next(self._names)}.data"
-        path.write_bytes(statement.data)
         sql = statement.sql
         before, after = (sql[: statement.source_at].decode(), sql[statement.source_at :].decode())
         query = (
             f"{before} FROM INFILE {_quote(str(path))} COMPRESSION 'none' {after} FORMAT {statement.format}"
         )
         try:
+            path.write_bytes(statement.data)
             with self._handle(call) as handle:
                 done = handle.query(query, params=dict(call.parameters))
+        except OSError as error:
+            raise EngineError.refuse(CANNOT_WRITE, f"Cannot write to file: {error}.") from error
         finally:
             path.unlink(missing_ok=True)
         return json.dumps(

@@ -22,6 +22,7 @@ _STATUS = {code: status for status, codes in _STATUS_CODES.items() for code in c
 
 BAD_ARGUMENTS = 36
 NOT_IMPLEMENTED = 48
+CANNOT_WRITE = 75
 
 
 class EngineError(Exception):
