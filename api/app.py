@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 
-from fastapi import Depends, FastAPI
+from fastapi import Depends, FastAPI, Request
 from fastapi_offline import FastAPIOffline
 from pydantic.alias_generators import to_camel
 from starlette.responses import RedirectResponse
@@ -19,6 +19,7 @@ from api.deps import Clock, Stores
 from api.desk import utc_now
 from api.head import Head
 from api.limits import RateLimitHeaders
+from api.mounting import Mounted, path_of
 from api.reporting import Reporter, Reporting
 from api.revisit import Revisit
 from api.routes import exports, health, live, system, users, videos
@@ -75,6 +76,8 @@ def create_app(settings: Settings | None = None, *, clock: Clock = utc_now) -> F
     app.state.settings = settings
     app.state.clock = clock
     app.state.reporter = reporter
+    if path := path_of(settings.public_url):
+        app.add_middleware(Mounted, under=path)
     app.add_middleware(Revisit)
     app.add_middleware(Head)
     app.add_middleware(RateLimitHeaders)
@@ -99,5 +102,5 @@ def create_app(settings: Settings | None = None, *, clock: Clock = utc_now) -> F
     return app
 
 
-async def _documentation() -> RedirectResponse:
-    return RedirectResponse("/docs")
+async def _documentation(request: Request) -> RedirectResponse:
+    return RedirectResponse(f"{request.scope['root_path']}/docs")

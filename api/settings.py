@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib.util import find_spec
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr
 
 from api.cors import origins_of
 from api.limits import limit_of
+from api.mounting import path_of
 from sinks.kafka.access import KafkaAccess
 
 
-def _readable(read: Callable[[str], object]) -> AfterValidator:
+def _readable(read: Callable[[Any], object]) -> AfterValidator:
     """Return the check that a text can be read; it stays the text that it is."""
 
-    def check(text: str) -> str:
+    def check(text: Any) -> Any:
         read(text)
         return text
 
@@ -112,10 +113,10 @@ class Settings(KafkaAccess):
         None,
         description="What links to exports are signed with; without one, a secret is made and kept in Redis.",
     )
-    public_url: str | None = Field(
+    public_url: Annotated[str | None, _readable(path_of)] = Field(
         None,
-        description="Address under which callers reach the API, for the links to exports; without one, that "
-        "of the request.",
+        description="Address under which callers reach the API, as `https://example.com/videocloud`, for the "
+        "links to exports and of its documentation; without one, that of the request.",
     )
     kafka_bootstrap_servers: str | None = Field(
         None,
