@@ -2,8 +2,8 @@
 
 Putting together: `app` makes an application of `settings`; `deps` and `desks` are what routes are given.
 
-Letting in: `auth` with `keys` and `limits`, `cors` for pages of other origins; `telemetry` gives each request
-an id and a line in the log.
+Letting in: `auth` with `keys` and `limits`, `cors` for pages of other origins, `mounting` under a path of
+another server; `telemetry` gives each request an id and a line in the log.
 
 Asking: `routes` are the endpoints, `parameters` what may be asked. A desk decides which store answers:
 `desk` for videos, `audience_desk` for users, `operations_desk` for the platform, `live_desk` and
