@@ -48,7 +48,7 @@ receivers:
 See that somebody hears of it:
 
 ```sh
-docker compose exec alertmanager amtool --alertmanager.url=http://127.0.0.1:9093 alert add VideoCloudTest \
+docker compose exec alertmanager amtool --alertmanager.url=http://127.0.0.1:9093 alert add VideoCloudTest \\
   severity=critical --annotation=summary=Test
 ```
 

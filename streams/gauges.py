@@ -58,6 +58,8 @@ class Gauges:
                 gauge.remove(tp.topic, str(tp.partition))
         self._told = set(standings)
         here = Counter(tp.topic for tp in standings)
+        for topic in here.keys() - self._topics:
+            METRICS.begin(topic)
         self._topics |= here.keys()
         for topic in self._topics:
             METRICS.partitions.labels(topic).set(here[topic])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -12,6 +13,15 @@ from prometheus_client import REGISTRY
 
 from sinks.base import Unavailable
 from sinks.memory import MemoryStore
+from streams.domain.instruments import (
+    DEAD_LETTERS,
+    FENCED,
+    LOOKUPS,
+    LOST,
+    RECORDS,
+    RECOVERIES,
+    REPLACED,
+)
 from streams.gauges import Gauges
 from streams.retry import Retry
 from streams.work import Standing
@@ -110,6 +120,25 @@ def test_a_partition_that_left_is_told_no_more() -> None:
     pipeline.found = {}
     watching.look(NOW)
     assert REGISTRY.get_sample_value("videocloud_partitions", {"topic": "gauged"}) == 0
+
+
+def test_what_never_happened_to_a_topic_at_work_is_told_as_none() -> None:
+    watching, pipeline = gauges({})
+    pipeline.found = {TP("quiet", 0): Standing(0, 0, 0.0, 0, 0, 0)}
+    watching.look(NOW)
+    told = [
+        sample
+        for family in REGISTRY.collect()
+        for sample in family.samples
+        if sample.labels.get("topic") == "quiet" and sample.name.endswith("_total")
+    ]
+    assert {sample.value for sample in told} == {0}
+    for instrument in (RECORDS, DEAD_LETTERS, RECOVERIES):
+        label = instrument.labels[1]
+        values = {sample.labels[label] for sample in told if sample.name == instrument.name}
+        assert values == set(re.findall(r"[\w-]+", instrument.help.partition(": ")[2])) - {"or"}
+    alone = {instrument.name for instrument in (FENCED, LOST, REPLACED, LOOKUPS)}
+    assert alone <= {sample.name for sample in told}
 
 
 def value(name: str, **labels: str) -> float:
