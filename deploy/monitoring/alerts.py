@@ -202,6 +202,32 @@ ALERTS: Final = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Inhibition:
+    """`followed` is told nobody while one of `cause` fires; `same` is a label whose value both have."""
+
+    cause: tuple[str, ...]
+    followed: tuple[str, ...]
+    same: str = ""
+
+
+#: One trouble is told once. What only follows from it has nothing to do for whoever was woken already.
+INHIBITIONS: Final = (
+    Inhibition(("VideoCloudNoWorker",), ("VideoCloudWorkerDown",)),
+    Inhibition(("VideoCloudLagNearsRetention",), ("VideoCloudLagGrows",), "topic"),
+    Inhibition(
+        ("VideoCloudStoreAway", "VideoCloudNothingStored"),
+        (
+            "VideoCloudApiStoreAway",
+            "VideoCloudApiSlow",
+            "VideoCloudBuffersFill",
+            "VideoCloudLagGrows",
+            "VideoCloudSlowInserts",
+        ),
+    ),
+)
+
+
 def rules() -> dict[str, Any]:
     """Return the rule file of Prometheus."""
     return {

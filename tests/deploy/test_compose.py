@@ -272,6 +272,25 @@ def test_prometheus_tells_alertmanager_and_every_alert_has_somebody_to_go_to() -
     assert any(folder.startswith(f"{monitoring.ADDRESSES}:") for folder in service["tmpfs"])
 
 
+def test_what_follows_from_an_alert_that_woke_somebody_is_told_nobody() -> None:
+    severities = {alert.name: alert.severity for alert in ALERTS}
+    rules = monitoring.alertmanager()["inhibit_rules"]
+    assert rules
+
+    def named(matchers: list[str]) -> list[str]:
+        (names,) = (re.fullmatch(r'alertname=~"([\w|]+)"', each) for each in matchers)
+        assert names is not None
+        return names[1].split("|")
+
+    for rule in rules:
+        assert {severities[name] for name in named(rule["source_matchers"])} == {PAGE}
+        # Of nothing that should wake somebody is anything lost.
+        assert PAGE not in {severities[name] for name in named(rule["target_matchers"])}
+        for label in rule.get("equal", ()):
+            both = [*named(rule["source_matchers"]), *named(rule["target_matchers"])]
+            assert all(f"by ({label})" in alert.query for alert in ALERTS if alert.name in both)
+
+
 @pytest.mark.parametrize(
     ("given", "page", "ticket"),
     [
