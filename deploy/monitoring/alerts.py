@@ -133,7 +133,7 @@ ALERTS: Final = (
         "5m",
         PAGE,
         "A store does not answer",
-        "{{ $value }} partitions of {{ $labels.topic }} have rows that ClickHouse does not take.",
+        "Rows of {{ $labels.topic }} are not stored, in {{ $value }} of its partitions.",
     ),
     Alert(
         "VideoCloudSlowInserts",
@@ -215,6 +215,8 @@ class Inhibition:
 INHIBITIONS: Final = (
     Inhibition(("VideoCloudNoWorker",), ("VideoCloudWorkerDown",)),
     Inhibition(("VideoCloudLagNearsRetention",), ("VideoCloudLagGrows",), "topic"),
+    # Of a Redis that is away as well: no block is finished without its ledger.
+    Inhibition(("VideoCloudStoreAway",), ("VideoCloudNothingStored",)),
     Inhibition(
         ("VideoCloudStoreAway", "VideoCloudNothingStored"),
         (
