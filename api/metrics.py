@@ -18,6 +18,12 @@ _QUERY_SECONDS: Final = histogram(define.QUERY_SECONDS)
 _QUERY_FAILURES: Final = counter(define.QUERY_FAILURES)
 _CACHE: Final = counter(define.CACHE)
 
+# What never happened is told as 0: in a series that begins with 3, Prometheus sees nothing rise.
+for _outcome in ("completed", "failed"):
+    EXPORTS.labels(_outcome)
+for _store in ("redis", "clickhouse"):
+    _QUERY_FAILURES.labels(_store)
+
 
 def asked(store: str, seconds: float, answered: bool) -> None:
     """Take note of a question to a store."""

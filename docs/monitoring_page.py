@@ -22,7 +22,9 @@ scrape each for itself: run one process in each container instead.
 ## Who is told
 
 What to do when an alert fires is in the [runbook](runbook.md); `runbook_url` of a rule is its path there.
-Alerts of severity `critical` should wake whoever is on call, `warning` can wait for the morning.
+Alerts of severity `critical` should wake whoever is on call, `warning` can wait for the morning. A
+warning that only follows from a critical one, as a lag from a store that is away, is told nobody as long as
+that one fires: `inhibit_rules` of `alertmanager.yml`, which an Alertmanager of your own wants as well.
 
 **With compose**, the profile `grafana` has an Alertmanager (`http://127.0.0.1:9093`), and in `.env` two
 addresses to which it posts its
@@ -48,7 +50,7 @@ receivers:
 See that somebody hears of it:
 
 ```sh
-docker compose exec alertmanager amtool --alertmanager.url=http://127.0.0.1:9093 alert add VideoCloudTest \
+docker compose exec alertmanager amtool --alertmanager.url=http://127.0.0.1:9093 alert add VideoCloudTest \\
   severity=critical --annotation=summary=Test
 ```
 

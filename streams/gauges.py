@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from streams.metrics import METRICS
@@ -37,16 +38,25 @@ class Gauges:
         """Look for ever."""
         while True:
             await asyncio.sleep(_INTERVAL)
+            if self._app.rebalancing:
+                continue
+            try:
+                ends = await self._app.consumer.ends(self._pipeline.standings().keys())
+            except (KafkaError, TimeoutError):
+                ends = {}
             if not self._app.rebalancing:
-                self.look(self._clock())
+                self.look(self._clock(), ends)
 
-    def look(self, now: float) -> None:
-        """Look once, at an instant in epoch seconds."""
+    def look(self, now: float, ends: Mapping[TP, int]) -> None:
+        """Look once, at an instant in epoch seconds; `ends` are those of the logs that are known.
+
+        What fetches reported is not enough: while a worker waits for a store it fetches nothing, and would
+        tell for the whole outage the lag of its beginning.
+        """
         standings: Mapping[TP, Standing] = self._pipeline.standings()
         for tp, standing in standings.items():
             labels = tp.topic, str(tp.partition)
-            # What fetches reported; None before the first one.
-            end = self._app.consumer.highwater(tp)
+            end = _later(ends.get(tp), self._app.consumer.highwater(tp))
             METRICS.position.labels(*labels).set(standing.safe)
             _tell(METRICS.lag_records, labels, None if end is None else max(0, end - standing.safe))
             _tell(METRICS.lag_seconds, labels, _behind(standing, end, now))
@@ -58,9 +68,16 @@ class Gauges:
                 gauge.remove(tp.topic, str(tp.partition))
         self._told = set(standings)
         here = Counter(tp.topic for tp in standings)
+        for topic in here.keys() - self._topics:
+            METRICS.begin(topic)
         self._topics |= here.keys()
         for topic in self._topics:
             METRICS.partitions.labels(topic).set(here[topic])
+
+
+def _later(asked: int | None, fetched: int | None) -> int | None:
+    """Return the end of a log of which both may be behind; None while it is not known."""
+    return max((end for end in (asked, fetched) if end is not None), default=None)
 
 
 def _behind(standing: Standing, end: int | None, now: float) -> float | None:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Final
 
 from sinks.base import Books
 from streams.domain import instruments as define
 from streams.domain.arrivals import Rejected
 from streams.domain.instruments import counter, gauge, histogram
+
+_FATES: Final = ("stored", "repeated", "late", "rejected")
+_FAULTS: Final = ("Empty", "NotJson", "UnknownType", "Invalid", "TooDeep", "TooOld")
+_WHYS: Final = ("new", "resume", "redis-behind", "clickhouse-behind")
 
 
 class Metrics:
@@ -39,9 +44,21 @@ class Metrics:
         self.replaced = counter(define.REPLACED)
         self.looked_up = counter(define.LOOKUPS)
 
+    def begin(self, topic: str) -> None:
+        """Tell of a topic at work what never happened as 0: in a series that begins with 7 nothing rises."""
+        for counted, values in (
+            (self._records, _FATES),
+            (self._dead_letters, _FAULTS),
+            (self.recoveries, _WHYS),
+        ):
+            for value in values:
+                counted.labels(topic, value)
+        for alone in (self.fenced, self.lost, self.replaced, self.looked_up):
+            alone.labels(topic)
+
     def count(self, topic: str, books: Books) -> None:
         """Add a batch's books."""
-        for fate in ("stored", "repeated", "late", "rejected"):
+        for fate in _FATES:
             if n := getattr(books, fate):
                 self._records.labels(topic, fate).inc(n)
 

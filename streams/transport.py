@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Mapping
 from dataclasses import replace
-from typing import Any, ClassVar, Final, Protocol, TypeVar
+from typing import Any, ClassVar, Final, Protocol, TypeVar, cast
 
 from aiokafka.errors import (
     KafkaError,
@@ -226,6 +226,16 @@ class BatchConsumer(driver.Consumer):
             return LogSeen(ids.get(tp.topic, ""), int(start[where]), int(end[where]))
 
         return await self._thread.ask(question)
+
+    async def ends(self, tps: Collection[TP]) -> dict[TP, int]:
+        """Return where logs end, as the brokers say now; raises `TimeoutError`, `KafkaError`."""
+        places = {driver.ensure_aiokafka_TP(tp): tp for tp in tps}
+
+        async def question(consumer: Any) -> Mapping[Any, int]:
+            return cast(Mapping[Any, int], await consumer.end_offsets(list(places)))
+
+        found = await self._thread.ask(question) if places else {}
+        return {places[place]: int(end) for place, end in found.items()}
 
     async def topic_ids(self, topics: Collection[str]) -> dict[str, str]:
         """Return Kafka's id of each topic that there is; raises `TimeoutError`, `KafkaError`."""

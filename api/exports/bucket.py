@@ -8,6 +8,7 @@ a lifecycle rule that ends incomplete multipart uploads after a day.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -32,6 +33,10 @@ LINK_SECONDS: Final = 3600
 _CONNECT_SECONDS: Final = 5
 _REQUEST_SECONDS: Final = 300
 _RETRY_SECONDS: Final = 20
+#: What obstore writes of an answer that no second try changes: all of 400 but too slow, and too many.
+_FORBIDDEN: Final = re.compile(r"status code: 4(?!08|29)")
+#: What obstore writes before its own view of an error, of twenty lines.
+_SOURCE: Final = "\n\nDebug source:"
 
 
 def bucket_of(settings: Settings) -> Bucket:
@@ -190,13 +195,24 @@ class _Copied:
 @contextmanager
 def _reaching() -> Iterator[None]:
     """Turn failures of the storage into those of `Storage`."""
-    from obstore.exceptions import BaseError, GenericError, PermissionDeniedError, UnauthenticatedError
+    from obstore.exceptions import BaseError
 
     try:
         yield
-    except (PermissionDeniedError, UnauthenticatedError, PermissionError) as error:
-        raise StorageRefusedError(f"the bucket refuses: {error}") from error
-    except (GenericError, TimeoutError, ConnectionError) as error:
-        raise StorageUnavailableError(f"the bucket does not answer: {error}") from error
     except (BaseError, OSError) as error:
-        raise StorageRefusedError(f"the bucket refuses: {error}") from error
+        raise _fault(error) from error
+
+
+def _fault(error: Exception) -> StorageUnavailableError | StorageRefusedError:
+    """Return what a failure of the storage means: whether it is worth trying again.
+
+    Nobody there, and statuses of 500 and more, are generic errors of obstore; its writers raise them as a
+    plain `OSError`, and a list that is refused is one as well, so the text decides.
+    """
+    from obstore.exceptions import GenericError
+
+    said = str(error).partition(_SOURCE)[0]
+    generic = isinstance(error, GenericError | TimeoutError | ConnectionError) or said.startswith("Generic ")
+    if generic and not _FORBIDDEN.search(said):
+        return StorageUnavailableError(f"the bucket does not answer: {said}")
+    return StorageRefusedError(f"the bucket refuses: {said}")

@@ -53,6 +53,7 @@ for _, id in ipairs(due) do
   elseif redis.call('HINCRBY', key, 'tries', 1) > tonumber(ARGV[4]) then
     redis.call('ZREM', KEYS[1], id)
     redis.call('HSET', key, 'status', 'failed', 'owner', '', 'reason', ARGV[5])
+    return id
   else
     redis.call('ZADD', KEYS[1], now + tonumber(ARGV[3]), id)
     redis.call('HSET', key, 'status', 'processing', 'owner', ARGV[2], 'rows', 0, 'bytes', 0)
@@ -162,7 +163,10 @@ class Jobs:
         )
 
     async def take(self) -> Job | None:
-        """Take a job that nobody works on, and its lease; None when there is none."""
+        """Take a job that nobody works on, and its lease; None when there is none.
+
+        One that was tried too often comes back once, and failed: there is no lease, only a failure to tell.
+        """
         async with self._patience.answering():
             taken = await self._redis.eval(
                 _TAKE, 1, _OPEN, _JOB, self.owner, LEASE_SECONDS, MOST_TRIES, _GAVE_UP

@@ -11,7 +11,7 @@ from typing import Any, Final
 import structlog
 
 from api.exports import orders, queries, writing
-from api.exports.jobs import LEASE_SECONDS, Job, Jobs
+from api.exports.jobs import LEASE_SECONDS, Job, Jobs, Status
 from api.exports.source import BrokenSourceError, Source
 from api.exports.storage import Draft, Storage, StorageRefusedError, StorageUnavailableError
 from api.metrics import EXPORT_SECONDS, EXPORTS
@@ -59,7 +59,10 @@ class Runner:
                 job = await self._jobs.take()
                 away = False
                 if job is not None:
-                    await self._make(job)
+                    if job.status is Status.FAILED:
+                        _tell_failed(job, job.reason)
+                    else:
+                        await self._make(job)
                     continue
             except StoreUnavailableError as error:
                 if not away:
@@ -114,8 +117,7 @@ class Runner:
                 draft.discard()
 
     async def _failed(self, job: Job, told: str, error: Exception) -> None:
-        _log.error("export failed", export=job.id, reason=str(error))
-        EXPORTS.labels("failed").inc()
+        _tell_failed(job, str(error))
         await self._jobs.fail(job.id, told)
 
     async def _write(self, job: Job, draft: Draft) -> None:
@@ -146,3 +148,8 @@ class Runner:
         except BaseException:
             sink.abandon()
             raise
+
+
+def _tell_failed(job: Job, reason: str) -> None:
+    _log.error("export failed", export=job.id, reason=reason)
+    EXPORTS.labels("failed").inc()

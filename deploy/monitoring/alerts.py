@@ -74,14 +74,15 @@ ALERTS: Final = (
         "Lag grows",
         "{{ $labels.topic }} is {{ $value | humanizeDuration }} behind: retention may be faster than we are.",
     ),
+    # Not the most of that day: while partitions move, two workers may say for a scrape that they have them.
     Alert(
         "VideoCloudPartitionsIdle",
         f"{total(selector(of.PARTITIONS), 'topic')} <"
-        f" max_over_time({total(selector(of.PARTITIONS), 'topic')}[1d:1m])",
+        f" quantile_over_time(0.9, {total(selector(of.PARTITIONS), 'topic')}[1d:1m])",
         "10m",
         PAGE,
         "Partitions without a worker",
-        "Of {{ $labels.topic }} only {{ $value }} partitions are at work, fewer than a day ago.",
+        "Of {{ $labels.topic }} only {{ $value }} partitions are at work, fewer than before, within a day.",
     ),
     Alert(
         "VideoCloudRecordsLost",
@@ -89,7 +90,7 @@ ALERTS: Final = (
         "0m",
         PAGE,
         "Records lost to retention",
-        "Kafka deleted {{ $value }} records of {{ $labels.topic }} before they were read.",
+        'Kafka deleted {{ $value | printf "%.0f" }} records of {{ $labels.topic }} before they were read.',
     ),
     Alert(
         "VideoCloudAnotherLog",
@@ -132,7 +133,7 @@ ALERTS: Final = (
         "5m",
         PAGE,
         "A store does not answer",
-        "{{ $value }} partitions of {{ $labels.topic }} have rows that ClickHouse does not take.",
+        "Rows of {{ $labels.topic }} are not stored, in {{ $value }} of its partitions.",
     ),
     Alert(
         "VideoCloudSlowInserts",
@@ -196,7 +197,35 @@ ALERTS: Final = (
         "0m",
         TICKET,
         "Exports fail",
-        "{{ $value }} exports failed within an hour.",
+        '{{ $value | printf "%.0f" }} exports failed within an hour.',
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Inhibition:
+    """`followed` is told nobody while one of `cause` fires; `same` is a label whose value both have."""
+
+    cause: tuple[str, ...]
+    followed: tuple[str, ...]
+    same: str = ""
+
+
+#: One trouble is told once. What only follows from it has nothing to do for whoever was woken already.
+INHIBITIONS: Final = (
+    Inhibition(("VideoCloudNoWorker",), ("VideoCloudWorkerDown",)),
+    Inhibition(("VideoCloudLagNearsRetention",), ("VideoCloudLagGrows",), "topic"),
+    # Of a Redis that is away as well: no block is finished without its ledger.
+    Inhibition(("VideoCloudStoreAway",), ("VideoCloudNothingStored",)),
+    Inhibition(
+        ("VideoCloudStoreAway", "VideoCloudNothingStored"),
+        (
+            "VideoCloudApiStoreAway",
+            "VideoCloudApiSlow",
+            "VideoCloudBuffersFill",
+            "VideoCloudLagGrows",
+            "VideoCloudSlowInserts",
+        ),
     ),
 )
 

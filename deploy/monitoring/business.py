@@ -136,8 +136,8 @@ BUSINESS: Final = Dashboard(
                 ),
                 _sql(
                     "Response time",
-                    "SELECT $__timeInterval(minute) AS time,"
-                    " quantilesBFloat16Merge(0.95, 0.99)(durations) AS both, both[1] AS p95, both[2] AS p99"
+                    "WITH quantilesBFloat16Merge(0.95, 0.99)(durations) AS both"
+                    " SELECT $__timeInterval(minute) AS time, both[1] AS p95, both[2] AS p99"
                     " FROM latency_1m WHERE $__timeFilter(minute)"
                     " GROUP BY time ORDER BY time",
                     "ms",

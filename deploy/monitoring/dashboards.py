@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from deploy.monitoring.grafana import Dashboard, Panel, Row, Target
-from deploy.monitoring.promql import highest, mean, quantile, rate, selector, total
+from deploy.monitoring.promql import highest, mean, or_none, quantile, rate, selector, total
 from streams.domain import instruments as of
 from streams.domain.instruments import Instrument
 
@@ -52,6 +52,8 @@ def _process(job: str) -> Row:
     )
 
 
+_NOT_STORED: Final = 'fate!="stored"'
+
 PIPELINE: Final = Dashboard(
     "videocloud-pipeline",
     "Pipeline health",
@@ -65,7 +67,7 @@ PIPELINE: Final = Dashboard(
                 Panel("Behind", (Target(highest(selector(of.LAG_SECONDS))),), "s", "stat", 4),
                 Panel("Partitions at work", (Target(total(selector(of.PARTITIONS))),), "short", "stat", 4),
                 Panel("Workers", (Target('sum(up{job="worker"})'),), "short", "stat", 4),
-                Panel("Retries", (Target(rate(of.RETRIES)),), "reqps", "stat", 4),
+                Panel("Retries", (Target(or_none(rate(of.RETRIES))),), "reqps", "stat", 4),
             ),
         ),
         Row(
@@ -81,7 +83,8 @@ PIPELINE: Final = Dashboard(
                     "Not stored, by why",
                     (
                         Target(
-                            rate(of.RECORDS, "topic", "fate", where='fate!="stored"'), "{{topic}} {{fate}}"
+                            f"{rate(of.RECORDS, 'topic', 'fate', where=_NOT_STORED)} > 0",
+                            "{{topic}} {{fate}}",
                         ),
                     ),
                     "reqps",
@@ -89,7 +92,7 @@ PIPELINE: Final = Dashboard(
                 ),
                 Panel(
                     "Dead letters by fault",
-                    (Target(rate(of.DEAD_LETTERS, "topic", "error"), "{{topic}} {{error}}"),),
+                    (Target(f"{rate(of.DEAD_LETTERS, 'topic', 'error')} > 0", "{{topic}} {{error}}"),),
                     "reqps",
                 ),
                 Panel(
@@ -172,7 +175,7 @@ PIPELINE: Final = Dashboard(
 
 _HIT: Final = 'outcome="hit"'
 FAULTS: Final = 'status=~"5.."'
-_ERRORS: Final = f"{rate(of.REQUESTS, where=FAULTS)} / {rate(of.REQUESTS)}"
+_ERRORS: Final = f"{or_none(rate(of.REQUESTS, where=FAULTS))} / {rate(of.REQUESTS)}"
 
 API: Final = Dashboard(
     "videocloud-api",

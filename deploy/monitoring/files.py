@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import yaml
 
-from deploy.monitoring.alerts import PAGE, rules
+from deploy.monitoring.alerts import INHIBITIONS, PAGE, rules
 from deploy.monitoring.business import BUSINESS
 from deploy.monitoring.dashboards import API, PIPELINE
 from deploy.monitoring.grafana import CLICKHOUSE, PROMETHEUS
@@ -43,7 +43,10 @@ def prometheus() -> dict[str, Any]:
 
 
 def alertmanager() -> dict[str, Any]:
-    """Return alertmanager.yml: what wakes somebody goes one way, what can wait for the morning another."""
+    """Return alertmanager.yml: what wakes somebody goes one way, what can wait for the morning another.
+
+    What follows from an alert that somebody was told already is told nobody.
+    """
 
     def receiver(name: str) -> dict[str, Any]:
         return {"name": name, "webhook_configs": [{"url_file": f"{ADDRESSES}/{name}"}]}
@@ -59,8 +62,20 @@ def alertmanager() -> dict[str, Any]:
                 {"receiver": "page", "matchers": [f'severity="{PAGE}"'], "repeat_interval": "1h"},
             ],
         },
+        "inhibit_rules": [
+            {
+                "source_matchers": [_any_of(inhibition.cause)],
+                "target_matchers": [_any_of(inhibition.followed)],
+                **({"equal": [inhibition.same]} if inhibition.same else {}),
+            }
+            for inhibition in INHIBITIONS
+        ],
         "receivers": [receiver("page"), receiver("ticket")],
     }
+
+
+def _any_of(names: tuple[str, ...]) -> str:
+    return f'alertname=~"{"|".join(names)}"'
 
 
 def prometheus_rule() -> dict[str, Any]:

@@ -33,6 +33,11 @@ def rate(instrument: Instrument, *by: str, where: str = "", window: str = WINDOW
     return total(f"rate({selector(instrument, where, part)}[{window}])", *by)
 
 
+def or_none(of: str) -> str:
+    """Return 0 where a sum has no series, since what it counts has never happened."""
+    return f"({of} or vector(0))"
+
+
 def quantile(share: float, instrument: Instrument, *by: str, window: str = WINDOW) -> str:
     """Return a quantile of a histogram."""
     buckets = total(f"rate({selector(instrument, part='bucket')}[{window}])", "le", *by)

@@ -272,6 +272,27 @@ def test_prometheus_tells_alertmanager_and_every_alert_has_somebody_to_go_to() -
     assert any(folder.startswith(f"{monitoring.ADDRESSES}:") for folder in service["tmpfs"])
 
 
+def test_what_follows_from_an_alert_that_woke_somebody_is_told_nobody() -> None:
+    alerts = {alert.name: alert for alert in ALERTS}
+    rules = monitoring.alertmanager()["inhibit_rules"]
+    assert rules
+
+    def named(matchers: list[str]) -> list[str]:
+        (names,) = (re.fullmatch(r'alertname=~"([\w|]+)"', each) for each in matchers)
+        assert names is not None
+        return names[1].split("|")
+
+    for rule in rules:
+        causes = [alerts[name] for name in named(rule["source_matchers"])]
+        followed = [alerts[name] for name in named(rule["target_matchers"])]
+        assert {alert.severity for alert in causes} == {PAGE}
+        # What should wake somebody is left out only where the same page of the runbook is open already.
+        told = {alert.chapter for alert in causes}
+        assert all(alert.severity != PAGE or alert.chapter in told for alert in followed)
+        for label in rule.get("equal", ()):
+            assert all(f"by ({label})" in alert.query for alert in causes + followed)
+
+
 @pytest.mark.parametrize(
     ("given", "page", "ticket"),
     [

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,7 +14,9 @@ from typing import Any
 import msgspec
 import psutil
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
+from deploy.embedded.ports import free_port
 from deploy.embedded.process import Child, wait_until
 from streams.exits import REFUSED
 from tests.e2e.cluster import Cluster, cluster
@@ -75,13 +78,21 @@ async def _stands_still(running: Platform) -> int:
     return before
 
 
+def _lag(port: int) -> float:
+    """Return the records of the topic that the worker says are not in both stores."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+        families = list(text_string_to_metric_families(answer.read().decode()))
+    (found,) = (family for family in families if family.name == "videocloud_lag_records")
+    return sum(sample.value for sample in found.samples if sample.labels["topic"] == PLAYBACK)
+
+
 def _memory(worker: Child) -> int:
     return int(psutil.Process(worker.pid).memory_info().rss)
 
 
 async def test_a_stopped_clickhouse_stops_the_reading_and_memory_stays_flat(servers: Cluster) -> None:
-    clickhouse = servers.servers["CLICKHOUSE_URL"].pid
-    with _worker(servers, **_SMALL) as worker:
+    clickhouse, port = servers.servers["CLICKHOUSE_URL"].pid, free_port()
+    with _worker(servers, **_SMALL, WORKER_METRICS_PORT=str(port)) as worker:
         async with platform(servers.endpoints) as running:
             await running.send(_records("warm", 500))
             await running.caught_up()
@@ -93,10 +104,15 @@ async def test_a_stopped_clickhouse_stops_the_reading_and_memory_stays_flat(serv
                 # A megabyte of rows, and what was fetched; the topic has ten times as much.
                 assert 3_000 < taken < 3_000 + _EVENTS / 3
                 assert _memory(worker) - before < 12_000_000
+                # What comes while the worker reads nothing is told too, by the stand-in but for a batch.
+                await running.send(_records("later", 200))
+                async with asyncio.timeout(20):
+                    while _lag(port) <= _EVENTS:
+                        await asyncio.sleep(0.5)
             finally:
                 os.kill(clickhouse, signal.SIGCONT)
             await running.caught_up()
-            assert running.stored()[PLAYBACK] == _EVENTS + 3_000
+            assert running.stored()[PLAYBACK] == _EVENTS + 3_000 + 1_200
 
 
 async def test_too_many_dead_letters_end_the_worker_with_a_status_of_its_own(servers: Cluster) -> None:

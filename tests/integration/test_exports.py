@@ -17,6 +17,7 @@ import httpx2
 import orjson
 import pytest
 import pytest_asyncio
+from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 
 from api.exports.jobs import Job, Jobs, Status, new_id
@@ -35,6 +36,7 @@ from tests.readings.pages import PAGE, hidden
 from tests.readings.stores import Api, insert, serving
 
 NOW = now_of("2050-11-20T08:07:41.250")
+FAILED = ("videocloud_api_exports_total", {"outcome": "failed"})
 FORMULA = '=HYPERLINK("http://x")'
 
 
@@ -246,6 +248,7 @@ async def test_a_process_that_died_leaves_nothing_processing(world: World, redis
         assert (await world.ended(job.id))["status"] == "completed"
         assert not await dead.renew(job.id, 1, 1)
 
+        failed = REGISTRY.get_sample_value(*FAILED) or 0
         await redis.hset(f"vc:{{exports}}:job:{job.id}", mapping={"status": "processing", "tries": 3})
         await redis.zadd("vc:{exports}:open", {job.id: 0})
         told = await world.ended(job.id)
@@ -253,6 +256,8 @@ async def test_a_process_that_died_leaves_nothing_processing(world: World, redis
         assert told["error"]["code"] == "ANALYTICS_EXPORT_FAILED"
         answer = await world.download(told["downloadUrl"])
         assert (answer.status_code, answer.json()["error"]["code"]) == (500, "ANALYTICS_EXPORT_FAILED")
+        # Whoever watches hears of it as of any other that failed.
+        assert REGISTRY.get_sample_value(*FAILED) == failed + 1
     finally:
         await redis.aclose()
 

@@ -213,11 +213,23 @@ async def test_a_bucket_that_is_away_or_refuses_is_told_apart(bucket: Storage) -
         )
         with pytest.raises(StorageUnavailableError):
             await away.find(_job(), NOW)
+        # A small file goes as one, at its end; a large one, and a spreadsheet, in other ways.
+        for form, pieces in (("csv", 1), ("csv", 40), ("xlsx", 0)):
+            draft = await away.draft(_job(form), "me")
+            with pytest.raises(StorageUnavailableError) as told:
+                for _ in range(pieces):
+                    await asyncio.to_thread(draft.sink.write, b"x" * (1 << 20))
+                await asyncio.to_thread(draft.sink.close)
+                await draft.keep()
+            assert "\n" not in str(told.value)
+            draft.discard()
     missing = _bucket(bucket.settings | {"export_s3_url": "s3://not-there"})
     draft = await missing.draft(_job(), "me")
     await asyncio.to_thread(draft.sink.write, b"{}\n")
     with pytest.raises(StorageRefusedError):
         await asyncio.to_thread(draft.sink.close)
+    with pytest.raises(StorageRefusedError, match="NoSuchBucket"):
+        await missing.sweep(time.time())
 
 
 def test_settings_that_make_no_sense_say_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,17 @@ import streams.metrics  # noqa: F401  (registers the worker's)
 from deploy.monitoring.alerts import ALERTS, Alert
 from deploy.monitoring.files import DASHBOARDS, FOLDER, prometheus
 from deploy.monitoring.grafana import Dashboard, Panel
-from streams.domain.instruments import INSTRUMENTS, Kind, tell_build
+from deploy.monitoring.promql import rate
+from streams.domain.instruments import (
+    EXPORTS,
+    INSTRUMENTS,
+    QUERY_FAILURES,
+    REQUESTS,
+    RETRIES,
+    Instrument,
+    Kind,
+    tell_build,
+)
 from streams.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -100,6 +110,42 @@ def test_an_alert_has_a_chapter_of_the_runbook_and_says_what_it_knows(alert: Ale
     told = set(re.findall(r"\$labels\.(\w+)", alert.summary))
     kept = set(re.findall(r"\w+", " ".join(re.findall(r"by \(([\w, ]+)\)", alert.query))))
     assert told <= (kept if "by (" in alert.query else SCRAPED)
+
+
+@pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert.name)
+def test_an_alert_tells_no_fractions_of_what_is_counted_whole(alert: Alert) -> None:
+    # Prometheus draws a rise out to the ends of its window: three exports become 3.05.
+    if "increase(" in alert.query:
+        assert "$value }}" not in alert.summary
+
+
+def test_partitions_that_two_workers_had_for_a_moment_wake_nobody_for_a_day() -> None:
+    (query,) = (alert.query for alert in ALERTS if alert.name == "VideoCloudPartitionsIdle")
+    asked = parsed(query)
+    assert (asked.rhs.func.name, asked.rhs.args[0].val) == ("quantile_over_time", 0.9)
+
+
+def test_a_number_of_now_is_0_while_what_it_counts_has_never_happened() -> None:
+    by_chance = {RETRIES, *(each for each in INSTRUMENTS if "status" in each.labels)}
+    for dashboard in DASHBOARDS:
+        for panel in dashboard.panels:
+            for target in panel.targets if panel.kind == "stat" else ():
+                first = target.query.partition("/")[0]
+                if any(each.name in first for each in by_chance) and first != rate(REQUESTS):
+                    assert "or vector(0)" in first, panel.title
+
+
+@pytest.mark.parametrize(
+    ("instrument", "label"), [(EXPORTS, "outcome"), (QUERY_FAILURES, "store")], ids=lambda each: str(each)
+)
+def test_the_first_failures_are_a_rise(instrument: Instrument, label: str) -> None:
+    told = {
+        sample.labels[label]
+        for family in REGISTRY.collect()
+        for sample in family.samples
+        if sample.name == instrument.name
+    }
+    assert told == {"outcome": {"completed", "failed"}, "store": {"redis", "clickhouse"}}[label]
 
 
 def test_the_alert_of_full_buffers_fires_before_a_worker_stops_reading() -> None:
