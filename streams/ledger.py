@@ -72,11 +72,15 @@ def withdrawn(ledger: Ledger) -> Ledger:
     return replace(ledger, done=True, block_to=ledger.block_from, to_mark=ledger.from_mark, bundle="")
 
 
+#: What a ledger says of a partition that is taken over.
+Why = Literal["new", "resume", "redis-behind", "clickhouse-behind"]
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """How to take a partition over."""
 
-    why: Literal["new", "resume", "redis-behind", "clickhouse-behind"]
+    why: Why
     #: The ledger to go on with; `counted` and the block cursors are set.
     ledger: Ledger
     #: Offset of the first record that some store lacks.

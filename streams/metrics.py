@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, get_args
 
 from sinks.base import Books
 from streams.domain import instruments as define
 from streams.domain.arrivals import Rejected
+from streams.domain.faults import FAULTS
 from streams.domain.instruments import counter, gauge, histogram
+from streams.ledger import Why
 
 _FATES: Final = ("stored", "repeated", "late", "rejected")
-_FAULTS: Final = ("Empty", "NotJson", "UnknownType", "Invalid", "TooDeep", "TooOld")
-_WHYS: Final = ("new", "resume", "redis-behind", "clickhouse-behind")
 
 
 class Metrics:
@@ -48,8 +48,8 @@ class Metrics:
         """Tell of a topic at work what never happened as 0: in a series that begins with 7 nothing rises."""
         for counted, values in (
             (self._records, _FATES),
-            (self._dead_letters, _FAULTS),
-            (self.recoveries, _WHYS),
+            (self._dead_letters, FAULTS),
+            (self.recoveries, get_args(Why)),
         ):
             for value in values:
                 counted.labels(topic, value)

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from deploy.operations.progress import bar, console
 from deploy.operations.running import settings
+from streams.domain.faults import NAMED
 
 if TYPE_CHECKING:
     from deploy.operations.letters import Plan, Wanted
@@ -38,9 +39,7 @@ def dead_letters(
     ] = None,
     error: Annotated[
         list[str] | None,
-        typer.Option(
-            help="Only of this class: Empty, NotJson, UnknownType, Invalid, TooDeep, TooOld; may be repeated."
-        ),
+        typer.Option(help=f"Only of this class: {NAMED}; may be repeated."),
     ] = None,
     reason: Annotated[str, typer.Option(help="Only with this text in the reason.")] = "",
     since: Annotated[

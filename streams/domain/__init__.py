@@ -3,9 +3,10 @@
 The contract: `events` are its types, `meanings` what each field says, `examples` one of each; `contract`
 and `asyncapi` publish them.
 
-From records to rows: `arrivals` decodes and corrects clocks, as far down as `nesting` allows; `folding` has
-a folder for each topic, on `views` (totals to deltas), `event_ids` and `catalog`; `generations` is what they
-remember. `rows` go to ClickHouse, `aggregate` makes live counters of them.
+From records to rows: `arrivals` decodes and corrects clocks, as far down as `nesting` allows, or says which
+of the `faults` a record has; `folding` has a folder for each topic, on `views` (totals to deltas),
+`event_ids` and `catalog`; `generations` is what they remember. `rows` go to ClickHouse, `aggregate` makes
+live counters of them.
 
 From sums to numbers: `measures` are counted, `definitions` and `metrics` are what the API answers of them.
 `windows`, `timeline` and `local_time` say what a period is. What stores tell before it is an answer:

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from streams.domain.events import DEVICES, LATEST_MS, PLATFORMS, UNKNOWN, Audience, instant_ms
+from streams.domain.faults import Fault
 from streams.domain.nesting import DEEPEST, SHALLOW_BYTES, is_too_deep
 
 E = TypeVar("E", covariant=True)
@@ -61,8 +62,7 @@ class Rejected(Struct, gc=False, frozen=True):
     """A record that cannot be taken: for the dead letters."""
 
     record: Record
-    #: Class of the fault: Empty, NotJson, UnknownType, Invalid, TooDeep, TooOld.
-    error: str
+    error: Fault
     reason: str
 
 

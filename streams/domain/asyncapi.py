@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from streams.domain.contract import TOPICS, VERSION, Json, Topic, components, example, summary, tag
+from streams.domain.faults import NAMED
 
 DEAD_LETTERS: Final = "events.deadletter"
 #: Headers of a dead letter.
@@ -13,7 +14,7 @@ DEAD_LETTER_HEADERS: Final = {
     "source-topic": "Topic that the record was read from.",
     "source-partition": "Partition that the record was read from.",
     "source-offset": "Its offset there. The four together tell repeats of a dead letter apart.",
-    "error": "Class of the fault: Empty, NotJson, UnknownType, Invalid, TooDeep or TooOld.",
+    "error": f"Class of the fault: {NAMED}.",
     "reason": "What is wrong, in words.",
     "truncated-from": "Only when the broker refused the letter for its size: bytes of the original value.",
 }

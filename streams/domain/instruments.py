@@ -14,6 +14,8 @@ from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from streams.domain.faults import NAMED
+
 #: Seconds of what touches one store once, from a local Redis to a slow query.
 _QUICK: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _SECONDS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -83,8 +85,7 @@ RECORDS: Final = _counter(
 DEAD_LETTERS: Final = _counter(
     _W,
     "dead_letters",
-    "Records sent to the dead letters, by the class of their fault: Empty, NotJson, UnknownType, Invalid, "
-    "TooDeep or TooOld.",
+    f"Records sent to the dead letters, by the class of their fault: {NAMED}.",
     "topic",
     "error",
 )
