@@ -85,13 +85,23 @@ def _clickhouse(url: str, sql: str) -> None:
     urllib.request.urlopen(f"{url.rstrip('/')}/?{query}", data=b"", timeout=30).close()
 
 
+def _database(server: str) -> Iterator[str]:
+    name = f"test_{uuid4().hex[:12]}"
+    _clickhouse(server, f"CREATE DATABASE {name}")
+    yield name
+    _clickhouse(server, f"DROP DATABASE {name} SYNC")
+
+
 @pytest.fixture
 def clickhouse_database(clickhouse_server: str) -> Iterator[str]:
     """Yield the name of an empty ClickHouse database, dropped after the test."""
-    name = f"test_{uuid4().hex[:12]}"
-    _clickhouse(clickhouse_server, f"CREATE DATABASE {name}")
-    yield name
-    _clickhouse(clickhouse_server, f"DROP DATABASE {name} SYNC")
+    yield from _database(clickhouse_server)
+
+
+@pytest.fixture(scope="module")
+def module_database(clickhouse_server: str) -> Iterator[str]:
+    """Yield the name of a ClickHouse database, empty at first, that all tests of a module share."""
+    yield from _database(clickhouse_server)
 
 
 class Stack:
