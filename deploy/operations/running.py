@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from streams.settings import Settings
+if TYPE_CHECKING:
+    from streams.settings import Settings
 
 _ENDPOINTS: Final = Path(".run/endpoints.env")
 _ADDRESSES: Final = ("KAFKA_BOOTSTRAP_SERVERS", "REDIS_URL", "CLICKHOUSE_URL")
@@ -14,6 +15,9 @@ _ADDRESSES: Final = ("KAFKA_BOOTSTRAP_SERVERS", "REDIS_URL", "CLICKHOUSE_URL")
 
 def settings(endpoints: Path = _ENDPOINTS) -> Settings:
     """Return the worker's settings, with the addresses of the `vca up` in this folder where none are set."""
+    # Every command has this module; the libraries of settings are for those that read some.
+    from streams.settings import Settings
+
     given = {}
     if endpoints.is_file():
         for line in endpoints.read_text().splitlines():

@@ -4,6 +4,8 @@ const config: ViteUserConfig = defineConfig({
   test: {
     include: ['tests/**/*.test.ts'],
     globalSetup: 'tests/support/installed.ts',
+    // No file leaves anything behind for the next one, and TypeScript is loaded once a worker.
+    isolate: false,
     // Most of them wait for each other's ends of a connection.
     maxWorkers: 2,
     testTimeout: 60_000,

@@ -58,17 +58,23 @@ NOW = float(int(time.time()))
 
 @dataclass
 class Stores:
-    """The protocols of one implementation, and a look at the live counters."""
+    """The protocols of one implementation that count, and a look at the live counters."""
 
     live: LiveSink
     ledgers: LedgerStore
     bundles: BundleStore
-    blocks: BlockSink
-    archive: Archive
     counters: Callable[[Partition, int], Any]
-    rows: Callable[[], Any]
     #: Asks for a recount.
     ask: Callable[[Partition, str], Any]
+
+
+@dataclass
+class Tables:
+    """The protocols of one implementation that keep rows, and how many rows it has."""
+
+    blocks: BlockSink
+    archive: Archive
+    rows: Callable[[], Any]
 
 
 def rows_of(views: int, start: int = 0) -> list[PlaybackRow]:
@@ -84,7 +90,7 @@ def partition() -> Partition:
     return Partition(f"c{uuid4().hex[:8]}", "playback.events", 0)
 
 
-@pytest.fixture(params=["memory", "servers", "redis-cluster"])
+@pytest.fixture(params=["memory", "redis", "redis-cluster"])
 async def stores(request: pytest.FixtureRequest) -> AsyncIterator[Stores]:
     if request.param == "memory":
         store = MemoryStore()
@@ -96,41 +102,39 @@ async def stores(request: pytest.FixtureRequest) -> AsyncIterator[Stores]:
                     total[name] = total.get(name, 0) + value
             return total
 
-        async def rows() -> int:
-            return len(store.tables["playback_events"])
-
         async def ask(partition: Partition, request: str) -> None:
             store.recounts[partition] = request
 
-        yield Stores(
-            MemoryLive(store),
-            MemoryLedgers(store),
-            MemoryBundles(store),
-            MemoryBlocks(store),
-            MemoryArchive(store),
-            counters,
-            rows,
-            ask,
-        )
+        yield Stores(MemoryLive(store), MemoryLedgers(store), MemoryBundles(store), counters, ask)
         return
     server = "redis_cluster_server" if request.param == "redis-cluster" else "redis_server"
     redis = connect_redis(request.getfixturevalue(server))
-    base = request.getfixturevalue("clickhouse_server").rstrip("/")
-    url = f"{base}/{request.getfixturevalue('clickhouse_database')}"
-    migrate(url)
-    client = await clickhouse.connect(url)
     yield Stores(
         RedisLive(redis, clock=lambda: NOW),
         RedisLedgers(redis),
         RedisBundles(redis),
-        ClickHouseBlocks(client),
-        ClickHouseArchive(client),
         lambda partition, generation: _redis_counters(redis, partition, generation),
-        lambda: _count(client),
         lambda partition, request: ask_for_recount(redis, [partition], request),
     )
-    await client.close()
     await redis.aclose()
+
+
+@pytest.fixture(params=["memory", "clickhouse"])
+async def tables(request: pytest.FixtureRequest) -> AsyncIterator[Tables]:
+    if request.param == "memory":
+        store = MemoryStore()
+
+        async def rows() -> int:
+            return len(store.tables["playback_events"])
+
+        yield Tables(MemoryBlocks(store), MemoryArchive(store), rows)
+        return
+    base = request.getfixturevalue("clickhouse_server").rstrip("/")
+    url = f"{base}/{request.getfixturevalue('clickhouse_database')}"
+    migrate(url)
+    client = await clickhouse.connect(url)
+    yield Tables(ClickHouseBlocks(client), ClickHouseArchive(client), lambda: _count(client))
+    await client.close()
 
 
 async def _redis_counters(redis: Redis, partition: Partition, generation: int) -> dict[str, int]:
@@ -461,85 +465,85 @@ class TestLive:
 
 
 class TestBlocks:
-    async def test_a_block_counts_once_under_its_token(self, stores: Stores, partition: Partition) -> None:
+    async def test_a_block_counts_once_under_its_token(self, tables: Tables, partition: Partition) -> None:
         rows = rows_of(4)
-        block = block_of(partition, rows, 0, 24, stores.blocks)
-        await stores.blocks.write(block)
-        await stores.blocks.write(block)
-        assert await stores.rows() == 24
-        await stores.blocks.write(block_of(partition, rows_of(1, start=24), 24, 30, stores.blocks))
-        assert await stores.rows() == 30
+        block = block_of(partition, rows, 0, 24, tables.blocks)
+        await tables.blocks.write(block)
+        await tables.blocks.write(block)
+        assert await tables.rows() == 24
+        await tables.blocks.write(block_of(partition, rows_of(1, start=24), 24, 30, tables.blocks))
+        assert await tables.rows() == 30
 
     async def test_the_latest_instant_that_is_taken_fits_every_table(
-        self, stores: Stores, partition: Partition
+        self, tables: Tables, partition: Partition
     ) -> None:
         rows = rows_of(1)
         for row in rows:
             row.occurred_at = row.received_at = row.started_at = row.attempted_at = LATEST_MS
-        await stores.blocks.write(block_of(partition, rows, 0, 6, stores.blocks))
-        assert await stores.archive.newest_received() == LATEST_MS
+        await tables.blocks.write(block_of(partition, rows, 0, 6, tables.blocks))
+        assert await tables.archive.newest_received() == LATEST_MS
 
-    async def test_an_empty_block_is_no_insert(self, stores: Stores, partition: Partition) -> None:
-        await stores.blocks.write(block_of(partition, [], 0, 24, stores.blocks))
-        assert await stores.rows() == 0
+    async def test_an_empty_block_is_no_insert(self, tables: Tables, partition: Partition) -> None:
+        await tables.blocks.write(block_of(partition, [], 0, 24, tables.blocks))
+        assert await tables.rows() == 0
 
     async def test_blocks_of_several_partitions_go_in_one_insert_and_count_once(
-        self, stores: Stores, partition: Partition
+        self, tables: Tables, partition: Partition
     ) -> None:
         rows = rows_of(4)
         for row in rows[12:]:
             row.partition = 1
         blocks = [
-            block_of(partition, rows[:6], 0, 6, stores.blocks),
-            block_of(partition, rows[6:12], 6, 12, stores.blocks),
-            block_of(replace(partition, number=1), rows[12:], 12, 24, stores.blocks),
+            block_of(partition, rows[:6], 0, 6, tables.blocks),
+            block_of(partition, rows[6:12], 6, 12, tables.blocks),
+            block_of(replace(partition, number=1), rows[12:], 12, 24, tables.blocks),
         ]
-        packed = stores.blocks.pack(blocks)
+        packed = tables.blocks.pack(blocks)
         for _ in range(3):
-            await stores.blocks.send(f"bundle:{partition.cluster}", packed)
-        assert await stores.rows() == 24
-        assert await stores.archive.next_offset(LOG, "playback.events", 0) == 12
-        assert await stores.archive.next_offset(LOG, "playback.events", 1) == 24
+            await tables.blocks.send(f"bundle:{partition.cluster}", packed)
+        assert await tables.rows() == 24
+        assert await tables.archive.next_offset(LOG, "playback.events", 0) == 12
+        assert await tables.archive.next_offset(LOG, "playback.events", 1) == 24
         wanted = {("vid", "v0-0"), ("vid", "v0-3")}
-        found = await stores.archive.history(
+        found = await tables.archive.history(
             *("playback_events", PlaybackRow, ("video_id", "view_id"), wanted, LOG, "playback.events", 0, 99)
         )
         assert sorted(found, key=lambda row: row.offset) == rows[:6] + rows[18:]
 
 
 class TestArchive:
-    async def test_it_says_how_far_a_log_has_landed(self, stores: Stores, partition: Partition) -> None:
+    async def test_it_says_how_far_a_log_has_landed(self, tables: Tables, partition: Partition) -> None:
         here = (LOG, "playback.events", 0)
-        assert await stores.archive.next_offset(*here) is None
-        assert await stores.archive.newest_received() == 0
+        assert await tables.archive.next_offset(*here) is None
+        assert await tables.archive.newest_received() == 0
         rows = rows_of(2)
-        await stores.blocks.write(block_of(partition, rows, 0, 20, stores.blocks))
-        assert await stores.archive.next_offset(*here) == rows[-1].offset + 1
-        assert await stores.archive.next_offset(LOG, "playback.events", 1) is None
-        assert await stores.archive.newest_received() == max(r.received_at for r in rows)
+        await tables.blocks.write(block_of(partition, rows, 0, 20, tables.blocks))
+        assert await tables.archive.next_offset(*here) == rows[-1].offset + 1
+        assert await tables.archive.next_offset(LOG, "playback.events", 1) is None
+        assert await tables.archive.newest_received() == max(r.received_at for r in rows)
 
-    async def test_it_names_the_logs_of_a_partition(self, stores: Stores, partition: Partition) -> None:
-        assert await stores.archive.logs("playback.events", 0) == []
-        await stores.blocks.write(block_of(partition, rows_of(2), 0, 20, stores.blocks))
-        assert await stores.archive.logs("playback.events", 0) == [LOG]
-        assert await stores.archive.logs("playback.events", 1) == []
+    async def test_it_names_the_logs_of_a_partition(self, tables: Tables, partition: Partition) -> None:
+        assert await tables.archive.logs("playback.events", 0) == []
+        await tables.blocks.write(block_of(partition, rows_of(2), 0, 20, tables.blocks))
+        assert await tables.archive.logs("playback.events", 0) == [LOG]
+        assert await tables.archive.logs("playback.events", 1) == []
 
-    async def test_it_knows_when_a_record_was_received(self, stores: Stores, partition: Partition) -> None:
+    async def test_it_knows_when_a_record_was_received(self, tables: Tables, partition: Partition) -> None:
         rows = rows_of(2)
-        await stores.blocks.write(block_of(partition, rows, 0, 20, stores.blocks))
+        await tables.blocks.write(block_of(partition, rows, 0, 20, tables.blocks))
         here = ("playback_events", LOG, "playback.events", 0)
-        assert await stores.archive.received_at(*here, rows[3].offset) == rows[3].received_at
-        assert await stores.archive.received_at(*here, 1000) is None
+        assert await tables.archive.received_at(*here, rows[3].offset) == rows[3].received_at
+        assert await tables.archive.received_at(*here, 1000) is None
 
     async def test_history_gives_rows_back_as_they_were_before_an_offset(
-        self, stores: Stores, partition: Partition
+        self, tables: Tables, partition: Partition
     ) -> None:
         rows = rows_of(3)
-        await stores.blocks.write(block_of(partition, rows, 0, 20, stores.blocks))
+        await tables.blocks.write(block_of(partition, rows, 0, 20, tables.blocks))
         wanted = {("vid", "v0-1"), ("vid", "nobody")}
 
         async def history(log: str, before: int) -> list[Any]:
-            return await stores.archive.history(
+            return await tables.archive.history(
                 "playback_events",
                 PlaybackRow,
                 ("video_id", "view_id"),
@@ -555,40 +559,40 @@ class TestArchive:
         assert await history("another", 0) == rows[6:12]
 
     async def test_rows_come_back_whatever_their_text_and_however_they_were_gathered(
-        self, stores: Stores, partition: Partition
+        self, tables: Tables, partition: Partition
     ) -> None:
         rows = rows_of(1)
         for row, text in zip(rows, ["", "x" * 200, "é" * 64, "日本\n\t\\'\"", "\x00", "🎬"], strict=True):
             row.session_id = row.user_id = row.code = text
         block = block_of(partition, rows, 0, 6)
         block.chunks.extend(
-            stores.blocks.encode(PlaybackRow, some) for some in (rows[:1], rows[1:4], rows[4:])
+            tables.blocks.encode(PlaybackRow, some) for some in (rows[:1], rows[1:4], rows[4:])
         )
-        await stores.blocks.write(block)
-        found = await stores.archive.history(
+        await tables.blocks.write(block)
+        found = await tables.archive.history(
             *("playback_events", PlaybackRow, ("video_id", "view_id"), {("vid", "v0-0")}),
             *(LOG, "playback.events", 0, 100),
         )
         assert found == rows
 
     async def test_history_is_in_the_order_of_acceptance_though_a_replayed_record_has_an_old_time(
-        self, stores: Stores, partition: Partition
+        self, tables: Tables, partition: Partition
     ) -> None:
         rows = rows_of(1)
         rows[4].received_at = rows[0].received_at - 3_600_000
-        await stores.blocks.write(block_of(partition, rows, 0, 6, stores.blocks))
-        found = await stores.archive.history(
+        await tables.blocks.write(block_of(partition, rows, 0, 6, tables.blocks))
+        found = await tables.archive.history(
             *("playback_events", PlaybackRow, ("video_id", "view_id"), {("vid", "v0-0")}),
             *(LOG, "playback.events", 0, 100),
         )
         assert [row.offset for row in found] == [0, 1, 2, 3, 4, 5]
 
-    async def test_recent_rows_come_in_order(self, stores: Stores, partition: Partition) -> None:
+    async def test_recent_rows_come_in_order(self, tables: Tables, partition: Partition) -> None:
         rows = rows_of(2)
-        await stores.blocks.write(block_of(partition, rows, 0, 20, stores.blocks))
+        await tables.blocks.write(block_of(partition, rows, 0, 20, tables.blocks))
         found = [
             row
-            async for some in stores.archive.recent(
+            async for some in tables.archive.recent(
                 "playback_events", PlaybackRow, LOG, "playback.events", 0, 10, int(NOW - 3600) * 1000
             )
             for row in some

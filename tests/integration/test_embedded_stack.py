@@ -7,15 +7,12 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
 import pytest
 import redis
 
-from deploy.embedded.ports import free_port
 from deploy.embedded.probes import http_answers, kafka_answers, redis_answers
 from deploy.embedded.process import module_environment, wait_until
 from deploy.embedded.servers import clickhouse_ping
@@ -35,14 +32,11 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture
-def own_stack(tmp_path: Path) -> Iterator[Stack]:
-    """A stack that the test may break."""
-    from tests.conftest import Stack
-
-    stack = Stack(tmp_path / ".run", ("--api-port", str(free_port())))
-    stack.start()
-    yield stack
-    stack.stop()
+def own_stack(stack: Stack) -> Stack:
+    """A stack that the test may end: it is started again, in the same folder, for the next one."""
+    if stack.up is None or stack.up.exit_code is not None:
+        stack.start()
+    return stack
 
 
 def _sql(url: str, sql: str) -> str:

@@ -24,13 +24,18 @@ from tests.readings import rows as make
 from tests.readings.stores import insert
 
 
-@pytest.fixture
-def clickhouse(tmp_path: Path) -> Iterator[tuple[str, Child]]:
-    """Yield a ClickHouse of one's own, which may be stopped."""
-    server = servers.clickhouse(free_port(), tmp_path / "clickhouse")
-    child = servers.start(server, tmp_path)
-    yield server.address, child
-    child.kill()
+@pytest.fixture(scope="module")
+def clickhouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Child]]:
+    """Yield a ClickHouse with one row, which nobody else asks: a test may have it wait, and go on."""
+    folder = tmp_path_factory.mktemp("restart")
+    server = servers.clickhouse(free_port(), folder / "clickhouse")
+    child = servers.start(server, folder)
+    try:
+        migrate(server.address)
+        asyncio.run(insert(server.address, [make.view("clip", datetime.now(UTC) - timedelta(days=2))]))
+        yield server.address, child
+    finally:
+        child.kill()
 
 
 @asynccontextmanager
@@ -72,8 +77,6 @@ async def test_an_export_outlives_its_process(
 ) -> None:
     address, server = clickhouse
     redis_url = redis_server.rpartition("/")[0] + "/6"
-    await asyncio.to_thread(migrate, address)
-    await insert(address, [make.view("clip", datetime.now(UTC) - timedelta(days=2))])
     environment = {
         **module_environment(),
         "CLICKHOUSE_URL": address,

@@ -83,19 +83,23 @@ def bucket(s3: str) -> Storage:
     return Storage(s3)
 
 
-@pytest_asyncio.fixture
-async def api(
-    bucket: Storage, clickhouse_server: str, clickhouse_database: str, redis_server: str
-) -> AsyncIterator[Api]:
-    url = f"{clickhouse_server}/{clickhouse_database}"
-    await asyncio.to_thread(migrate, url)
+@pytest.fixture(scope="module")
+def landed(clickhouse_server: str, module_database: str) -> str:
+    """Put what there is to export into ClickHouse, which no test changes; return its address."""
+    url = f"{clickhouse_server}/{module_database}"
+    migrate(url)
     day = NOW - timedelta(days=2)
-    rows = [make.view(f"clip {n}", day, user_id=f"u{n}") for n in range(50)]
-    await insert(url, rows)
+    asyncio.run(insert(url, [make.view(f"clip {n}", day, user_id=f"u{n}") for n in range(50)]))
+    return url
+
+
+@pytest_asyncio.fixture
+async def api(bucket: Storage, landed: str, redis_server: str) -> AsyncIterator[Api]:
     redis = Redis.from_url(redis_server)
     await redis.delete("vc:{exports}:open")
     await redis.aclose()
-    async with serving(lambda: NOW, clickhouse_url=url, redis_url=redis_server, **bucket.settings) as client:
+    settings = {"clickhouse_url": landed, "redis_url": redis_server, **bucket.settings}
+    async with serving(lambda: NOW, **settings) as client:
         yield client
 
 

@@ -27,13 +27,19 @@ ENDPOINTS: dict[str, type[Model]] = {
 HOSTILE = "x') OR 1=1; DROP TABLE users --"
 
 
-@pytest_asyncio.fixture
-async def api(clickhouse_server: str, clickhouse_database: str, redis_server: str) -> AsyncIterator[Api]:
-    url = f"{clickhouse_server}/{clickhouse_database}"
-    await asyncio.to_thread(migrate, url)
+@pytest.fixture(scope="module")
+def landed(clickhouse_server: str, module_database: str) -> str:
+    """Put one world into ClickHouse for all tests, none of which changes it; return its address."""
+    url = f"{clickhouse_server}/{module_database}"
+    migrate(url)
     rng = Random(5)
-    await land(url, people(rng, NOW, sessions=60) + services(rng, NOW, events=200), rng)
-    async with serving(lambda: NOW, clickhouse_url=url, redis_url=redis_server) as client:
+    asyncio.run(land(url, people(rng, NOW, sessions=60) + services(rng, NOW, events=200), rng))
+    return url
+
+
+@pytest_asyncio.fixture
+async def api(landed: str, redis_server: str) -> AsyncIterator[Api]:
+    async with serving(lambda: NOW, clickhouse_url=landed, redis_url=redis_server) as client:
         yield client
 
 

@@ -62,15 +62,16 @@ class World:
     store: Counting
     desk: AudienceDesk
     landed: list[Accepted]
+    truth: Audience
 
     async def land(self, some: list[Accepted]) -> None:
         await land(self.url, some, Random(1), first=len(self.landed))
         self.landed += some
+        self.truth = Audience(self.landed)
 
     async def wrong(self, zone: str, period: str, now: datetime = NOW) -> list[str]:
         """Return where the answers are not those of a recount of all that has landed."""
-        truth = Audience(sorted(self.landed, key=lambda each: each.at))
-        question = asked(period, zone, now)
+        truth, question = self.truth, asked(period, zone, now)
         window = windows.period(period, now, ZoneInfo(zone), truth.first if period == "all" else None)
         users = (await self.desk.users(question, groups_of(USERS, None)))["data"]
         engagement = (await self.desk.engagement(question))["data"]
@@ -86,7 +87,7 @@ async def world(clickhouse_server: str, clickhouse_database: str) -> AsyncIterat
     migrate(url)
     store = Counting(url)
     kept = KeptRows(store, settled=0, quiet=0)
-    yield World(url, store, AudienceDesk(ClickHouseUsers(store, kept)), [])
+    yield World(url, store, AudienceDesk(ClickHouseUsers(store, kept)), [], Audience([]))
     await store.close()
 
 

@@ -79,6 +79,8 @@ class Audience:
                 signup = (each.at, each.event["source"])
                 signups[user] = min(signups.get(user, signup), signup)
         self.sources = {user: source for user, (_, source) in signups.items()}
+        #: The local days on which somebody did something, by time zone: what every question about it asks.
+        self._days: dict[ZoneInfo, set[tuple[str, date]]] = {}
 
     @property
     def first(self) -> datetime | None:
@@ -86,7 +88,16 @@ class Audience:
         return _instant(self.events[0].at) if self.events else None
 
     def active(self, span: Span) -> set[str]:
-        return {user_of(each.event) for each in self.events if each.at in span}
+        return {user_of(each.event) for each in self.within(span)}
+
+    def within(self, span: Span) -> list[Accepted]:
+        start, end = ms(span.start), ms(span.end)
+        return [each for each in self.events if start <= each.at < end]
+
+    def days(self, zone: ZoneInfo) -> set[tuple[str, date]]:
+        if zone not in self._days:
+            self._days[zone] = {(user_of(each.event), _day(each.at, zone)) for each in self.events}
+        return self._days[zone]
 
     def new(self, span: Span) -> set[str]:
         return {user for user, at in self.first_seen.items() if at in span}
@@ -105,7 +116,7 @@ class Audience:
     def activity(self, window: Window, now: datetime) -> dict[str, Any]:
         sessions = self.sessions_of(window.span)
         devices = Counter(device_of(session.first.event) for session in sessions)
-        types = Counter(each.event["type"] for each in self.events if each.at in window.span)
+        types = Counter(each.event["type"] for each in self.within(window.span))
         return {
             "activeUsers": {
                 name: len(self.active(_last_days(days, window, now)))
@@ -135,7 +146,7 @@ class Audience:
     def retention(self, window: Window, now: datetime) -> dict[str, Any]:
         zone = window.zone
         first_day = {user: _day(at, zone) for user, at in self.first_seen.items()}
-        days = {(user_of(each.event), _day(each.at, zone)) for each in self.events}
+        days = self.days(zone)
 
         def share(users: Iterable[str], later: int) -> float | None:
             pool = list(users)

@@ -3,6 +3,8 @@
 import { join } from 'node:path';
 import ts from 'typescript';
 
+const OTHERS = /\/node_modules\/(@types|undici-types)\//;
+
 /** Return what the compiler says of these files of a project, as `name:line: text`, sorted. */
 export function compile(
   files: Record<string, string>,
@@ -14,8 +16,6 @@ export function compile(
     noEmit: true,
     target: ts.ScriptTarget.ES2022,
     types: [],
-    // Those of TypeScript itself only: the package's are checked.
-    skipDefaultLibCheck: true,
     ...options,
   };
   const host = ts.createCompilerHost(settings);
@@ -29,7 +29,19 @@ export function compile(
   host.readFile = (name) => sources.get(name) ?? readFile(name);
   host.getCurrentDirectory = () => project;
   const program = ts.createProgram([...sources.keys()], settings, host);
-  const found = ts.getPreEmitDiagnostics(program).map(({ file, start, messageText }) => {
+  // All that is the project's or the package's; the declarations of TypeScript and of Node are not ours.
+  const own = program
+    .getSourceFiles()
+    .filter((file) => !program.isSourceFileDefaultLibrary(file) && !OTHERS.test(file.fileName));
+  const all = [
+    ...program.getOptionsDiagnostics(),
+    ...program.getGlobalDiagnostics(),
+    ...own.flatMap((file) => [
+      ...program.getSyntacticDiagnostics(file),
+      ...program.getSemanticDiagnostics(file),
+    ]),
+  ];
+  const found = all.map(({ file, start, messageText }) => {
     const line = file && start !== undefined ? file.getLineAndCharacterOfPosition(start).line + 1 : 0;
     const name = file?.fileName.slice(project.length + 1) ?? '';
     return `${name}:${line}: ${ts.flattenDiagnosticMessageText(messageText, '\n')}`;
