@@ -23,6 +23,7 @@ class Metrics:
         """Register everything with the default registry."""
         self._records = counter(define.RECORDS)
         self._dead_letters = counter(define.DEAD_LETTERS)
+        self.unkeyed = counter(define.UNKEYED)
         self.batch_records = histogram(define.BATCH_RECORDS)
         self.batch_seconds = histogram(define.BATCH_SECONDS)
         self.count_seconds = histogram(define.COUNT_SECONDS)
@@ -53,7 +54,7 @@ class Metrics:
         ):
             for value in values:
                 counted.labels(topic, value)
-        for alone in (self.fenced, self.lost, self.replaced, self.looked_up):
+        for alone in (self.unkeyed, self.fenced, self.lost, self.replaced, self.looked_up):
             alone.labels(topic)
 
     def count(self, topic: str, books: Books) -> None:

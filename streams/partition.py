@@ -155,8 +155,11 @@ class PartitionWorker:
         self._busy = False
 
     def _note_key(self, record: Record) -> None:
-        """Warn, once, of a producer that gives no keys: nothing else shows that its numbers are wrong."""
-        if self._is_keyed and record.key is None:
+        """Tell of a producer that gives no keys, in the log once: nothing else shows that."""
+        if record.key is not None:
+            return
+        METRICS.unkeyed.labels(self.partition.topic).inc()
+        if self._is_keyed:
             self._is_keyed = False
             self.retry.log.warning(
                 "records without a key: events that belong together may be in several partitions, where each"

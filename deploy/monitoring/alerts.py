@@ -160,6 +160,14 @@ ALERTS: Final = (
         "{{ $value | humanizePercentage }} of the records of {{ $labels.topic }} cannot be taken.",
     ),
     Alert(
+        "VideoCloudRecordsWithoutKey",
+        happened(of.UNKEYED, "15m", "topic"),
+        "0m",
+        TICKET,
+        "Records without a key",
+        "Records of {{ $labels.topic }} have no key: views may count twice, and repeats too.",
+    ),
+    Alert(
         "VideoCloudApiDown",
         'absent(up{job="api"} == 1)',
         "2m",

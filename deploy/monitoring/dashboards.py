@@ -96,6 +96,12 @@ PIPELINE: Final = Dashboard(
                     "reqps",
                 ),
                 Panel(
+                    "Batches without keys",
+                    (Target(f"{rate(of.UNKEYED, 'topic')} > 0", "{{topic}}"),),
+                    "reqps",
+                    about="A producer gives no keys: its views and repeats may be in several partitions.",
+                ),
+                Panel(
                     "Lag",
                     (Target(total(selector(of.LAG_RECORDS), "topic"), "{{topic}}"),),
                     about=of.LAG_RECORDS.help,

@@ -37,7 +37,7 @@ RETENTION_MS = 180 * DAY
 def classes(topic: str, values: list[bytes | None]) -> list[str]:
     """Decode a batch and return what became of each record."""
     records = [Taken(offset, NOW, b"key", value) for offset, value in enumerate(values)]
-    found = []
+    found: list[str] = []
     taken: Any
     for record, event in zip(records, Decoder(UNIONS[topic]).decode(records), strict=True):
         taken = (

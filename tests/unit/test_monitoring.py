@@ -98,6 +98,8 @@ def test_the_processes_have_the_instruments_of_the_registry_and_no_others() -> N
         if family.name.startswith("videocloud_")
     }
     assert made == {instrument.name: instrument.help for instrument in INSTRUMENTS}
+    samples = {sample.name for family in REGISTRY.collect() for sample in family.samples}
+    assert not [name for name in samples if name.endswith("_created")]
     assert len({instrument.name for instrument in INSTRUMENTS}) == len(INSTRUMENTS)
 
 

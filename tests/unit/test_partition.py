@@ -101,8 +101,13 @@ async def test_a_producer_without_keys_is_told_of_once(
     log, store = Log(), MemoryStore()
     for event in view("v0", START_MS):
         log.append(event, event["occurredAt"] + 50, key)
-    await Bench(log, store).run([1, 2, 3])
+    told = METRICS.unkeyed.labels("playback.events")
+    before = told._value.get()
+    batches = [1, 2, 3]
+    await Bench(log, store).run(batches)
     assert len([line for line in said.entries if "without a key" in line["event"]]) == warnings
+    # Each batch, so that it is seen for as long as it goes on.
+    assert (told._value.get() - before >= 3) is bool(warnings)
     assert len(store.tables["playback_events"]) == len(log.records)
 
 
