@@ -17,7 +17,7 @@ from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
 from streams.domain.faults import NAMED
 
 # When a series began is a series more for each counter and histogram, and nothing here asks for it.
-disable_created_metrics()
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 #: Seconds of what touches one store once, from a local Redis to a slow query.
 _QUICK: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
