@@ -56,7 +56,7 @@ class Gauges:
         standings: Mapping[TP, Standing] = self._pipeline.standings()
         for tp, standing in standings.items():
             labels = tp.topic, str(tp.partition)
-            end = _later(ends.get(tp), self._app.consumer.highwater(tp))
+            end = self._app.consumer.end(tp, ends.get(tp))
             METRICS.position.labels(*labels).set(standing.safe)
             _tell(METRICS.lag_records, labels, None if end is None else max(0, end - standing.safe))
             _tell(METRICS.lag_seconds, labels, _behind(standing, end, now))
@@ -73,11 +73,6 @@ class Gauges:
         self._topics |= here.keys()
         for topic in self._topics:
             METRICS.partitions.labels(topic).set(here[topic])
-
-
-def _later(asked: int | None, fetched: int | None) -> int | None:
-    """Return the end of a log of which both may be behind; None while it is not known."""
-    return max((end for end in (asked, fetched) if end is not None), default=None)
 
 
 def _behind(standing: Standing, end: int | None, now: float) -> float | None:

@@ -84,6 +84,26 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
                 consumer.seek(driver.ensure_aiokafka_TP(tp), offset)
                 self._next[tp] = offset
 
+    def highwater(self, tp: TP) -> int:
+        """Return the end of a log as the last fetch told; None before the first, as aiokafka does."""
+        return self.end(tp, lambda state: state.highwater)  # type: ignore[return-value]
+
+    def end(self, tp: TP, told: Callable[[Any], int | None]) -> int | None:
+        """Return an end of a log, as the consumer's state of it tells: None while it is not known.
+
+        The last offsets of a log may be no records, but markers of transactions and what was aborted. When
+        nothing else is behind what was handed over, it ends there: nobody will ever take what follows.
+        """
+        subscription = self._ensure_consumer()._subscription.subscription
+        place = driver.ensure_aiokafka_TP(tp)
+        if subscription is None or place not in subscription.assignment.tps:
+            return None
+        state = subscription.assignment.state_value(place)
+        end = told(state)
+        if end is None or not state.has_valid_position or end > state.position:
+            return end
+        return self._next.get(tp, end)
+
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         """Commit offsets, or leave it to the next time: aiokafka repeats it for as long as Kafka is away.
 
@@ -131,7 +151,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
             start = self._next.get(tp)
             if start is not None and fetched:
                 end = self._next[tp] = fetched[-1].offset + 1
-                batches[tp] = Fetched(start, fetched, max(0, (consumer.highwater(raw) or 0) - end))
+                batches[tp] = Fetched(start, fetched, max(0, (self.highwater(tp) or 0) - end))
         ids = await self._current_ids(consumer) if batches else {}
         return {tp: replace(batch, topic_id=ids.get(tp.topic, "")) for tp, batch in batches.items()}
 
@@ -236,6 +256,23 @@ class BatchConsumer(driver.Consumer):
 
         found = await self._thread.ask(question) if places else {}
         return {places[place]: int(end) for place, end in found.items()}
+
+    def end(self, tp: TP, asked: int | None) -> int | None:
+        """Return where the records of a log end: what the brokers were `asked` for, or a fetch told since."""
+
+        def told(state: Any) -> int | None:
+            return max((end for end in (asked, state.highwater) if end is not None), default=None)
+
+        return self._thread.end(tp, told)
+
+    def readable_end(self, tp: TP) -> int | None:
+        """Return how far a log could be read at the last fetch: not beyond a transaction that is open."""
+
+        def told(state: Any) -> int | None:
+            stable = state.lso
+            return state.highwater if stable is None or stable < 0 else stable  # type: ignore[no-any-return]
+
+        return self._thread.end(tp, told)
 
     async def topic_ids(self, topics: Collection[str]) -> dict[str, str]:
         """Return Kafka's id of each topic that there is; raises `TimeoutError`, `KafkaError`."""

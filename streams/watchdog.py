@@ -21,7 +21,7 @@ class Stalled(Exception):
 
 
 class Watchdog:
-    """Compares positions with the newest offsets that fetches reported."""
+    """Compares positions with how far the logs can be read, as fetches reported."""
 
     def __init__(
         self, app: Any, pipeline: Pipeline, patience: float, on_failure: Callable[[BaseException], None]
@@ -42,12 +42,12 @@ class Watchdog:
         consumer = self._app.consumer
         positions = self._pipeline.positions()
         for tp, position in positions.items():
-            highwater = consumer.highwater(tp)
+            end = consumer.readable_end(tp)
             before, since = self._still_since.get(tp, (-1, now))
-            if position != before or highwater is None or highwater <= position:
+            if position != before or end is None or end <= position:
                 self._still_since[tp] = (position, now)
             elif now - since > self._patience:
-                waiting = highwater - position
+                waiting = end - position
                 self._on_failure(Stalled(f"{tp.topic}/{tp.partition} stands at {position}, {waiting} wait"))
         for tp in self._still_since.keys() - positions.keys():
             del self._still_since[tp]

@@ -20,7 +20,7 @@ _FETCH_BYTES: Final = 65_536
 
 @dataclass(frozen=True, slots=True)
 class LogEnds:
-    """First offset, offset after the last record, and when the record at a position came (epoch s)."""
+    """First offset, offset after the last record, and when the next record from a position came (epoch s)."""
 
     start: int
     end: int
@@ -51,6 +51,8 @@ async def read_ends(
         **brokers,
         enable_auto_commit=False,
         auto_offset_reset="none",
+        # As the worker reads: what was aborted is not behind.
+        isolation_level="read_committed",
         max_partition_fetch_bytes=_FETCH_BYTES,
         fetch_max_wait_ms=100,
     )
@@ -66,19 +68,15 @@ async def read_ends(
         for tp, where in by_tp.items():
             consumer.seek(tp, max(positions[where], starts[tp]))
         first = await _first_records(consumer, set(by_tp))
-        return {
-            where: LogEnds(
-                starts[tp],
-                max(
-                    ends[tp],
-                    starts[tp],
-                    consumer.highwater(tp) or 0,
-                    first[tp].offset + 1 if tp in first else 0,
-                ),
-                first[tp].timestamp / 1000 if tp in first else None,
-            )
-            for tp, where in by_tp.items()
-        }
+        found = {}
+        for tp, where in by_tp.items():
+            record = first.get(tp)
+            end = max(ends[tp], starts[tp], consumer.highwater(tp) or 0, record.offset + 1 if record else 0)
+            if record is None and await consumer.position(tp) >= end:
+                # The rest are markers of transactions, and what was aborted.
+                end = max(positions[where], starts[tp])
+            found[where] = LogEnds(starts[tp], end, record.timestamp / 1000 if record else None)
+        return found
     finally:
         await consumer.stop()
 

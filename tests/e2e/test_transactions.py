@@ -12,7 +12,9 @@ from deploy.embedded.kafka import jars
 from deploy.embedded.kafka.nodes import nodes
 from deploy.embedded.ports import free_port
 from deploy.embedded.servers import Server
-from tests.e2e.cluster import cluster
+from deploy.operations import lag_command
+from streams.settings import Settings
+from tests.e2e.cluster import Cluster, cluster
 from tests.e2e.foreign import view_start
 from tests.e2e.platform import Platform, platform
 from tests.oracle.log import PLAYBACK
@@ -24,6 +26,8 @@ if missing := jars.missing():
 
 #: Views of a transaction.
 VIEWS = 40
+#: In which the watchdog looks twice.
+LOOKS_SECONDS = 11
 
 
 def broker(folder: Path) -> Server:
@@ -52,6 +56,15 @@ def send(by: Producer, prefix: str) -> None:
     assert by.flush(30) == 0
 
 
+async def lag(servers: Cluster) -> int:
+    """Return how many records `vca lag` says are behind."""
+    addresses = servers.endpoints
+    settings = Settings(
+        kafka_bootstrap_servers=addresses["KAFKA_BOOTSTRAP_SERVERS"], redis_url=addresses["REDIS_URL"]
+    )
+    return sum(each.records for each in await lag_command.read(settings))
+
+
 async def total(running: Platform, period: str) -> int:
     answer = await running.ask("/analytics/videos/clip", period=period)
     return int(answer.data["views"]["total"]) if answer.status == 200 else 0
@@ -69,7 +82,7 @@ async def counted(running: Platform, expected: int) -> None:
 async def test_what_was_aborted_does_not_count_and_what_is_open_does_not_yet(tmp_path: Path) -> None:
     with cluster(tmp_path, broker(tmp_path)) as servers:
         async with platform(servers.endpoints) as running:
-            servers.worker()
+            servers.worker(STALL_SECONDS="1")
             one, other = (producer(running, name) for name in ("one", "other"))
             one.begin_transaction()
             send(one, "first")
@@ -88,6 +101,16 @@ async def test_what_was_aborted_does_not_count_and_what_is_open_does_not_yet(tmp
             other.commit_transaction(30)
             await counted(running, 2 * VIEWS)
 
+            # Behind the last records are markers, and soon what is open: neither is anything to be taken.
+            assert await lag(servers) == 0
+            one.begin_transaction()
+            send(one, "open")
+            await asyncio.sleep(LOOKS_SECONDS)
+            assert servers.workers[-1].exit_code is None, servers.log()
+            one.commit_transaction(30)
+            await counted(running, 3 * VIEWS)
+            assert await lag(servers) == 0
+
             # Whoever takes over reads on behind the markers, and what was aborted is no second time either.
             servers.workers[-1].kill()
             one.begin_transaction()
@@ -97,5 +120,5 @@ async def test_what_was_aborted_does_not_count_and_what_is_open_does_not_yet(tmp
             send(one, "while nobody was there")
             one.commit_transaction(30)
             servers.worker()
-            await counted(running, 3 * VIEWS)
+            await counted(running, 4 * VIEWS)
             assert "Traceback" not in servers.log()

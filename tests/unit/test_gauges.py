@@ -35,7 +35,11 @@ class App:
 
     def __init__(self, highwater: dict[TP, int | None]) -> None:
         self.consumer = self
-        self.highwater = highwater.get
+        self._fetched = highwater
+
+    def end(self, tp: TP, asked: int | None) -> int | None:
+        known = [end for end in (asked, self._fetched.get(tp)) if end is not None]
+        return max(known, default=None)
 
 
 class Pipeline:

@@ -1,0 +1,96 @@
+"""Where a log ends for those who read it: behind its last record, whatever follows that is none."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import faust
+import pytest
+from aiokafka.consumer.subscription_state import TopicPartitionState
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+
+from streams.transport import BatchConsumer, batch_transport
+from streams.watchdog import Stalled, Watchdog
+
+HERE = TP("playback.events", 0)
+
+
+def reading(
+    position: int | None, handed_over: int, highwater: int | None, stable: int | None
+) -> BatchConsumer:
+    """Return a consumer that was told of these ends, and has handed over what is before an offset."""
+
+    async def nobody(_: Any) -> None:
+        """No partition comes or goes."""
+
+    app = faust.App("test", broker="kafka://nowhere", web_enabled=False)
+    transport = batch_transport(None)(["kafka://nowhere"], app)  # type: ignore[arg-type]
+    consumer = transport.create_consumer(
+        nobody, on_partitions_revoked=nobody, on_partitions_assigned=nobody, beacon=app.beacon
+    )
+    place = driver.ensure_aiokafka_TP(HERE)
+    state = TopicPartitionState(None)
+    state.highwater, state.lso = highwater, stable
+    if position is not None:
+        state.seek(position)
+    assignment = SimpleNamespace(tps={place}, state_value={place: state}.__getitem__)
+    thread = cast(Any, consumer)._thread
+    thread._consumer = SimpleNamespace(
+        _subscription=SimpleNamespace(subscription=SimpleNamespace(assignment=assignment))
+    )
+    thread._next[HERE] = handed_over
+    return cast(BatchConsumer, consumer)
+
+
+@pytest.mark.parametrize(
+    ("position", "handed_over", "highwater", "stable", "end", "readable"),
+    [
+        (10, 10, 10, 10, 10, 10),  # All is read.
+        (10, 10, 25, 25, 25, 25),  # Records are to come.
+        (12, 10, 12, 12, 10, 10),  # What followed the last record were markers, or was aborted.
+        (12, 10, 25, 25, 25, 25),  # There are more behind them.
+        (10, 10, 25, 10, 25, 10),  # A transaction is open: that is behind, and nobody's fault.
+        (12, 10, 25, 12, 25, 10),
+        (10, 10, 25, -1, 25, 25),  # A broker that knows no transactions.
+        (10, 10, 25, None, 25, 25),
+        (0, 0, 0, 0, 0, 0),
+        (10, 10, None, None, None, None),
+        (None, 10, 25, 25, 25, 25),
+    ],
+)
+async def test_a_log_ends_behind_its_last_record(
+    position: int | None,
+    handed_over: int,
+    highwater: int | None,
+    stable: int | None,
+    end: int | None,
+    readable: int | None,
+) -> None:
+    consumer = reading(position, handed_over, highwater, stable)
+    assert consumer.highwater(HERE) == consumer.end(HERE, None) == end
+    assert consumer.readable_end(HERE) == readable
+
+
+async def test_the_brokers_may_know_a_later_end_than_the_last_fetch() -> None:
+    consumer = reading(12, 10, 12, 12)
+    assert consumer.end(HERE, 40) == 40
+    assert consumer.end(HERE, 12) == consumer.end(HERE, 5) == 10
+    elsewhere = TP("playback.events", 1)
+    assert consumer.end(elsewhere, 40) is consumer.readable_end(elsewhere) is None
+
+
+@pytest.mark.parametrize(
+    ("position", "highwater", "stable", "stalls"),
+    [(12, 12, 12, False), (12, 30, 12, False), (12, 30, 30, True)],
+)
+async def test_only_records_that_could_be_read_are_waited_for(
+    position: int, highwater: int, stable: int, stalls: bool
+) -> None:
+    app = SimpleNamespace(consumer=reading(position, 10, highwater, stable))
+    said: list[BaseException] = []
+    watchdog = Watchdog(app, SimpleNamespace(positions=lambda: {HERE: 10}), 60.0, said.append)  # type: ignore[arg-type]
+    for now in (0.0, 59.0, 61.0):
+        watchdog.look(now)
+    assert [type(each) for each in said] == ([Stalled] if stalls else [])
