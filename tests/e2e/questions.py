@@ -104,14 +104,14 @@ def last_hour(now: datetime) -> dict[str, str]:
 
 
 def questions(rng: Random, world: World, now: datetime) -> list[Question]:
-    """Return what to ask: of every video the named periods, of the busiest and of all much more."""
+    """Return what to ask: of every video some of the named periods, of the busiest and of all much more."""
     busiest = [video.id for video in world.videos[:4]]
     asked: list[tuple[str | None, dict[str, str]]] = []
     for name in [*(video.id for video in world.videos), "vid_unwatched", "vid_ghost", "no such video"]:
-        asked += [(name, parameters) for parameters in (*named(rng), last_hour(now))]
+        asked += [(name, parameters) for parameters in rng.sample([*named(rng), last_hour(now)], 4)]
     everything: list[str | None] = [None, *busiest]
     for about in everything:
-        asked += [(about, parameters) for _ in range(2) for parameters in named(rng)]
+        asked += [(about, parameters) for parameters in named(rng)]
         asked += [(about, parameters) for parameters in around_clock_changes(world)]
         asked += [(about, parameters) for parameters in ragged(rng, now, 10)]
     asked.append((None, last_hour(now)))
@@ -119,6 +119,13 @@ def questions(rng: Random, world: World, now: datetime) -> list[Question]:
         Question(tuple(p for p in parameters.items() if name is not None or p[0] != "groupBy"), name)
         for name, parameters in asked
     ]
+
+
+def some_questions(rng: Random, world: World, now: datetime, count: int) -> list[Question]:
+    """Draw some of what is to ask: a quarter about the rolling hour, which comes from Redis."""
+    every = questions(rng, world, now)
+    live = [question for question in every if ("period", "1h") in question.parameters]
+    return [*rng.sample(live, count // 4), *rng.sample(every, count - count // 4)]
 
 
 async def wrong_answers(asking: Platform, asked: list[Question], log: Log, facts: Facts) -> list[str]:

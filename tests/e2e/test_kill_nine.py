@@ -11,7 +11,7 @@ import pytest
 
 from tests.e2e.cluster import Cluster, cluster
 from tests.e2e.platform import Platform, expected_dead_letters, expected_rows, platform
-from tests.e2e.questions import now_utc, questions, wrong_answers
+from tests.e2e.questions import now_utc, some_questions, wrong_answers
 from tests.oracle.log import Record, read
 from tests.oracle.views import facts
 from tests.world.world import World, build
@@ -52,10 +52,7 @@ async def check(rng: Random, running: Platform, world: World) -> None:
     log = read(world.delivered)
     assert running.stored() == expected_rows(log)
     assert await running.dead_letters() == expected_dead_letters(log)
-    every = questions(rng, world, now_utc())
-    # The last hour comes from Redis, everything else from ClickHouse.
-    live = [question for question in every if ("period", "1h") in question.parameters]
-    asked = [*rng.sample(live, 25), *rng.sample(every, 100)]
+    asked = some_questions(rng, world, now_utc(), 60)
     assert await wrong_answers(running, asked, log, facts(log)) == []
 
 

@@ -22,7 +22,7 @@ import redis
 from deploy.embedded.process import Child
 from tests.e2e.cluster import Cluster, cluster
 from tests.e2e.platform import Platform, expected_rows, platform
-from tests.e2e.questions import now_utc, questions, wrong_answers
+from tests.e2e.questions import now_utc, some_questions, wrong_answers
 from tests.oracle.log import PLAYBACK, USERS, Record, read
 from tests.oracle.views import facts
 from tests.pipeline.bench import view
@@ -153,9 +153,7 @@ async def test_what_is_damaged_is_found_and_rebuilt_while_events_flow(servers: C
             assert mended.code == 0
             log = read(world.delivered)
             assert running.stored() == expected_rows(log)
-            every = questions(rng, world, now_utc())
-            live = [question for question in every if ("period", "1h") in question.parameters]
-            asked = [*rng.sample(live, 20), *rng.sample(every, 60)]
+            asked = some_questions(rng, world, now_utc(), 40)
             assert await wrong_answers(running, asked, log, facts(log)) == []
 
 
