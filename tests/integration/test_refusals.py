@@ -13,7 +13,7 @@ from deploy.embedded import servers
 from deploy.embedded.ports import free_port
 from deploy.operations import examining
 from sinks.base import Partition, Unavailable
-from sinks.clickhouse.client import PASSING
+from sinks.clickhouse.client import PASSING, available
 from sinks.clickhouse.client import connect as connect_clickhouse
 from sinks.redis.client import connect as connect_redis
 from sinks.redis.ledger import RedisLedgers
@@ -55,6 +55,24 @@ async def test_a_redis_that_cannot_save_is_waited_for_and_told_of(tmp_path: Path
         assert await told() == {"last snapshot": "OK"}
     finally:
         await redis.aclose()
+        child.stop(server.stop_grace)
+
+
+async def test_a_stand_in_that_cannot_write_says_so_as_clickhouse_does(tmp_path: Path) -> None:
+    server = servers.clickhouse(free_port(), tmp_path / "data")
+    child = servers.start(server, tmp_path)
+    client = await connect_clickhouse(f"{server.address}/default")
+    try:
+        await client.command("CREATE TABLE t (n UInt64) ENGINE = MergeTree ORDER BY n")
+        # What an insert brings is put there first.
+        aside = (tmp_path / "data" / "spool").rename(tmp_path / "aside")
+        with pytest.raises(Unavailable, match="CANNOT_WRITE_TO_FILE_DESCRIPTOR"), available():
+            await client.raw_insert("t", insert_block=b"1\n", fmt="TSV")
+        aside.rename(tmp_path / "data" / "spool")
+        await client.raw_insert("t", insert_block=b"1\n", fmt="TSV")
+        assert (await client.query("SELECT count() FROM t")).result_rows == [(1,)]
+    finally:
+        await client.close()
         child.stop(server.stop_grace)
 
 

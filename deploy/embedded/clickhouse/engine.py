@@ -146,7 +146,9 @@ class Engine:
             with self._handle(call) as handle:
                 done = handle.query(query, params=dict(call.parameters))
         except OSError as error:
-            raise EngineError.refuse(CANNOT_WRITE, f"Cannot write to file: {error}.") from error
+            raise EngineError.refuse(
+                CANNOT_WRITE, f"Cannot write to file: {error}. (CANNOT_WRITE_TO_FILE_DESCRIPTOR)"
+            ) from error
         finally:
             path.unlink(missing_ok=True)
         return json.dumps(
