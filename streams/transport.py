@@ -269,8 +269,10 @@ class BatchConsumer(driver.Consumer):
         """Return how far a log could be read at the last fetch: not beyond a transaction that is open."""
 
         def told(state: Any) -> int | None:
-            stable = state.lso
-            return state.highwater if stable is None or stable < 0 else stable  # type: ignore[no-any-return]
+            read = state.position if state.has_valid_position else 0
+            # A broker that says less than was read knows of no transactions.
+            known = state.lso is not None and state.lso >= read
+            return state.lso if known else state.highwater  # type: ignore[no-any-return]
 
         return self._thread.end(tp, told)
 

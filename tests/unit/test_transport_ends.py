@@ -53,7 +53,8 @@ def reading(
         (12, 10, 25, 25, 25, 25),  # There are more behind them.
         (10, 10, 25, 10, 25, 10),  # A transaction is open: that is behind, and nobody's fault.
         (12, 10, 25, 12, 25, 10),
-        (10, 10, 25, -1, 25, 25),  # A broker that knows no transactions.
+        (10, 10, 25, -1, 25, 25),  # Brokers that know no transactions.
+        (10, 10, 25, 0, 25, 25),
         (10, 10, 25, None, 25, 25),
         (0, 0, 0, 0, 0, 0),
         (10, 10, None, None, None, None),
