@@ -29,7 +29,7 @@ and one [AsyncAPI 3.0 document](asyncapi.json).
 - **Keys** decide the partition, and one key must always go to one partition. Kafka's Java clients and
   aiokafka hash keys by murmur2, librdkafka (kcat, confluent-kafka) by another hash: where both send events
   of the same keys, give librdkafka `partitioner=murmur2_random`. Without keys, events that belong together
-  are in several partitions, where each counts anew: the worker warns of it in its log, and Prometheus is told.
+  are in several partitions, where each counts anew: the worker warns of it, and Prometheus is told.
 - **Unknown fields** are ignored. A missing or ill-typed field sends the record to the dead letters, and no
   other record with it; so does nesting in more than {DEEPEST} levels, be it in a field that is unknown.
 - A `view.start` without a `view.attempt` implies one; so does a fatal error. Every event after the first
