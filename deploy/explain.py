@@ -8,6 +8,7 @@ import re
 from pydantic import ValidationError
 
 _SECRET = re.compile("KEY|SECRET|PASSWORD|TOKEN|URL")
+_ADDRESS = {"redis": "REDIS_URL", "clickhouse": "CLICKHOUSE_URL", "kafka": "KAFKA_BOOTSTRAP_SERVERS"}
 # The client says the same of a wrong password, a wrong certificate and a broker that is away.
 _KAFKA_ACCESS = "whether KAFKA_SECURITY_PROTOCOL, password and certificates are those that it asks for"
 
@@ -43,6 +44,8 @@ def explain(error: Exception) -> str:
         return f"no Redis answers ({text}): start one with `vca up`, or set REDIS_URL"
     if module == "clickhouse_connect" and kind == "OperationalError":
         return f"no ClickHouse answers ({text}): start one with `vca up`, or set CLICKHOUSE_URL"
+    if module == "sinks" and kind == "Unavailable" and (setting := _ADDRESS.get(getattr(error, "store", ""))):
+        return f"{text.rstrip('.')}: start it, or set {setting}"
     if isinstance(error, ModuleNotFoundError):
         return f"{text}: install the project with `make install`, or `pip install videocloud-analytics`"
     if isinstance(error, ConnectionError | TimeoutError):

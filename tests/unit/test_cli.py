@@ -17,6 +17,7 @@ from deploy.cli import app
 from deploy.embedded.ports import free_port
 from deploy.embedded.process import module_environment
 from deploy.explain import explain
+from sinks.base import Unavailable
 
 COMMANDS = ["up", "down", "worker", "api", "migrate", "topics", "traffic", "agent", "check"]
 OPERATIONS = ["doctor", "lag", "verify", "rebuild rollups", "rebuild live", "replay dead-letters", "forget"]
@@ -85,6 +86,13 @@ def test_down_says_that_nothing_runs(tmp_path: Path) -> None:
     idle = CliRunner().invoke(app, ["down", "--run-dir", str(tmp_path)])
     assert idle.exit_code == 0
     assert "nothing runs" in idle.output
+
+
+@pytest.mark.parametrize(("store", "setting"), [("redis", "REDIS_URL"), ("clickhouse", "CLICKHOUSE_URL")])
+def test_a_store_that_is_away_is_told_with_the_setting_of_its_address(store: str, setting: str) -> None:
+    text = explain(Unavailable("Redis: Connect call failed", store))
+    assert "Connect call failed" in text and setting in text
+    assert explain(Unavailable("nobody knows why")) == "nobody knows why"
 
 
 def test_a_missing_module_is_explained_by_the_way_to_install_it() -> None:
