@@ -29,10 +29,9 @@ from deploy.host_agent import probe, sample
 from streams.domain.events import ApiRequest, HealthProbe, HostSample
 from tests.audience.world import now_of
 from tests.conftest import Stack
-from tests.readings.stores import serving
+from tests.readings.stores import NOWHERE, serving
 
 NOW = now_of("2050-11-20T08:07:41.250")
-NOWHERE: dict[str, Any] = {"clickhouse_url": "http://127.0.0.1:9/none", "redis_url": "redis://127.0.0.1:9"}
 
 
 async def test_requests_are_reported_with_their_template(broker: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import httpx2
 from redis.asyncio import Redis
@@ -21,6 +21,12 @@ from sinks.redis.sink import RedisLive
 from streams.domain.aggregate import Live, fold_playback, fold_users
 from streams.domain.rows import PlaybackRow, Row, UserRow
 from tests.readings.rows import TABLES
+
+#: Settings of an API whose stores nobody serves.
+NOWHERE: Final[dict[str, Any]] = {
+    "clickhouse_url": "http://127.0.0.1:9/none",
+    "redis_url": "redis://127.0.0.1:9/0",
+}
 
 
 async def insert(url: str, rows: Iterable[Row]) -> None:

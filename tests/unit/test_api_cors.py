@@ -14,7 +14,7 @@ from api import schemas
 from api.cors import EXPOSED, origins_of
 from api.settings import Settings
 from tests.readings.pages import PAGE, hidden
-from tests.readings.stores import Api, serving
+from tests.readings.stores import NOWHERE, Api, serving
 
 NOW = datetime(2024, 3, 30, 14, 5, 27, 312_000, UTC)
 SUMMARY, EXPORT, HEALTHY = "/analytics/videos/summary", "/analytics/export", "/healthz"
@@ -23,9 +23,7 @@ ALLOWED, REQUESTED = "access-control-allow-origin", "Access-Control-Request-Meth
 
 
 def api(origins: str = f"{PAGE}, {LOCAL}", **settings: Any) -> AbstractAsyncContextManager[Api]:
-    # Nobody listens there.
-    nowhere = {"clickhouse_url": "http://127.0.0.1:9/none", "redis_url": "redis://127.0.0.1:9/0"}
-    return serving(lambda: NOW, cors_origins=origins, **nowhere, **settings)
+    return serving(lambda: NOW, cors_origins=origins, **NOWHERE, **settings)
 
 
 async def preflight(api: Api, path: str, origin: str, method: str, headers: str = "") -> httpx2.Response:

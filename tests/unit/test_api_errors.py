@@ -13,11 +13,9 @@ import pytest_asyncio
 from api import schemas
 from api.errors import FRAMEWORK, TABLE
 from streams.domain import errors as domain
-from tests.readings.stores import Api, serving
+from tests.readings.stores import NOWHERE, Api, serving
 
 NOW = datetime(2024, 3, 30, 14, 5, 27, 312_000, UTC)
-#: Nobody listens there.
-NOWHERE = {"clickhouse_url": "http://127.0.0.1:9/none", "redis_url": "redis://127.0.0.1:9/0"}
 VIDEO, SUMMARY = "/analytics/videos/vid_1", "/analytics/videos/summary"
 
 

@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from api.mounting import Mounted, path_of
 from api.settings import Settings
-from tests.readings.stores import Api, serving
+from tests.readings.stores import NOWHERE, Api, serving
 
 NOW = datetime(2024, 3, 30, 14, 5, 27, 312_000, UTC)
 PUBLIC = "https://example.com/video/cloud"
@@ -22,9 +22,7 @@ UNDER = "/video/cloud"
 
 
 def api(public_url: str) -> AbstractAsyncContextManager[Api]:
-    # Nobody listens there.
-    nowhere = {"clickhouse_url": "http://127.0.0.1:9/none", "redis_url": "redis://127.0.0.1:9/0"}
-    return serving(lambda: NOW, public_url=public_url, **nowhere)
+    return serving(lambda: NOW, public_url=public_url, **NOWHERE)
 
 
 @pytest.mark.parametrize("asked", [UNDER, ""], ids=["with its path", "taken off by the proxy"])

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
-import faust
 import pytest
 from aiokafka.consumer.subscription_state import TopicPartitionState
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
-from streams.transport import BatchConsumer, batch_transport
+from streams.transport import BatchConsumer
 from streams.watchdog import Stalled, Watchdog
+from tests.pipeline.consumer import consumer
 
 HERE = TP("playback.events", 0)
 
@@ -21,27 +21,19 @@ def reading(
     position: int | None, handed_over: int, highwater: int | None, stable: int | None
 ) -> BatchConsumer:
     """Return a consumer that was told of these ends, and has handed over what is before an offset."""
-
-    async def nobody(_: Any) -> None:
-        """No partition comes or goes."""
-
-    app = faust.App("test", broker="kafka://nowhere", web_enabled=False)
-    transport = batch_transport(None)(["kafka://nowhere"], app)  # type: ignore[arg-type]
-    consumer = transport.create_consumer(
-        nobody, on_partitions_revoked=nobody, on_partitions_assigned=nobody, beacon=app.beacon
-    )
     place = driver.ensure_aiokafka_TP(HERE)
     state = TopicPartitionState(None)
     state.highwater, state.lso = highwater, stable
     if position is not None:
         state.seek(position)
     assignment = SimpleNamespace(tps={place}, state_value={place: state}.__getitem__)
-    thread = cast(Any, consumer)._thread
+    told = consumer()
+    thread: Any = told._thread
     thread._consumer = SimpleNamespace(
         _subscription=SimpleNamespace(subscription=SimpleNamespace(assignment=assignment))
     )
     thread._next[HERE] = handed_over
-    return cast(BatchConsumer, consumer)
+    return told
 
 
 @pytest.mark.parametrize(
@@ -69,17 +61,17 @@ async def test_a_log_ends_behind_its_last_record(
     end: int | None,
     readable: int | None,
 ) -> None:
-    consumer = reading(position, handed_over, highwater, stable)
-    assert consumer.highwater(HERE) == consumer.end(HERE, None) == end
-    assert consumer.readable_end(HERE) == readable
+    told = reading(position, handed_over, highwater, stable)
+    assert told.highwater(HERE) == told.end(HERE, None) == end
+    assert told.readable_end(HERE) == readable
 
 
 async def test_the_brokers_may_know_a_later_end_than_the_last_fetch() -> None:
-    consumer = reading(12, 10, 12, 12)
-    assert consumer.end(HERE, 40) == 40
-    assert consumer.end(HERE, 12) == consumer.end(HERE, 5) == 10
+    told = reading(12, 10, 12, 12)
+    assert told.end(HERE, 40) == 40
+    assert told.end(HERE, 12) == told.end(HERE, 5) == 10
     elsewhere = TP("playback.events", 1)
-    assert consumer.end(elsewhere, 40) is consumer.readable_end(elsewhere) is None
+    assert told.end(elsewhere, 40) is told.readable_end(elsewhere) is None
 
 
 @pytest.mark.parametrize(

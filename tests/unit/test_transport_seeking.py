@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
-import faust
 import pytest
 from faust.types import TP
 
-from streams.transport import BatchConsumer, batch_transport
 from streams.work import Fetched
+from tests.pipeline.consumer import consumer
 
 _TP = TP("playback.events", 0)
 
@@ -25,7 +24,6 @@ def _fetched(start: int, end: int) -> Fetched:
 async def test_a_batch_from_before_a_seek_does_not_have_what_was_sought_dropped(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    app = faust.App("test", broker="kafka://nowhere", web_enabled=False)
     taken: list[tuple[int, int]] = []
     done = asyncio.Event()
 
@@ -34,18 +32,9 @@ async def test_a_batch_from_before_a_seek_does_not_have_what_was_sought_dropped(
         taken.append((batch.start, len(batch.records)))
         if len(taken) == 1:
             # Another log: whoever takes this goes back to its start, before Faust notes what was taken.
-            await consumer.seek_to({_TP: 0})
+            await reading.seek_to({_TP: 0})
 
-    async def nobody(_: Any) -> None:
-        """No partition comes or goes."""
-
-    transport = batch_transport(None)(["kafka://nowhere"], app)  # type: ignore[arg-type]
-    consumer = cast(
-        BatchConsumer,
-        transport.create_consumer(
-            take, on_partitions_revoked=nobody, on_partitions_assigned=nobody, beacon=app.beacon
-        ),
-    )
+    reading = consumer(take)
     coming = [_fetched(45, 46), _fetched(0, 39), _fetched(39, 44)]
 
     async def nowhere(offsets: Any) -> None:
@@ -53,14 +42,14 @@ async def test_a_batch_from_before_a_seek_does_not_have_what_was_sought_dropped(
 
     async def getmany(timeout: float) -> AsyncIterator[tuple[TP, Any]]:
         while coming:
-            yield _TP, consumer._message(_TP, coming.pop(0))
+            yield _TP, reading._message(_TP, coming.pop(0))
         done.set()
         await asyncio.sleep(60)
 
-    monkeypatch.setattr(consumer._thread, "seek_to", nowhere)
-    monkeypatch.setattr(consumer, "getmany", getmany)
+    monkeypatch.setattr(reading._thread, "seek_to", nowhere)
+    monkeypatch.setattr(reading, "getmany", getmany)
     fetcher: Any = SimpleNamespace(_stopped=asyncio.Event())
-    draining = asyncio.create_task(consumer._drain_messages(fetcher))
+    draining = asyncio.create_task(reading._drain_messages(fetcher))
     await asyncio.wait({draining, waiting := asyncio.create_task(done.wait())}, return_when="FIRST_COMPLETED")
     for task in (draining, waiting):
         task.cancel()
