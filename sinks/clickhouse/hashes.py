@@ -1,4 +1,8 @@
-"""Many hashes in order, among which others are looked up."""
+"""Many hashes in order, among which others are looked up.
+
+They are spread evenly, so a hash itself says about where it is. Both ways of looking it up rest on that, and
+take no longer than a binary search if somebody finds ids whose hashes crowd.
+"""
 
 from __future__ import annotations
 
@@ -13,27 +17,29 @@ from sinks.clickhouse.packed import Table
 _SIEVE_BITS: Final = 3
 #: One to two hashes have the same leading bits.
 _TOGETHER_BITS: Final = 1
-#: How many hashes with the same leading bits are looked at one by one. More of them are rare, or made up.
+#: Places for each hash that has a mark: with fewer of them, more are not where they should be.
+_PLACES: Final = 5 / 3
+#: How many places are looked at one by one. More of them are rare, or made up.
 _STEPS: Final = 8
+_HALF: Final = np.uint64(32)
 
 Numbers = NDArray[np.uint64]
 Places = NDArray[np.intp]
+Flags = NDArray[np.bool_]
 
 
 class Hashes:
-    """Different hashes of 64 bits, in ascending order.
+    """Different hashes of 64 bits, in ascending order: for those among which hardly any is found.
 
-    Hashes are spread evenly, so their leading bits say to within a few places where one would be: a sixth
-    of the time of a binary search through all of them, and no more than that one's if somebody finds ids
-    whose hashes crowd. With a sieve of the leading bits, most of those that are not there fall through it
-    before: that halves the time where hardly any is there, and costs a third where most are.
+    Most that are not there fall through a sieve of the leading bits, which halves the time. For the rest a
+    table says from where hashes with the same leading bits begin.
     """
 
-    def __init__(self, ascending: Numbers, *, sieve: bool) -> None:
+    def __init__(self, ascending: Numbers) -> None:
         """Take hashes that are in order, each once."""
         self._all = ascending
         bits = max(3, len(ascending).bit_length())
-        self._sieve = _Sieve(ascending, bits + _SIEVE_BITS) if sieve else None
+        self._sieve = _Sieve(ascending, bits + _SIEVE_BITS)
         self._shift = np.uint64(64 - bits + _TOGETHER_BITS)
         first = np.arange(1 << (bits - _TOGETHER_BITS), dtype=np.uint64) << self._shift
         self._starts = np.searchsorted(ascending, first).astype(np.int32)
@@ -41,32 +47,16 @@ class Hashes:
     @property
     def nbytes(self) -> int:
         """Return the bytes that it takes."""
-        return self._all.nbytes + self._starts.nbytes + (self._sieve.nbytes if self._sieve else 0)
+        return self._all.nbytes + self._starts.nbytes + self._sieve.nbytes
 
     def find(self, some: Numbers) -> tuple[Places, Places]:
         """Return which of some hashes are there, by their numbers, and where."""
         if not len(self._all):
             return np.empty(0, np.intp), np.empty(0, np.intp)
-        here = self._sieve.left(some) if self._sieve else None
-        some = some if here is None else some.take(here)
-        at = self._starts.take(_leading(some, self._shift)).astype(np.intp)
-        found = self._at(at)
-        behind = np.flatnonzero(found < some)
-        for _ in range(_STEPS):
-            if not len(behind):
-                break
-            at[behind] += 1
-            found[behind] = self._at(at.take(behind))
-            behind = behind.compress(found.take(behind) < some.take(behind))
-        if len(behind):
-            at[behind] = np.searchsorted(self._all, some.take(behind))
-            found[behind] = self._at(at.take(behind))
-        there = np.flatnonzero(found == some)
-        return there if here is None else here.take(there), at.take(there)
-
-    def _at(self, places: Places) -> Numbers:
-        """Return the hashes at some places: the last one beyond the end."""
-        return self._all.take(places, mode="clip")
+        here = self._sieve.left(some)
+        some = some.take(here)
+        there, at = _found(self._all, some, self._starts.take(_leading(some, self._shift)).astype(np.intp))
+        return here.compress(there), at.compress(there)
 
 
 class _Sieve:
@@ -93,33 +83,69 @@ def _leading(hashes: Numbers, shift: np.uint64) -> Places:
     return (hashes >> shift).view(np.int64)
 
 
-class Marked:
-    """Different hashes, and a mark on each: a number."""
+def _found(ascending: Numbers, some: Numbers, at: Places) -> tuple[Flags, Places]:
+    """Return whether hashes are there, and the places of those that are.
 
-    def __init__(self, hashes: Hashes, marks: NDArray[Any]) -> None:
-        """Take as many marks as there are hashes."""
-        self._hashes = hashes
-        self._marks = marks
+    They are looked for from `at` on, which becomes what is returned.
+    """
+    found = ascending.take(at, mode="clip")
+    behind = np.flatnonzero(found < some)
+    for _ in range(_STEPS):
+        if not len(behind):
+            break
+        on = at.take(behind) + 1
+        at[behind] = on
+        here = ascending.take(on, mode="clip")
+        found[behind] = here
+        behind = behind.compress(here < some.take(behind))
+    if len(behind):
+        at[behind] = np.searchsorted(ascending, some.take(behind))
+        found[behind] = ascending.take(at.take(behind), mode="clip")
+    return found == some, at
+
+
+class Marked:
+    """Different hashes, and a mark on each, a number: for those among which most that are asked for are.
+
+    Each hash has the place that is as far along as the hash is among all numbers, or the next one that is
+    free. The places before it that are free tell of it too. So one look is enough for two of three hashes,
+    where a table of where they begin takes two looks into memory that is not in the cache, and more steps
+    after them.
+    """
+
+    def __init__(self, ascending: Numbers, marks: NDArray[Any]) -> None:
+        """Take hashes that are in order, each once, and as many marks."""
+        self._wanted = np.uint64(len(ascending) * _PLACES)
+        rows = np.arange(len(ascending))
+        places = np.maximum.accumulate(self._places(ascending) - rows) + rows
+        taken = np.zeros(max(int(self._wanted), int(places[-1]) + 1) if len(places) else 0, np.bool_)
+        taken[places] = True
+        # Of each place: the first hash that is there or behind it; behind the last one, that.
+        first = np.cumsum(taken, dtype=np.int32) - taken
+        self._hashes = ascending.take(first, mode="clip")
+        self._marks = marks.take(first, mode="clip")
 
     @classmethod
     def of(cls, table: Table) -> Marked:
-        """Make it of a table: hashes in order, among which most that are looked up are, and their marks."""
+        """Make it of a table of two columns: hashes in order, and their marks."""
         hashes, marks = table.columns.values()
-        return cls(Hashes(hashes, sieve=False), marks)
+        return cls(hashes, marks)
 
     @property
     def nbytes(self) -> int:
         """Return the bytes that it takes."""
         return self._hashes.nbytes + self._marks.nbytes
 
-    def find(self, some: Numbers) -> tuple[Places, NDArray[Any]]:
-        """Return which of some hashes are there, by their numbers, and the marks of these."""
-        here, at = self._hashes.find(some)
-        return here, self._marks.take(at)
+    def find(self, some: Numbers) -> tuple[Flags, NDArray[Any]]:
+        """Return whether hashes are there, and their marks: 0 for those that are not."""
+        if not len(self._hashes):
+            return np.zeros(len(some), np.bool_), np.zeros(len(some), self._marks.dtype)
+        there, at = _found(self._hashes, some, self._places(some))
+        return there, self._marks.take(at, mode="clip") * there
 
-    def marks(self, some: Numbers) -> NDArray[Any]:
-        """Return the marks of some hashes; 0 for those that are not there."""
-        here, found = self.find(some)
-        marks = np.zeros(len(some), self._marks.dtype)
-        marks[here] = found
-        return marks
+    def _places(self, hashes: Numbers) -> Places:
+        """Return the places that hashes should have."""
+        places = hashes >> _HALF
+        places *= self._wanted
+        places >>= _HALF
+        return places.view(np.int64)

@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from sinks.clickhouse.hashes import Hashes, Marked, Numbers
+from sinks.clickhouse.hashes import Flags, Hashes, Marked, Numbers
 from sinks.clickhouse.kept import Rows
 from sinks.clickhouse.packed import Shape, Table
 from streams.domain.audience import BOUNCE_MS
@@ -44,7 +44,6 @@ _DEVICE_BITS: Final = 4
 #: Instead of the number of its row, where only the id of a session is known.
 _NO_ROW: Final = -1
 
-Flags = NDArray[np.bool_]
 Integers = NDArray[np.int64]
 
 
@@ -55,14 +54,14 @@ class KnownSessions:
         """Take tables of the shapes `SESSION` and `ID`; they may overlap, and are soonest merged in order."""
         ids = np.concatenate([sessions["session"], older["session"]])
         ids, first = np.unique(ids, return_index=True)
-        rows = np.where(first < len(sessions), first, _NO_ROW).astype(np.int32)
-        self._rows = Marked(Hashes(ids, sieve=True), rows)
+        self._ids = Hashes(ids)
+        self._rows = np.where(first < len(sessions), first, _NO_ROW).astype(np.int32)
         self._sessions = sessions.without("session")
 
     @property
     def nbytes(self) -> int:
         """Return the bytes that it takes."""
-        return self._rows.nbytes + self._sessions.nbytes
+        return self._ids.nbytes + self._rows.nbytes + self._sessions.nbytes
 
     def since(self, heard: Table, start_ms: int, end_ms: int) -> LateSessions | None:
         """Return those of a window that were heard of since the day.
@@ -70,7 +69,8 @@ class KnownSessions:
         They are told by a table of the shape `SESSION`, or `LENGTH` for what needs no more. None is returned
         when one comes back of which only the id is known.
         """
-        known, rows = self._rows.find(heard["session"])
+        known, at = self._ids.find(heard["session"])
+        rows = self._rows.take(at)
         if np.any(rows == _NO_ROW):
             return None
         then = self._sessions.take(rows)
@@ -113,7 +113,7 @@ class LateSessions:
         """
         users = self.heard["user"].copy()
         users[self.known] = self.then["user"]
-        bits = visitors.marks(users)
+        _, bits = visitors.find(users)
         hours = _hours(self.opened_ms, clock)
         kinds = (bits & EARLIER == 0) * np.uint8(_HOURS) + hours
         # Who had a session in that hour before counts no more.

@@ -43,12 +43,9 @@ class KnownUsers:
 
         `end` is the number of the first local day after the window.
         """
-        known, marks = self._users.find(heard["user"])
-        before = np.zeros(len(heard), marks.dtype)
-        before[known] = marks
-        new = heard["day"] < end
-        new[known] = False
-        return LateUsers(before, heard["active"], heard["user"][new], heard["day"][new])
+        known, before = self._users.find(heard["user"])
+        new = np.flatnonzero((heard["day"] < end) & ~known)
+        return LateUsers(before, heard["active"], heard["user"].take(new), heard["day"].take(new))
 
     def signups(self, rows: Sequence[Mapping[str, Any]]) -> Signups:
         """Return who signed up since the day; rows tell all `users` who did, by `source`."""
@@ -57,11 +54,9 @@ class KnownUsers:
         sources = np.repeat(np.arange(len(rows)), [len(some) for some in given])
         known, bits = self._users.find(users)
         # Who has signed up before stays with that source.
-        first = known.compress(bits & (EARLIER | SIGNED_UP) == 0)
-        counted = np.bincount(sources.take(first), minlength=len(rows))
-        return Signups(
-            [row["source"] for row in rows], counted, np.delete(users, known), np.delete(sources, known)
-        )
+        first = known & (bits & (EARLIER | SIGNED_UP) == 0)
+        counted = np.bincount(sources[first], minlength=len(rows))
+        return Signups([row["source"] for row in rows], counted, users[~known], sources[~known])
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +108,7 @@ class LateUsers:
 
     def sources(self, signups: Signups) -> Rows:
         """Return what `user_queries.sources_since` tells."""
-        new, _ = Hashes(np.sort(self.new), sieve=False).find(signups.unknown)
+        new, _ = Hashes(np.sort(self.new)).find(signups.unknown)
         counts = signups.counted + np.bincount(signups.sources.take(new), minlength=len(signups.names))
         return [
             {"source": source, "users": users}

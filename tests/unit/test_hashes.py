@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -12,6 +14,7 @@ from sinks.clickhouse.packed import Shape
 from tests.audience.tables import table
 
 LARGEST = 2**64 - 1
+MARK = Shape(user="UInt64", bits="UInt8")
 ANY = st.integers(0, LARGEST)
 #: Hashes that crowd: alike but for their last bits, at either end and in the middle.
 CROWDED = st.builds(
@@ -23,32 +26,50 @@ def numbers(some: list[int]) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
     return np.array(some, np.uint64)
 
 
-@pytest.mark.parametrize("sieve", [False, True])
 @given(st.sets(ANY | CROWDED, max_size=300), st.lists(ANY | CROWDED, max_size=50), st.data())
 def test_exactly_those_that_are_there_are_found(
-    sieve: bool, there: set[int], others: list[int], data: st.DataObject
+    there: set[int], others: list[int], data: st.DataObject
 ) -> None:
     asked = others + (data.draw(st.lists(st.sampled_from(sorted(there)))) if there else [])
     ascending = sorted(there)
-    here, at = Hashes(numbers(ascending), sieve=sieve).find(numbers(asked))
+    here, at = Hashes(numbers(ascending)).find(numbers(asked))
     assert here.tolist() == [number for number, each in enumerate(asked) if each in there]
     assert [ascending[place] for place in at] == [asked[number] for number in here]
 
 
-@pytest.mark.parametrize("sieve", [False, True])
+@given(
+    st.dictionaries(ANY | CROWDED, st.integers(0, 255), max_size=300),
+    st.lists(ANY | CROWDED, max_size=50),
+    st.data(),
+)
+def test_a_mark_is_that_of_the_hash_and_0_where_there_is_none(
+    marks: dict[int, int], others: list[int], data: st.DataObject
+) -> None:
+    asked = others + (data.draw(st.lists(st.sampled_from(sorted(marks)))) if marks else [])
+    there, found = Marked.of(table(MARK, sorted(marks.items()))).find(numbers(asked))
+    assert there.tolist() == [each in marks for each in asked]
+    assert found.tolist() == [marks.get(each, 0) for each in asked]
+
+
 @pytest.mark.parametrize("length", [0, 1, 2, 3, 4, 5, 1000])
-def test_the_first_and_the_last_are_found_whatever_the_size(length: int, sieve: bool) -> None:
+def test_the_first_and_the_last_are_found_whatever_the_size(length: int) -> None:
     step = LARGEST // max(1, length - 1)
     ascending = [number * step for number in range(length)]
-    here, at = Hashes(numbers(ascending), sieve=sieve).find(numbers([*ascending, 7]))
+    asked = numbers([*ascending, 7, LARGEST - 7])
+    here, at = Hashes(numbers(ascending)).find(asked)
     assert here.tolist() == at.tolist() == list(range(length))
+    there, marks = Marked.of(table(MARK, [(each, 1) for each in ascending])).find(asked)
+    assert there.tolist() == [*[True] * length, False, False]
+    assert marks.tolist() == [*[1] * length, 0, 0]
 
 
-def test_a_mark_is_that_of_the_hash_and_0_where_there_is_none() -> None:
-    shape = Shape(user="UInt64", bits="UInt8")
-    marked = Marked.of(table(shape, [(3, 7), (2**63, 255), (LARGEST, 0)]))
-    asked = numbers([LARGEST, 5, 3, 2**63, 3])
-    here, marks = marked.find(asked)
-    assert here.tolist() == [0, 2, 3, 4]
-    assert marks.tolist() == [0, 7, 255, 7]
-    assert marked.marks(asked).tolist() == [0, 0, 7, 255, 7]
+@pytest.mark.parametrize("first", [0, 2**63, LARGEST - 99_999])
+def test_hashes_that_crowd_are_looked_up_like_others(first: int) -> None:
+    crowd = np.arange(100_000, dtype=np.uint64) + np.uint64(first)
+    marked = Marked(crowd, np.ones(len(crowd), np.uint8))
+    assert marked.nbytes < 2 * 9 * len(crowd) * 5 / 3
+    ended = time.process_time() + 5
+    there, _ = marked.find(crowd[::-1])
+    assert there.all()
+    # One place after the other it would be five thousand million.
+    assert time.process_time() < ended
