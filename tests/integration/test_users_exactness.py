@@ -78,11 +78,11 @@ def questions(
             raw_retention_days=180,
         )
 
-    for zone in rng.sample(ZONES, 3 if events else 1):
+    for zone in rng.sample(ZONES, 2 if events else 1):
         for period in PERIODS:
             truth = None if period == "all" else windows.period(period, now, ZoneInfo(zone))
             yield ask(zone, period), truth
-        for _ in range(8):
+        for _ in range(5):
             start, end = stretch(rng, now, events)
             yield ask(zone, None, start, end), windows.custom(start, end, ZoneInfo(zone))
 
