@@ -13,7 +13,8 @@ HINT := echo 'If a package failed to build: Python 3.13 and 3.14 need a C compil
   ones are too new. With 3.11 and 3.12 nothing is built: make install PYTHON=python3.12' >&2
 CODE := $(wildcard streams sinks api deploy tests bench docs)
 SDK := sdk/python
-TESTS := $(wildcard tests/unit tests/contract tests/sdk_python tests/integration tests/deploy tests/e2e tests/faults)
+# Fast ones first; then the longest files, so that both cores have something to do until the end.
+TESTS := $(wildcard tests/unit tests/contract tests/e2e tests/faults tests/deploy tests/integration tests/sdk_python)
 ARGS ?=
 # Tests wait more than they compute: one more process than there are cores, three at most.
 JOBS ?= $(shell $(PYTHON) -c 'import os; print(min(3, 1 + (os.cpu_count() or 1)))')
