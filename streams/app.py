@@ -21,8 +21,10 @@ from faust.types import TP
 from redis.asyncio import Redis
 
 from sinks.base import Unavailable
+from sinks.clickhouse import standing
 from sinks.clickhouse.archive import ClickHouseArchive
 from sinks.clickhouse.client import connect as connect_clickhouse
+from sinks.clickhouse.migrator import checksums
 from sinks.clickhouse.replicas import CONSISTENT
 from sinks.clickhouse.sink import ClickHouseBlocks
 from sinks.redis.bundles import RedisBundles
@@ -277,9 +279,14 @@ def _add_agent(app: faust.App, pipeline: Pipeline, topic: str) -> None:
     app.agent(app.topic(topic, value_type=bytes, key_type=bytes), name=f"batches of {topic}")(take)
 
 
-async def _reach(settings: Settings) -> AsyncClient:
-    """Return a client of ClickHouse once it and Kafka answer: after a power cut they may be up later."""
+async def _reach(settings: Settings, health: Health) -> AsyncClient:
+    """Return a client of ClickHouse once it and Kafka answer, and `vca migrate` has made all tables.
+
+    After a power cut they may be up later, and during an upgrade a worker may be quicker than the migration.
+    Raises `MigrationError` for a database that cannot be upgraded.
+    """
     retry = Retry(part="start")
+    lacks = ""
     options = CONSISTENT if settings.clickhouse_cluster else None
 
     async def kafka() -> None:
@@ -288,10 +295,21 @@ async def _reach(settings: Settings) -> AsyncClient:
         except KafkaConnectionError as error:
             raise Unavailable(f"Kafka: {error}", "kafka") from error
 
+    async def tables() -> None:
+        nonlocal lacks
+        found = await standing.ask(clickhouse, checksums())
+        found.check()
+        lacks = found.lacks
+        if lacks:
+            raise Unavailable(f"ClickHouse: {lacks}", "clickhouse")
+
+    health.ask(lambda: lacks or "the worker is starting")
     await retry.forever(kafka, "reach Kafka")
-    return await retry.forever(
+    clickhouse = await retry.forever(
         lambda: connect_clickhouse(settings.clickhouse_url, settings=options), "reach ClickHouse"
     )
+    await retry.forever(tables, "wait for the tables")
+    return clickhouse
 
 
 def run_worker(settings: Settings) -> int:
@@ -309,7 +327,7 @@ def run_worker(settings: Settings) -> int:
     asyncio.set_event_loop(loop)
     redis = connect_redis(settings.redis_url)
     health.attach(loop)
-    clickhouse = loop.run_until_complete(_reach(settings))
+    clickhouse = loop.run_until_complete(_reach(settings, health))
     worker: Any = PromptWorker(
         create_app(settings, redis, clickhouse, health),
         loop=loop,
