@@ -17,6 +17,7 @@ import faust
 import structlog
 from aiokafka.errors import KafkaConnectionError, KafkaError, MessageSizeTooLargeError
 from clickhouse_connect.driver.asyncclient import AsyncClient
+from faust.exceptions import NotReady
 from faust.types import TP
 from redis.asyncio import Redis
 
@@ -129,6 +130,9 @@ class _FaustBroker:
             )
         except MessageSizeTooLargeError as error:
             raise TooLarge(str(error)) from error
+        except NotReady as error:
+            # The worker ends, and its producer has ended before its last batch: whoever is next sends them.
+            raise Unavailable("Kafka: the worker's producer does not run", "kafka") from error
         except KafkaError as error:
             raise Unavailable(f"Kafka: {error}", "kafka") from error
 
