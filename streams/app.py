@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import signal
 import tempfile
 import time
 from collections.abc import Collection, Iterator, Mapping
@@ -331,7 +332,17 @@ def run_worker(settings: Settings) -> int:
     asyncio.set_event_loop(loop)
     redis = connect_redis(settings.redis_url)
     health.attach(loop)
-    clickhouse = loop.run_until_complete(_reach(settings, health))
+    reaching = loop.create_task(_reach(settings, health))
+    # A container's first process takes no notice of signals that it does not handle. Faust does later.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, reaching.cancel)
+    try:
+        clickhouse = loop.run_until_complete(reaching)
+    except asyncio.CancelledError:
+        return 0
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
     worker: Any = PromptWorker(
         create_app(settings, redis, clickhouse, health),
         loop=loop,

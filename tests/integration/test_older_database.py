@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import time
 import urllib.request
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
+from deploy.embedded.process import Child, module_environment, wait_until
+from deploy.embedded.stack import command_line
 from deploy.operations import forget_command, rebuild_command
 from deploy.operations.forget_command import ForgetError
 from deploy.operations.progress import Bar
@@ -70,6 +75,24 @@ async def test_a_worker_waits_for_the_tables_of_its_version_and_says_for_which(u
     assert "vca migrate" in waits() and not reaching.done()
     migrate(url)
     await (await asyncio.wait_for(reaching, 20.0)).close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_worker_that_waits_at_its_start_ends_when_told(number: signal.Signals, tmp_path: Path) -> None:
+    nowhere = {
+        "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9",
+        "REDIS_URL": "redis://127.0.0.1:9/0",
+        "CLICKHOUSE_URL": "http://127.0.0.1:9/none",
+    }
+    log = tmp_path / "worker.log"
+    worker = Child("worker", command_line("worker"), log, nowhere | module_environment())
+    try:
+        assert wait_until(time.monotonic() + 30.0, lambda: "reach Kafka" in log.read_text(), worker)
+        os.kill(worker.pid, number)
+        assert wait_until(time.monotonic() + 10.0, lambda: worker.exit_code is not None, None)
+        assert worker.exit_code == 0, worker.tail()
+    finally:
+        worker.kill()
 
 
 async def test_a_worker_goes_on_beside_a_newer_database(url: str, broker: str) -> None:
