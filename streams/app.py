@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import signal
 import tempfile
 import time
 from collections.abc import Collection, Iterator, Mapping
@@ -17,12 +18,15 @@ import faust
 import structlog
 from aiokafka.errors import KafkaConnectionError, KafkaError, MessageSizeTooLargeError
 from clickhouse_connect.driver.asyncclient import AsyncClient
+from faust.exceptions import NotReady
 from faust.types import TP
 from redis.asyncio import Redis
 
 from sinks.base import Unavailable
+from sinks.clickhouse import standing
 from sinks.clickhouse.archive import ClickHouseArchive
 from sinks.clickhouse.client import connect as connect_clickhouse
+from sinks.clickhouse.migrator import checksums
 from sinks.clickhouse.replicas import CONSISTENT
 from sinks.clickhouse.sink import ClickHouseBlocks
 from sinks.redis.bundles import RedisBundles
@@ -127,6 +131,9 @@ class _FaustBroker:
             )
         except MessageSizeTooLargeError as error:
             raise TooLarge(str(error)) from error
+        except NotReady as error:
+            # The worker ends, and its producer has ended before its last batch: whoever is next sends them.
+            raise Unavailable("Kafka: the worker's producer does not run", "kafka") from error
         except KafkaError as error:
             raise Unavailable(f"Kafka: {error}", "kafka") from error
 
@@ -277,9 +284,14 @@ def _add_agent(app: faust.App, pipeline: Pipeline, topic: str) -> None:
     app.agent(app.topic(topic, value_type=bytes, key_type=bytes), name=f"batches of {topic}")(take)
 
 
-async def _reach(settings: Settings) -> AsyncClient:
-    """Return a client of ClickHouse once it and Kafka answer: after a power cut they may be up later."""
+async def _reach(settings: Settings, health: Health) -> AsyncClient:
+    """Return a client of ClickHouse once it and Kafka answer, and `vca migrate` has made all tables.
+
+    After a power cut they may be up later, and during an upgrade a worker may be quicker than the migration.
+    Raises `MigrationError` for a database that cannot be upgraded.
+    """
     retry = Retry(part="start")
+    lacks = ""
     options = CONSISTENT if settings.clickhouse_cluster else None
 
     async def kafka() -> None:
@@ -288,10 +300,21 @@ async def _reach(settings: Settings) -> AsyncClient:
         except KafkaConnectionError as error:
             raise Unavailable(f"Kafka: {error}", "kafka") from error
 
+    async def tables() -> None:
+        nonlocal lacks
+        found = await standing.ask(clickhouse, checksums())
+        found.check()
+        lacks = found.lacks
+        if lacks:
+            raise Unavailable(f"ClickHouse: {lacks}", "clickhouse")
+
+    health.ask(lambda: lacks or "the worker is starting")
     await retry.forever(kafka, "reach Kafka")
-    return await retry.forever(
+    clickhouse = await retry.forever(
         lambda: connect_clickhouse(settings.clickhouse_url, settings=options), "reach ClickHouse"
     )
+    await retry.forever(tables, "wait for the tables")
+    return clickhouse
 
 
 def run_worker(settings: Settings) -> int:
@@ -309,7 +332,17 @@ def run_worker(settings: Settings) -> int:
     asyncio.set_event_loop(loop)
     redis = connect_redis(settings.redis_url)
     health.attach(loop)
-    clickhouse = loop.run_until_complete(_reach(settings))
+    reaching = loop.create_task(_reach(settings, health))
+    # A container's first process takes no notice of signals that it does not handle. Faust does later.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, reaching.cancel)
+    try:
+        clickhouse = loop.run_until_complete(reaching)
+    except asyncio.CancelledError:
+        return 0
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
     worker: Any = PromptWorker(
         create_app(settings, redis, clickhouse, health),
         loop=loop,

@@ -4,25 +4,42 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from enum import Enum
 from typing import Any
 
+import structlog
 from fastapi import APIRouter
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.responses import JSONResponse, Response
 
 from api import schemas
 from api.deps import StoresDep
-from streams.domain.errors import StoreError
+from streams.domain.errors import MigrationError, StoreError
 
 router = APIRouter(tags=["operations"])
 
 
-async def _answers(probe: Callable[[], Awaitable[None]]) -> bool:
+_log = structlog.get_logger(__name__)
+
+
+class _Answer(Enum):
+    """What a store says."""
+
+    UP = "up"
+    DOWN = "down"
+    #: It is up, and this process must not be asked yet: its tables are those of an older version.
+    LACKING = "lacking"
+
+
+async def _answer(probe: Callable[[], Awaitable[None]]) -> _Answer:
     try:
         await probe()
     except StoreError:
-        return False
-    return True
+        return _Answer.DOWN
+    except MigrationError as error:
+        _log.warning("not ready", reason=str(error))
+        return _Answer.LACKING
+    return _Answer.UP
 
 
 @router.get("/healthz", summary="The process lives", response_model=schemas.Health)
@@ -35,14 +52,17 @@ async def healthz() -> dict[str, Any]:
     "/readyz",
     summary="The API can answer",
     response_model=schemas.Health,
-    responses={503: {"model": schemas.Health, "description": "No store answers."}},
+    responses={503: {"model": schemas.Health, "description": "No store answers, or tables are missing."}},
 )
 async def readyz(stores: StoresDep) -> Response:
     """Ask each store: `degraded` when one of them does not answer, 503 when none does."""
-    up = await asyncio.gather(*(_answers(probe) for probe in stores.probes.values()))
-    status = "ok" if all(up) else "degraded" if any(up) else "unavailable"
+    found = await asyncio.gather(*(_answer(probe) for probe in stores.probes.values()))
+    up = [answer is _Answer.UP for answer in found]
+    # Before `vca migrate`, processes of the version before can answer, and this one cannot.
+    ready = any(up) and _Answer.LACKING not in found
+    status = "unavailable" if not ready else "ok" if all(up) else "degraded"
     content = {"status": status, "stores": dict(zip(stores.probes, up, strict=True))}
-    return JSONResponse(content, 200 if any(up) else 503)
+    return JSONResponse(content, 200 if ready else 503)
 
 
 @router.get("/metrics", summary="Counters for Prometheus", include_in_schema=False)

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any, Final
 
+from sinks.clickhouse.standing import compare
+
 
 class Verdict(StrEnum):
     """How bad it is."""
@@ -102,23 +104,18 @@ class Table:
 
 def migrations(wanted: Mapping[str, str], applied: Mapping[str, str]) -> Finding:
     """Judge the migrations, by name and checksum."""
-    missing = sorted(wanted.keys() - applied.keys())
-    newer = sorted(applied.keys() - wanted.keys())
-    changed = sorted(name for name in wanted.keys() & applied.keys() if wanted[name] != applied[name])
-    problem, advice = "", ""
-    if newer:
-        problem, advice = f"the database has {', '.join(newer)}", "update this program: the database is newer"
-    if changed:
-        problem, advice = f"{', '.join(changed)} changed after it was applied", "put the file back"
-    if missing:
-        problem, advice = f"not applied: {', '.join(missing)}", "run `vca migrate`"
-    return finding(
-        "ClickHouse",
-        "migrations",
-        Verdict.FAIL if problem else None,
-        problem or f"{len(applied)} applied",
-        advice,
-    )
+    standing = compare(wanted, applied)
+    bad, told, advice = None, f"{len(applied)} applied", ""
+    if standing.newer:
+        # Workers and API go on; only some commands do not.
+        bad, told = Verdict.WARN, f"the database has {', '.join(standing.newer)}, of a newer version"
+        advice = "fine for an upgrade or a rollback: rebuild and forget with the newer version"
+    if standing.missing:
+        bad, told, advice = Verdict.FAIL, f"not applied: {', '.join(standing.missing)}", "run `vca migrate`"
+    if standing.changed:
+        bad, told = Verdict.FAIL, f"not as this version has them: {', '.join(standing.changed)}"
+        advice = "a build from before the first release made the database: `vca migrate` says what to do"
+    return finding("ClickHouse", "migrations", bad, told, advice)
 
 
 def deduplication(tables: Iterable[Table], wanted: int, cluster: str = "") -> Finding:

@@ -102,14 +102,20 @@ async def run(
     chosen: Settings, users: list[str], steps: Bar, now: datetime, *, delete: bool, anyway: bool
 ) -> Known:
     """Look, and remove if asked to; raise `ForgetError` when it must wait."""
+    from sinks.clickhouse import standing
     from sinks.clickhouse.client import READING, database_of
     from sinks.clickhouse.client import connect as connect_clickhouse
     from sinks.clickhouse.forgetting import HELD, Forgetting, cluster_of, hashes_of, is_rebuilt
+    from sinks.clickhouse.migrator import checksums
 
     # Parts of many gigabytes are written anew.
     client = await connect_clickhouse(chosen.clickhouse_url, read_timeout=3600.0, settings=dict(READING))
     try:
         steps.say("looking")
+        found = await standing.ask(client, checksums())
+        if reason := found.another:
+            # A table that it does not know may have something of theirs.
+            raise ForgetError(reason)
         hashes = await hashes_of(client, users)
         forgetting = Forgetting(client, database_of(chosen.clickhouse_url), hashes, await cluster_of(client))
         known = Known(

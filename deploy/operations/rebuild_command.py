@@ -55,10 +55,12 @@ def rollups() -> None:
 
 
 async def _rollups(chosen: Settings, steps: Bar) -> tuple[datetime | None, float]:
-    from deploy.operations.rebuilding import Rebuild, whole_months
+    from deploy.operations.rebuilding import Rebuild, RebuildError, whole_months
+    from sinks.clickhouse import standing
     from sinks.clickhouse.audit import Audit
     from sinks.clickhouse.client import connect as connect_clickhouse
     from sinks.clickhouse.client import database_of
+    from sinks.clickhouse.migrator import checksums
     from sinks.clickhouse.shadow import Shadow
     from sinks.redis.client import connect as connect_redis
     from streams.topics import cluster_id
@@ -69,6 +71,10 @@ async def _rollups(chosen: Settings, steps: Bar) -> tuple[datetime | None, float
     # A month of raw events may take long to roll up.
     clickhouse = await connect_clickhouse(chosen.clickhouse_url, read_timeout=3600.0)
     try:
+        found = await standing.ask(clickhouse, checksums())
+        if reason := found.another:
+            # Of a table that it does not know, it cannot tell whether raw events make it.
+            raise RebuildError(reason)
         first = await Audit(clickhouse, database).first_instant()
         since = whole_months(first, chosen.raw_retention_days, datetime.now(UTC))
         return since, await Rebuild(redis, Shadow(clickhouse, database), cluster, steps).run(since)

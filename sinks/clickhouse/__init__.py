@@ -2,7 +2,7 @@
 
 Writing: `sink` inserts blocks, as columns (`native`); `archive` tells the worker what raw tables remember.
 The tables are those of `migrations`, which the `migrator` applies, statement by statement (`statements`), on
-one server or on a `cluster` with `replicas`.
+one server or on a `cluster` with `replicas`; `standing` tells whether they are those of this version.
 
 Reading: `queries` and `facts` are the SQL about videos, `user_queries`, `session_queries` and
 `cohort_queries` that about users, `system_queries` that about the platform, `live_queries` that about now;

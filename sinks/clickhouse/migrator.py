@@ -3,7 +3,8 @@
 Files `migrations/NNNN_*.sql` are applied in order, and each is written down in `schema_migrations` with
 the checksum of its text. ClickHouse has no transactions over DDL, so every file is written to be
 applied again after it stopped half way: `CREATE` is sent as `CREATE ... IF NOT EXISTS`.
-Two processes that migrate at once both send the same statements, and the second ones do nothing.
+Two processes that migrate at once both send the same statements, and the second ones do nothing. Whoever is
+slower stops once a file was written down, for workers insert from then on.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from clickhouse_connect.driver.client import Client
 from sinks.clickhouse.analyst import admit
 from sinks.clickhouse.client import available, database_of, options
 from sinks.clickhouse.cluster import Cluster, check, table_of
+from sinks.clickhouse.standing import APPLIED, compare
 from sinks.clickhouse.statements import split
 from streams.domain.errors import MigrationError
 
@@ -83,6 +85,11 @@ def migrations() -> list[Migration]:
     ]
 
 
+def checksums() -> dict[str, str]:
+    """Return the checksums of the files that come with this version, by name."""
+    return {migration.name: migration.checksum for migration in migrations()}
+
+
 def tables_of(wanted: Iterable[Migration], values: Mapping[str, int]) -> frozenset[str]:
     """Return the names of all tables that migrations create."""
     made = (table_of(statement) for migration in wanted for statement in migration.statements(values))
@@ -112,12 +119,12 @@ def migrate(
 ) -> list[str]:
     """Create the database of `url` if it is missing, apply what is new, and return the names applied.
 
-    Retention and window are used when a table is created; changing them later changes no table.
-    With `analyst_password`, a read-only user `analyst` is kept on servers that have users. With `cluster`,
-    the tables are replicated and spread over it (`sinks.clickhouse.cluster`).
-    Raises `MigrationError` when a file that was applied is another one now, the database is newer than
-    this version, or the cluster is not set up for it, and `sinks.base.Unavailable` when the server does
-    not answer.
+    Nothing is applied to a database of a newer version, beside which this one goes on. Retention and window
+    are used when a table is created; changing them later changes no table. With `analyst_password`, a
+    read-only user `analyst` is kept on servers that have users. With `cluster`, the tables are replicated and
+    spread over it (`sinks.clickhouse.cluster`).
+    Raises `MigrationError` when a file that was applied is another one now, or the cluster is not set up for
+    it, and `sinks.base.Unavailable` when the server does not answer.
     """
     database = database_of(url)
     if not _DATABASE.fullmatch(database):
@@ -159,40 +166,42 @@ def _client(url: str, database: str, connect_timeout: float) -> Client:
     )
 
 
+def _applied(client: Client) -> dict[str, str]:
+    return {str(name): str(checksum) for name, checksum in client.query(APPLIED).result_rows}
+
+
 def _apply(
     client: Client, wanted: list[Migration], values: Mapping[str, int], spread: Cluster | None
 ) -> list[str]:
-    rows = client.query("SELECT name, argMax(checksum, applied_at) FROM schema_migrations GROUP BY name")
-    applied = {str(name): str(checksum) for name, checksum in rows.result_rows}
-    _check(wanted, applied)
-    done = []
+    standing = compare({migration.name: migration.checksum for migration in wanted}, _applied(client))
+    standing.check()
+    if standing.newer:
+        _log.warning("the database is of a newer version, beside which this one goes on", has=standing.newer)
     tables = tables_of(wanted, values)
-    for migration in wanted:
-        if migration.name in applied:
-            continue
-        for statement in migration.statements(values):
-            for part in spread.spread(statement, tables) if spread else (statement,):
-                client.command(part)
-        client.command(
-            "INSERT INTO schema_migrations (name, checksum) VALUES ({name:String}, {checksum:String})",
-            parameters={"name": migration.name, "checksum": migration.checksum},
-        )
-        _log.info("migration applied", migration=migration.name)
-        done.append(migration.name)
-    return done
+    return [
+        migration.name
+        for migration in wanted
+        if migration.name in standing.missing and _apply_one(client, migration, values, tables, spread)
+    ]
 
 
-def _check(wanted: list[Migration], applied: Mapping[str, str]) -> None:
-    """Refuse a database that other files made."""
-    known = {migration.name: migration.checksum for migration in wanted}
-    changed = sorted(name for name in known.keys() & applied.keys() if known[name] != applied[name])
-    if changed:
-        raise MigrationError(
-            f"{', '.join(changed)} was changed after it was applied. Put the file back and write a new "
-            "migration; or, if the data may go, drop the database and migrate again."
-        )
-    newer = sorted(applied.keys() - known.keys())
-    if newer:
-        raise MigrationError(
-            f"The database has {', '.join(newer)}, which this version does not know: use the newer version."
-        )
+def _apply_one(
+    client: Client,
+    migration: Migration,
+    values: Mapping[str, int],
+    tables: frozenset[str],
+    spread: Cluster | None,
+) -> bool:
+    """Apply a file; return False if another process was quicker."""
+    for statement in migration.statements(values):
+        for part in spread.spread(statement, tables) if spread else (statement,):
+            # Asked each time: to empty and fill a table again would lose what workers inserted meanwhile.
+            if migration.name in _applied(client):
+                return False
+            client.command(part)
+    client.command(
+        "INSERT INTO schema_migrations (name, checksum) VALUES ({name:String}, {checksum:String})",
+        parameters={"name": migration.name, "checksum": migration.checksum},
+    )
+    _log.info("migration applied", migration=migration.name)
+    return True

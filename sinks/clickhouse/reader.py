@@ -14,10 +14,12 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 from sinks.base import Asked, Unavailable, unheard
 from sinks.clickhouse import queries
 from sinks.clickhouse.client import GROUPING, READING, available, connect
+from sinks.clickhouse.migrator import checksums
 from sinks.clickhouse.packed import FORMAT, Packed, Table
 from sinks.clickhouse.queries import Query
+from sinks.clickhouse.standing import APPLIED, compare
 from sinks.shared import outcome
-from streams.domain.errors import StoreUnavailableError
+from streams.domain.errors import MigrationError, StoreUnavailableError
 from streams.domain.measures import Sums
 from streams.domain.readings import CatalogEntry, RankedVideo, SummaryReading, VideoReading
 from streams.domain.timeline import Timeline
@@ -85,8 +87,12 @@ class ClickHouseReader:
             self._client = None
 
     async def ready(self) -> None:
-        """Raise `StoreUnavailableError` unless the server answers and its schema is there."""
-        await self.rows(Query("SELECT 1 AS one FROM schema_migrations LIMIT 1", {}))
+        """Raise `StoreUnavailableError` if the server is away, `MigrationError` while tables are missing."""
+        rows = await self.rows(Query(APPLIED, {}))
+        found = compare(checksums(), {row["name"]: row["checksum"] for row in rows})
+        found.check()
+        if found.lacks:
+            raise MigrationError(found.lacks)
 
     async def rows(self, query: Query) -> list[dict[str, Any]]:
         """Run a query and return its rows; raise `StoreUnavailableError` when that is not possible now."""

@@ -1,0 +1,79 @@
+"""How a database stands to a version: which migrations it has, and which that version knows.
+
+A database may be newer than who asks: an older worker goes on while others are replaced, or was put back.
+Migrations only add, so it works. It must not be older: what is inserted before a materialized view is there,
+that view never adds up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from clickhouse_connect.driver.asyncclient import AsyncClient
+
+from sinks.clickhouse.client import available
+from streams.domain.errors import MigrationError
+
+#: Names and checksums of what was applied.
+APPLIED: Final = "SELECT name, argMax(checksum, applied_at) AS checksum FROM schema_migrations GROUP BY name"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Names of migrations: not applied, applied as another text, and not known to the version."""
+
+    missing: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    newer: tuple[str, ...] = ()
+
+    def check(self) -> None:
+        """Raise `MigrationError` for a database that can neither be worked with nor be upgraded."""
+        if self.changed:
+            raise MigrationError(
+                f"The database was made with another {', '.join(self.changed)}, by a build from before the"
+                " first release, and is not upgraded. Go on with the build that made it, or name another"
+                " database in CLICKHOUSE_URL and count anew (docs/runbook.md, Re-process). If you changed the"
+                " file yourself, put it back and write a new migration."
+            )
+        if self.missing and self.newer:
+            raise MigrationError(
+                f"The database has {', '.join(self.newer)} and lacks {', '.join(self.missing)}: another line"
+                " of versions made it. Go on with that one."
+            )
+
+    @property
+    def lacks(self) -> str:
+        """Say what is to be done before a version works on the database; nothing if it may."""
+        if not self.missing:
+            return ""
+        return f"the database lacks {', '.join(self.missing)}: run `vca migrate` of this version"
+
+    @property
+    def another(self) -> str:
+        """Say why what must know every table cannot be done by this version; nothing if it can."""
+        if self.newer:
+            return f"the database has {', '.join(self.newer)}, of a newer version: use that one for this"
+        return self.lacks
+
+
+def compare(wanted: Mapping[str, str], applied: Mapping[str, str]) -> Standing:
+    """Compare the migrations of a version with those of a database, each a checksum by name."""
+    both = wanted.keys() & applied.keys()
+    return Standing(
+        missing=tuple(sorted(wanted.keys() - applied.keys())),
+        changed=tuple(sorted(name for name in both if wanted[name] != applied[name])),
+        newer=tuple(sorted(applied.keys() - wanted.keys())),
+    )
+
+
+async def ask(client: AsyncClient, wanted: Mapping[str, str]) -> Standing:
+    """Return how the client's database stands; one that is empty lacks everything. Raises `Unavailable`."""
+    with available():
+        # A table that is not there would be an error like that of a server that is away.
+        there = await client.query("EXISTS TABLE schema_migrations")
+        if not there.result_rows[0][0]:
+            return compare(wanted, {})
+        found = await client.query(APPLIED)
+    return compare(wanted, {str(name): str(checksum) for name, checksum in found.result_rows})
