@@ -252,7 +252,10 @@ class LedgerStore(Protocol):
     """Keeps the ledgers. Every change is fenced by the epoch that `claim` returned."""
 
     async def claim(self, partition: Partition) -> Ledger:
-        """Raise the epoch, so that every earlier owner is fenced, and return the ledger as it stands."""
+        """Raise the epoch, so that every earlier owner is fenced, and return the ledger as it stands.
+
+        Raises `Unexpected` for one that a newer version has left, if this one might misread it.
+        """
 
     async def begin(self, block: Block, epoch: int, from_mark: str, bundle: str = "") -> None:
         """Write down that this block is about to be inserted, alone or in a bundle.

@@ -8,11 +8,14 @@ from typing import Any, Final
 
 from redis.asyncio import Redis
 
-from sinks.base import Block, Books, Ledger, Partition
+from sinks.base import Block, Books, Ledger, Partition, Unexpected
 from sinks.redis import keys
 from sinks.redis.client import available
 from sinks.redis.scripts import Script
 
+#: Of what a worker leaves behind: ledgers, bundles, the order in which it writes them. To be raised by a version
+#: that older workers must not take a partition over from; they leave a ledger of a higher one alone.
+FORMAT: Final = 1
 _TAG: Final = re.compile(r"vc:\{(.+)/([^/]+)/(\d+)\}:ledger")
 
 
@@ -78,7 +81,13 @@ class RedisLedgers:
 
     async def claim(self, partition: Partition) -> Ledger:
         """Raise the epoch and return the ledger as it stands."""
-        flat = await self._claim(ledger_key(partition))
+        key = ledger_key(partition)
+        flat = await self._claim(key, FORMAT)
+        if flat[0] == b"NEWER":
+            raise Unexpected(
+                f"the ledger {key} was left by a newer version (format {flat[1].decode()}, and this one knows"
+                f" {FORMAT}): run that one"
+            )
         return ledger_of(_texts(dict(zip(flat[::2], flat[1::2], strict=True))))
 
     async def begin(self, block: Block, epoch: int, from_mark: str, bundle: str = "") -> None:

@@ -43,7 +43,7 @@ from sinks.redis import keys
 from sinks.redis.bundles import RedisBundles
 from sinks.redis.client import connect as connect_redis
 from sinks.redis.holds import HeldByAnother, HoldLost, Holds
-from sinks.redis.ledger import RedisLedgers, ask_for_recount, read_ledgers
+from sinks.redis.ledger import FORMAT, RedisLedgers, ask_for_recount, ledger_key, read_ledgers
 from sinks.redis.sink import RedisLive
 from streams.domain.aggregate import Live, fold_playback
 from streams.domain.events import LATEST_MS
@@ -363,6 +363,22 @@ class TestBundles:
         for key in (name, f"{name}-never"):
             assert 0 < await redis.ttl(keys.bundle(key)) <= keys.BUNDLE_SECONDS
         await redis.aclose()
+
+
+async def test_a_ledger_of_a_newer_format_is_left_as_it_is(redis_server: str, partition: Partition) -> None:
+    redis = connect_redis(redis_server)
+    ledgers = RedisLedgers(redis)
+    # Of before there were formats.
+    await redis.hset(ledger_key(partition), mapping={"epoch": 7, "counted": 5})
+    epoch = (await ledgers.claim(partition)).epoch
+    assert await redis.hget(ledger_key(partition), "format") == str(FORMAT).encode()
+    await redis.hset(ledger_key(partition), "format", FORMAT + 1)
+    with pytest.raises(Unexpected, match=f"newer version .format {FORMAT + 1}"):
+        await ledgers.claim(partition)
+    # Its owner is not fenced.
+    await ledgers.name_log(partition, epoch, ["topic"])
+    await redis.delete(ledger_key(partition))
+    await redis.aclose()
 
 
 class TestHolds:
