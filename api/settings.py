@@ -82,7 +82,7 @@ class Settings(KafkaAccess):
         ge=0,
         description="Memory, in MB, in which each process keeps who was known before today, of what it reads "
         "in the background, so that answers about users read only what came since. A window of 30 days and a "
-        "million users take about 70; what does not fit is asked of ClickHouse each time.",
+        "million users take about 90; what does not fit is asked of ClickHouse each time.",
     )
     redis_connections: int = Field(50, ge=1, description="Connections to Redis, at most.")
     export_dir: str = Field(
