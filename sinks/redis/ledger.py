@@ -13,8 +13,8 @@ from sinks.redis import keys
 from sinks.redis.client import available
 from sinks.redis.scripts import Script
 
-#: Of what a worker leaves behind: ledgers, bundles, the order in which it writes them. To be raised by a version
-#: that older workers must not take a partition over from; they leave a ledger of a higher one alone.
+#: Of what a worker leaves behind: ledgers, bundles, the order in which it writes them. To be raised by a
+#: version that older workers must not take a partition over from: they leave ledgers of a higher one alone.
 FORMAT: Final = 1
 _TAG: Final = re.compile(r"vc:\{(.+)/([^/]+)/(\d+)\}:ledger")
 
