@@ -265,14 +265,18 @@ class BatchConsumer(driver.Consumer):
 
         return self._thread.end(tp, told)
 
-    def readable_end(self, tp: TP) -> int | None:
-        """Return how far a log could be read at the last fetch: not beyond a transaction that is open."""
+    def readable_end(self, tp: TP, asked: int | None = None) -> int | None:
+        """Return how far a log could be read: not beyond a transaction that is open.
+
+        That is as far as the last fetch told, or what the brokers were `asked` for (`ends`).
+        """
 
         def told(state: Any) -> int | None:
             read = state.position if state.has_valid_position else 0
             # A broker that says less than was read knows of no transactions.
             known = state.lso is not None and state.lso >= read
-            return state.lso if known else state.highwater  # type: ignore[no-any-return]
+            fetched = state.lso if known else state.highwater
+            return max((end for end in (asked, fetched) if end is not None), default=None)
 
         return self._thread.end(tp, told)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from types import SimpleNamespace
 from typing import Any
 
@@ -70,6 +71,8 @@ async def test_the_brokers_may_know_a_later_end_than_the_last_fetch() -> None:
     told = reading(12, 10, 12, 12)
     assert told.end(HERE, 40) == 40
     assert told.end(HERE, 12) == told.end(HERE, 5) == 10
+    assert told.readable_end(HERE, 40) == 40
+    assert told.readable_end(HERE, 12) == told.readable_end(HERE, 5) == 10
     elsewhere = TP("playback.events", 1)
     assert told.end(elsewhere, 40) is told.readable_end(elsewhere) is None
 
@@ -86,4 +89,35 @@ async def test_only_records_that_could_be_read_are_waited_for(
     watchdog = Watchdog(app, SimpleNamespace(positions=lambda: {HERE: 10}), 60.0, said.append)  # type: ignore[arg-type]
     for now in (0.0, 59.0, 61.0):
         watchdog.look(now)
+    assert [type(each) for each in said] == ([Stalled] if stalls else [])
+
+
+@pytest.mark.parametrize(
+    ("answers", "stalls"),
+    [
+        ([30, 30, 30], True),  # Fetches stand still at 12.
+        ([12, 12, 12], False),
+        ([30, 12, 12], False),  # The log was made again since.
+        ([30, None, None], False),  # Nobody knows: Kafka may be away.
+    ],
+)
+async def test_brokers_are_asked_what_fetches_do_not_tell(
+    monkeypatch: pytest.MonkeyPatch, answers: list[int | None], stalls: bool
+) -> None:
+    told = reading(12, 10, 12, 12)
+
+    async def ends(tps: Collection[TP]) -> dict[TP, int]:
+        answer = answers.pop(0)
+        if answer is None:
+            raise TimeoutError
+        return dict.fromkeys(tps, answer)
+
+    monkeypatch.setattr(told, "ends", ends)
+    said: list[BaseException] = []
+    pipeline: Any = SimpleNamespace(positions=lambda: {HERE: 10})
+    watchdog = Watchdog(SimpleNamespace(consumer=told), pipeline, 60.0, said.append)
+    for now in range(0, 66, 5):
+        await watchdog.ask(now)
+        watchdog.look(now)
+    assert not answers
     assert [type(each) for each in said] == ([Stalled] if stalls else [])
