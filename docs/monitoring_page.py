@@ -78,7 +78,7 @@ Off by default, and free then. With the extra `otel` installed and an address to
 send traces with OpenTelemetry's own variables:
 
 ```sh
-pip install 'videocloud-analytics[otel]'
+pip install '.[otel]'   # in a clone of the repository
 export OTEL_EXPORTER_OTLP_ENDPOINT=http://collector:4318
 vca worker
 ```

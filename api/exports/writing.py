@@ -25,7 +25,13 @@ ENCODINGS: Final = {
     PARQUET: "Parquet",
     XLSX: "JSONCompactEachRowWithNames",
 }
-SETTINGS: Final = {"output_format_json_quote_64bit_integers": 0, "date_time_output_format": "iso"}
+SETTINGS: Final = {
+    "output_format_json_quote_64bit_integers": 0,
+    "date_time_output_format": "iso",
+    # Of csv: without it null is \N, and to spreadsheets and data frames a column of numbers is one of texts.
+    # A text without characters is "", so the two are told apart.
+    "format_csv_null_representation": "",
+}
 #: Rows of a sheet, its heading among them: no spreadsheet program takes more.
 MOST_SHEET_ROWS: Final = 1_048_576
 _PIECE: Final = 1 << 18

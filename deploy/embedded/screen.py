@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from rich.console import Console
@@ -54,7 +55,7 @@ class Screen:
             ("numbers", f"curl -H 'Authorization: Bearer {key}' '{api}/analytics/videos/summary?period=7d'"),
             ("API docs", f"{api}/docs"),
             ("SQL", f"curl '{clickhouse}/?database=videocloud' --data-binary 'SHOW TABLES'"),
-            ("shell", f"set -a; source {folder / 'endpoints.env'}; set +a"),
+            ("shell", f"set -a; source {shlex.quote(str(folder / 'endpoints.env'))}; set +a"),
             ("logs", str(folder / "logs")),
         )
         for what, how in try_next:

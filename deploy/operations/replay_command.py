@@ -15,7 +15,7 @@ from rich.table import Table
 
 from deploy.operations.progress import bar, console
 from deploy.operations.running import settings
-from streams.domain.faults import NAMED
+from streams.domain.faults import FAULTS, NAMED
 
 if TYPE_CHECKING:
     from deploy.operations.letters import Plan, Wanted
@@ -71,6 +71,9 @@ def dead_letters(
     Kafka is found by KAFKA_BOOTSTRAP_SERVERS; without it, that of the `vca up`
     in this folder is used.
     """
+    for name in error or ():
+        if name not in FAULTS:
+            raise typer.BadParameter(f"{name!r} is not one of {NAMED}", param_hint="--error")
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     from deploy.operations.letters import Wanted
 
@@ -123,6 +126,9 @@ async def run(chosen: Settings, wanted: Wanted, send: bool) -> tuple[Plan, int]:
 def _show(out: Console, plan: Plan, sent: int, send: bool) -> None:
     if plan.send:
         table = Table("topic", "error", "reason", "letters", "first", "last", box=None)
+        # In a narrow terminal times and reasons take more lines; nothing is cut off.
+        table.columns[0].no_wrap = True
+        table.columns[2].overflow = "fold"
         table.columns[3].justify = "right"
         for topic, error, reason, count, first, last in plan.table():
             times = (f"{each:%Y-%m-%d %H:%M:%S}" for each in (first, last))

@@ -128,15 +128,15 @@ class DeadLetterTopic:
 
     @asynccontextmanager
     async def _consumer(self) -> AsyncIterator[tuple[Any, list[TopicPartition]]]:
+        numbers = (await partitions_of(self._brokers, [self._topic])).get(self._topic, [])
         consumer = AIOKafkaConsumer(
             **self._brokers,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             max_partition_fetch_bytes=_LARGEST,
         )
-        numbers = (await partitions_of(self._brokers, [self._topic])).get(self._topic, [])
-        await consumer.start()
         try:
+            await consumer.start()
             tps = [TopicPartition(self._topic, number) for number in numbers]
             consumer.assign(tps)
             if tps:

@@ -176,6 +176,14 @@ async def test_every_format_holds_the_same_rows(world: World) -> None:
     assert zipfile.ZipFile(io.BytesIO((await world.file(**order, format="xlsx")).content)).testzip() is None
 
 
+async def test_what_is_null_is_an_empty_field_of_csv(world: World) -> None:
+    order = {"type": "user", "period": "30d", "metrics": ["retention"]}
+    rows = await world.rows(**order)
+    assert any(row["day30"] is None for row in rows) and any(row["day1"] is not None for row in rows)
+    table = csv.DictReader(io.StringIO((await world.file(**order, format="csv")).text))
+    assert [row["day30"] == "" for row in table] == [row["day30"] is None for row in rows]
+
+
 async def test_a_page_sees_where_its_file_is_and_what_it_is_called(world: World) -> None:
     told = await world.ended((await world.order(type="video", metrics=["views"]))["exportId"])
     link = told["downloadUrl"].removeprefix("http://api")

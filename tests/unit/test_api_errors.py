@@ -214,7 +214,10 @@ async def test_the_key_is_asked_for(headers: dict[str, str], status: int) -> Non
         assert response.status_code == status
         schemas.ErrorResponse.model_validate(response.json())
         if status == 401:
-            assert response.json()["error"]["code"] == "ANALYTICS_UNAUTHORIZED"
+            error = response.json()["error"]
+            assert error["code"] == "ANALYTICS_UNAUTHORIZED"
+            sent = headers and headers.get("Authorization") not in ("Bearer ", "Basic dmNhX2tleQ==")
+            assert error["message"].startswith("This key is not known" if sent else "Send your API key")
             assert response.headers["www-authenticate"] == "Bearer"
         assert "vca_key" not in response.text
         for path in ("/healthz", "/docs", "/openapi.json", "/metrics"):

@@ -64,7 +64,39 @@ def test_an_error_is_one_line_that_says_what_to_do() -> None:
     assert first.startswith("error: no Kafka broker answers")
     assert "`vca up`" in first
     assert "KAFKA_BOOTSTRAP_SERVERS" in first
+    assert address in first and "AddressFamily" not in first
     assert rest == ["VCA_DEBUG=1 shows where it came from."]
+
+
+@pytest.mark.parametrize(
+    ("command", "setting", "address"),
+    [
+        (("replay", "dead-letters"), "KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:{port}"),
+        (("migrate",), "CLICKHOUSE_URL", "http://127.0.0.1:{port}/videocloud"),
+    ],
+)
+def test_the_libraries_add_nothing_to_the_error(command: tuple[str, ...], setting: str, address: str) -> None:
+    result = _vca(*command, **{setting: address.format(port=free_port())})
+    told = [line for line in result.stderr.splitlines() if line != "reading dead letters"]
+    assert [line[:6] for line in told] == ["error:", "VCA_DE"], result.stderr
+
+
+def test_a_run_folder_that_is_a_file_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    up = _vca("up", "--run-dir", str(file))
+    assert up.returncode == 1
+    assert (
+        up.stderr == f"error: {file} cannot be the folder of a run (File exists): choose another --run-dir\n"
+    )
+    down = _vca("down", "--run-dir", str(file))
+    assert down.stderr == f"error: nothing runs in {file}: there is no such folder\n"
+
+
+def test_a_class_of_dead_letters_that_does_not_exist_is_refused() -> None:
+    result = _vca("replay", "dead-letters", "--error", "unknowntype")
+    assert result.returncode == 2
+    assert "'unknowntype' is not one of Empty, NotJson, UnknownType" in result.stderr
 
 
 def test_a_traceback_is_shown_on_demand() -> None:

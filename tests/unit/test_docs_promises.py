@@ -104,6 +104,31 @@ def test_make_targets_exist(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_what_is_installed_is_in_the_repository(name: str) -> None:
+    """Nothing of it is in a registry, where its names may be somebody else's."""
+    for line in _commands(TEXTS[name]):
+        for what in re.findall(r"(?:pip|npm) install (?:-\S+ )*'?([^\s']+)", line):
+            path, _, extra = what.partition("[")
+            package = ROOT / path.removeprefix("/path/to/")
+            assert what.startswith((".", "/path/to/")) and package.parent.is_dir(), line
+            if extra:
+                assert f"\n{extra[:-1]} = [" in (package / "pyproject.toml").read_text(), line
+
+
+def test_the_refusals_are_those_of_the_api() -> None:
+    rows = [line for line in TEXTS["docs/getting-started.md"].splitlines() if "`ANALYTICS_" in line]
+    told = {
+        (int(status), code)
+        for row in rows
+        for status in re.findall(r"\b[45]\d\d\b", row)
+        for code in re.findall("`(ANALYTICS_[A-Z_]+)`", row)
+    }
+    every = [*errors.TABLE.values(), *errors.FRAMEWORK.items()]
+    # 422 is what the framework calls a 400.
+    assert {(status, code) for status, code in every if status != 422} <= told
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_commands_and_their_options_exist(name: str) -> None:
     commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
     for line in _commands(TEXTS[name]):

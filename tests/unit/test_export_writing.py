@@ -30,7 +30,7 @@ ROWS: list[dict[str, object]] = [
     {"title": "ü,", "views": 0},
 ]
 LINES = "".join(json.dumps(row) + "\n" for row in ROWS).encode()
-TABLE = '"title","views"\n"a ""quoted""\nline",3\n"",\\N\n"ü,",0\n'.encode()
+TABLE = '"title","views"\n"a ""quoted""\nline",3\n"",\n"ü,",0\n'.encode()
 COMPACT = "".join(
     json.dumps(row) + "\n" for row in [["title", "views"], *([*row.values()] for row in ROWS)]
 ).encode()

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from datetime import UTC, datetime, timedelta
 
+from rich.console import Console
+
 from deploy.operations.letters import Letter, Wanted, headers_again, marker, plan, read_letter, read_marker
+from deploy.operations.replay_command import _show
 from sinks.base import Partition
 from streams.dead_letter import headers_of
 from streams.domain.arrivals import Rejected
@@ -95,3 +99,14 @@ def test_a_marker_is_no_letter_and_a_letter_no_marker() -> None:
     assert read_marker(record) == [3, 7]
     assert read_letter(0, record) is None
     assert read_marker(Raw(9, 0, None, b"not a marker")) == []
+
+
+def test_a_narrow_terminal_cuts_off_neither_topic_nor_reason() -> None:
+    reason = "Invalid RFC3339 encoded datetime - at `$.occurredAt`"
+    found = plan([letter(0, "playback.events", reason=reason)], set(), Wanted(), TOPICS)
+    text = io.StringIO()
+    _show(Console(file=text, width=80), found, 0, False)
+    lines = text.getvalue().splitlines()
+    assert [line.split()[0] for line in lines if "." in line[:20]] == ["playback.events"]
+    column = lines[0].index("reason"), lines[0].index("letters")
+    assert "".join("".join(line[slice(*column)].split()) for line in lines[1:]) == "".join(reason.split())

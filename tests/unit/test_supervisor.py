@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import re
 import socket
 import stat
 import subprocess
@@ -14,6 +16,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from rich.console import Console
 
 from deploy.embedded import stack
 from deploy.embedded.growth import Growth
@@ -22,6 +25,7 @@ from deploy.embedded.ports import free_port, is_free
 from deploy.embedded.process import Child, describe_exit, module_environment, wait_until
 from deploy.embedded.restarts import Restarts
 from deploy.embedded.rundir import AlreadyRunningError, RunDirectory
+from deploy.embedded.screen import Screen
 from deploy.embedded.servers import Server, StartError, clickhouse_ping, without_password
 
 
@@ -291,3 +295,15 @@ def test_workers_have_names_of_their_own(tmp_path: Path) -> None:
     options = stack.Options(self_reporting=False)
     assert [s.name for s in stack.services(options, addresses, run)] == ["worker", "api"]
     assert os.listdir(tmp_path) == []
+
+
+def test_the_line_for_the_shell_can_be_pasted_whatever_the_folder_is_called(tmp_path: Path) -> None:
+    folder = tmp_path / "Ada's $HOME, new"
+    folder.mkdir()
+    (folder / "endpoints.env").write_text("API_URL=http://a\n")
+    text = io.StringIO()
+    endpoints = {"API_URL": "http://a", "API_KEY": "k", "CLICKHOUSE_URL": "http://c/videocloud"}
+    Screen(Console(file=text, width=80)).ready([], endpoints, folder)
+    (line,) = re.findall("^ +shell  (.+)$", text.getvalue(), re.MULTILINE)
+    shown = subprocess.run(["bash", "-c", f"{line}; printenv API_URL"], capture_output=True, text=True)
+    assert (shown.stdout, shown.stderr) == ("http://a\n", "")

@@ -53,7 +53,7 @@ class KafkaSender:
             from confluent_kafka import Producer
         except ImportError as error:
             raise MissingExtraError(
-                "Events go through confluent-kafka: pip install 'videocloud[kafka]'"
+                "Events go through confluent-kafka: pip install confluent-kafka"
             ) from error
         self._patience = patience
         self._lock = threading.Lock()
