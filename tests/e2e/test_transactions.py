@@ -26,8 +26,8 @@ if missing := jars.missing():
 
 #: Views of a transaction.
 VIEWS = 40
-#: In which the watchdog looks twice.
-LOOKS_SECONDS = 11
+#: In which the watchdog looks often enough to end a worker that takes nothing of what waits for six seconds.
+LOOKS_SECONDS = 17
 
 
 def broker(folder: Path) -> Server:
@@ -82,7 +82,7 @@ async def counted(running: Platform, expected: int) -> None:
 async def test_what_was_aborted_does_not_count_and_what_is_open_does_not_yet(tmp_path: Path) -> None:
     with cluster(tmp_path, broker(tmp_path)) as servers:
         async with platform(servers.endpoints) as running:
-            servers.worker(STALL_SECONDS="1")
+            servers.worker(STALL_SECONDS="6")
             one, other = (producer(running, name) for name in ("one", "other"))
             one.begin_transaction()
             send(one, "first")
