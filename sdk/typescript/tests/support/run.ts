@@ -26,8 +26,9 @@ export async function node(
   const found: Outcome = { code: null, output: '', errors: '' };
   child.stdout.on('data', (piece) => {
     found.output += piece;
-    if (interrupt) child.kill('SIGINT');
   });
+  // Once: a program that listens once would die of the next.
+  if (interrupt) child.stdout.once('data', () => child.kill('SIGINT'));
   child.stderr.on('data', (piece) => {
     found.errors += piece;
   });
