@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol
 
@@ -111,7 +112,7 @@ class Rebuild:
             await shadow.drop()
 
     async def _ledgers(self) -> dict[Partition, Ledger]:
-        """Return all ledgers. Other logs have none that moves: all of their rows are taken at once."""
+        """Return all ledgers. Those of other clusters do not move, and logs without one are taken at once."""
         return {where: ledger for where, (ledger, _) in (await read_ledgers(self._redis)).items()}
 
     async def _advance(
@@ -132,7 +133,10 @@ class Rebuild:
         await self._holds.take(partitions)
         try:
             self._steps.say("waiting for blocks under way")
-            ends = ends_of(await self._drained(partitions))
+            # What is still in doubt is of a cluster that is no more: nobody will say whether it is in, and if
+            # it is, its rows are there.
+            drained = await self._drained(partitions)
+            ends = ends_of({where: replace(ledger, done=True) for where, ledger in drained.items()})
             self._steps.say("switching over")
             await self._advance(starts, ends)
             if since is not None:

@@ -21,7 +21,7 @@ from sinks.clickhouse.migrator import migrate
 from sinks.clickhouse.shadow import Shadow
 from sinks.clickhouse.sink import ClickHouseBlocks
 from sinks.redis.client import connect as connect_redis
-from sinks.redis.ledger import RedisLedgers
+from sinks.redis.ledger import RedisLedgers, ledger_key
 from streams.domain.rows import PlaybackRow, UserRow
 from tests.pipeline.bench import Log, view
 from tests.pipeline.fold import fold_log
@@ -222,4 +222,25 @@ async def test_a_block_in_doubt_that_no_worker_ends_stops_the_rebuild_and_nothin
         await ledgers.begin(replace(doubt, start=30, end=31), ledger.epoch, "")
         assert await tables.ask(f"EXISTS DATABASE {tables.shadow.name}") == [(0,)]
     finally:
+        await redis.aclose()
+
+
+async def test_a_block_that_a_cluster_of_before_left_in_doubt_is_rolled_up(
+    tables: Tables, redis_server: str
+) -> None:
+    redis = connect_redis(redis_server)
+    partition = Partition(*HERE)
+    try:
+        block = await tables.views(0, 5)
+        later = await tables.views(30, 2)
+        ledgers = RedisLedgers(redis)
+        ledger = await ledgers.claim(partition)
+        await ledgers.restart(partition, replace(ledger, counted=42, block_from=0, block_to=block.end))
+        # The worker was ended between the insert and the ledger, and then Kafka was another one.
+        await ledgers.begin(later, ledger.epoch, "")
+        await Rebuild(redis, tables.shadow, f"c{uuid4().hex[:8]}", Silent()).run(None)
+        assert await tables.wrong() == set()
+        assert await tables.sums() == [(7, 28_000, 0)]
+    finally:
+        await redis.delete(ledger_key(partition))
         await redis.aclose()
