@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import Depends, Request
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 
 from api.deps import clock_of, stores_of
-from api.errors import ForbiddenError, RateLimitedError, UnauthorizedError, UnknownKeyError
+from api.errors import MESSAGES, ForbiddenError, RateLimitedError, UnauthorizedError
 from streams.domain.access import Scope
 
+_UNKNOWN: Final = "This key is not known, or was revoked: ask with another one."
 _bearer = HTTPBearer(auto_error=False, description="The API key as a bearer token.")
 _header = APIKeyHeader(name="X-API-Key", auto_error=False, description="The API key in a header of its own.")
 
@@ -19,9 +20,9 @@ _header = APIKeyHeader(name="X-API-Key", auto_error=False, description="The API 
 def requires(scope: Scope) -> Callable[..., Awaitable[None]]:
     """Return the dependency that lets requests pass whose key has a scope, and has not asked too often.
 
-    It raises `UnauthorizedError` without a key, `UnknownKeyError` for one that is not known, `ForbiddenError`
-    without the scope, `RateLimitedError` over the limit, and `StoreUnavailableError` for a key that cannot be
-    looked up just now. Every request passes, and none is limited, when the API is open.
+    It raises `UnauthorizedError` without a key that is known, `ForbiddenError` without the scope,
+    `RateLimitedError` over the limit, and `StoreUnavailableError` for a key that cannot be looked up just
+    now. Every request passes, and none is limited, when the API is open.
     """
 
     async def authorized(
@@ -34,10 +35,8 @@ def requires(scope: Scope) -> Callable[..., Awaitable[None]]:
             return
         secret = bearer.credentials if bearer else header or ""
         key = await stores.keyring.find(secret, clock_of(request)())
-        if key is None and not secret:
-            raise UnauthorizedError
         if key is None:
-            raise UnknownKeyError("This key is not known, or was revoked: ask with another one.")
+            raise UnauthorizedError(_UNKNOWN if secret else MESSAGES[401])
         if scope not in key.scopes:
             raise ForbiddenError(f"This key does not have the scope {scope}: ask with one that has it.")
         passed, request.state.allowance = await stores.limit.take(key.id)

@@ -25,12 +25,8 @@ _log = structlog.get_logger(__name__)
 RETRY_SECONDS: Final = 2
 
 
-class UnauthorizedError(domain.VideoCloudError):
-    """The request carries no key."""
-
-
-class UnknownKeyError(domain.RequestError):
-    """The request carries a key that is not known."""
+class UnauthorizedError(domain.RequestError):
+    """The request carries no key, or one that is not known; the message says which."""
 
 
 class ForbiddenError(domain.RequestError):
@@ -58,7 +54,6 @@ TABLE: Final[dict[type[Exception], tuple[int, str]]] = {
     faults.FailedExportError: (500, "ANALYTICS_EXPORT_FAILED"),
     faults.ForbiddenLinkError: (403, "ANALYTICS_FORBIDDEN"),
     UnauthorizedError: (401, "ANALYTICS_UNAUTHORIZED"),
-    UnknownKeyError: (401, "ANALYTICS_UNAUTHORIZED"),
     ForbiddenError: (403, "ANALYTICS_FORBIDDEN"),
     RateLimitedError: (429, "ANALYTICS_RATE_LIMIT"),
     TooManyStreamsError: (503, "ANALYTICS_TOO_MANY_STREAMS"),

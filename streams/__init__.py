@@ -4,7 +4,7 @@ Putting together: `app` makes a Faust app of `settings`; `prompt` is Faust witho
 and makes the topics.
 
 Reading: `transport` hands over batches instead of records, as `fetching` takes them out of Kafka's client;
-`topic_ids` tells topics of one name apart.
+`topic_ids` tells topics of one name apart, and `broker` is what the pipeline asks of Kafka.
 
 A partition: `lanes` gives each its batches in order, and has one folded while another waits. `pipeline`
 keeps the partitions at work here, each with a worker (`partition`). `takeover` decides with `ledger` where it

@@ -8,17 +8,14 @@ import os
 import signal
 import tempfile
 import time
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, Final, cast
 
 import faust
 import structlog
-from aiokafka.errors import KafkaConnectionError, KafkaError, MessageSizeTooLargeError
+from aiokafka.errors import KafkaConnectionError
 from clickhouse_connect.driver.asyncclient import AsyncClient
-from faust.exceptions import NotReady
 from faust.types import TP
 from redis.asyncio import Redis
 
@@ -34,9 +31,10 @@ from sinks.redis.client import connect as connect_redis
 from sinks.redis.ledger import RedisLedgers
 from sinks.redis.sink import RedisLive
 from streams import tracing
+from streams.broker import FaustBroker
 from streams.bundles import Bundles
 from streams.catalog import CatalogFeed
-from streams.dead_letter import KafkaDeadLetters, TooLarge
+from streams.dead_letter import KafkaDeadLetters
 from streams.domain.catalog import CatalogFolder
 from streams.domain.event_ids import SystemFolder, UserFolder
 from streams.domain.folding import Folder, Place, PlaybackFolder
@@ -54,9 +52,9 @@ from streams.rejections import Rejections, TooManyRejected
 from streams.retry import Retry
 from streams.settings import Settings
 from streams.topics import MAX_RECORD_BYTES, cluster_id, source_topics
-from streams.transport import BatchConsumer, batch_transport
+from streams.transport import batch_transport
 from streams.watchdog import Watchdog
-from streams.work import Limits, LogSeen, MakeFolder, Stores
+from streams.work import Limits, MakeFolder, Stores
 
 log = structlog.get_logger(__name__)
 
@@ -88,54 +86,6 @@ def end_process(error: BaseException) -> None:
         os._exit(REFUSED)
     log.critical("the worker ends and must be started again", error=repr(error), exc_info=error)
     os._exit(FAULT)
-
-
-@contextmanager
-def _answering() -> Iterator[None]:
-    """Tell a Kafka that does not answer from what cannot be understood."""
-    try:
-        yield
-    except (KafkaError, TimeoutError) as error:
-        raise Unavailable(f"Kafka: {error!r}", "kafka") from error
-
-
-@dataclass(frozen=True, slots=True)
-class _FaustBroker:
-    """Kafka as the pipeline sees it."""
-
-    app: faust.App
-    settings: Settings
-
-    async def cluster_id(self) -> str:
-        with _answering():
-            return await cluster_id(self.settings)
-
-    async def seek(self, tp: TP, offset: int) -> None:
-        await cast(BatchConsumer, self.app.consumer).seek_to({tp: offset})
-
-    async def look(self, tp: TP) -> LogSeen:
-        with _answering():
-            return await cast(BatchConsumer, self.app.consumer).look(tp)
-
-    async def topic_ids(self, topics: Collection[str]) -> Mapping[str, str]:
-        with _answering():
-            return await cast(BatchConsumer, self.app.consumer).topic_ids(topics)
-
-    async def dead_letter(
-        self, key: bytes | None, value: bytes, timestamp_ms: int, headers: list[tuple[str, bytes]]
-    ) -> None:
-        """Send a dead letter and wait until the broker has it."""
-        try:
-            await self.app.producer.send_and_wait(
-                self.settings.topic_deadletter, key, value, None, max(0, timestamp_ms) / 1000, headers
-            )
-        except MessageSizeTooLargeError as error:
-            raise TooLarge(str(error)) from error
-        except NotReady as error:
-            # The worker ends, and its producer has ended before its last batch: whoever is next sends them.
-            raise Unavailable("Kafka: the worker's producer does not run", "kafka") from error
-        except KafkaError as error:
-            raise Unavailable(f"Kafka: {error}", "kafka") from error
 
 
 def make_folders(settings: Settings, feed: CatalogFeed) -> Mapping[str, MakeFolder]:
@@ -209,7 +159,7 @@ def create_app(settings: Settings, redis: Redis, clickhouse: AsyncClient, health
         stream_wait_empty=False,
         stream_publish_on_commit=False,
     )
-    broker = _FaustBroker(app, settings)
+    broker = FaustBroker(app, settings)
     archive = ClickHouseArchive(clickhouse, settings.clickhouse_cluster)
     feed = CatalogFeed(archive)
     blocks, ledgers = ClickHouseBlocks(clickhouse, settings.clickhouse_cluster), RedisLedgers(redis)

@@ -22,10 +22,11 @@ from deploy.operations.cgroup import memory_limit
 from deploy.operations.diagnosis import Finding, Table, Topic, Verdict, finding
 from deploy.operations.redis_diagnosis import Shards
 from deploy.operations.retention import retention
+from sinks.clickhouse import standing
 from sinks.clickhouse.client import connect as connect_clickhouse
 from sinks.clickhouse.client import database_of
 from sinks.clickhouse.cluster import Cluster
-from sinks.clickhouse.migrator import migrations, retentions
+from sinks.clickhouse.migrator import checksums, migrations, retentions
 from sinks.redis.client import address_of, at_node
 from sinks.redis.client import connect as connect_redis
 from streams.settings import Settings
@@ -144,21 +145,7 @@ async def _clickhouse(client: Any, settings: Settings) -> list[Finding]:
         diagnosis.version("ClickHouse", told[0], diagnosis.OLDEST_CLICKHOUSE),
         diagnosis.clock("ClickHouse", _skew(before, told[1] / 1000)),
     ]
-    names = {
-        row[0]
-        for row in (
-            await client.query(
-                "SELECT name FROM system.tables WHERE database = {db:String}", parameters={"db": database}
-            )
-        ).result_rows
-    }
-    applied = {}
-    if "schema_migrations" in names:
-        rows = await client.query(
-            "SELECT name, argMax(checksum, applied_at) FROM schema_migrations GROUP BY name"
-        )
-        applied = dict(rows.result_rows)
-    findings.append(diagnosis.migrations({each.name: each.checksum for each in migrations()}, applied))
+    findings.append(diagnosis.migrations(checksums(), await standing.applied(client)))
     rows = await client.query(
         "SELECT t.name, t.engine_full, max(p.n) FROM system.tables AS t LEFT JOIN"
         " (SELECT table, partition_id, count() AS n FROM system.parts WHERE database = {db:String} AND active"

@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from typing import Final
 
@@ -85,8 +86,9 @@ def migrations() -> list[Migration]:
     ]
 
 
-def checksums() -> dict[str, str]:
-    """Return the checksums of the files that come with this version, by name."""
+@cache
+def checksums() -> Mapping[str, str]:
+    """Return the checksums of the files that come with this version, by name: asked for at every probe."""
     return {migration.name: migration.checksum for migration in migrations()}
 
 
@@ -173,7 +175,7 @@ def _applied(client: Client) -> dict[str, str]:
 def _apply(
     client: Client, wanted: list[Migration], values: Mapping[str, int], spread: Cluster | None
 ) -> list[str]:
-    standing = compare({migration.name: migration.checksum for migration in wanted}, _applied(client))
+    standing = compare(checksums(), _applied(client))
     standing.check()
     if standing.newer:
         _log.warning("the database is of a newer version, beside which this one goes on", has=standing.newer)

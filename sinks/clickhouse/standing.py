@@ -68,12 +68,17 @@ def compare(wanted: Mapping[str, str], applied: Mapping[str, str]) -> Standing:
     )
 
 
-async def ask(client: AsyncClient, wanted: Mapping[str, str]) -> Standing:
-    """Return how the client's database stands; one that is empty lacks everything. Raises `Unavailable`."""
+async def applied(client: AsyncClient) -> dict[str, str]:
+    """Return the checksums of what was applied to the client's database, by name. Raises `Unavailable`."""
     with available():
         # A table that is not there would be an error like that of a server that is away.
         there = await client.query("EXISTS TABLE schema_migrations")
         if not there.result_rows[0][0]:
-            return compare(wanted, {})
+            return {}
         found = await client.query(APPLIED)
-    return compare(wanted, {str(name): str(checksum) for name, checksum in found.result_rows})
+    return {str(name): str(checksum) for name, checksum in found.result_rows}
+
+
+async def ask(client: AsyncClient, wanted: Mapping[str, str]) -> Standing:
+    """Return how the client's database stands; one that is empty lacks everything. Raises `Unavailable`."""
+    return compare(wanted, await applied(client))

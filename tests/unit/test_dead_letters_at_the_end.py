@@ -10,7 +10,7 @@ import pytest
 from faust.transport.drivers.aiokafka import Producer
 
 from sinks.base import Unavailable
-from streams.app import _FaustBroker
+from streams.broker import FaustBroker
 from streams.settings import Settings
 
 
@@ -18,6 +18,6 @@ async def test_a_producer_that_has_ended_is_waited_for_and_ends_no_worker() -> N
     app: Any = faust.App("ended", broker="kafka://127.0.0.1:9", datadir="/nonexistent")
     # Faust's own, which was never started, or stopped since.
     producer = Producer(app.transport)
-    broker = _FaustBroker(cast(faust.App, SimpleNamespace(producer=producer)), Settings())
+    broker = FaustBroker(cast(faust.App, SimpleNamespace(producer=producer)), Settings())
     with pytest.raises(Unavailable, match="producer"):
         await broker.dead_letter(b"key", b"value", 0, [])
