@@ -11,8 +11,8 @@ from typing import Any, Final
 from streams.domain import metrics
 from streams.domain.measures import Formula, Sums
 from streams.domain.metrics import change, rounded, value
-from streams.domain.readings import SummaryReading, VideoReading
 from streams.domain.timeline import Timeline
+from streams.domain.video_readings import SummaryReading, VideoReading
 from streams.domain.windows import Stretch, Window, rfc3339
 
 #: The stores hold ISO 3166; the API says what its reference says.

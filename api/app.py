@@ -16,15 +16,15 @@ from api import errors, openapi
 from api.auth import requires
 from api.cors import Cors, origins_of
 from api.deps import Clock, Stores
-from api.desk import utc_now
+from api.etag_gzip import ETagGzip
 from api.head import Head
 from api.limits import RateLimitHeaders
-from api.mounting import Mounted, path_of
 from api.reporting import Reporter, Reporting
-from api.revisit import Revisit
+from api.root_path import RootPath, path_of
 from api.routes import exports, health, live, system, users, videos
 from api.settings import Settings
 from api.telemetry import Telemetry, configure_logging, traced
+from api.video_service import utc_now
 from streams.domain.access import Scope
 from streams.domain.instruments import tell_build
 
@@ -77,8 +77,8 @@ def create_app(settings: Settings | None = None, *, clock: Clock = utc_now) -> F
     app.state.clock = clock
     app.state.reporter = reporter
     if path := path_of(settings.public_url):
-        app.add_middleware(Mounted, under=path)
-    app.add_middleware(Revisit)
+        app.add_middleware(RootPath, under=path)
+    app.add_middleware(ETagGzip)
     app.add_middleware(Head)
     app.add_middleware(RateLimitHeaders)
     app.add_middleware(Telemetry)

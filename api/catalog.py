@@ -11,7 +11,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from api.metrics import looked
 from streams.domain.errors import StoreUnavailableError
-from streams.domain.readings import Catalog, CatalogEntry
+from streams.domain.video_readings import Catalog, CatalogEntry
 
 #: What was read less than this many seconds ago is not read again.
 FRESH_SECONDS: Final = 5.0

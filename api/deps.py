@@ -1,4 +1,4 @@
-"""What routes are given: the desk, the clock and the settings of the application they run in.
+"""What routes are given: the services, the clock and the settings of the application they run in.
 
 With `api.app` the only place that names a concrete reader.
 """
@@ -17,19 +17,19 @@ from fastapi import Depends, Request
 from starlette.responses import Response
 
 from api.catalog import RememberingCatalog
-from api.desk import LIVE, STORE, Desk
-from api.exports.desk import ExportDesk
+from api.exports.service import ExportService
 from api.keys import Keyring
 from api.limits import RateLimit
-from api.live_desk import LiveDesk
 from api.live_feed import Feeds
+from api.live_service import LiveService
 from api.metrics import asked, looked
 from api.settings import Settings
 from api.shutdown import at_signal
+from api.video_service import LIVE, STORE, VideoService
 from api.warm_up import WarmUp
-from sinks.clickhouse.kept import KeptRows
-from sinks.clickhouse.kept_known import KeptKnown
+from sinks.clickhouse.day_cache import DayCache
 from sinks.clickhouse.known_audience import KnownAudience
+from sinks.clickhouse.known_cache import KnownCache
 from sinks.clickhouse.live_reader import ClickHouseLiveReader
 from sinks.clickhouse.reader import ClickHouseReader
 from sinks.clickhouse.user_reader import ClickHouseUsers
@@ -66,13 +66,15 @@ class Stores:
         redis = Patience(patience)
         remembered = RememberingCatalog(self.clickhouse)
         self.redis = RedisReader(self._redis, remembered, patience=redis, asked=asked)
-        days = KeptRows(self.clickhouse, looked=partial(looked, "days"))
-        people = KeptKnown(settings.known_megabytes * 1_000_000, looked=partial(looked, "people"))
+        days = DayCache(self.clickhouse, looked=partial(looked, "days"))
+        people = KnownCache(settings.known_megabytes * 1_000_000, looked=partial(looked, "people"))
         self.users = ClickHouseUsers(self.clickhouse, days, KnownAudience(self.clickhouse, people))
         self.warm_up = WarmUp(self.users, clock)
         self._reads_ahead = settings.warm_up
-        self.desk = Desk(self.redis, self.clickhouse, self.clickhouse, remembered)
-        self.live = LiveDesk(RedisLiveReader(self.redis), ClickHouseLiveReader(self.clickhouse), remembered)
+        self.videos = VideoService(self.redis, self.clickhouse, self.clickhouse, remembered)
+        self.live = LiveService(
+            RedisLiveReader(self.redis), ClickHouseLiveReader(self.clickhouse), remembered
+        )
         self.feeds = Feeds(settings.live_streams)
         self.keyring = Keyring(
             RedisKeyStore(self._redis, patience=redis),
@@ -80,7 +82,7 @@ class Stores:
             required=settings.require_key,
         )
         self.limit = RateLimit(settings.redis_url, settings.rate_limit, prefix=keys.LIMITS, patience=redis)
-        self.exports = ExportDesk(settings, self._redis, redis)
+        self.exports = ExportService(settings, self._redis, redis)
         self.probes = {STORE: self.clickhouse.ready, LIVE: self.redis.ready}
 
     @asynccontextmanager
@@ -119,11 +121,11 @@ async def _stores(request: Request) -> Stores:
     return stores_of(request)
 
 
-async def _desk(request: Request) -> Desk:
-    return stores_of(request).desk
+async def _videos(request: Request) -> VideoService:
+    return stores_of(request).videos
 
 
-async def _exports(request: Request) -> ExportDesk:
+async def _exports(request: Request) -> ExportService:
     return stores_of(request).exports
 
 
@@ -141,8 +143,8 @@ async def _now(request: Request) -> datetime:
 
 
 StoresDep = Annotated[Stores, Depends(_stores)]
-DeskDep = Annotated[Desk, Depends(_desk)]
-ExportsDep = Annotated[ExportDesk, Depends(_exports)]
+VideosDep = Annotated[VideoService, Depends(_videos)]
+ExportsDep = Annotated[ExportService, Depends(_exports)]
 SettingsDep = Annotated[Settings, Depends(_settings)]
 ClockDep = Annotated[Clock, Depends(_clock)]
 Now = Annotated[datetime, Depends(_now)]

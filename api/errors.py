@@ -17,7 +17,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from api.exports import faults
+from api.exports import errors
 from streams.domain import errors as domain
 
 _log = structlog.get_logger(__name__)
@@ -48,11 +48,11 @@ TABLE: Final[dict[type[Exception], tuple[int, str]]] = {
     domain.InvalidParameterError: (400, "ANALYTICS_INVALID_PARAMETER"),
     domain.UnknownVideoError: (404, "ANALYTICS_DATA_UNAVAILABLE"),
     domain.StoreUnavailableError: (503, "ANALYTICS_DATA_UNAVAILABLE"),
-    faults.UnknownExportError: (404, "ANALYTICS_NOT_FOUND"),
-    faults.UnfinishedExportError: (409, "ANALYTICS_EXPORT_NOT_READY"),
-    faults.ExpiredExportError: (410, "ANALYTICS_EXPORT_EXPIRED"),
-    faults.FailedExportError: (500, "ANALYTICS_EXPORT_FAILED"),
-    faults.ForbiddenLinkError: (403, "ANALYTICS_FORBIDDEN"),
+    errors.UnknownExportError: (404, "ANALYTICS_NOT_FOUND"),
+    errors.UnfinishedExportError: (409, "ANALYTICS_EXPORT_NOT_READY"),
+    errors.ExpiredExportError: (410, "ANALYTICS_EXPORT_EXPIRED"),
+    errors.FailedExportError: (500, "ANALYTICS_EXPORT_FAILED"),
+    errors.ForbiddenLinkError: (403, "ANALYTICS_FORBIDDEN"),
     UnauthorizedError: (401, "ANALYTICS_UNAUTHORIZED"),
     ForbiddenError: (403, "ANALYTICS_FORBIDDEN"),
     RateLimitedError: (429, "ANALYTICS_RATE_LIMIT"),

@@ -23,8 +23,8 @@ from aiokafka.errors import KafkaError
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.ending import end
 from api.metrics import REPORTS_DROPPED
+from api.tasks import stop
 
 _log = structlog.get_logger(__name__)
 
@@ -73,7 +73,7 @@ class Reporter:
         try:
             yield
         finally:
-            await end(sending)
+            await stop(sending)
 
     async def _run(self) -> None:
         # What aiokafka says again and again is said here once.

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, SecretStr
 
 from api.cors import origins_of
 from api.limits import limit_of
-from api.mounting import path_of
+from api.root_path import path_of
 from sinks.kafka.access import KafkaAccess
 
 

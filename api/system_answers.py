@@ -7,14 +7,14 @@ from typing import Any, Final
 
 from api.user_answers import ordered, ratio
 from streams.domain.metrics import rounded
-from streams.domain.operations import (
+from streams.domain.system_readings import (
     FALLIBLE,
     JOB_NAMES,
     REQUEST,
     HealthReading,
     HostSample,
+    JobsNow,
     PerformanceReading,
-    Standing,
     Sums,
 )
 from streams.domain.windows import Window
@@ -121,20 +121,20 @@ def performance(reading: PerformanceReading, window: Window) -> Data:
     }
 
 
-def _processing(jobs: Mapping[str, Sums], standing: Mapping[str, Standing]) -> Data:
+def _processing(jobs: Mapping[str, Sums], standing: Mapping[str, JobsNow]) -> Data:
     """Answer for videos and thumbnails always, and for other types of jobs under their own name."""
     done = {name: Sums() for name in JOB_NAMES.values()}
-    now = {name: Standing() for name in JOB_NAMES.values()}
+    now = {name: JobsNow() for name in JOB_NAMES.values()}
     for kind, sums in sorted(jobs.items()):
         name = JOB_NAMES.get(kind, kind)
         done[name] = done.get(name, Sums()) + sums
     for kind, jobs_now in sorted(standing.items()):
         name = JOB_NAMES.get(kind, kind)
-        now[name] = now.get(name, Standing()) + jobs_now
+        now[name] = now.get(name, JobsNow()) + jobs_now
     return {
         name: {
-            "queued": now.get(name, Standing()).queued,
-            "processing": now.get(name, Standing()).started,
+            "queued": now.get(name, JobsNow()).queued,
+            "processing": now.get(name, JobsNow()).started,
             "averageTime": ratio(
                 done.get(name, Sums()).duration_ms / 1000,
                 done.get(name, Sums()).events - done.get(name, Sums()).errors,

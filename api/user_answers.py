@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from streams.domain.audience import (
+from streams.domain.metrics import rounded
+from streams.domain.user_readings import (
     DAYS_LATER,
     ActivityReading,
     Cohort,
@@ -14,7 +15,6 @@ from streams.domain.audience import (
     HourReading,
     SessionSums,
 )
-from streams.domain.metrics import rounded
 from streams.domain.windows import Window, midnight
 
 Data = dict[str, Any]

@@ -1,9 +1,9 @@
 """What answers about users need of the days that are over, read ahead, so that nobody waits for it.
 
 A process that has just started, and each one when a day ends, has nothing of what it keeps
-(`sinks/clickhouse/kept.py`). So a task in the background reads it: for the windows and time zones that were
-asked for within the last day, and for those that are asked for by default. It reads the windows of the day
-to come some minutes before that day begins, and again what has been kept for long.
+(`sinks/clickhouse/day_cache.py`). So a task in the background reads it: for the windows and time zones that
+were asked for within the last day, and for those that are asked for by default. It reads the windows of the
+day to come some minutes before that day begins, and again what has been kept for long.
 
 It is polite: one query at a time, and after reading it rests for ten times as long as that took. Each process
 keeps for itself and so reads for itself, whenever its own look finds something to read.
@@ -23,9 +23,9 @@ from zoneinfo import ZoneInfo
 
 import structlog
 
-from api.audience_desk import ENGAGEMENT
-from api.ending import end
 from api.parameters import Question
+from api.tasks import stop
+from api.user_service import ENGAGEMENT
 from streams.domain.errors import StoreUnavailableError
 from streams.domain.metrics import USERS, groups_of
 from streams.domain.windows import ALL, CALENDAR, UTC_ZONE, Window, named
@@ -120,7 +120,7 @@ class WarmUp(Generic[Split]):
         try:
             yield
         finally:
-            await end(reading)
+            await stop(reading)
 
     async def _run(self) -> None:
         away = False

@@ -31,10 +31,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from api.audience_desk import AudienceDesk
-from api.desk import Desk
-from api.operations_desk import OperationsDesk
 from api.parameters import Question, question
+from api.system_service import SystemService
+from api.user_service import UserService
+from api.video_service import VideoService
 from api.warm_up import WarmUp
 from bench.freshness import percentile
 from bench.metrics import samples
@@ -43,9 +43,9 @@ from bench.rollups import Size, fill
 from bench.stack import Stack, api, stack
 from deploy.embedded.process import Child
 from sinks.clickhouse.client import options
-from sinks.clickhouse.kept import KeptRows, Split
-from sinks.clickhouse.kept_known import KeptKnown
+from sinks.clickhouse.day_cache import DayCache, Split
 from sinks.clickhouse.known_audience import KnownAudience
+from sinks.clickhouse.known_cache import KnownCache
 from sinks.clickhouse.reader import ClickHouseReader
 from sinks.clickhouse.system_reader import ClickHouseSystem
 from sinks.clickhouse.user_reader import ClickHouseUsers
@@ -86,7 +86,7 @@ Ask = Callable[[Question], Awaitable[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A question: its path and parameters, and the same asked of the desk itself."""
+    """A question: its path and parameters, and the same asked of the service itself."""
 
     name: str
     path: str
@@ -94,26 +94,26 @@ class Endpoint:
     ask: Ask
 
 
-def reading_ahead(reader: ClickHouseReader) -> tuple[AudienceDesk, WarmUp[Split]]:
+def reading_ahead(reader: ClickHouseReader) -> tuple[UserService, WarmUp[Split]]:
     """Return who answers about users, and who reads ahead for that, as the API has them."""
-    known = KnownAudience(reader, KeptKnown(_KNOWN_BYTES))
-    users = ClickHouseUsers(reader, KeptRows(reader), known)
+    known = KnownAudience(reader, KnownCache(_KNOWN_BYTES))
+    users = ClickHouseUsers(reader, DayCache(reader), known)
     warm_up = WarmUp(users, lambda: datetime.now(UTC))
-    return AudienceDesk(users, warm_up.note), warm_up
+    return UserService(users, warm_up.note), warm_up
 
 
-def endpoints(reader: ClickHouseReader, audience: AudienceDesk) -> list[Endpoint]:
+def endpoints(reader: ClickHouseReader, audience: UserService) -> list[Endpoint]:
     """Return what is asked: every endpoint that ClickHouse answers, for thirty days."""
-    desk = Desk(reader, reader, reader, reader)
-    operations = OperationsDesk(ClickHouseSystem(reader))
+    videos = VideoService(reader, reader, reader, reader)
+    operations = SystemService(ClickHouseSystem(reader))
 
     def users(*metrics: str) -> Ask:
         return lambda asked: audience.users(asked, groups_of(USERS, list(metrics) or None))
 
-    video: Ask = lambda asked: desk.video(_VIDEO_ID, asked, groups_of(VIDEO, None), None)  # noqa: E731
+    video: Ask = lambda asked: videos.video(_VIDEO_ID, asked, groups_of(VIDEO, None), None)  # noqa: E731
     return [
         Endpoint("one video", f"/analytics/videos/{_VIDEO_ID}", {}, video),
-        Endpoint("videos summary", "/analytics/videos/summary", {}, desk.summary),
+        Endpoint("videos summary", "/analytics/videos/summary", {}, videos.summary),
         Endpoint("users", _USERS_PATH, {}, users()),
         Endpoint("users: activity", _USERS_PATH, {"metrics": "activity"}, users("activity")),
         Endpoint("users: growth", _USERS_PATH, {"metrics": "growth"}, users("growth")),

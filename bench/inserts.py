@@ -25,7 +25,7 @@ from bench.stack import LOG_RATE, Stack, stack
 from bench.tables import settle
 from sinks.base import Block, Partition
 from sinks.clickhouse.client import connect
-from sinks.clickhouse.native import Columns
+from sinks.clickhouse.native_writer import Columns
 from sinks.clickhouse.sink import ClickHouseBlocks
 from streams.domain.folding import Place, PlaybackFolder
 from streams.domain.generations import Generations

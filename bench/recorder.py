@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sinks.clickhouse.packed import Packed, Table
+from sinks.clickhouse.native_reader import Table, TableQuery
 from sinks.clickhouse.queries import Query
 from sinks.clickhouse.reader import ClickHouseReader
 
@@ -14,11 +14,11 @@ from sinks.clickhouse.reader import ClickHouseReader
 class Recorder(ClickHouseReader):
     """A reader that notes the queries it runs: those that run at once, one list after the other."""
 
-    asked: list[list[Query | Packed]]
+    asked: list[list[Query | TableQuery]]
     _running = 0
 
     @contextmanager
-    def _noting(self, query: Query | Packed) -> Iterator[None]:
+    def _noting(self, query: Query | TableQuery) -> Iterator[None]:
         if not self._running:
             self.asked.append([])
         self.asked[-1].append(query)
@@ -33,12 +33,12 @@ class Recorder(ClickHouseReader):
         with self._noting(query):
             return await super().rows(query)
 
-    async def table(self, packed: Packed) -> Table:
+    async def table(self, asked: TableQuery) -> Table:
         """Note a query, and run it."""
-        with self._noting(packed):
-            return await super().table(packed)
+        with self._noting(asked):
+            return await super().table(asked)
 
 
-async def run(reader: ClickHouseReader, query: Query | Packed) -> None:
+async def run(reader: ClickHouseReader, query: Query | TableQuery) -> None:
     """Run a query that was noted."""
-    await (reader.table(query) if isinstance(query, Packed) else reader.rows(query))
+    await (reader.table(query) if isinstance(query, TableQuery) else reader.rows(query))

@@ -20,7 +20,7 @@ from faust.types import TP
 from redis.asyncio import Redis
 
 from sinks.base import Unavailable
-from sinks.clickhouse import standing
+from sinks.clickhouse import schema_state
 from sinks.clickhouse.archive import ClickHouseArchive
 from sinks.clickhouse.client import connect as connect_clickhouse
 from sinks.clickhouse.migrator import checksums
@@ -31,6 +31,7 @@ from sinks.redis.client import connect as connect_redis
 from sinks.redis.ledger import RedisLedgers
 from sinks.redis.sink import RedisLive
 from streams import tracing
+from streams.assignment import Limits, MakeFolder, Stores
 from streams.broker import FaustBroker
 from streams.bundles import Bundles
 from streams.catalog import CatalogFeed
@@ -40,21 +41,20 @@ from streams.domain.event_ids import SystemFolder, UserFolder
 from streams.domain.folding import Folder, Place, PlaybackFolder
 from streams.domain.generations import Generations
 from streams.domain.instruments import tell_build
-from streams.exits import FAULT, REFUSED
+from streams.exit_codes import FAULT, REFUSED
+from streams.faust_worker import PromptTables, PromptWorker
 from streams.gauges import Gauges
 from streams.health import Doubt, Health, serve
 from streams.lanes import Lanes
 from streams.logs import configure, faust_level
 from streams.pace import Pace
 from streams.pipeline import Pipeline
-from streams.prompt import PromptTables, PromptWorker
 from streams.rejections import Rejections, TooManyRejected
 from streams.retry import Retry
 from streams.settings import Settings
 from streams.topics import MAX_RECORD_BYTES, cluster_id, source_topics
 from streams.transport import batch_transport
 from streams.watchdog import Watchdog
-from streams.work import Limits, MakeFolder, Stores
 
 log = structlog.get_logger(__name__)
 
@@ -252,7 +252,7 @@ async def _reach(settings: Settings, health: Health) -> AsyncClient:
 
     async def tables() -> None:
         nonlocal lacks
-        found = await standing.ask(clickhouse, checksums())
+        found = await schema_state.ask(clickhouse, checksums())
         found.check()
         lacks = found.lacks
         if lacks:

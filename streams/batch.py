@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from sinks.base import Books, Encoded
+from streams.assignment import Stores
 from streams.domain.aggregate import Live
 from streams.domain.arrivals import Record, Rejected
 from streams.domain.folding import Folder
 from streams.domain.generations import Key
 from streams.metrics import METRICS
 from streams.retry import Retry
-from streams.work import Stores
 
 #: Records folded at once, and while most of their keys must be looked up.
 _CHUNK: Final = 256

@@ -16,7 +16,7 @@ from math import inf
 from opentelemetry.trace import Link
 
 from sinks.base import Block, BlockSink, Encoded, LedgerStore, Partition
-from sinks.shared import outcome
+from sinks.single_flight import outcome
 from streams.bundles import Bundles, InHand, tell_inserted, try_to_begin
 from streams.domain import traces
 from streams.pace import SHARED_ROWS, Group, Pace

@@ -13,11 +13,11 @@ from faust.exceptions import NotReady
 from faust.types import TP
 
 from sinks.base import Unavailable
+from streams.assignment import LogSeen
 from streams.dead_letter import TooLarge
 from streams.settings import Settings
 from streams.topics import cluster_id
 from streams.transport import BatchConsumer
-from streams.work import LogSeen
 
 
 @contextmanager

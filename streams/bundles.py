@@ -24,7 +24,7 @@ from uuid import uuid4
 from opentelemetry.trace import Link
 
 from sinks.base import Archive, Block, BlockSink, Bundle, BundleStore, Held, LedgerStore, Unavailable
-from sinks.shared import Shared
+from sinks.single_flight import SingleFlight
 from streams.domain import traces
 from streams.metrics import METRICS
 from streams.pace import Pace
@@ -82,7 +82,7 @@ class Bundles:
         self._archive = archive
         #: The loop itself holds its tasks weakly.
         self._under_way: set[asyncio.Task[None]] = set()
-        self._sending = Shared[bool]()
+        self._sending = SingleFlight[bool]()
 
     def ship(self, some: Sequence[InHand], pace: Pace) -> asyncio.Task[None]:
         """Send blocks of one group together, and tell their owners what becomes of them.

@@ -10,9 +10,9 @@ from typing import Any, Final
 from aiokafka.errors import KafkaError
 from faust.types import TP
 
+from streams.assignment import PartitionStatus
 from streams.metrics import METRICS
 from streams.pipeline import Pipeline
-from streams.work import Standing
 
 _INTERVAL: Final = 5.0
 _BY_PARTITION: Final = (
@@ -41,7 +41,7 @@ class Gauges:
             if self._app.rebalancing:
                 continue
             try:
-                ends = await self._app.consumer.ends(self._pipeline.standings().keys())
+                ends = await self._app.consumer.ends(self._pipeline.statuses().keys())
             except (KafkaError, TimeoutError):
                 ends = {}
             if not self._app.rebalancing:
@@ -53,21 +53,21 @@ class Gauges:
         What fetches reported is not enough: while a worker waits for a store it fetches nothing, and would
         tell for the whole outage the lag of its beginning.
         """
-        standings: Mapping[TP, Standing] = self._pipeline.standings()
-        for tp, standing in standings.items():
+        statuses: Mapping[TP, PartitionStatus] = self._pipeline.statuses()
+        for tp, status in statuses.items():
             labels = tp.topic, str(tp.partition)
             end = self._app.consumer.end(tp, ends.get(tp))
-            METRICS.position.labels(*labels).set(standing.safe)
-            _tell(METRICS.lag_records, labels, None if end is None else max(0, end - standing.safe))
-            _tell(METRICS.lag_seconds, labels, _behind(standing, end, now))
-            METRICS.buffered_rows.labels(*labels).set(standing.rows)
-            METRICS.buffered_bytes.labels(*labels).set(standing.bytes)
-            METRICS.memory_keys.labels(*labels).set(standing.keys)
-        for tp in self._told - standings.keys():
+            METRICS.position.labels(*labels).set(status.safe)
+            _tell(METRICS.lag_records, labels, None if end is None else max(0, end - status.safe))
+            _tell(METRICS.lag_seconds, labels, _behind(status, end, now))
+            METRICS.buffered_rows.labels(*labels).set(status.rows)
+            METRICS.buffered_bytes.labels(*labels).set(status.bytes)
+            METRICS.memory_keys.labels(*labels).set(status.keys)
+        for tp in self._told - statuses.keys():
             for gauge in _BY_PARTITION:
                 gauge.remove(tp.topic, str(tp.partition))
-        self._told = set(standings)
-        here = Counter(tp.topic for tp in standings)
+        self._told = set(statuses)
+        here = Counter(tp.topic for tp in statuses)
         for topic in here.keys() - self._topics:
             METRICS.begin(topic)
         self._topics |= here.keys()
@@ -75,13 +75,13 @@ class Gauges:
             METRICS.partitions.labels(topic).set(here[topic])
 
 
-def _behind(standing: Standing, end: int | None, now: float) -> float | None:
+def _behind(status: PartitionStatus, end: int | None, now: float) -> float | None:
     """Return how old the newest record is that was taken, 0 when none waits; None when that is not known."""
     if end is None:
         return None
-    if end <= standing.position:
+    if end <= status.position:
         return 0.0
-    return max(0.0, now - standing.newest_at) if standing.newest_at else None
+    return max(0.0, now - status.newest_at) if status.newest_at else None
 
 
 def _tell(gauge: Any, labels: tuple[str, str], value: float | None) -> None:

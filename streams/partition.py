@@ -15,13 +15,13 @@ from typing import Final
 from opentelemetry.trace import SpanKind
 
 from sinks.base import LiveBatch
+from streams.assignment import Assignment, Fetched, PartitionStatus
 from streams.domain import traces
 from streams.domain.arrivals import Record
-from streams.following import Following
 from streams.ledger import fingerprint
+from streams.log_follower import LogFollower
 from streams.metrics import METRICS
 from streams.retry import Retry
-from streams.work import Assignment, Fetched, Standing
 
 #: How long giving up a partition may take to write what has gathered: the group waits, and its heir would
 #: write the same.
@@ -38,7 +38,7 @@ class PartitionWorker:
         self.retry = Retry(
             cluster=self.partition.cluster, topic=self.partition.topic, partition=self.partition.number
         )
-        self._following = Following(assignment, self.retry)
+        self._follower = LogFollower(assignment, self.retry)
         self._busy = False
         #: Held while a batch is taken, or the live window counted again.
         self._turn = asyncio.Lock()
@@ -48,25 +48,25 @@ class PartitionWorker:
     @property
     def is_ready(self) -> bool:
         """Say whether the partition was taken over."""
-        return self._following.is_ready
+        return self._follower.is_ready
 
     @property
     def position(self) -> int:
         """The next offset to fold; the partition was taken over."""
-        return self._following.at.position
+        return self._follower.at.position
 
     @property
     def safe(self) -> int:
         """Every record before this offset is in both stores."""
-        at = self._following.at
+        at = self._follower.at
         return min(at.counted, at.writer.stored_to)
 
     @property
-    def standing(self) -> Standing:
+    def status(self) -> PartitionStatus:
         """Return how the partition stands; it was taken over."""
-        at = self._following.at
+        at = self._follower.at
         memory = at.folding.folder.memory
-        return Standing(
+        return PartitionStatus(
             at.position,
             self.safe,
             at.newest_at,
@@ -80,8 +80,8 @@ class PartitionWorker:
 
         `topic_id` is Kafka's id of the topic; empty when nobody knows.
         """
-        await self._following.take_over(topic_id)
-        return self._following.next_fetch
+        await self._follower.take_over(topic_id)
+        return self._follower.next_fetch
 
     async def process(self, fetched: Fetched) -> None:
         """Take a fetched batch into both stores; on return its live part is durable.
@@ -98,42 +98,42 @@ class PartitionWorker:
         Left for the next time when ClickHouse is still to be replayed. Raises as `process` does.
         """
         async with self._turn:
-            at = self._following.at
+            at = self._follower.at
             writer, counted = at.writer, at.counted
             if self._busy or writer.exact_end is not None or writer.end < counted:
                 return
             await self.retry.until(writer.settle())
             if writer.stored_to < counted:
                 return  # The writer has ended; who told it so knows.
-            ledger = await self._following.count_again(replace(at.ledger, counted=counted))
+            ledger = await self._follower.count_again(replace(at.ledger, counted=counted))
             await self._stores.ledgers.recounted(self.partition, ledger.epoch, ledger.generation, request)
             at.ledger = ledger
             self.retry.log.info("counted the live window again", request=request)
 
     async def compare_log(self, topic_id: str) -> None:
-        """Begin another log if Kafka says twice in a row that this is one (see `Following.compare`).
+        """Begin another log if Kafka says twice in a row that this is one (see `LogFollower.compare`).
 
         `topic_id` is Kafka's id of the topic now; empty when nobody knows. Raises as `process` does, and
         `Unavailable`.
         """
         if not self.is_ready:
             return
-        end = await self._following.log_end()
+        end = await self._follower.log_end()
         async with self._turn:
             if not self._busy:  # Else the last batch was cut short: this worker is done.
-                await self._following.compare(topic_id, end)
+                await self._follower.compare(topic_id, end)
 
     async def _process(self, fetched: Fetched) -> None:
         if self._busy:
             raise RuntimeError(
                 f"{self.partition}: the last batch was cut short, its state is not to be trusted"
             )
-        records = await self._following.due(fetched)
+        records = await self._follower.due(fetched)
         if not records:
             return
         self._busy = True
         self._note_key(records[0])
-        at = self._following.at
+        at = self._follower.at
         at.writer.note_waiting(fetched.waiting)
         began, topic = _now(), self.partition.topic
         with traces.span(
@@ -169,14 +169,14 @@ class PartitionWorker:
 
     def _bounds(self) -> list[int]:
         """Offsets at which a batch is split, so that a store has all of a part or none of it."""
-        at = self._following.at
+        at = self._follower.at
         bounds = [at.counted, at.writer.end]
         if at.writer.exact_end is not None:
             bounds.append(at.writer.exact_end)
         return sorted(bounds)
 
     async def _take(self, records: Sequence[Record]) -> None:
-        stores, retry, at = self._stores, self.retry, self._following.at
+        stores, retry, at = self._stores, self.retry, self._follower.at
         end, mark = records[-1].offset + 1, fingerprint(records[-1])
         counting, storing = end > at.counted, end > at.writer.end
         since = self._assignment.live_since()
@@ -212,7 +212,7 @@ class PartitionWorker:
 
     def _forget(self, newest: Record) -> None:
         """Let the folder's memory turn, once all it would forget can be looked up."""
-        at, now = self._following.at, newest.timestamp
+        at, now = self._follower.at, newest.timestamp
         memory = at.folding.folder.memory
         if memory is not None and at.writer.stored_to >= self._turned_at and memory.is_due(now):
             memory.turn(now)
@@ -221,13 +221,13 @@ class PartitionWorker:
     async def give_up(self) -> None:
         """Write what has gathered if that is quick, and stop; every wait ends with `Released`."""
         if self.is_ready:
-            await self._following.at.writer.close(_CLOSE_SECONDS)
+            await self._follower.at.writer.close(_CLOSE_SECONDS)
         self.retry.release()
 
     def abandon(self) -> None:
         """Stop at once: the partition is another's, or its state is not to be trusted."""
         if self.is_ready:
-            self._following.at.writer.cancel()
+            self._follower.at.writer.cancel()
 
 
 def _split(records: Sequence[Record], bounds: Sequence[int]) -> Iterator[Sequence[Record]]:

@@ -12,11 +12,11 @@ from typing import Protocol
 from faust.types import TP
 
 from sinks.base import Fenced, Partition, Unavailable
+from streams.assignment import Assignment, Fetched, Limits, LogSeen, MakeFolder, PartitionStatus, Stores
 from streams.metrics import METRICS
 from streams.pace import Pace
 from streams.partition import PartitionWorker
 from streams.retry import Released, Retry
-from streams.work import Assignment, Fetched, Limits, LogSeen, MakeFolder, Standing, Stores
 
 
 class Broker(Protocol):
@@ -198,9 +198,9 @@ class Pipeline:
         """Return the offset before which both stores have all, by partition."""
         return {tp: worker.safe for tp, worker in self._workers.items() if worker.is_ready}
 
-    def standings(self) -> dict[TP, Standing]:
+    def statuses(self) -> dict[TP, PartitionStatus]:
         """Return how each partition at work stands."""
-        return {tp: worker.standing for tp, worker in self._workers.items() if worker.is_ready}
+        return {tp: worker.status for tp, worker in self._workers.items() if worker.is_ready}
 
     def positions(self) -> dict[TP, int]:
         """Return the next offset to fold of each partition at work; none while a store is waited for.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from sinks.base import Block, BlockId, Ledger, log_name
+from streams.assignment import Assignment
 from streams.batch import BatchFolder
 from streams.blocks import BlockWriter
 from streams.domain.aggregate import MINUTE_MS, Live
@@ -14,7 +15,6 @@ from streams.domain.generations import MOST_AHEAD
 from streams.ledger import Plan, current, in_bundle, plan, time_mark, time_of, withdrawn
 from streams.metrics import METRICS
 from streams.retry import Retry
-from streams.work import Assignment
 
 #: After every offset of a log.
 _EVERYTHING = 1 << 62

@@ -25,9 +25,9 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage, Message
 from mode.utils.futures import notify
 
+from streams.assignment import Fetched, LogSeen
 from streams.fetching import fetch_whole
 from streams.topic_ids import ask_for_ids
-from streams.work import Fetched, LogSeen
 
 T = TypeVar("T")
 

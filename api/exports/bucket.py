@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from api.exports import writing
+from api.exports import writers
 from api.exports.jobs import Job
 from api.exports.orders import FORMATS
 from api.exports.storage import Draft, StorageRefusedError, StorageUnavailableError, name_of
@@ -92,14 +92,14 @@ class Bucket:
             "Content-Disposition": f'attachment; filename="{name}"',
             "Cache-Control": "private, no-store",
         }
-        if writing.needs_disk(job.extension):
+        if writers.needs_disk(job.extension):
             return _Copied(self._store, key, told)
         import obstore
 
         writer = obstore.open_writer(
             self._store, key, attributes=told, buffer_size=_PART, max_concurrency=_PARTS_AT_ONCE
         )
-        return _Streamed(writing.sink_of(job.extension, _Upload(writer)))
+        return _Streamed(writers.sink_of(job.extension, _Upload(writer)))
 
     async def find(self, job: Job, now: datetime) -> str | None:
         """See `Storage.find`."""
@@ -154,7 +154,7 @@ class _Upload:
 class _Streamed:
     """`Draft` that is there once its sink is closed."""
 
-    def __init__(self, sink: writing.Sink) -> None:
+    def __init__(self, sink: writers.Sink) -> None:
         self.sink = sink
 
     async def keep(self) -> None:
@@ -171,7 +171,7 @@ class _Copied:
         self._store, self._key, self._told = store, key, told
         self._folder = TemporaryDirectory(prefix="vca-export-")
         self._path = Path(self._folder.name, "book")
-        self.sink = writing.workbook(self._path)
+        self.sink = writers.workbook(self._path)
 
     async def keep(self) -> None:
         """See `Draft.keep`."""

@@ -24,9 +24,9 @@ from sinks.clickhouse.instants import (
 )
 from sinks.clickhouse.queries import Query
 from sinks.clickhouse.user_queries import ACTIONS
-from streams.domain.audience import DAYS_LATER, SESSION_SILENCE
 from streams.domain.local_time import clock, day_number, split_days
-from streams.domain.operations import JOB, PROBE, REQUEST, STORAGE
+from streams.domain.system_readings import JOB, PROBE, REQUEST, STORAGE
+from streams.domain.user_readings import DAYS_LATER, SESSION_SILENCE
 from streams.domain.windows import QUARTER, Stretch, Window, ceiling, floor, midnight
 
 _DAY: Final = timedelta(days=1)

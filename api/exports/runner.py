@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import structlog
 
-from api.exports import orders, queries, writing
+from api.exports import orders, queries, writers
 from api.exports.jobs import LEASE_SECONDS, Job, Jobs, Status
 from api.exports.source import BrokenSourceError, Source
 from api.exports.storage import Draft, Storage, StorageRefusedError, StorageUnavailableError
@@ -138,13 +138,13 @@ class Runner:
                 working.cancel()
                 await asyncio.wait({working})
 
-    async def _copy(self, order: orders.Order, sink: writing.Sink) -> None:
+    async def _copy(self, order: orders.Order, sink: writers.Sink) -> None:
         """Ask ClickHouse, and write what it answers."""
-        encoding = writing.ENCODINGS[order.format]
+        encoding = writers.ENCODINGS[order.format]
         try:
             query = queries.statement(order)
-            async with self._source.stream(query, encoding, dict(writing.SETTINGS)) as pieces:
-                await writing.write(pieces, sink)
+            async with self._source.stream(query, encoding, dict(writers.SETTINGS)) as pieces:
+                await writers.write(pieces, sink)
         except BaseException:
             sink.abandon()
             raise

@@ -13,7 +13,7 @@ from pathlib import Path
 from shutil import rmtree
 from typing import Final, Protocol
 
-from api.exports import writing
+from api.exports import writers
 from api.exports.jobs import Job
 
 #: Left alone for this long, what an ended process wrote is rubbish.
@@ -31,7 +31,7 @@ class StorageRefusedError(Exception):
 class Draft(Protocol):
     """A file that is being written. The methods of `sink` block; those of the draft do not."""
 
-    sink: writing.Sink
+    sink: writers.Sink
 
     async def keep(self) -> None:
         """Give the closed file its name; raise `StorageRefusedError` or `StorageUnavailableError`."""
@@ -92,10 +92,10 @@ class LocalDraft:
         part.parent.mkdir(parents=True, exist_ok=True)
         self._part, self._whole = part, whole
         form = whole.suffix[1:]
-        if writing.needs_disk(form):
-            self.sink = writing.workbook(part)
+        if writers.needs_disk(form):
+            self.sink = writers.workbook(part)
         else:
-            self.sink = writing.sink_of(form, writing.LocalFile(part))
+            self.sink = writers.sink_of(form, writers.LocalFile(part))
 
     async def keep(self) -> None:
         """See `Draft.keep`."""

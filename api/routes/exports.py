@@ -10,11 +10,11 @@ from starlette.responses import FileResponse, RedirectResponse, Response
 
 from api import parameters, schemas_exports
 from api.deps import ExportsDep, Now, SettingsDep, StoresDep, json
-from api.desks import AudienceDep, OperationsDep
 from api.errors import ForbiddenError
 from api.exports.columns import SYSTEM, USER, VIDEO, metrics_of
 from api.exports.orders import FORMATS, Order, format_of, kind_of
 from api.openapi import errors
+from api.services import SystemDep, UsersDep
 from streams.domain.access import Scope
 
 
@@ -47,8 +47,8 @@ async def create_export(
     ],
     exports: ExportsDep,
     stores: StoresDep,
-    audience: AudienceDep,
-    operations: OperationsDep,
+    audience: UsersDep,
+    operations: SystemDep,
     now: Now,
     settings: SettingsDep,
 ) -> Response:
@@ -78,7 +78,7 @@ async def create_export(
     metrics, form = metrics_of(kind, body.metrics), format_of(body.format)
 
     begins: dict[str, Beginning] = {
-        VIDEO: stores.desk.catalog,
+        VIDEO: stores.videos.catalog,
         USER: audience.reader,
         SYSTEM: operations.reader,
     }

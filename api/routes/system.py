@@ -7,9 +7,9 @@ from starlette.responses import Response
 
 from api import parameters, schemas_system
 from api.deps import Now, SettingsDep, json
-from api.desks import OperationsDep
 from api.openapi import errors
 from api.parameters import EndText, PeriodText, StartText, ZoneText
+from api.services import SystemDep
 
 router = APIRouter(prefix="/analytics/system", tags=["system"])
 
@@ -25,7 +25,7 @@ router = APIRouter(prefix="/analytics/system", tags=["system"])
 )
 async def get_health(
     request: Request,
-    desk: OperationsDep,
+    service: SystemDep,
     now: Now,
     settings: SettingsDep,
     period: PeriodText = None,
@@ -45,7 +45,7 @@ async def get_health(
         now=now,
         raw_retention_days=settings.raw_retention_days,
     )
-    return json(await desk.health(question))
+    return json(await service.health(question))
 
 
 @router.get(
@@ -59,7 +59,7 @@ async def get_health(
 )
 async def get_performance(
     request: Request,
-    desk: OperationsDep,
+    service: SystemDep,
     now: Now,
     settings: SettingsDep,
     period: PeriodText = None,
@@ -79,4 +79,4 @@ async def get_performance(
         now=now,
         raw_retention_days=settings.raw_retention_days,
     )
-    return json(await desk.performance(question))
+    return json(await service.performance(question))

@@ -7,9 +7,9 @@ from starlette.responses import Response
 
 from api import parameters, schemas_users
 from api.deps import Now, SettingsDep, json
-from api.desks import AudienceDep
 from api.openapi import errors
 from api.parameters import CompareText, EndText, MetricsText, PeriodText, StartText, ZoneText
+from api.services import UsersDep
 from streams.domain.metrics import USERS, groups_of
 
 router = APIRouter(prefix="/analytics/users", tags=["users"])
@@ -26,7 +26,7 @@ router = APIRouter(prefix="/analytics/users", tags=["users"])
 )
 async def get_users(
     request: Request,
-    desk: AudienceDep,
+    service: UsersDep,
     now: Now,
     settings: SettingsDep,
     period: PeriodText = None,
@@ -51,7 +51,7 @@ async def get_users(
         now=now,
         raw_retention_days=settings.raw_retention_days,
     )
-    return json(await desk.users(question, groups_of(USERS, metrics)))
+    return json(await service.users(question, groups_of(USERS, metrics)))
 
 
 @router.get(
@@ -65,7 +65,7 @@ async def get_users(
 )
 async def get_engagement(
     request: Request,
-    desk: AudienceDep,
+    service: UsersDep,
     now: Now,
     settings: SettingsDep,
     period: PeriodText = None,
@@ -85,4 +85,4 @@ async def get_engagement(
         now=now,
         raw_retention_days=settings.raw_retention_days,
     )
-    return json(await desk.engagement(question))
+    return json(await service.engagement(question))

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path, Request
 from starlette.responses import Response
 
 from api import parameters, schemas
-from api.deps import DeskDep, Now, SettingsDep, json
+from api.deps import Now, SettingsDep, VideosDep, json
 from api.openapi import errors
 from api.parameters import (
     CompareText,
@@ -39,7 +39,7 @@ _LONGEST_ID = 128
 )
 async def get_summary(
     request: Request,
-    desk: DeskDep,
+    service: VideosDep,
     now: Now,
     settings: SettingsDep,
     period: PeriodText = None,
@@ -60,7 +60,7 @@ async def get_summary(
         now=now,
         raw_retention_days=settings.raw_retention_days,
     )
-    return json(await desk.summary(question))
+    return json(await service.summary(question))
 
 
 @router.get(
@@ -74,7 +74,7 @@ async def get_summary(
 )
 async def get_video(
     request: Request,
-    desk: DeskDep,
+    service: VideosDep,
     now: Now,
     settings: SettingsDep,
     video_id: Annotated[str, Path(alias="id", description="The id of the video, as its events have it.")],
@@ -104,4 +104,4 @@ async def get_video(
     groups = groups_of(VIDEO, metrics)
     if len(video_id) > _LONGEST_ID:
         raise UnknownVideoError(video_id[:_LONGEST_ID])
-    return json(await desk.video(video_id, question, groups, groupBy))
+    return json(await service.video(video_id, question, groups, groupBy))

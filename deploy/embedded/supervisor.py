@@ -17,7 +17,7 @@ from typing import NoReturn
 
 import psutil
 
-from streams.exits import REFUSED
+from streams.exit_codes import REFUSED
 
 from . import probes, servers, stack
 from .growth import Growth

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from sinks.clickhouse.standing import compare
+from sinks.clickhouse.schema_state import compare
 
 
 class Verdict(StrEnum):
@@ -104,16 +104,16 @@ class Table:
 
 def migrations(wanted: Mapping[str, str], applied: Mapping[str, str]) -> Finding:
     """Judge the migrations, by name and checksum."""
-    standing = compare(wanted, applied)
+    state = compare(wanted, applied)
     bad, told, advice = None, f"{len(applied)} applied", ""
-    if standing.newer:
+    if state.newer:
         # Workers and API go on; only some commands do not.
-        bad, told = Verdict.WARN, f"the database has {', '.join(standing.newer)}, of a newer version"
+        bad, told = Verdict.WARN, f"the database has {', '.join(state.newer)}, of a newer version"
         advice = "fine for an upgrade or a rollback: rebuild and forget with the newer version"
-    if standing.missing:
-        bad, told, advice = Verdict.FAIL, f"not applied: {', '.join(standing.missing)}", "run `vca migrate`"
-    if standing.changed:
-        bad, told = Verdict.FAIL, f"not as this version has them: {', '.join(standing.changed)}"
+    if state.missing:
+        bad, told, advice = Verdict.FAIL, f"not applied: {', '.join(state.missing)}", "run `vca migrate`"
+    if state.changed:
+        bad, told = Verdict.FAIL, f"not as this version has them: {', '.join(state.changed)}"
         advice = "a build from before the first release made the database: `vca migrate` says what to do"
     return finding("ClickHouse", "migrations", bad, told, advice)
 

@@ -22,7 +22,7 @@ from deploy.operations.cgroup import memory_limit
 from deploy.operations.diagnosis import Finding, Table, Topic, Verdict, finding
 from deploy.operations.redis_diagnosis import Shards
 from deploy.operations.retention import retention
-from sinks.clickhouse import standing
+from sinks.clickhouse import schema_state
 from sinks.clickhouse.client import connect as connect_clickhouse
 from sinks.clickhouse.client import database_of
 from sinks.clickhouse.cluster import Cluster
@@ -145,7 +145,7 @@ async def _clickhouse(client: Any, settings: Settings) -> list[Finding]:
         diagnosis.version("ClickHouse", told[0], diagnosis.OLDEST_CLICKHOUSE),
         diagnosis.clock("ClickHouse", _skew(before, told[1] / 1000)),
     ]
-    findings.append(diagnosis.migrations(checksums(), await standing.applied(client)))
+    findings.append(diagnosis.migrations(checksums(), await schema_state.applied(client)))
     rows = await client.query(
         "SELECT t.name, t.engine_full, max(p.n) FROM system.tables AS t LEFT JOIN"
         " (SELECT table, partition_id, count() AS n FROM system.parts WHERE database = {db:String} AND active"

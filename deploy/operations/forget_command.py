@@ -102,7 +102,7 @@ async def run(
     chosen: Settings, users: list[str], steps: Bar, now: datetime, *, delete: bool, anyway: bool
 ) -> Known:
     """Look, and remove if asked to; raise `ForgetError` when it must wait."""
-    from sinks.clickhouse import standing
+    from sinks.clickhouse import schema_state
     from sinks.clickhouse.client import READING, database_of
     from sinks.clickhouse.client import connect as connect_clickhouse
     from sinks.clickhouse.forgetting import HELD, Forgetting, cluster_of, hashes_of, is_rebuilt
@@ -112,7 +112,7 @@ async def run(
     client = await connect_clickhouse(chosen.clickhouse_url, read_timeout=3600.0, settings=dict(READING))
     try:
         steps.say("looking")
-        found = await standing.ask(client, checksums())
+        found = await schema_state.ask(client, checksums())
         if reason := found.another:
             # A table that it does not know may have something of theirs.
             raise ForgetError(reason)

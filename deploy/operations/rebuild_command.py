@@ -56,7 +56,7 @@ def rollups() -> None:
 
 async def _rollups(chosen: Settings, steps: Bar) -> tuple[datetime | None, float]:
     from deploy.operations.rebuilding import Rebuild, RebuildError, whole_months
-    from sinks.clickhouse import standing
+    from sinks.clickhouse import schema_state
     from sinks.clickhouse.audit import Audit
     from sinks.clickhouse.client import connect as connect_clickhouse
     from sinks.clickhouse.client import database_of
@@ -71,7 +71,7 @@ async def _rollups(chosen: Settings, steps: Bar) -> tuple[datetime | None, float
     # A month of raw events may take long to roll up.
     clickhouse = await connect_clickhouse(chosen.clickhouse_url, read_timeout=3600.0)
     try:
-        found = await standing.ask(clickhouse, checksums())
+        found = await schema_state.ask(clickhouse, checksums())
         if reason := found.another:
             # Of a table that it does not know, it cannot tell whether raw events make it.
             raise RebuildError(reason)

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from sinks.clickhouse.instants import LocalDays, clock_parameters, indented, local_seconds, text
 from sinks.clickhouse.queries import Query
-from streams.domain.audience import DAYS_LATER
 from streams.domain.local_time import DaySplit, clock, day_number, split_days
+from streams.domain.user_readings import DAYS_LATER
 from streams.domain.windows import Window, midnight
 
 _DAY: Final = timedelta(days=1)

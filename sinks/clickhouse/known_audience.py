@@ -14,18 +14,18 @@ from typing import Final, TypeVar
 import structlog
 
 from sinks.clickhouse import known_queries
-from sinks.clickhouse.hashes import Marked
+from sinks.clickhouse.day_cache import Rows, Split
+from sinks.clickhouse.hash_index import HashMap
 from sinks.clickhouse.instants import milliseconds
-from sinks.clickhouse.kept import Rows, Split
-from sinks.clickhouse.kept_known import K, KeptKnown, Known
+from sinks.clickhouse.known_cache import K, Known, KnownCache
 from sinks.clickhouse.known_sessions import LENGTH, SESSION, KnownSessions, LateSessions
 from sinks.clickhouse.known_users import KnownUsers, LateUsers, Signups
-from sinks.clickhouse.packed import Packed, Shape, Table
+from sinks.clickhouse.native_reader import Shape, Table, TableQuery
 from sinks.clickhouse.queries import Query
 from sinks.clickhouse.reader import ClickHouseReader
 from sinks.clickhouse.session_queries import reach
 from sinks.clickhouse.user_queries import flag_numbers
-from sinks.shared import Shared
+from sinks.single_flight import SingleFlight
 from streams.domain.errors import StoreUnavailableError
 from streams.domain.local_time import clock, day_number
 from streams.domain.windows import UTC_ZONE, Stretch, Window, aligned, midnight
@@ -41,17 +41,17 @@ Stretches = Mapping[str, Stretch]
 
 
 class KnownAudience:
-    """Asks through a `ClickHouseReader`, and remembers in a `KeptKnown`.
+    """Asks through a `ClickHouseReader`, and remembers in a `KnownCache`.
 
     Every method raises `StoreUnavailableError` when the store cannot be asked.
     """
 
-    def __init__(self, store: ClickHouseReader, kept: KeptKnown) -> None:
+    def __init__(self, store: ClickHouseReader, kept: KnownCache) -> None:
         """Ask through `store`, which stays its owner's to close."""
         self._store = store
         self._kept = kept
-        self._users = Shared[LateUsers]()
-        self._signups = Shared[Rows]()
+        self._users = SingleFlight[LateUsers]()
+        self._signups = SingleFlight[Rows]()
 
     async def keep(self, window: Window, stretches: Stretches, parts: Collection[str], split: Split) -> None:
         """Read ahead what parts of answers about a window take, and the stretches it is compared with."""
@@ -62,15 +62,15 @@ class KnownAudience:
             await self._keep(_users(window, stretches, split), users, split, KnownUsers)
         if "engagement" in parts:
             visitors = known_queries.visitors(window, split.day)
-            await self._keep(_visitors(window, split), visitors, split, Marked.of)
+            await self._keep(_visitors(window, split), visitors, split, HashMap.of)
         if {"activity", "engagement"} & set(parts):
             await self._keep_sessions(window, split)
 
     async def _keep(
-        self, key: Hashable, packed: Packed, split: Split, make: Callable[[Table], Known]
+        self, key: Hashable, asked: TableQuery, split: Split, make: Callable[[Table], Known]
     ) -> None:
         async def read(room: int) -> Known | None:
-            table = await self._read(packed, room)
+            table = await self._read(asked, room)
             return None if table is None else await asyncio.to_thread(make, table)
 
         await self._kept.keep(key, split, read)
@@ -87,12 +87,12 @@ class KnownAudience:
 
         await self._kept.keep(_sessions(window, split), split, read)
 
-    async def _read(self, packed: Packed, room: int) -> Table | None:
+    async def _read(self, asked: TableQuery, room: int) -> Table | None:
         """Return a table, unless its rows take more than so many bytes or cannot be had now."""
-        most = max(0, room) // packed.shape.row_bytes
-        query = Query(packed.query.sql, packed.query.parameters | {"most": most + 1})
+        most = max(0, room) // asked.shape.row_bytes
+        query = Query(asked.query.sql, asked.query.parameters | {"most": most + 1})
         try:
-            table = await self._store.table(Packed(query, packed.shape))
+            table = await self._store.table(TableQuery(query, asked.shape))
         except StoreUnavailableError as error:
             # Too much for ClickHouse, maybe; what else is read ahead does not wait for it.
             _log.warning("who was known before today is not kept", reason=str(error))
@@ -132,7 +132,7 @@ class KnownAudience:
 
     async def engagement(self, window: Window, split: Split) -> Rows | None:
         """See `session_queries.sessions_by_type_and_hour_since`."""
-        visitors = self._kept_of(window, {}, _visitors(window, split), Marked, split)
+        visitors = self._kept_of(window, {}, _visitors(window, split), HashMap, split)
         if visitors is None:
             return None
         on_the_wall = clock(window.zone, window.start, window.end)

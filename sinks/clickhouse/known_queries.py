@@ -1,6 +1,6 @@
 """The SQL of what was known before a day, and of what was heard since, as tables for arithmetic in memory.
 
-What was known before is asked for one window and kept (`kept_known.py`); what was heard since, for each
+What was known before is asked for one window and kept (`known_cache.py`); what was heard since, for each
 answer. The window begins before that day or with it, and ends at a midnight of its zone after that. Its edges
 are whole quarters of an hour, and so are those of the stretches it is compared with. Rows mean what they mean
 in `user_queries.py` and `session_queries.py`.
@@ -14,19 +14,19 @@ from typing import Any, Final
 
 from sinks.clickhouse import known_sessions, known_users
 from sinks.clickhouse.instants import LocalDays, clock_parameters, indented, text
-from sinks.clickhouse.packed import Packed, Shape
+from sinks.clickhouse.native_reader import Shape, TableQuery
 from sinks.clickhouse.queries import Query
 from sinks.clickhouse.session_queries import HOUR, SESSIONS, reach
 from sinks.clickhouse.user_queries import Flags
-from streams.domain.audience import SESSION_SILENCE
 from streams.domain.local_time import clock, split_days
+from streams.domain.user_readings import SESSION_SILENCE
 from streams.domain.windows import UTC_ZONE, Stretch, Window, midnight
 
 #: Tables that are kept have this many rows at most: one more tells that there are more.
 _MOST: Final = "LIMIT {most:UInt64}"
 
 
-def known(stretches: Mapping[str, Stretch], window: Window, day: date) -> Packed:
+def known(stretches: Mapping[str, Stretch], window: Window, day: date) -> TableQuery:
     """Return everybody known before a day, and when they were active: the shape `known_users.KNOWN`."""
     active = Flags(stretches, day)
     sql = (
@@ -47,10 +47,10 @@ def known(stretches: Mapping[str, Stretch], window: Window, day: date) -> Packed
         f"ORDER BY user\n{_MOST}"
     )
     bound = {"start": text(window.start), "midnight": text(midnight(day, UTC_ZONE))}
-    return Packed(Query(sql, active.parameters | bound), known_users.KNOWN)
+    return TableQuery(Query(sql, active.parameters | bound), known_users.KNOWN)
 
 
-def heard(stretches: Mapping[str, Stretch], window: Window, day: date) -> Packed:
+def heard(stretches: Mapping[str, Stretch], window: Window, day: date) -> TableQuery:
     """Return everybody heard of since a day, in one of the stretches: the shape `known_users.HEARD`."""
     active = Flags(stretches, since=day)
     split = split_days(window.zone, midnight(day, UTC_ZONE), window.end)
@@ -65,7 +65,7 @@ def heard(stretches: Mapping[str, Stretch], window: Window, day: date) -> Packed
         ")\n"
         "GROUP BY user"
     )
-    return Packed(Query(sql, active.parameters | days.parameters), known_users.HEARD)
+    return TableQuery(Query(sql, active.parameters | days.parameters), known_users.HEARD)
 
 
 def signups(day: date) -> Query:
@@ -96,12 +96,12 @@ _SESSION: Final = {
 
 def _sessions(
     where: str, more: str, bound: Mapping[str, Any], shape: Shape = known_sessions.SESSION
-) -> Packed:
+) -> TableQuery:
     sql = f"SELECT\n    {shape.columns(_SESSION)}\nFROM session_days\nWHERE {where}\nGROUP BY session{more}"
-    return Packed(Query(sql, dict(bound)), shape)
+    return TableQuery(Query(sql, dict(bound)), shape)
 
 
-def sessions(window: Window, day: date) -> tuple[Packed, Packed]:
+def sessions(window: Window, day: date) -> tuple[TableQuery, TableQuery]:
     """Return the sessions known before a day that may go on: shapes `known_sessions.SESSION` and `ID`.
 
     Those that were heard of within `SESSION_SILENCE` before it, whole; and the ids of those heard of before.
@@ -117,12 +117,12 @@ def sessions(window: Window, day: date) -> tuple[Packed, Packed]:
     return _sessions(whole, order, bound), _sessions(before, order, bound, known_sessions.ID)
 
 
-def sessions_heard(day: date, shape: Shape = known_sessions.SESSION) -> Packed:
+def sessions_heard(day: date, shape: Shape = known_sessions.SESSION) -> TableQuery:
     """Return what was heard of sessions since a day: the shape `known_sessions.SESSION`, or some of it."""
     return _sessions("day >= {open:Date}", "", {"open": day}, shape)
 
 
-def visitors(window: Window, day: date) -> Packed:
+def visitors(window: Window, day: date) -> TableQuery:
     """Return everybody known before a day, and in which hours: the shape `known_sessions.VISITOR`."""
     columns = {"user": "user", "bits": "groupBitOr(mark)"}
     sql = (
@@ -140,4 +140,4 @@ def visitors(window: Window, day: date) -> Packed:
     )
     bound = reach(window, day) | {"start": text(window.start)}
     bound |= clock_parameters(clock(window.zone, window.start, window.end))
-    return Packed(Query(sql, bound), known_sessions.VISITOR)
+    return TableQuery(Query(sql, bound), known_sessions.VISITOR)

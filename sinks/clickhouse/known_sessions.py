@@ -14,11 +14,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from sinks.clickhouse.hashes import Flags, Hashes, Marked, Numbers
-from sinks.clickhouse.kept import Rows
-from sinks.clickhouse.packed import Shape, Table
-from streams.domain.audience import BOUNCE_MS
+from sinks.clickhouse.day_cache import Rows
+from sinks.clickhouse.hash_index import Flags, HashMap, HashSet, Numbers
+from sinks.clickhouse.native_reader import Shape, Table
 from streams.domain.local_time import Clock
+from streams.domain.user_readings import BOUNCE_MS
 
 #: What a session has been, in some days; `opening` is when and on what it began (`0003_sessions.sql`).
 SESSION: Final = Shape(
@@ -54,7 +54,7 @@ class KnownSessions:
         """Take tables of the shapes `SESSION` and `ID`; they may overlap, and are soonest merged in order."""
         ids = np.concatenate([sessions["session"], older["session"]])
         ids, first = np.unique(ids, return_index=True)
-        self._ids = Hashes(ids)
+        self._ids = HashSet(ids)
         self._rows = np.where(first < len(sessions), first, _NO_ROW).astype(np.int32)
         self._sessions = sessions.without("session")
 
@@ -106,7 +106,7 @@ class LateSessions:
         sums = groups.sums(sessions=self.unknown, durations_ms=self._added_ms())
         return [{"device": device, **row} for device, row in sums]
 
-    def by_type_and_hour(self, visitors: Marked, clock: Clock) -> Rows:
+    def by_type_and_hour(self, visitors: HashMap, clock: Clock) -> Rows:
         """Return what `session_queries.sessions_by_type_and_hour_since` tells.
 
         `visitors` are everybody known before, of the shape `VISITOR`; the window begins before that day.

@@ -13,9 +13,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from sinks.clickhouse.hashes import Hashes, Marked, Numbers
-from sinks.clickhouse.kept import Rows
-from sinks.clickhouse.packed import Shape, Table
+from sinks.clickhouse.day_cache import Rows
+from sinks.clickhouse.hash_index import HashMap, HashSet, Numbers
+from sinks.clickhouse.native_reader import Shape, Table
 
 #: Everybody known before a day. Bit n of `bits`: active in the n-th stretch; and those below.
 KNOWN: Final = Shape(user="UInt64", bits="UInt8")
@@ -31,7 +31,7 @@ class KnownUsers:
 
     def __init__(self, known: Table) -> None:
         """Take a table of the shape `KNOWN`, in order of users."""
-        self._users = Marked.of(known)
+        self._users = HashMap.of(known)
 
     @property
     def nbytes(self) -> int:
@@ -108,7 +108,7 @@ class LateUsers:
 
     def sources(self, signups: Signups) -> Rows:
         """Return what `user_queries.sources_since` tells."""
-        new, _ = Hashes(np.sort(self.new)).find(signups.unknown)
+        new, _ = HashSet(np.sort(self.new)).find(signups.unknown)
         counts = signups.counted + np.bincount(signups.sources.take(new), minlength=len(signups.names))
         return [
             {"source": source, "users": users}

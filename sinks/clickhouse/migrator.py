@@ -25,7 +25,7 @@ from clickhouse_connect.driver.client import Client
 from sinks.clickhouse.analyst import admit
 from sinks.clickhouse.client import available, database_of, options
 from sinks.clickhouse.cluster import Cluster, check, table_of
-from sinks.clickhouse.standing import APPLIED, compare
+from sinks.clickhouse.schema_state import APPLIED, compare
 from sinks.clickhouse.statements import split
 from streams.domain.errors import MigrationError
 
@@ -175,15 +175,15 @@ def _applied(client: Client) -> dict[str, str]:
 def _apply(
     client: Client, wanted: list[Migration], values: Mapping[str, int], spread: Cluster | None
 ) -> list[str]:
-    standing = compare(checksums(), _applied(client))
-    standing.check()
-    if standing.newer:
-        _log.warning("the database is of a newer version, beside which this one goes on", has=standing.newer)
+    state = compare(checksums(), _applied(client))
+    state.check()
+    if state.newer:
+        _log.warning("the database is of a newer version, beside which this one goes on", has=state.newer)
     tables = tables_of(wanted, values)
     return [
         migration.name
         for migration in wanted
-        if migration.name in standing.missing and _apply_one(client, migration, values, tables, spread)
+        if migration.name in state.missing and _apply_one(client, migration, values, tables, spread)
     ]
 
 

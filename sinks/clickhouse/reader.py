@@ -15,14 +15,14 @@ from sinks.base import Asked, Unavailable, unheard
 from sinks.clickhouse import queries
 from sinks.clickhouse.client import GROUPING, READING, available, connect
 from sinks.clickhouse.migrator import checksums
-from sinks.clickhouse.packed import FORMAT, Packed, Table
+from sinks.clickhouse.native_reader import FORMAT, Table, TableQuery
 from sinks.clickhouse.queries import Query
-from sinks.clickhouse.standing import APPLIED, compare
-from sinks.shared import outcome
+from sinks.clickhouse.schema_state import APPLIED, compare
+from sinks.single_flight import outcome
 from streams.domain.errors import MigrationError, StoreUnavailableError
 from streams.domain.measures import Sums
-from streams.domain.readings import CatalogEntry, RankedVideo, SummaryReading, VideoReading
 from streams.domain.timeline import Timeline
+from streams.domain.video_readings import CatalogEntry, RankedVideo, SummaryReading, VideoReading
 from streams.domain.windows import Window
 
 _STORE: Final = "clickhouse"
@@ -100,13 +100,13 @@ class ClickHouseReader:
         with _whole():
             return [orjson.loads(line) for line in answer.splitlines()]
 
-    async def table(self, packed: Packed) -> Table:
+    async def table(self, asked: TableQuery) -> Table:
         """Run a query and return its columns; raise `StoreUnavailableError` as `rows` does."""
-        answer = await self._answer(packed.query, FORMAT)
+        answer = await self._answer(asked.query, FORMAT)
         with _whole():
             if len(answer) > _LARGE:
-                return await asyncio.to_thread(packed.shape.read, answer)
-            return packed.shape.read(answer)
+                return await asyncio.to_thread(asked.shape.read, answer)
+            return asked.shape.read(answer)
 
     async def _answer(self, query: Query, form: str) -> bytes:
         async with self._answering() as client:

@@ -16,8 +16,8 @@ from typing import Any, Final
 
 from sinks.clickhouse.instants import clock_parameters, indented, local_seconds, milliseconds, text
 from sinks.clickhouse.queries import Query
-from streams.domain.audience import BOUNCE_MS, SESSION_SILENCE
 from streams.domain.local_time import clock
+from streams.domain.user_readings import BOUNCE_MS, SESSION_SILENCE
 from streams.domain.windows import Window
 
 #: Devices by their number in `session_days.first`.

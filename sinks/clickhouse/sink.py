@@ -15,7 +15,7 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 
 from sinks.base import Block, Encoded
 from sinks.clickhouse.client import available
-from sinks.clickhouse.native import Columns
+from sinks.clickhouse.native_writer import Columns
 from streams.domain.rows import Row, columns
 
 #: The same bytes must make the same blocks in every try, or the token would swallow other rows than

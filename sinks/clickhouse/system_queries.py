@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from sinks.clickhouse.instants import indented, ranges, text
 from sinks.clickhouse.queries import Query
-from streams.domain.operations import JOB, PROBE, REQUEST, STORAGE
+from streams.domain.system_readings import JOB, PROBE, REQUEST, STORAGE
 from streams.domain.windows import Stretch, Window, ceiling, floor
 
 #: How many endpoints an answer names.

@@ -9,14 +9,14 @@ from typing import Any
 
 from sinks.clickhouse import system_queries
 from sinks.clickhouse.reader import ClickHouseReader
-from streams.domain.operations import (
+from streams.domain.system_readings import (
     JOB,
     REQUEST,
     STORAGE,
     HealthReading,
     HostSample,
+    JobsNow,
     PerformanceReading,
-    Standing,
     Sums,
 )
 from streams.domain.windows import Window
@@ -79,7 +79,7 @@ class ClickHouseSystem:
             requests=requests,
             endpoints=named[REQUEST],
             jobs=named[JOB],
-            standing={row["job_type"]: Standing(row["queued"], row["started"]) for row in standing},
+            standing={row["job_type"]: JobsNow(row["queued"], row["started"]) for row in standing},
             operations=named[STORAGE],
         )
 

@@ -6,9 +6,9 @@ from the raw events. A user may come from both: flags are combined with OR, so n
 Rows that wait to be merged count as merged: by `GROUP BY user`, or by `FINAL`.
 
 Counts of people cannot be added up over days, but they can be split by when they were last heard of. A query
-with `before` tells what the days before one told, which hardly ever changes and is kept (`kept.py`); its twin
-`*_since` tells by how much the answer differs now. That reads only those people who were heard of since:
-everybody else adds to both the same.
+with `before` tells what the days before one told, which hardly ever changes and is kept (`day_cache.py`); its
+twin `*_since` tells by how much the answer differs now. That reads only those people who were heard of
+since: everybody else adds to both the same.
 """
 
 from __future__ import annotations

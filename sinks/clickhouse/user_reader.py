@@ -10,13 +10,13 @@ from functools import partial
 from typing import Any, TypeVar
 
 from sinks.clickhouse import cohort_queries, session_queries, user_queries, user_readings
-from sinks.clickhouse.kept import KeptRows, Rows, Split
-from sinks.clickhouse.kept_known import KeptKnown
+from sinks.clickhouse.day_cache import DayCache, Rows, Split
 from sinks.clickhouse.known_audience import KnownAudience
+from sinks.clickhouse.known_cache import KnownCache
 from sinks.clickhouse.queries import Query
 from sinks.clickhouse.reader import ClickHouseReader
-from sinks.shared import Shared
-from streams.domain.audience import (
+from sinks.single_flight import SingleFlight
+from streams.domain.user_readings import (
     ActivityReading,
     Cohort,
     EngagementReading,
@@ -80,19 +80,19 @@ class ClickHouseUsers:
     """`UserReader` on ClickHouse; it asks through the connections of a `ClickHouseReader`.
 
     What is asked of windows of whole quarters of an hour is asked in two parts: of the days that are over
-    (`kept.py`), and by how much it differs today. That is told from memory of who was known before, where
-    that is kept (`known_audience.py`), else by the store.
+    (`day_cache.py`), and by how much it differs today. That is told from memory of who was known before,
+    where that is kept (`known_audience.py`), else by the store.
     """
 
     def __init__(
-        self, store: ClickHouseReader, kept: KeptRows | None = None, known: KnownAudience | None = None
+        self, store: ClickHouseReader, kept: DayCache | None = None, known: KnownAudience | None = None
     ) -> None:
         """Ask through `store`, which stays its owner's to close; `kept` and `known` are what it remembers."""
         self._store = store
-        self._kept = kept or KeptRows(store)
-        self._known = known or KnownAudience(store, KeptKnown(0))
-        self._counts = Shared[dict[str, int]]()
-        self._cohorts = Shared[Rows]()
+        self._kept = kept or DayCache(store)
+        self._known = known or KnownAudience(store, KnownCache(0))
+        self._counts = SingleFlight[dict[str, int]]()
+        self._cohorts = SingleFlight[Rows]()
 
     async def first(self) -> datetime | None:
         """See `UserReader.first`."""

@@ -9,9 +9,10 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from sinks.clickhouse.kept import Rows
+from sinks.clickhouse.day_cache import Rows
 from sinks.clickhouse.session_queries import DEVICES
-from streams.domain.audience import (
+from streams.domain.local_time import date_of
+from streams.domain.user_readings import (
     ACTIVE_DAYS,
     DAYS_LATER,
     ActivityReading,
@@ -21,7 +22,6 @@ from streams.domain.audience import (
     HourReading,
     SessionSums,
 )
-from streams.domain.local_time import date_of
 
 _LATER: Final = {later: f"later_{later}" for later in DAYS_LATER}
 

@@ -16,8 +16,8 @@ from sinks.redis import keys
 from sinks.redis.client import Patience
 from streams.domain.errors import StoreUnavailableError
 from streams.domain.measures import Sums
-from streams.domain.readings import Catalog, RankedVideo, SummaryReading, VideoReading
 from streams.domain.timeline import Timeline
+from streams.domain.video_readings import Catalog, RankedVideo, SummaryReading, VideoReading
 from streams.domain.windows import Window
 
 _STORE: Final = "redis"

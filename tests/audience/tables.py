@@ -1,4 +1,4 @@
-"""Packed tables as ClickHouse sends them, of rows written down in a test."""
+"""TableQuery tables as ClickHouse sends them, of rows written down in a test."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sinks.clickhouse.native import text, varint
-from sinks.clickhouse.packed import Shape, Table
+from sinks.clickhouse.native_reader import Shape, Table
+from sinks.clickhouse.native_writer import text, varint
 
 
 def sent(shape: Shape, rows: Sequence[Sequence[int]]) -> bytes:

@@ -18,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from deploy.embedded.ports import free_port
 from deploy.embedded.process import Child, wait_until
-from streams.exits import REFUSED
+from streams.exit_codes import REFUSED
 from tests.e2e.cluster import Cluster, cluster
 from tests.e2e.platform import Platform, platform
 from tests.oracle.log import PLAYBACK, USERS, Record

@@ -17,7 +17,7 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.structs import TopicPartition
 
 from deploy.embedded.ports import free_port
-from streams.exits import FAULT
+from streams.exit_codes import FAULT
 from streams.topics import create_topics
 from tests.faults.harness import SESSION_SECONDS, Episode, Fault
 from tests.faults.proxy import Trap, Trick

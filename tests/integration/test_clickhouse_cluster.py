@@ -26,11 +26,11 @@ from sinks.clickhouse.archive import ClickHouseArchive
 from sinks.clickhouse.audit import QUESTIONS, Audit
 from sinks.clickhouse.client import READING, connect
 from sinks.clickhouse.cluster import Cluster
-from sinks.clickhouse.kept import KeptRows
-from sinks.clickhouse.kept_known import KeptKnown
+from sinks.clickhouse.day_cache import DayCache
 from sinks.clickhouse.known_audience import KnownAudience
+from sinks.clickhouse.known_cache import KnownCache
 from sinks.clickhouse.migrations import migrate
-from sinks.clickhouse.native import Columns
+from sinks.clickhouse.native_writer import Columns
 from sinks.clickhouse.reader import ClickHouseReader
 from sinks.clickhouse.replicas import CONSISTENT
 from sinks.clickhouse.shadow import Shadow
@@ -137,8 +137,8 @@ async def test_shards_are_merged_before_anything_is_counted_once(databases: dict
 async def test_memory_tells_what_the_shards_tell(databases: dict[str, str], which: str) -> None:
     looks: list[bool] = []
     store = ClickHouseReader(databases[which])
-    memory = KnownAudience(store, KeptKnown(1 << 24, looked=looks.append))
-    told = ClickHouseUsers(store, KeptRows(store, settled=0, quiet=0), memory)
+    memory = KnownAudience(store, KnownCache(1 << 24, looked=looks.append))
+    told = ClickHouseUsers(store, DayCache(store, settled=0, quiet=0), memory)
     asked = ClickHouseUsers(store)
     window = named("30d", zone=ZoneInfo("America/New_York"), now=NOW)
     try:

@@ -9,12 +9,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from api.operations_desk import OperationsDesk
 from api.parameters import question
+from api.system_service import SystemService
 from sinks.clickhouse.migrations import migrate
 from sinks.clickhouse.reader import ClickHouseReader
 from sinks.clickhouse.system_reader import ClickHouseSystem
-from streams.domain.operations import QUANTILE_ERROR
+from streams.domain.system_readings import QUANTILE_ERROR
 from streams.domain.windows import rfc3339
 from tests.audience.comparison import differences
 from tests.audience.landing import land
@@ -48,15 +48,15 @@ async def test_every_number_is_the_oracles(
     await land(url, accepted, rng)
     truth = Platform(accepted)
     store = ClickHouseReader(url)
-    desk = OperationsDesk(ClickHouseSystem(store))
+    service = SystemService(ClickHouseSystem(store))
 
     async def compare(window: windows.Window, **asked: Any) -> None:
         common: dict[str, Any] = {"default": "", "compare": "none", "now": NOW, "raw_retention_days": 180}
         ask = question(**({"period": None, "start": None, "end": None} | common | asked))
-        answer = (await desk.health(ask))["data"]
+        answer = (await service.health(ask))["data"]
         health = truth.health(window)
         assert not list(differences(within_a_percent(answer, health), health)), asked
-        answer = (await desk.performance(ask))["data"]
+        answer = (await service.performance(ask))["data"]
         assert not list(differences(answer, truth.performance(window, NOW))), asked
 
     first = min((each.at for each in accepted), default=None)

@@ -11,8 +11,8 @@ from zoneinfo import ZoneInfo
 import pytest
 import pytest_asyncio
 
-from api.audience_desk import AudienceDesk
 from api.parameters import Question, question
+from api.user_service import UserService
 from sinks.clickhouse.migrations import migrate
 from sinks.clickhouse.reader import ClickHouseReader
 from sinks.clickhouse.user_reader import ClickHouseUsers
@@ -36,7 +36,7 @@ class Landed:
     """A world in ClickHouse, who answers about it, and the truth."""
 
     now: datetime
-    desk: AudienceDesk
+    service: UserService
     truth: Audience
 
 
@@ -52,7 +52,7 @@ async def landed(
     accepted = people(rng, now, sessions=(700, 500, 60, 0)[seed])
     await land(url, accepted, rng)
     store = ClickHouseReader(url)
-    yield Landed(now, AudienceDesk(ClickHouseUsers(store)), Audience(accepted))
+    yield Landed(now, UserService(ClickHouseUsers(store)), Audience(accepted))
     await store.close()
 
 
@@ -91,8 +91,8 @@ async def test_every_number_is_the_oracles(landed: Landed) -> None:
     rng = Random(landed.truth.events[0].at if landed.truth.events else 0)
     for asked, window in questions(landed.now, rng, landed.truth.events):
         window = window or windows.period("all", landed.now, asked.zone, landed.truth.first)
-        answer = await landed.desk.users(asked, groups_of(USERS, None))
+        answer = await landed.service.users(asked, groups_of(USERS, None))
         truth = landed.truth.users(window, landed.now)
         assert not list(differences(answer["data"], truth)), (asked, window)
-        answer = await landed.desk.engagement(asked)
+        answer = await landed.service.engagement(asked)
         assert not list(differences(answer["data"], landed.truth.engagement(window))), (asked, window)

@@ -14,13 +14,13 @@ from zoneinfo import ZoneInfo
 import pytest
 import pytest_asyncio
 
-from api.audience_desk import ENGAGEMENT, AudienceDesk
+from api.user_service import ENGAGEMENT, UserService
 from api.warm_up import WarmUp
-from sinks.clickhouse.kept import KeptRows, Split
-from sinks.clickhouse.kept_known import KeptKnown
+from sinks.clickhouse.day_cache import DayCache, Split
 from sinks.clickhouse.known_audience import KnownAudience
+from sinks.clickhouse.known_cache import KnownCache
 from sinks.clickhouse.migrations import migrate
-from sinks.clickhouse.packed import Packed, Table
+from sinks.clickhouse.native_reader import Table, TableQuery
 from sinks.clickhouse.queries import Query
 from sinks.clickhouse.reader import ClickHouseReader
 from sinks.clickhouse.user_reader import ClickHouseUsers
@@ -60,7 +60,7 @@ class Counting(ClickHouseReader):
 class World:
     url: str
     store: Counting
-    desk: AudienceDesk
+    service: UserService
     landed: list[Accepted]
     truth: Audience
 
@@ -73,8 +73,8 @@ class World:
         """Return where the answers are not those of a recount of all that has landed."""
         truth, question = self.truth, asked(period, zone, now)
         window = windows.period(period, now, ZoneInfo(zone), truth.first if period == "all" else None)
-        users = (await self.desk.users(question, groups_of(USERS, None)))["data"]
-        engagement = (await self.desk.engagement(question))["data"]
+        users = (await self.service.users(question, groups_of(USERS, None)))["data"]
+        engagement = (await self.service.engagement(question))["data"]
         return [
             *differences(users, truth.users(window, now), f"{zone} {period}"),
             *differences(engagement, truth.engagement(window), f"{zone} {period}"),
@@ -86,8 +86,8 @@ async def world(clickhouse_server: str, clickhouse_database: str) -> AsyncIterat
     url = f"{clickhouse_server}/{clickhouse_database}"
     migrate(url)
     store = Counting(url)
-    kept = KeptRows(store, settled=0, quiet=0)
-    yield World(url, store, AudienceDesk(ClickHouseUsers(store, kept)), [], Audience([]))
+    kept = DayCache(store, settled=0, quiet=0)
+    yield World(url, store, UserService(ClickHouseUsers(store, kept)), [], Audience([]))
     await store.close()
 
 
@@ -116,9 +116,9 @@ class Ahead:
 def reading_ahead(world: World, memory: int) -> Ahead:
     """Have a world's answers told from so many bytes of memory, as far as that was read ahead."""
     looks: list[bool] = []
-    known = KnownAudience(world.store, KeptKnown(memory, looked=looks.append))
-    users = ClickHouseUsers(world.store, KeptRows(world.store, settled=0, quiet=0), known)
-    world.desk = AudienceDesk(users)
+    known = KnownAudience(world.store, KnownCache(memory, looked=looks.append))
+    users = ClickHouseUsers(world.store, DayCache(world.store, settled=0, quiet=0), known)
+    world.service = UserService(users)
     warm_up = WarmUp(users, lambda: NOW)
     for zone in ZONES:
         for period in PERIODS:
@@ -162,7 +162,7 @@ async def test_what_is_too_much_for_clickhouse_keeps_nothing_else_from_being_rea
     ahead = reading_ahead(world, 1 << 24)
     await world.land(people(Random(41), NOW, sessions=60))
 
-    async def table(packed: Packed) -> Table:
+    async def table(packed: TableQuery) -> Table:
         raise StoreUnavailableError("clickhouse", "memory limit exceeded")
 
     with monkeypatch.context() as patched:
@@ -190,7 +190,7 @@ async def test_a_session_that_comes_back_after_weeks_is_the_same_one(world: Worl
 
 async def test_who_compares_with_nothing_does_not_answer_for_who_compares(world: World) -> None:
     await world.land(people(Random(41), NOW, sessions=60))
-    users = world.desk.reader
+    users = world.service.reader
     window = named("30d", zone=ZoneInfo("UTC"), now=NOW)
     alone = await users.growth(window)
     assert alone.previous
@@ -215,7 +215,7 @@ async def test_days_that_are_over_are_read_again_only_after_a_late_event(world: 
 
 
 async def test_late_events_of_yesterday_do_not_make_everything_be_read_again(world: World) -> None:
-    world.desk = AudienceDesk(ClickHouseUsers(world.store, KeptRows(world.store, settled=0)))
+    world.service = UserService(ClickHouseUsers(world.store, DayCache(world.store, settled=0)))
     rng = Random(23)
     everything = people(rng, NOW, sessions=200)
     yesterday = NOW.date() - timedelta(days=1)
@@ -237,7 +237,7 @@ async def test_late_events_of_yesterday_do_not_make_everything_be_read_again(wor
 
 async def test_the_first_question_reads_only_today_after_it_was_read_ahead(world: World) -> None:
     await world.land(people(Random(17), NOW, sessions=150))
-    users = ClickHouseUsers(world.store, KeptRows(world.store, settled=0, quiet=0))
+    users = ClickHouseUsers(world.store, DayCache(world.store, settled=0, quiet=0))
     warm_up = WarmUp(users, lambda: NOW)
     for zone in ZONES:
         for period in ("7d", "all"):
@@ -245,7 +245,7 @@ async def test_the_first_question_reads_only_today_after_it_was_read_ahead(world
     await warm_up.once()
     read = world.store.asked
     assert read > 0
-    world.desk = AudienceDesk(users)
+    world.service = UserService(users)
     for zone in ZONES:
         for period in ("7d", "all"):
             assert not await world.wrong(zone, period)
@@ -256,11 +256,11 @@ async def test_nobody_waits_when_a_day_ends(world: World) -> None:
     seconds = 0.0
     evening = now_of("2050-11-20T23:57:00.000")
     await world.land(people(Random(29), evening, sessions=150))
-    kept = KeptRows(world.store, settled=5, quiet=60, clock=lambda: seconds)
+    kept = DayCache(world.store, settled=5, quiet=60, clock=lambda: seconds)
     users = ClickHouseUsers(world.store, kept)
     now = evening
     warm_up = WarmUp(users, lambda: now, seconds=lambda: seconds)
-    world.desk = AudienceDesk(users, warm_up.note)
+    world.service = UserService(users, warm_up.note)
 
     async def read_by_a_question() -> int:
         before = world.store.asked
@@ -302,7 +302,7 @@ class Store:
 
 async def test_nothing_is_kept_before_it_has_settled_nor_for_ever() -> None:
     store, now, hits = Store(), 0.0, list[bool]()
-    kept = KeptRows(store, settled=5, longest=60, quiet=0, clock=lambda: now, looked=hits.append)  # type: ignore[arg-type]
+    kept = DayCache(store, settled=5, longest=60, quiet=0, clock=lambda: now, looked=hits.append)  # type: ignore[arg-type]
     day = date(2050, 11, 20)
 
     async def number() -> int:
@@ -335,7 +335,7 @@ async def test_nothing_is_kept_before_it_has_settled_nor_for_ever() -> None:
 
 async def test_the_split_is_where_nothing_has_changed_for_a_while() -> None:
     store, now = Store(), 0.0
-    kept = KeptRows(store, quiet=60, clock=lambda: now)  # type: ignore[arg-type]
+    kept = DayCache(store, quiet=60, clock=lambda: now)  # type: ignore[arg-type]
     today = date(2050, 11, 20)
 
     async def split() -> int:
@@ -359,7 +359,7 @@ async def test_the_split_is_where_nothing_has_changed_for_a_while() -> None:
 
 async def test_answers_go_on_with_what_was_read_ahead_until_the_newer_rest_was() -> None:
     store, now = Store(), 0.0
-    kept = KeptRows(store, quiet=60, clock=lambda: now)  # type: ignore[arg-type]
+    kept = DayCache(store, quiet=60, clock=lambda: now)  # type: ignore[arg-type]
     today = date(2050, 11, 20)
 
     async def ready() -> None:
@@ -422,7 +422,7 @@ class Slow:
 async def test_the_day_is_asked_for_beside_the_days_and_what_was_read_for_another_is_not_told() -> None:
     today, yesterday = NOW.date(), NOW.date() - timedelta(days=1)
     store = Slow()
-    users = ClickHouseUsers(store, KeptRows(store, settled=0, quiet=60))  # type: ignore[arg-type]
+    users = ClickHouseUsers(store, DayCache(store, settled=0, quiet=60))  # type: ignore[arg-type]
     window = named("30d", zone=ZoneInfo("UTC"), now=NOW)
     for version, days in ((1, [today]), (1, [today]), (2, [today, yesterday])):
         store.version, store.days = version, []
@@ -454,7 +454,7 @@ async def test_nothing_is_left_behind_where_the_store_fails_while_it_is_read(lat
     said: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda loop, context: said.append(context))
     store = Failing(later)
-    users = ClickHouseUsers(store, KeptRows(store))  # type: ignore[arg-type]
+    users = ClickHouseUsers(store, DayCache(store))  # type: ignore[arg-type]
     window = named("30d", zone=ZoneInfo("UTC"), now=NOW)
     before = asyncio.all_tasks()
     for ask in (users.activity, users.growth, users.retention, users.engagement):

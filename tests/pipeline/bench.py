@@ -19,6 +19,7 @@ from sinks.memory import (
     MemoryLive,
     MemoryStore,
 )
+from streams.assignment import Assignment, Fetched, Limits, LogSeen, MakeFolder, Stores
 from streams.bundles import Bundles
 from streams.domain.arrivals import Rejected
 from streams.domain.folding import PlaybackFolder
@@ -27,7 +28,6 @@ from streams.pace import Pace
 from streams.partition import PartitionWorker
 from streams.pipeline import Pipeline
 from streams.rejections import Rejections
-from streams.work import Assignment, Fetched, Limits, LogSeen, MakeFolder, Stores
 
 DAY_MS = 86_400_000
 TOPIC = "playback.events"

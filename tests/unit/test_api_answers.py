@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 
 from api import answers, schemas
 from streams.domain.metrics import GROUPS, VIDEO
-from streams.domain.readings import RankedVideo, SummaryReading, VideoReading
 from streams.domain.timeline import GroupBy, timeline
+from streams.domain.video_readings import RankedVideo, SummaryReading, VideoReading
 from streams.domain.windows import Window, named
 
 NOW = datetime(2024, 3, 30, 14, 5, 27, 312_000, UTC)

@@ -9,7 +9,7 @@ import pytest
 
 from api.catalog import FRESH_SECONDS, REST_SECONDS, RememberingCatalog
 from streams.domain.errors import StoreUnavailableError
-from streams.domain.readings import CatalogEntry
+from streams.domain.video_readings import CatalogEntry
 
 FIRST = datetime(2024, 1, 1, tzinfo=UTC)
 

@@ -180,7 +180,7 @@ async def test_a_fault_of_ours_tells_nothing(api: Api, monkeypatch: pytest.Monke
     async def broken(*arguments: object) -> None:
         raise RuntimeError("secret: password=hunter2")
 
-    monkeypatch.setattr("api.desk.Desk.summary", broken)
+    monkeypatch.setattr("api.video_service.VideoService.summary", broken)
     error = await refused(api, SUMMARY, 500, "ANALYTICS_INTERNAL_ERROR")
     assert "hunter2" not in str(error)
 

@@ -10,9 +10,9 @@ from faust.types import TP
 
 from sinks.base import LiveBatch, Partition, Unavailable
 from sinks.memory import MemoryStore
+from streams.assignment import Fetched
 from streams.pace import Pace
 from streams.retry import Released, Retry
-from streams.work import Fetched
 from tests.pipeline.bench import NOW, TOPIC, Bench, Broker, Log, pipeline_of, view
 
 _ROW = 300

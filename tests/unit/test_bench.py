@@ -64,7 +64,7 @@ def test_ratios_are_those_of_the_best_rounds_whatever_disturbed_the_others() -> 
 @pytest.mark.parametrize(
     ("frames", "step"),
     [
-        (";Columns.encode (/app/sinks/clickhouse/native.py:119)", "ClickHouse: encode, send"),
+        (";Columns.encode (/app/sinks/clickhouse/native_writer.py:119)", "ClickHouse: encode, send"),
         (
             ";PlaybackFolder.arrivals (/a/folding.py:89);Decoder.decode (/a/streams/domain/arrivals.py:9)",
             "decode",
@@ -102,7 +102,11 @@ def test_what_no_step_knows_is_the_rest_and_a_wait_is_nothing() -> None:
 def test_shares_are_of_the_samples_that_are_no_waits() -> None:
     select = f"{_ROOT};EpollSelector.select (/py/selectors.py:451)"
     spent = shares(
-        [f"{_TAKE};Columns.encode (/app/sinks/clickhouse/native.py:119) 30", f"{select} 500", f"{_ROOT} 10"]
+        [
+            f"{_TAKE};Columns.encode (/app/sinks/clickhouse/native_writer.py:119) 30",
+            f"{select} 500",
+            f"{_ROOT} 10",
+        ]
     )
     assert spent["ClickHouse: encode, send"] == 0.75
     assert spent[REST] == 0.25

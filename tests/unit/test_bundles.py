@@ -13,8 +13,8 @@ import pytest
 
 from sinks.base import Block, Held, Partition, Unavailable
 from sinks.memory import MemoryArchive, MemoryBundles, MemoryLedgers, MemoryStore
+from streams.assignment import Fetched
 from streams.pace import Pace
-from streams.work import Fetched
 from tests.pipeline.bench import NOW, TOPIC, Bench, Letters, Log, stores_of, view
 
 _START_MS = int(NOW * 1000) - 600_000

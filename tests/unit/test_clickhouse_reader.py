@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sinks.clickhouse.packed import Packed, Shape
+from sinks.clickhouse.native_reader import Shape, TableQuery
 from sinks.clickhouse.queries import Query
 from sinks.clickhouse.reader import ClickHouseReader
 from streams.domain.errors import StoreUnavailableError
@@ -28,4 +28,4 @@ async def test_an_answer_that_broke_off_is_no_answer(
 
     monkeypatch.setattr(reader, "_answer", answered)
     with pytest.raises(StoreUnavailableError, match="broke off"):
-        await (reader.table(Packed(query, SHAPE)) if packed else reader.rows(query))
+        await (reader.table(TableQuery(query, SHAPE)) if packed else reader.rows(query))

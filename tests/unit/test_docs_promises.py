@@ -246,7 +246,7 @@ def test_every_setting_of_both_processes_is_told() -> None:
 def test_the_numbers_that_the_pages_tell_are_those_of_the_code() -> None:
     from streams.domain.events import TAGS
     from streams.domain.views import WINDOW
-    from streams.exits import FAULT, REFUSED
+    from streams.exit_codes import FAULT, REFUSED
     from tests.faults.catalog import FAULTS
 
     assert f"status {FAULT}" in TEXTS["docs/delivery.md"]

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from api.exports import links, orders, writing
+from api.exports import orders, signed_links, writers
 from api.exports.columns import metrics_of
-from api.exports.faults import ExpiredExportError, ForbiddenLinkError
+from api.exports.errors import ExpiredExportError, ForbiddenLinkError
 from api.exports.orders import CSV, JSON, NDJSON, XLSX, Order
 from api.exports.storage import sweep
 from streams.domain.errors import InvalidMetricsError
@@ -41,8 +41,8 @@ def written(form: str, data: bytes, step: int, path: Path) -> tuple[int | None, 
         for begin in range(0, len(data), step):
             yield data[begin : begin + step]
 
-    sink = writing.workbook(path) if form == XLSX else writing.sink_of(form, writing.LocalFile(path))
-    asyncio.run(writing.write(pieces(), sink))
+    sink = writers.workbook(path) if form == XLSX else writers.sink_of(form, writers.LocalFile(path))
+    asyncio.run(writers.write(pieces(), sink))
     content = path.read_bytes()
     assert sink.size == len(content)
     return sink.rows, content
@@ -50,7 +50,7 @@ def written(form: str, data: bytes, step: int, path: Path) -> tuple[int | None, 
 
 @pytest.fixture(autouse=True)
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writing, "_PIECE", 1)
+    monkeypatch.setattr(writers, "_PIECE", 1)
 
 
 @pytest.mark.parametrize("step", [1, 2, 7, 30, 1000])
@@ -74,7 +74,7 @@ def test_nothing_makes_an_empty_file_of_its_format(tmp_path: Path) -> None:
 
 
 def test_a_full_sheet_goes_on_in_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writing, "MOST_SHEET_ROWS", 3)
+    monkeypatch.setattr(writers, "MOST_SHEET_ROWS", 3)
     assert written(XLSX, COMPACT, 10, tmp_path / "book.xlsx")[0] == 3
     sheets = [
         name for name in zipfile.ZipFile(tmp_path / "book.xlsx").namelist() if "worksheets/sheet" in name
@@ -88,9 +88,9 @@ def test_a_stream_that_breaks_leaves_no_workbook(tmp_path: Path) -> None:
         yield COMPACT
         raise ConnectionError
 
-    book: Any = writing.workbook(tmp_path / "book.xlsx")
+    book: Any = writers.workbook(tmp_path / "book.xlsx")
     with pytest.raises(ConnectionError):
-        asyncio.run(writing.write(pieces(), book))
+        asyncio.run(writers.write(pieces(), book))
     assert os.listdir(tmp_path) == []
     assert all(sheet.row_data_fh.closed for sheet in book._book.worksheets())
 
@@ -115,8 +115,8 @@ def test_metrics_are_those_of_the_type_in_their_own_order() -> None:
 
 def test_a_link_opens_its_own_export_until_it_expires() -> None:
     until = NOW + timedelta(hours=1)
-    token = links.token("secret", "exp_a", until)
-    links.check("secret", "exp_a", token, NOW)
+    token = signed_links.token("secret", "exp_a", until)
+    signed_links.check("secret", "exp_a", token, NOW)
     for secret, export, given in (
         ("other", "exp_a", token),
         ("secret", "exp_b", token),
@@ -125,9 +125,9 @@ def test_a_link_opens_its_own_export_until_it_expires() -> None:
         ("secret", "exp_a", "é.é"),
     ):
         with pytest.raises(ForbiddenLinkError):
-            links.check(secret, export, given, NOW)
+            signed_links.check(secret, export, given, NOW)
     with pytest.raises(ExpiredExportError):
-        links.check("secret", "exp_a", token, until)
+        signed_links.check("secret", "exp_a", token, until)
 
 
 def test_only_old_files_of_exports_are_swept(tmp_path: Path) -> None:

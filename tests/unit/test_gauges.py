@@ -13,6 +13,7 @@ from prometheus_client import REGISTRY
 
 from sinks.base import Unavailable
 from sinks.memory import MemoryStore
+from streams.assignment import PartitionStatus
 from streams.domain.instruments import (
     DEAD_LETTERS,
     FENCED,
@@ -24,7 +25,6 @@ from streams.domain.instruments import (
 )
 from streams.gauges import Gauges
 from streams.retry import Retry
-from streams.work import Standing
 from tests.pipeline.bench import NOW, Bench, Log, view
 
 HERE, GONE = TP("gauged", 0), TP("gauged", 1)
@@ -43,10 +43,10 @@ class App:
 
 
 class Pipeline:
-    def __init__(self, **standings: Any) -> None:
-        self.found: dict[TP, Standing] = {}
+    def __init__(self, **statuses: Any) -> None:
+        self.found: dict[TP, PartitionStatus] = {}
 
-    def standings(self) -> dict[TP, Standing]:
+    def statuses(self) -> dict[TP, PartitionStatus]:
         return self.found
 
 
@@ -63,8 +63,8 @@ def gauges(highwater: dict[TP, int | None]) -> tuple[Gauges, Pipeline]:
 def test_lag_is_what_waits_and_how_old_the_newest_taken_record_is() -> None:
     watching, pipeline = gauges({HERE: 150, GONE: None})
     pipeline.found = {
-        HERE: Standing(position=100, safe=90, newest_at=NOW - 40, rows=10, bytes=2_000, keys=7),
-        GONE: Standing(position=5, safe=5, newest_at=0.0, rows=0, bytes=0, keys=0),
+        HERE: PartitionStatus(position=100, safe=90, newest_at=NOW - 40, rows=10, bytes=2_000, keys=7),
+        GONE: PartitionStatus(position=5, safe=5, newest_at=0.0, rows=0, bytes=0, keys=0),
     }
     watching.look(NOW, {})
     assert (told("lag_records"), told("lag_seconds"), told("position")) == (60, 40, 90)
@@ -76,7 +76,7 @@ def test_lag_is_what_waits_and_how_old_the_newest_taken_record_is() -> None:
 def test_what_arrives_while_nothing_is_fetched_is_lag() -> None:
     watching, pipeline = gauges({HERE: 100})
     # Redis is away since ten minutes; at its last fetch it had everything.
-    pipeline.found = {HERE: Standing(100, 100, NOW - 600, 0, 0, 0)}
+    pipeline.found = {HERE: PartitionStatus(100, 100, NOW - 600, 0, 0, 0)}
     watching.look(NOW, {HERE: 30_100})
     assert (told("lag_records"), told("lag_seconds")) == (30_000, 600)
     # The broker does not answer, or its answer is older than the last fetch.
@@ -87,7 +87,7 @@ def test_what_arrives_while_nothing_is_fetched_is_lag() -> None:
 
 def test_a_partition_that_is_up_to_date_is_not_behind_however_old_its_last_record_is() -> None:
     watching, pipeline = gauges({HERE: 100})
-    pipeline.found = {HERE: Standing(100, 100, NOW - 9_000, 0, 0, 0)}
+    pipeline.found = {HERE: PartitionStatus(100, 100, NOW - 9_000, 0, 0, 0)}
     watching.look(NOW, {})
     assert (told("lag_records"), told("lag_seconds")) == (0, 0)
 
@@ -96,13 +96,13 @@ def test_a_worker_that_begins_behind_says_so_before_its_first_batch() -> None:
     watching, pipeline = gauges({HERE: 150, GONE: 150})
     # As it was taken over, an hour behind; and a topic of which nobody has taken anything.
     pipeline.found = {
-        HERE: Standing(100, 100, NOW - 3_600, 0, 0, 0),
-        GONE: Standing(0, 0, 0.0, 0, 0, 0),
+        HERE: PartitionStatus(100, 100, NOW - 3_600, 0, 0, 0),
+        GONE: PartitionStatus(0, 0, 0.0, 0, 0, 0),
     }
     watching.look(NOW, {})
     assert (told("lag_records"), told("lag_seconds")) == (50, 3_600)
     assert (told("lag_records", 1), told("lag_seconds", 1)) == (150, None)
-    pipeline.found[GONE] = Standing(20, 20, NOW - 60, 0, 0, 0)
+    pipeline.found[GONE] = PartitionStatus(20, 20, NOW - 60, 0, 0, 0)
     watching.look(NOW, {})
     assert told("lag_seconds", 1) == 60
 
@@ -113,20 +113,20 @@ async def test_a_partition_that_is_taken_over_knows_when_its_newest_record_was_t
         made.append(event, event["occurredAt"] + 500)
     bench = Bench(made, MemoryStore())
     await bench.restart()
-    assert bench.worker.standing.newest_at == 0
+    assert bench.worker.status.newest_at == 0
     await bench.run([3])
     await bench.restart()
-    assert bench.worker.standing.newest_at == made.records[-1].timestamp / 1000
+    assert bench.worker.status.newest_at == made.records[-1].timestamp / 1000
     # Redis lost everything: the record's time is in ClickHouse.
     bench.store.ledgers.clear()
     bench.store.live.clear()
     await bench.restart()
-    assert bench.worker.standing.newest_at == made.records[-1].timestamp / 1000
+    assert bench.worker.status.newest_at == made.records[-1].timestamp / 1000
 
 
 def test_a_partition_that_left_is_told_no_more() -> None:
     watching, pipeline = gauges({HERE: 100, GONE: 7})
-    pipeline.found = {tp: Standing(1, 1, NOW, 0, 0, 0) for tp in (HERE, GONE)}
+    pipeline.found = {tp: PartitionStatus(1, 1, NOW, 0, 0, 0) for tp in (HERE, GONE)}
     watching.look(NOW, {})
     assert told("position", 1) == 1
     pipeline.found = {HERE: pipeline.found[HERE]}
@@ -140,7 +140,7 @@ def test_a_partition_that_left_is_told_no_more() -> None:
 
 def test_what_never_happened_to_a_topic_at_work_is_told_as_none() -> None:
     watching, pipeline = gauges({})
-    pipeline.found = {TP("quiet", 0): Standing(0, 0, 0.0, 0, 0, 0)}
+    pipeline.found = {TP("quiet", 0): PartitionStatus(0, 0, 0.0, 0, 0, 0)}
     watching.look(NOW, {})
     told = [
         sample
@@ -179,7 +179,7 @@ async def test_a_run_is_counted_in_batches_blocks_and_dead_letters() -> None:
     assert value("count_seconds_count", **topic) - before["count_seconds_count"] == 1
     assert value("insert_rows_sum", **topic) - before["insert_rows_sum"] == 6
     assert value("dead_letters_total", error="NotJson", **topic) - letters == 1
-    assert bench.worker.standing == Standing(7, 7, NOW, 0, 0, bench.worker.standing.keys)
+    assert bench.worker.status == PartitionStatus(7, 7, NOW, 0, 0, bench.worker.status.keys)
 
 
 async def test_a_retry_is_counted_by_store_and_logged_with_its_coordinates(

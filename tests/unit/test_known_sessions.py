@@ -9,7 +9,7 @@ from random import Random
 
 import pytest
 
-from sinks.clickhouse.hashes import Marked
+from sinks.clickhouse.hash_index import HashMap
 from sinks.clickhouse.known_sessions import EARLIER, ID, SESSION, VISITOR, KnownSessions, LateSessions
 from streams.domain.local_time import Clock
 from tests.audience.tables import table
@@ -158,7 +158,7 @@ def test_the_difference_is_that_of_the_sums(clock: Clock) -> None:
             )
         )
         assert told(late.by_device(), "device") == devices
-        visitors = Marked.of(table(VISITOR, sorted(bits.items())))
+        visitors = HashMap.of(table(VISITOR, sorted(bits.items())))
         assert told(late.by_type_and_hour(visitors, clock), "fresh", "hour") == hours
 
 
@@ -187,6 +187,6 @@ def test_a_session_of_ten_seconds_is_no_bounce_and_a_change_of_the_clock_counts_
     lengths = [
         Part(at, 1, 1, at + 9_999 + more, 1, False, False) for more, at in enumerate((change - 1, change))
     ]
-    rows = new(*lengths).by_type_and_hour(Marked.of(table(VISITOR, [])), SHIFTED)
+    rows = new(*lengths).by_type_and_hour(HashMap.of(table(VISITOR, [])), SHIFTED)
     # 23:59:59.999 before the clock goes back by half an hour, and 23:30 after.
     assert [(row["hour"], row["sessions"], row["bounces"], row["users"]) for row in rows] == [(23, 2, 1, 1)]

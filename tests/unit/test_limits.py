@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from redis.asyncio import Connection, RedisCluster, SSLConnection
 from starlette.types import Message, Receive, Scope, Send
 
+from api.etag_gzip import SMALLEST, ETagGzip
 from api.limits import Allowance, RateLimitHeaders, _storage, limit_of
-from api.revisit import SMALLEST, Revisit
 from api.settings import Settings
 
 LONG = b'"' + b"x" * SMALLEST + b'"'
@@ -75,13 +75,13 @@ def test_limits_are_counted_in_a_cluster_with_its_password_and_tls(url: str, sec
 
 
 async def test_long_json_is_compressed_for_those_who_take_it() -> None:
-    status, headers, body = await asked(Revisit(app(LONG)), accept_encoding="br, gzip")
+    status, headers, body = await asked(ETagGzip(app(LONG)), accept_encoding="br, gzip")
     assert (status, gzip.decompress(body)) == (200, LONG)
     assert headers["content-encoding"] == "gzip"
     assert int(headers["content-length"]) == len(body) < len(LONG)
     assert headers["vary"] == "Authorization, Accept-Encoding"
     for refused in ("", "br", "gzip;q=0", "identity, gzip; q=0.0"):
-        _, headers, body = await asked(Revisit(app(LONG)), accept_encoding=refused)
+        _, headers, body = await asked(ETagGzip(app(LONG)), accept_encoding=refused)
         assert body == LONG
         assert "content-encoding" not in headers
 
@@ -92,7 +92,7 @@ async def test_long_json_is_compressed_for_those_who_take_it() -> None:
 )
 async def test_everything_else_passes_as_it_is(application: Any) -> None:
     _, before, body = await asked(application)
-    _, headers, passed = await asked(Revisit(application), accept_encoding="gzip")
+    _, headers, passed = await asked(ETagGzip(application), accept_encoding="gzip")
     assert passed == body
     assert {name: text for name, text in headers.items() if name != "vary"} == {
         name: text for name, text in before.items() if name != "vary"
@@ -101,14 +101,14 @@ async def test_everything_else_passes_as_it_is(application: Any) -> None:
 
 @pytest.mark.parametrize("given", ['W/"tag"', '"tag"', '"a", W/"tag"', "*"])
 async def test_what_the_caller_has_is_not_sent_again(given: str) -> None:
-    status, headers, body = await asked(Revisit(app(LONG)), if_none_match=given, accept_encoding="gzip")
+    status, headers, body = await asked(ETagGzip(app(LONG)), if_none_match=given, accept_encoding="gzip")
     assert (status, body, headers["etag"]) == (304, b"", 'W/"tag"')
     assert not headers.keys() & {"content-length", "content-type", "content-encoding"}
 
 
 async def test_other_tags_and_errors_are_sent() -> None:
-    assert (await asked(Revisit(app(LONG)), if_none_match='"gat"'))[0] == 200
-    assert (await asked(Revisit(app(LONG, status=503)), if_none_match='"tag"'))[0] == 503
+    assert (await asked(ETagGzip(app(LONG)), if_none_match='"gat"'))[0] == 200
+    assert (await asked(ETagGzip(app(LONG, status=503)), if_none_match='"tag"'))[0] == 503
 
 
 async def test_what_is_left_is_told_with_every_answer() -> None:

@@ -8,8 +8,8 @@ import sys
 import faust
 import pytest
 
+from streams.faust_worker import PromptWorker
 from streams.logs import ToldOnce
-from streams.prompt import PromptWorker
 
 
 def test_a_password_in_the_clear_is_told_once_and_all_else_each_time(

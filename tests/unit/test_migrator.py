@@ -8,7 +8,7 @@ import pytest
 
 from sinks.clickhouse.client import database_of
 from sinks.clickhouse.migrator import Migration, migrations
-from sinks.clickhouse.standing import Standing, compare
+from sinks.clickhouse.schema_state import SchemaState, compare
 from sinks.clickhouse.statements import split
 from streams.domain.errors import MigrationError
 
@@ -93,18 +93,18 @@ def test_a_database_made_by_another_file_is_refused_with_what_to_do() -> None:
 
 
 def test_an_older_database_is_upgraded_before_anything_works_on_it() -> None:
-    standing = compare({"0001_x.sql": "one", "0002_y.sql": "two"}, {"0001_x.sql": "one"})
-    standing.check()
-    assert standing == Standing(missing=("0002_y.sql",))
-    assert "0002_y.sql" in standing.lacks and "vca migrate" in standing.lacks
-    assert standing.another == standing.lacks
+    state = compare({"0001_x.sql": "one", "0002_y.sql": "two"}, {"0001_x.sql": "one"})
+    state.check()
+    assert state == SchemaState(missing=("0002_y.sql",))
+    assert "0002_y.sql" in state.lacks and "vca migrate" in state.lacks
+    assert state.another == state.lacks
 
 
 def test_beside_a_newer_database_a_version_goes_on_but_for_what_must_know_every_table() -> None:
-    standing = compare({"0001_x.sql": "one"}, {"0001_x.sql": "one", "0002_y.sql": "two"})
-    standing.check()
-    assert not standing.lacks
-    assert "0002_y.sql" in standing.another
+    state = compare({"0001_x.sql": "one"}, {"0001_x.sql": "one", "0002_y.sql": "two"})
+    state.check()
+    assert not state.lacks
+    assert "0002_y.sql" in state.another
 
 
 def test_a_database_of_another_line_of_versions_is_refused() -> None:

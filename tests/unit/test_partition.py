@@ -14,10 +14,10 @@ from structlog.testing import LogCapture
 from sinks.base import Fenced, Ledger, Unavailable
 from sinks.memory import MemoryStore
 from streams import retry
+from streams.assignment import Fetched
 from streams.domain.aggregate import Live, fold_playback
 from streams.ledger import current
 from streams.metrics import METRICS
-from streams.work import Fetched
 from tests.pipeline.bench import NOW, Bench, Log, view
 
 START_MS = int(NOW * 1000) - 600_000

@@ -12,8 +12,8 @@ from faust.types import TP
 
 from sinks.base import Fenced, Unavailable
 from sinks.memory import MemoryArchive, MemoryStore
+from streams.assignment import Fetched
 from streams.pipeline import Pipeline
-from streams.work import Fetched
 from tests.pipeline.bench import NOW, TOPIC, Broker, Log, pipeline_of, view
 
 _TP = TP(TOPIC, 0)

@@ -9,8 +9,8 @@ import pytest
 
 from sinks.base import Fenced, Unavailable
 from sinks.memory import MemoryStore
+from streams.assignment import Fetched
 from streams.domain.aggregate import Live
-from streams.work import Fetched
 from tests.pipeline.bench import NOW, Bench, Log, view
 
 

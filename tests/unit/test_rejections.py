@@ -8,9 +8,9 @@ import pytest
 
 from sinks.base import Partition
 from sinks.memory import MemoryStore
+from streams.assignment import Fetched
 from streams.domain.arrivals import Rejected
 from streams.rejections import Rejections, TooManyRejected
-from streams.work import Fetched
 from tests.pipeline.bench import NOW, Bench, Log, Raw, view
 
 HERE = Partition("cluster", "user.events", 3)

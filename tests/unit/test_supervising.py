@@ -23,7 +23,7 @@ from deploy.embedded.rundir import RunDirectory
 from deploy.embedded.screen import Screen
 from deploy.embedded.stack import Options, Service
 from deploy.embedded.supervisor import Supervisor
-from streams.exits import FAULT, REFUSED
+from streams.exit_codes import FAULT, REFUSED
 
 #: Ends with a status the first time, once `other` is there, and runs on the second time.
 _ENDS_ONCE = """

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from faust.types import TP
 
-from streams.work import Fetched
+from streams.assignment import Fetched
 from tests.pipeline.consumer import consumer
 
 _TP = TP("playback.events", 0)

@@ -13,7 +13,7 @@ import pytest
 from pydantic import BaseModel
 
 from api import schemas_system, schemas_users, user_answers
-from streams.domain.audience import (
+from streams.domain.user_readings import (
     ActivityReading,
     Cohort,
     EngagementReading,

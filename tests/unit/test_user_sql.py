@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sinks.clickhouse import cohort_queries, known_queries, session_queries, system_queries, user_queries
-from streams.domain.audience import active_stretches
+from streams.domain.user_readings import active_stretches
 from streams.domain.windows import Stretch, Window, custom, named, zone_of
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "users"

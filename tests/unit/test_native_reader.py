@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sinks.clickhouse.packed import Shape
+from sinks.clickhouse.native_reader import Shape
 from tests.audience.tables import sent
 
 SHAPE = Shape(user="UInt64", day="Int32", bits="UInt8", at="Int64", pages="UInt32")

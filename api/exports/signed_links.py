@@ -7,7 +7,7 @@ from typing import Final
 
 from itsdangerous import BadSignature, URLSafeSerializer
 
-from api.exports.faults import ExpiredExportError, ForbiddenLinkError
+from api.exports.errors import ExpiredExportError, ForbiddenLinkError
 
 _SALT: Final = "videocloud.exports"
 

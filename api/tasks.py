@@ -13,7 +13,7 @@ _PATIENCE_SECONDS: Final = 3.0
 _TRIES: Final = 3
 
 
-async def end(task: asyncio.Task[Any]) -> None:
+async def stop(task: asyncio.Task[Any]) -> None:
     """Cancel a task and wait until it is over, for about ten seconds at the most.
 
     A client library may swallow a cancellation that comes together with its answer, so one may not be

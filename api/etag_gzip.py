@@ -14,7 +14,7 @@ SMALLEST: Final = 1024
 _LEVEL: Final = 5
 
 
-class Revisit:
+class ETagGzip:
     """ASGI middleware for JSON that comes in one piece; everything else passes as it is.
 
     An answer whose `ETag` the caller names in `If-None-Match` becomes a 304 without a body. One of

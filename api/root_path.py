@@ -23,7 +23,7 @@ def path_of(address: str | None) -> str:
     return parts.path.rstrip("/")
 
 
-class Mounted:
+class RootPath:
     """ASGI middleware: tells an application under which path callers see it, so that its own links are right.
 
     ASGI has that path in `root_path` and at the beginning of `path`. Most proxies take it off, and servers

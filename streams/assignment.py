@@ -91,7 +91,7 @@ class Assignment:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class PartitionStatus:
     """How a partition stands: offsets as those of its worker, and what waits for the next block."""
 
     position: int

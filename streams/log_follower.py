@@ -1,4 +1,4 @@
-"""Following one partition's log: whether what comes is what comes next, and what if the log is another.
+"""LogFollower one partition's log: whether what comes is what comes next, and what if the log is another.
 
 A partition's place in its log is in the stores' books, not Kafka's, so nothing that Kafka sends is taken
 unseen: it must follow on, and the log must be the one that the books are of.
@@ -12,19 +12,19 @@ from dataclasses import replace
 from typing import Final
 
 from sinks.base import Ledger
+from streams.assignment import Assignment, Fetched
 from streams.domain.arrivals import Record
 from streams.ledger import Plan, another_log, doubt_of, fingerprint, is_other
 from streams.metrics import METRICS
 from streams.retry import Retry
 from streams.seeking import Seeking
 from streams.takeover import Taken, TakeOver
-from streams.work import Assignment, Fetched
 
 #: Generations of recounts lie far above those of take-overs, which are epochs.
 _RECOUNT_BITS: Final = 20
 
 
-class Following:
+class LogFollower:
     """Knows where a partition is in its log, checks what comes of it, and begins another log at its start."""
 
     #: The partition as it was taken over, and how far it is since; there is none before `take_over`.

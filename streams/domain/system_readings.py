@@ -65,15 +65,15 @@ class HealthReading:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class JobsNow:
     """Jobs of one type as they stand now."""
 
     queued: int = 0
     started: int = 0
 
-    def __add__(self, other: Standing) -> Standing:
+    def __add__(self, other: JobsNow) -> JobsNow:
         """Add jobs of another type."""
-        return Standing(self.queued + other.queued, self.started + other.started)
+        return JobsNow(self.queued + other.queued, self.started + other.started)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class PerformanceReading:
     """Requests by endpoint; of more than a thousand endpoints, the thousand with most requests."""
     jobs: Mapping[str, Sums]
     """Jobs that finished or failed in the window, by type."""
-    standing: Mapping[str, Standing]
+    standing: Mapping[str, JobsNow]
     operations: Mapping[str, Sums]
     """Storage operations by `read` and `write`."""
 

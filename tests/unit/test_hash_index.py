@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sinks.clickhouse.hashes import Hashes, Marked
-from sinks.clickhouse.packed import Shape
+from sinks.clickhouse.hash_index import HashMap, HashSet
+from sinks.clickhouse.native_reader import Shape
 from tests.audience.tables import table
 
 LARGEST = 2**64 - 1
 MARK = Shape(user="UInt64", bits="UInt8")
 ANY = st.integers(0, LARGEST)
-#: Hashes that crowd: alike but for their last bits, at either end and in the middle.
+#: HashSet that crowd: alike but for their last bits, at either end and in the middle.
 CROWDED = st.builds(
     lambda base, low: base + low, st.sampled_from((0, 2**63, LARGEST - 5000)), st.integers(0, 5000)
 )
@@ -32,7 +32,7 @@ def test_exactly_those_that_are_there_are_found(
 ) -> None:
     asked = others + (data.draw(st.lists(st.sampled_from(sorted(there)))) if there else [])
     ascending = sorted(there)
-    here, at = Hashes(numbers(ascending)).find(numbers(asked))
+    here, at = HashSet(numbers(ascending)).find(numbers(asked))
     assert here.tolist() == [number for number, each in enumerate(asked) if each in there]
     assert [ascending[place] for place in at] == [asked[number] for number in here]
 
@@ -46,7 +46,7 @@ def test_a_mark_is_that_of_the_hash_and_0_where_there_is_none(
     marks: dict[int, int], others: list[int], data: st.DataObject
 ) -> None:
     asked = others + (data.draw(st.lists(st.sampled_from(sorted(marks)))) if marks else [])
-    there, found = Marked.of(table(MARK, sorted(marks.items()))).find(numbers(asked))
+    there, found = HashMap.of(table(MARK, sorted(marks.items()))).find(numbers(asked))
     assert there.tolist() == [each in marks for each in asked]
     assert found.tolist() == [marks.get(each, 0) for each in asked]
 
@@ -56,9 +56,9 @@ def test_the_first_and_the_last_are_found_whatever_the_size(length: int) -> None
     step = LARGEST // max(1, length - 1)
     ascending = [number * step for number in range(length)]
     asked = numbers([*ascending, 7, LARGEST - 7])
-    here, at = Hashes(numbers(ascending)).find(asked)
+    here, at = HashSet(numbers(ascending)).find(asked)
     assert here.tolist() == at.tolist() == list(range(length))
-    there, marks = Marked.of(table(MARK, [(each, 1) for each in ascending])).find(asked)
+    there, marks = HashMap.of(table(MARK, [(each, 1) for each in ascending])).find(asked)
     assert there.tolist() == [*[True] * length, False, False]
     assert marks.tolist() == [*[1] * length, 0, 0]
 
@@ -66,7 +66,7 @@ def test_the_first_and_the_last_are_found_whatever_the_size(length: int) -> None
 @pytest.mark.parametrize("first", [0, 2**63, LARGEST - 99_999])
 def test_hashes_that_crowd_are_looked_up_like_others(first: int) -> None:
     crowd = np.arange(100_000, dtype=np.uint64) + np.uint64(first)
-    marked = Marked(crowd, np.ones(len(crowd), np.uint8))
+    marked = HashMap(crowd, np.ones(len(crowd), np.uint8))
     assert marked.nbytes < 2 * 9 * len(crowd) * 5 / 3
     ended = time.process_time() + 5
     there, _ = marked.find(crowd[::-1])

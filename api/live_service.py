@@ -11,13 +11,13 @@ from typing import Final
 import structlog
 
 from api.answers import Data, envelope
-from api.desk import LIVE, STORE
+from api.video_service import LIVE, STORE
 from streams.domain import metrics
 from streams.domain.errors import StoreUnavailableError, UnknownVideoError
 from streams.domain.live import LiveReader, LiveReading, last_hour, ranked
 from streams.domain.measures import Total
 from streams.domain.metrics import rounded, value
-from streams.domain.readings import Catalog, CatalogEntry
+from streams.domain.video_readings import Catalog, CatalogEntry
 from streams.domain.windows import Window, rfc3339
 
 _log = structlog.get_logger(__name__)
@@ -25,7 +25,7 @@ _LIKES: Final = Total(("likes",))
 
 
 @dataclass(frozen=True, slots=True)
-class LiveDesk:
+class LiveService:
     """Answers what is going on.
 
     `live` reads the counters, `store` stands in for it, `catalog` remembers what it said. Every method raises

@@ -1,7 +1,7 @@
 """Who and what was known before a day, kept in memory as far as that goes.
 
-It is read ahead only, and used for as long as what is kept of the days that are over would be (`kept.py`):
-until one of those days changes. Where something is not kept, it is looked up in the store.
+It is read ahead only, and used for as long as what is kept of the days that are over would be
+(`day_cache.py`): until one of those days changes. Where something is not kept, it is looked up in the store.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Protocol, TypeVar
 
-from sinks.clickhouse.kept import LONGEST_SECONDS, RENEWED, Split
+from sinks.clickhouse.day_cache import LONGEST_SECONDS, RENEWED, Split
 
 
 class Known(Protocol):
@@ -33,7 +33,7 @@ class _Entry:
     known: Known | None
 
 
-class KeptKnown:
+class KnownCache:
     """Keeps what was known before days, of `most` bytes at most. What is being read comes on top."""
 
     def __init__(

@@ -25,7 +25,7 @@ def _heard(task: asyncio.Task[Any]) -> None:
         task.exception()
 
 
-class Shared(Generic[A]):
+class SingleFlight(Generic[A]):
     """Questions on their way, by what is asked. A question goes on when who asked it first is cancelled."""
 
     def __init__(self) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sinks.shared import Shared, outcome
+from sinks.single_flight import SingleFlight, outcome
 
 
 class Question:
@@ -23,7 +23,7 @@ class Question:
         return await self.answer
 
 
-async def asked(shared: Shared[str], question: Question, times: int = 1) -> list[asyncio.Task[str]]:
+async def asked(shared: SingleFlight[str], question: Question, times: int = 1) -> list[asyncio.Task[str]]:
     tasks = [asyncio.create_task(shared.ask("key", question)) for _ in range(times)]
     await asyncio.sleep(0)
     await asyncio.sleep(0)
@@ -31,7 +31,7 @@ async def asked(shared: Shared[str], question: Question, times: int = 1) -> list
 
 
 async def test_all_who_ask_meanwhile_have_one_answer_and_who_asks_later_another() -> None:
-    shared, question = Shared[str](), Question()
+    shared, question = SingleFlight[str](), Question()
     tasks = await asked(shared, question, 3)
     question.answer.set_result("yes")
     assert await asyncio.gather(*tasks) == ["yes"] * 3
@@ -41,7 +41,7 @@ async def test_all_who_ask_meanwhile_have_one_answer_and_who_asks_later_another(
 
 
 async def test_who_asked_first_may_leave() -> None:
-    shared, question = Shared[str](), Question()
+    shared, question = SingleFlight[str](), Question()
     first, second = await asked(shared, question, 2)
     first.cancel()
     await asyncio.wait({first})
@@ -52,7 +52,7 @@ async def test_who_asked_first_may_leave() -> None:
 
 
 async def test_a_failure_is_raised_by_all_and_forgotten() -> None:
-    shared, question = Shared[str](), Question()
+    shared, question = SingleFlight[str](), Question()
     tasks = await asked(shared, question, 2)
     question.answer.set_exception(OSError("down"))
     for task in tasks:
@@ -73,7 +73,7 @@ async def test_nobody_complains_of_a_failure_that_none_waits_for(alone: bool) ->
         await asyncio.sleep(0)
         await asyncio.sleep(0)
     else:
-        (asking,) = await asked(Shared[str](), question)
+        (asking,) = await asked(SingleFlight[str](), question)
     asking.cancel()
     await asyncio.wait({asking})
     assert question.put == 1

@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from sinks.clickhouse.packed import Table
+from sinks.clickhouse.native_reader import Table
 
 #: Of how many places in the sieve one hash takes one, at least.
 _SIEVE_BITS: Final = 3
@@ -28,7 +28,7 @@ Places = NDArray[np.intp]
 Flags = NDArray[np.bool_]
 
 
-class Hashes:
+class HashSet:
     """Different hashes of 64 bits, in ascending order: for those among which hardly any is found.
 
     Most that are not there fall through a sieve of the leading bits, which halves the time. For the rest a
@@ -39,7 +39,7 @@ class Hashes:
         """Take hashes that are in order, each once."""
         self._all = ascending
         bits = max(3, len(ascending).bit_length())
-        self._sieve = _Sieve(ascending, bits + _SIEVE_BITS)
+        self._sieve = _BitFilter(ascending, bits + _SIEVE_BITS)
         self._shift = np.uint64(64 - bits + _TOGETHER_BITS)
         first = np.arange(1 << (bits - _TOGETHER_BITS), dtype=np.uint64) << self._shift
         self._starts = np.searchsorted(ascending, first).astype(np.int32)
@@ -59,7 +59,7 @@ class Hashes:
         return here.compress(there), at.compress(there)
 
 
-class _Sieve:
+class _BitFilter:
     """A bit for each beginning of a hash: whether there is one that begins so."""
 
     def __init__(self, hashes: Numbers, bits: int) -> None:
@@ -104,7 +104,7 @@ def _found(ascending: Numbers, some: Numbers, at: Places) -> tuple[Flags, Places
     return found == some, at
 
 
-class Marked:
+class HashMap:
     """Different hashes, and a mark on each, a number: for those among which most that are asked for are.
 
     Each hash has the place that is as far along as the hash is among all numbers, or the next one that is
@@ -126,7 +126,7 @@ class Marked:
         self._marks = marks.take(first, mode="clip")
 
     @classmethod
-    def of(cls, table: Table) -> Marked:
+    def of(cls, table: Table) -> HashMap:
         """Make it of a table of two columns: hashes in order, and their marks."""
         hashes, marks = table.columns.values()
         return cls(hashes, marks)

@@ -5,9 +5,9 @@ that adds it to everything else. So the sum over the days before a day is anothe
 event touches one of them, and then what was kept is asked for anew.
 
 Late events mostly belong to yesterday, and some platforms have one every second. While they come, what is
-kept is split off a day or two earlier (`KeptRows.split`), where nothing changes.
+kept is split off a day or two earlier (`DayCache.split`), where nothing changes.
 
-The answers are kept here; whom they were about, in `kept_known.py`. What is kept can be read ahead
+The answers are kept here; whom they were about, in `known_cache.py`. What is kept can be read ahead
 (`api/warm_up.py`). When a day ends, or days that are over have become quiet again, answers go on with what
 was read before until the newer rest has been read, for a while.
 
@@ -27,7 +27,7 @@ from typing import Any, Final
 
 from sinks.clickhouse.queries import Query
 from sinks.clickhouse.reader import ClickHouseReader
-from sinks.shared import Shared
+from sinks.single_flight import SingleFlight
 
 #: An insert into all tables takes less.
 SETTLED_SECONDS: Final = 5.0
@@ -67,7 +67,7 @@ class _Kept:
     rows: Rows
 
 
-class KeptRows:
+class DayCache:
     """Runs queries that read nothing of a day and later, or remembers what they told."""
 
     def __init__(
@@ -88,9 +88,9 @@ class KeptRows:
         self._clock = clock
         self._looked = looked
         self._kept: OrderedDict[tuple[str, str], _Kept] = OrderedDict()
-        self._asking = Shared[Rows]()
+        self._asking = SingleFlight[Rows]()
         self._seen: dict[date, _Seen] = {}
-        self._looking = Shared[dict[date, _Seen]]()
+        self._looking = SingleFlight[dict[date, _Seen]]()
         self._read_ahead: dict[date, int] = {}
 
     async def split(self, today: date) -> Split:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sinks.clickhouse.native import Columns, varint
+from sinks.clickhouse.native_writer import Columns, varint
 from streams.domain.rows import PlaybackRow, Row, SystemRow, columns, types
 from tests.readings.rows import at, playback
 

@@ -12,7 +12,7 @@ import pytest
 from pydantic import ValidationError
 from starlette.types import Receive, Scope, Send
 
-from api.mounting import Mounted, path_of
+from api.root_path import RootPath, path_of
 from api.settings import Settings
 from tests.readings.stores import NOWHERE, Api, serving
 
@@ -62,7 +62,7 @@ async def test_who_counts_and_logs_around_it_sees_what_was_asked(asked: str) -> 
 
     scope = {"type": "http", "path": asked, "root_path": ""}
     with pytest.raises(ConnectionError):
-        await Mounted(application, UNDER)(scope, never, never)
+        await RootPath(application, UNDER)(scope, never, never)
     assert inside == [(UNDER, f"{UNDER}/healthz")]
     assert scope["path"] == asked
 

@@ -8,14 +8,14 @@ from typing import Final
 from api import system_answers
 from api.answers import Data, envelope
 from api.parameters import Question
-from streams.domain.operations import SystemReader
+from streams.domain.system_readings import SystemReader
 from streams.domain.windows import Window
 
 STORE: Final = "clickhouse"
 
 
 @dataclass(frozen=True, slots=True)
-class OperationsDesk:
+class SystemService:
     """Answers questions about the platform.
 
     Every method raises `RequestError` when the question is at fault, and `StoreUnavailableError` when the

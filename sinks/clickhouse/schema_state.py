@@ -21,7 +21,7 @@ APPLIED: Final = "SELECT name, argMax(checksum, applied_at) AS checksum FROM sch
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class SchemaState:
     """Names of migrations: not applied, applied as another text, and not known to the version."""
 
     missing: tuple[str, ...] = ()
@@ -58,10 +58,10 @@ class Standing:
         return self.lacks
 
 
-def compare(wanted: Mapping[str, str], applied: Mapping[str, str]) -> Standing:
+def compare(wanted: Mapping[str, str], applied: Mapping[str, str]) -> SchemaState:
     """Compare the migrations of a version with those of a database, each a checksum by name."""
     both = wanted.keys() & applied.keys()
-    return Standing(
+    return SchemaState(
         missing=tuple(sorted(wanted.keys() - applied.keys())),
         changed=tuple(sorted(name for name in both if wanted[name] != applied[name])),
         newer=tuple(sorted(applied.keys() - wanted.keys())),
@@ -79,6 +79,6 @@ async def applied(client: AsyncClient) -> dict[str, str]:
     return {str(name): str(checksum) for name, checksum in found.result_rows}
 
 
-async def ask(client: AsyncClient, wanted: Mapping[str, str]) -> Standing:
+async def ask(client: AsyncClient, wanted: Mapping[str, str]) -> SchemaState:
     """Return how the client's database stands; one that is empty lacks everything. Raises `Unavailable`."""
     return compare(wanted, await applied(client))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 
-from sinks.clickhouse.kept import Split
-from sinks.clickhouse.kept_known import KeptKnown
+from sinks.clickhouse.day_cache import Split
+from sinks.clickhouse.known_cache import KnownCache
 
 TODAY = date(2050, 11, 20)
 SPLIT = Split(TODAY, 1, 0.0)
@@ -19,13 +19,13 @@ class Thing:
 
 
 class Memory:
-    """A `KeptKnown` of 100 bytes, and what was read into it."""
+    """A `KnownCache` of 100 bytes, and what was read into it."""
 
     def __init__(self, most: int = 100) -> None:
         self.now = 0.0
         self.looks: list[bool] = []
         self.read: list[tuple[str, int]] = []
-        self.kept = KeptKnown(most, longest=60, clock=lambda: self.now, looked=self.looks.append)
+        self.kept = KnownCache(most, longest=60, clock=lambda: self.now, looked=self.looks.append)
 
     async def keep(self, name: str, split: Split = SPLIT, nbytes: int = 40) -> None:
         async def read(room: int) -> Thing | None:

@@ -10,8 +10,8 @@ from typing import Final
 from api import user_answers
 from api.answers import Data, envelope
 from api.parameters import Question
-from streams.domain.audience import UserReader, active_stretches
 from streams.domain.errors import InvalidPeriodError
+from streams.domain.user_readings import UserReader, active_stretches
 from streams.domain.windows import Window, cover
 
 STORE: Final = "clickhouse"
@@ -24,7 +24,7 @@ def _unnoted(question: Question, parts: Collection[str]) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class AudienceDesk:
+class UserService:
     """Answers questions about users.
 
     Every method raises `RequestError` when the question is at fault, and `StoreUnavailableError` when the

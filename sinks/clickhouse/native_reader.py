@@ -1,8 +1,8 @@
 """Tables of numbers as ClickHouse holds them: whole columns, which arrays take as they come.
 
 A row of JSON costs a thousand times what a look into an array does, so whoever needs many rows asks for
-them packed. ClickHouse's format Native sends each block column by column (`native.py` writes the same):
-a seventh of the query's CPU time less than rows of bytes, and nothing to take apart here.
+a table. ClickHouse's format Native sends each block column by column (`native_writer.py` writes the same): a
+seventh of the query's CPU time less than rows of bytes, and nothing to take apart here.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Table:
 
 
 class Shape:
-    """The columns of a packed table, by name: what a query casts them to, and how they are read."""
+    """The columns of a table, by name: what a query casts them to, and how they are read."""
 
     def __init__(self, **kinds: str) -> None:
         """Name the columns and their types, which are numbers."""
@@ -104,7 +104,7 @@ def _text(sent: bytes, at: int) -> tuple[bytes, int]:
 
 
 @dataclass(frozen=True, slots=True)
-class Packed:
+class TableQuery:
     """A query whose rows have a shape."""
 
     query: Query

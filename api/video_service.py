@@ -19,8 +19,8 @@ from api.answers import Data
 from api.parameters import Question
 from streams.domain import metrics
 from streams.domain.errors import StoreUnavailableError, UnknownVideoError
-from streams.domain.readings import Catalog, CatalogEntry, SummaryReading, VideoReader, VideoReading
 from streams.domain.timeline import Timeline, group_by_of, timeline
+from streams.domain.video_readings import Catalog, CatalogEntry, SummaryReading, VideoReader, VideoReading
 from streams.domain.windows import Window
 
 _log = structlog.get_logger(__name__)
@@ -30,7 +30,7 @@ _NOBODY_ELSE: Final = "no catalog, and nothing of this video in the last hour"
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class VideoService:
     """Answers questions about videos.
 
     `live` reads the last hour and asks `remembered`; `store` reads everything and stands beside `catalog`.

@@ -10,9 +10,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from api.ending import end
-from api.exports import links
-from api.exports.faults import (
+from api.exports import signed_links
+from api.exports.errors import (
     ExpiredExportError,
     FailedExportError,
     UnfinishedExportError,
@@ -24,6 +23,7 @@ from api.exports.runner import Runner
 from api.exports.source import Source
 from api.exports.storage import Folder, Storage, StorageRefusedError, StorageUnavailableError
 from api.settings import Settings
+from api.tasks import stop
 from sinks.redis.client import Patience
 from streams.domain.errors import StoreUnavailableError
 from streams.domain.windows import rfc3339
@@ -32,7 +32,7 @@ _ID: Final = re.compile(r"exp_[0-9a-f]{24}", re.ASCII)
 _GONE: Final = "The file is not there any more. Ask for a new export."
 
 
-class ExportDesk:
+class ExportService:
     """The exports of one application. Methods raise `StoreUnavailableError` while Redis cannot be used."""
 
     def __init__(self, settings: Settings, redis: Any, patience: Patience) -> None:
@@ -51,7 +51,7 @@ class ExportDesk:
         try:
             yield
         finally:
-            await end(working)
+            await stop(working)
             await self._source.close()
 
     async def order(self, order: Order, now: datetime, base: str) -> dict[str, Any]:
@@ -71,7 +71,7 @@ class ExportDesk:
 
         Raises an error of `faults` for a link that is not right, and for a file that is not there.
         """
-        links.check(await self._signing(), export_id, token, now)
+        signed_links.check(await self._signing(), export_id, token, now)
         job = await self._find(export_id, now)
         if job.status is Status.FAILED:
             raise FailedExportError(export_id, job.reason)
@@ -94,7 +94,7 @@ class ExportDesk:
         return job
 
     async def _told(self, job: Job, base: str) -> dict[str, Any]:
-        token = links.token(await self._signing(), job.id, job.expires)
+        token = signed_links.token(await self._signing(), job.id, job.expires)
         told: dict[str, Any] = {
             "exportId": job.id,
             "status": job.status.value,
