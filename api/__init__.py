@@ -20,7 +20,7 @@ Answering:
 - `answers`, `user_answers` and `system_answers` make readings into answers, in the shapes of `schemas`,
   `schemas_users`, `schemas_system`, `schemas_live` and `schemas_exports`; `errors` have one shape
 - `etag_gzip` sends what did not change only once, and long answers small; `head` answers without a body
-- `openapi` says what the routes do not
+- `openapi` says what the routes do not; `dashboard` is a page that asks all this in the browser
 
 Of itself: `metrics` for Prometheus, `reporting` of its requests to Kafka. Ending: `tasks` and `shutdown`.
 """

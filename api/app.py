@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
@@ -15,6 +15,7 @@ from starlette.responses import RedirectResponse
 from api import errors, openapi
 from api.auth import requires
 from api.cors import Cors, origins_of
+from api.dashboard.files import PATH, Dashboard
 from api.deps import Clock, Stores
 from api.etag_gzip import ETagGzip
 from api.head import Head
@@ -97,10 +98,17 @@ def create_app(settings: Settings | None = None, *, clock: Clock = utc_now) -> F
         app.include_router(part.router, dependencies=[Depends(requires(scope))])
     app.include_router(exports.downloads)
     app.include_router(health.router)
-    app.add_api_route("/", _documentation, include_in_schema=False)
+    for path, to in (("/", "/docs"), (PATH, f"{PATH}/")):
+        app.add_api_route(path, _redirect(to), include_in_schema=False)
+    app.mount(PATH, Dashboard())
     app.openapi = partial(openapi.document, app)  # type: ignore[method-assign]
     return app
 
 
-async def _documentation(request: Request) -> RedirectResponse:
-    return RedirectResponse(f"{request.scope['root_path']}/docs")
+def _redirect(to: str) -> Callable[[Request], Awaitable[RedirectResponse]]:
+    """Return a route to another path; it names no server, for a proxy may have another name."""
+
+    async def redirect(request: Request) -> RedirectResponse:
+        return RedirectResponse(f"{request.scope['root_path']}{to}")
+
+    return redirect

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
+from urllib.parse import quote
 
 from rich.console import Console
 from rich.markup import escape
@@ -52,6 +53,7 @@ class Screen:
         api, key = endpoints["API_URL"], endpoints["API_KEY"]
         clickhouse = without_password(endpoints["CLICKHOUSE_URL"]).rsplit("/", 1)[0]
         try_next = (
+            ("dashboard", f"{api}/dashboard/#key={quote(key, safe='')}"),
             ("numbers", f"curl -H 'Authorization: Bearer {key}' '{api}/analytics/videos/summary?period=7d'"),
             ("API docs", f"{api}/docs"),
             ("SQL", f"curl '{clickhouse}/?database=videocloud' --data-binary 'SHOW TABLES'"),
@@ -59,5 +61,5 @@ class Screen:
             ("logs", str(folder / "logs")),
         )
         for what, how in try_next:
-            self._console.print(f"  [dim]{what:>8}[/]  {escape(how)}", highlight=False, soft_wrap=True)
+            self._console.print(f"  [dim]{what:>9}[/]  {escape(how)}", highlight=False, soft_wrap=True)
         self._console.print("\n  Ctrl-C stops everything; the data stays.\n", highlight=False)
