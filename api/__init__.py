@@ -10,7 +10,7 @@ Letting in:
 
 Asking:
 
-- `routes` are the endpoints, `parameters` what may be asked
+- `routes` are the endpoints, `parameters` what may be asked; `encoded_slash` lets ids have a slash
 - a service decides which store answers: `video_service`, `user_service`, `system_service`, and for now
   `live_service` with `live_feed`; `catalog` knows titles
 - `exports` makes files in the background; there, `warm_up` reads ahead what answers will need

@@ -17,6 +17,7 @@ from api.auth import requires
 from api.cors import Cors, origins_of
 from api.dashboard.files import PATH, Dashboard
 from api.deps import Clock, Stores
+from api.encoded_slash import EncodedSlash
 from api.etag_gzip import ETagGzip
 from api.head import Head
 from api.limits import RateLimitHeaders
@@ -79,6 +80,7 @@ def create_app(settings: Settings | None = None, *, clock: Clock = utc_now) -> F
     app.state.reporter = reporter
     if path := path_of(settings.public_url):
         app.add_middleware(RootPath, under=path)
+    app.add_middleware(EncodedSlash)
     app.add_middleware(ETagGzip)
     app.add_middleware(Head)
     app.add_middleware(RateLimitHeaders)

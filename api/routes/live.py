@@ -8,38 +8,24 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.responses import Response
 
 from api import parameters, schemas_live
 from api.deps import ClockDep, Now, StoresDep, json
+from api.encoded_slash import VideoId
 from api.live_feed import Update
 from api.openapi import errors
-from streams.domain.errors import UnknownVideoError
 
 router = APIRouter(prefix="/analytics", tags=["live"])
 
-#: As the event contract has it.
-_LONGEST_ID = 128
-
-VideoId = Annotated[str, Path(alias="id", description="The id of the video, as its events have it.")]
 _ALL_TAKEN = {
     503: {"ANALYTICS_TOO_MANY_STREAMS": "This server sends 200 streams at once, and all are taken."},
 }
 _STREAM: dict[str, Any] = {
     "description": "Events `live` with the answer, every second; `error` with an error while there is none.",
 }
-
-
-async def _known_length(video_id: VideoId) -> str:
-    """Return the id; no video has a longer one than its events may have."""
-    if len(video_id) > _LONGEST_ID:
-        raise UnknownVideoError(video_id[:_LONGEST_ID])
-    return video_id
-
-
-CheckedId = Annotated[str, Depends(_known_length)]
 
 
 async def _everything(
@@ -51,7 +37,7 @@ async def _everything(
 
 
 async def _video(
-    request: Request, stores: StoresDep, clock: ClockDep, video_id: CheckedId
+    request: Request, stores: StoresDep, clock: ClockDep, video_id: VideoId
 ) -> AsyncIterator[AsyncIterator[Update]]:
     parameters.only(request, ())
     async with stores.feeds.listen(video_id, lambda: stores.live.video(video_id, clock())) as updates:
@@ -96,7 +82,7 @@ async def stream_live(
         **errors(400, 404, 503),
     },
 )
-async def get_video_live(request: Request, stores: StoresDep, now: Now, video_id: CheckedId) -> Response:
+async def get_video_live(request: Request, stores: StoresDep, now: Now, video_id: VideoId) -> Response:
     """Concurrent viewers of a video, and its last 60 minutes by the minute."""
     parameters.only(request, ())
     return json(await stores.live.video(video_id, now))

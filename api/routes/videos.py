@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from api import parameters, schemas
 from api.deps import Now, SettingsDep, VideosDep, json
+from api.encoded_slash import VideoId
 from api.openapi import errors
 from api.parameters import (
     CompareText,
@@ -19,13 +18,9 @@ from api.parameters import (
     StartText,
     ZoneText,
 )
-from streams.domain.errors import UnknownVideoError
 from streams.domain.metrics import VIDEO, groups_of
 
 router = APIRouter(prefix="/analytics/videos", tags=["videos"])
-
-#: As the event contract has it.
-_LONGEST_ID = 128
 
 
 @router.get(
@@ -77,7 +72,7 @@ async def get_video(
     service: VideosDep,
     now: Now,
     settings: SettingsDep,
-    video_id: Annotated[str, Path(alias="id", description="The id of the video, as its events have it.")],
+    video_id: VideoId,
     period: PeriodText = None,
     metrics: MetricsText = None,
     groupBy: GroupByText = None,  # noqa: N803
@@ -102,6 +97,4 @@ async def get_video(
         raw_retention_days=settings.raw_retention_days,
     )
     groups = groups_of(VIDEO, metrics)
-    if len(video_id) > _LONGEST_ID:
-        raise UnknownVideoError(video_id[:_LONGEST_ID])
     return json(await service.video(video_id, question, groups, groupBy))

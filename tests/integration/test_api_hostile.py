@@ -38,6 +38,11 @@ IDS = [
     " lead and trail ",
     "..",
     "*",
+    "a/b",
+    "a%2Fb",
+    "100%/25 %25",
+    "//",
+    "/live",
     "v:1:2{tag}",
     "a" * 128,
 ]
@@ -68,6 +73,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 async def test_any_id_of_an_event_can_be_asked_for(api: Api, video: str, period: str) -> None:
     answer = await api.answer(f"/analytics/videos/{quote(video, safe='')}", period=period)
     assert answer["data"]["views"]["total"] == (2 if period == "7d" else 1)
+    live = await api.data(f"/analytics/videos/{quote(video, safe='')}/live")
+    assert live["id"] == video
     assert answer["data"]["engagement"]["averageWatchTime"] == (0.75 if period == "7d" else 1.5)
 
 
@@ -157,7 +164,7 @@ async def test_a_megabyte_of_query_is_refused_and_the_server_goes_on(served: int
 
 @pytest.mark.parametrize(
     "path",
-    [b"/analytics/videos/../../etc/passwd", b"//analytics//videos", b"/analytics/videos/%2e%2e%2f%2e%2e"],
+    [b"/analytics/videos/../../etc/passwd", b"//analytics//videos", b"/analytics/%2e%2e%2f%2e%2e/etc/passwd"],
 )
 async def test_paths_that_climb_find_nothing(served: int, path: bytes) -> None:
     answer = await _raw(served, b"GET " + path + b" HTTP/1.1\r\nHost: x\r\n\r\n")
