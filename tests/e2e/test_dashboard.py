@@ -8,10 +8,12 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import pytest
 from confluent_kafka import Producer
 
+from deploy.embedded.process import wait_until
 from tests.conftest import Stack
 from tests.e2e.foreign import view_start
 from tests.oracle.log import CATALOG, PLAYBACK
@@ -35,7 +37,7 @@ ASKS = "!document.getElementById('key').hidden && document.querySelector('main')
 
 @pytest.fixture(scope="module")
 def seen(stack: Stack) -> Stack:
-    """Return the stack, once it has been sent some views of a video whose title is an attack."""
+    """Return the stack, once it has some views of a video whose title is an attack."""
     producer = Producer({"bootstrap.servers": stack.endpoints["KAFKA_BOOTSTRAP_SERVERS"]})
     now = int(time.time() * 1000)
     entry = {"videoId": VIDEO, "title": HOSTILE, "durationMs": 60_000, "publishedAt": now}
@@ -43,6 +45,15 @@ def seen(stack: Stack) -> Stack:
     for number in range(VIEWS):
         producer.produce(PLAYBACK, key=f"v{number}", value=view_start(f"v{number}", VIDEO))
     assert producer.flush(30) == 0
+
+    address, key = stack.endpoints["API_URL"], stack.endpoints["API_KEY"]
+    question = Request(f"{address}/analytics/videos/summary", headers={"Authorization": f"Bearer {key}"})
+
+    def total() -> int:
+        with urlopen(question, timeout=30) as answer:
+            return int(json.load(answer)["data"]["totalViews"])
+
+    assert wait_until(time.monotonic() + 30, lambda: total() == VIEWS, None)
     return stack
 
 
