@@ -98,10 +98,10 @@ def _bounded(receive: Receive) -> Receive:
 
 
 class Telemetry:
-    """ASGI middleware: the outermost, so that nothing is answered without an id and a count.
+    """ASGI middleware: gives every answer of the application a request id, a log line and a count.
 
-    An id that the caller sends in `X-Request-Id` is kept when it is harmless. A fault of ours is logged
-    with its traceback and answered with a plain 500.
+    Only `Reporting` and `Cors` are outside of it. An id that the caller sends in `X-Request-Id` is kept when
+    it is harmless. A fault of ours is logged with its traceback and answered with a plain 500.
     """
 
     def __init__(self, app: ASGIApp) -> None:

@@ -69,7 +69,8 @@ class ExportService:
     async def file(self, export_id: str, token: str, now: datetime) -> tuple[Path | str, str]:
         """Return an export's file and its format: the path on disk, or the address that hands it out.
 
-        Raises an error of `faults` for a link that is not right, and for a file that is not there.
+        Raises an error of `api.exports.errors` for a link that is not valid, and for a file that is not
+        there.
         """
         signed_links.check(await self._signing(), export_id, token, now)
         job = await self._find(export_id, now)

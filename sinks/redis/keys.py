@@ -8,7 +8,7 @@ ledger switches readers over.
 | key | type | holds |
 |---|---|---|
 | `vc:logs` | zset | tag of every partition with live counters, by when it was last claimed (epoch s) |
-| `vc:{tag}:ledger` | hash | `streams.ledger.Ledger`; never expires |
+| `vc:{tag}:ledger` | hash | `sinks.base.Ledger`; never expires |
 | `vc:{tag}:<gen>:t:<minute>` | hash | measures of all videos in that minute |
 | `vc:{tag}:<gen>:v:<minute>:<video>` | hash | measures of the video in that minute, and views by dimension |
 | `vc:{tag}:<gen>:u:<minute>:<video>` | set | 64-bit hashes of the users who started a view in that minute |

@@ -24,7 +24,7 @@ def encode(live: Live) -> bytes:
     """Return increments as the scripts read them; nothing for none."""
     if not live:
         return b""
-    # HashSet go as text: Lua's numbers are doubles and would round 64-bit integers.
+    # Hashes go as text: Lua's numbers are doubles and would round 64-bit integers.
     return msgspec.msgpack.encode(
         (
             [(minute, video, counters) for (minute, video), counters in live.counters.items()],

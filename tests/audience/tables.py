@@ -1,4 +1,4 @@
-"""TableQuery tables as ClickHouse sends them, of rows written down in a test."""
+"""Tables as ClickHouse sends them in format Native, of rows written down in a test."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from tests.audience.tables import table
 LARGEST = 2**64 - 1
 MARK = Shape(user="UInt64", bits="UInt8")
 ANY = st.integers(0, LARGEST)
-#: HashSet that crowd: alike but for their last bits, at either end and in the middle.
+#: Hashes that crowd: alike but for their last bits, at either end and in the middle.
 CROWDED = st.builds(
     lambda base, low: base + low, st.sampled_from((0, 2**63, LARGEST - 5000)), st.integers(0, 5000)
 )
