@@ -1,17 +1,17 @@
-"""Recovery: what to do with a partition, decided from the ledger and ClickHouse's own books.
+"""Recovery: how to resume a partition, decided from its ledger and from the offsets that ClickHouse holds.
 
-Pure. Two cursors must be found, one a store, and each must be one that its store will agree with:
+Pure. There is one cursor for each store, and each must agree with what its store really has:
 
-- the ledger knows how far the live counters are (`counted`), which block was begun last, and whether it
-  is in for certain;
-- ClickHouse knows the offset after the last row that it holds of the log.
+- the ledger has the cursor of the live counters (`counted`), the bounds of the block that was begun last, and
+  whether that block is in ClickHouse for certain (`done`);
+- ClickHouse has the offset after the last row of the log (`landed`).
 
-| ledger | ClickHouse holds rows up to | so |
+| ledger | ClickHouse holds rows up to | recovery |
 |---|---|---|
-| new | nothing | begin at the start of the log |
-| knows a block | its last rows, or some in doubt | go on; the block in doubt, or its bundle, is sent again |
-| new, or ends before | further | Redis lost data: ClickHouse is right, the live window is built anew |
-| ends | less than what was done | ClickHouse lost data: it alone is replayed |
+| new | no row | start at the beginning of the log |
+| has a block | its end, or less if in doubt | go on; a block in doubt, or its bundle, is sent again |
+| new, or ends earlier | a later offset | Redis lost data: ClickHouse is right, the live window is rebuilt |
+| has a finished block | an earlier offset | ClickHouse lost data: only ClickHouse is replayed |
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from zlib import crc32
 from sinks.base import Ledger, incarnation_of
 from streams.domain.arrivals import Record
 
-#: Ids of a topic that are kept: those of topics that a broker may still speak of which was cut off.
-_TOPICS_KNOWN: Final = 8
+#: Topic ids that a ledger keeps: a broker that was partitioned away may still report an old one.
+_MAX_TOPIC_IDS: Final = 8
 
 
 def fingerprint(record: Record) -> str:
@@ -34,24 +34,24 @@ def fingerprint(record: Record) -> str:
 
 
 def time_mark(received_at: int) -> str:
-    """Return what the fingerprint of a record begins with, of which only its time (epoch ms) is known."""
+    """Return the beginning of a fingerprint, for a record of which only the time (epoch ms) is known."""
     return f"{received_at}:"
 
 
 def time_of(mark: str) -> float:
-    """Return the time of the record that a fingerprint is of (epoch s); 0 for an empty one."""
+    """Return the record time (epoch s) in a fingerprint; 0 for an empty one."""
     return int(mark.partition(":")[0]) / 1000 if mark else 0.0
 
 
-def current(ledger: Ledger, logs: Iterable[str], cluster: str) -> Ledger:
-    """Return the ledger, or an empty one of a newer incarnation if ClickHouse has rows of such a log.
+def at_newest_incarnation(ledger: Ledger, logs: Iterable[str], cluster: str) -> Ledger:
+    """Return the ledger, or an empty one of a newer incarnation if ClickHouse has rows of that.
 
-    A topic was made anew, and Redis lost what it knew of that: its cursors are those of the log before.
+    Then the topic was created anew, and Redis lost the ledger's update: its cursors are of the log before.
 
     Args:
         ledger: as `claim` returned it.
         logs: names of all logs that have rows of the partition.
-        cluster: the partition's.
+        cluster: id of the partition's Kafka cluster.
     """
     newest = max((incarnation_of(log, cluster) or 0 for log in logs), default=0)
     if newest <= ledger.incarnation:
@@ -59,43 +59,43 @@ def current(ledger: Ledger, logs: Iterable[str], cluster: str) -> Ledger:
     return Ledger(ledger.epoch, incarnation=newest, generation=ledger.generation)
 
 
-def in_bundle(ledger: Ledger, landed: int | None) -> bool:
-    """Say whether the newest block is in doubt and went with a bundle, of which somebody may know more.
+def is_bundle_in_doubt(ledger: Ledger, landed: int | None) -> bool:
+    """Say whether the newest block went with a bundle and may or may not be in ClickHouse.
 
-    `landed` is as for `plan`. Where ClickHouse has rows beyond that block, the ledger is an older one.
+    `landed` is as for `plan_recovery`. Where ClickHouse has rows beyond that block, the ledger is outdated.
     """
     return bool(ledger.bundle) and not ledger.done and (landed or 0) <= (ledger.block_to or 0)
 
 
 def withdrawn(ledger: Ledger) -> Ledger:
-    """Return the ledger as it was before its newest block was begun, which went with a bundle."""
+    """Return the ledger as it was before its newest block was begun with a bundle."""
     return replace(ledger, done=True, block_to=ledger.block_from, to_mark=ledger.from_mark, bundle="")
 
 
-#: What a ledger says of a partition that is taken over.
-Why = Literal["new", "resume", "redis-behind", "clickhouse-behind"]
+#: Which case of the table above a takeover was; also the label of a counter.
+RecoveryReason = Literal["new", "resume", "redis-behind", "clickhouse-behind"]
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class RecoveryPlan:
     """How to take a partition over."""
 
-    why: Why
+    why: RecoveryReason
     #: The ledger to go on with; `counted` and the block cursors are set.
     ledger: Ledger
-    #: Offset of the first record that some store lacks.
+    #: Offset of the first record that at least one store lacks.
     position: int
-    #: Fingerprint of the record before `position`; empty when it is not known.
+    #: Fingerprint of the record before `position`; empty when it is unknown.
     mark: str
-    #: A begun block whose insert must be made again as it was, or None.
-    pending: tuple[int, int] | None
-    #: The ledger must be written before anything else is.
-    restart: bool = False
-    #: The live window must be built anew under the ledger's generation.
-    rebuild: bool = False
+    #: Start and end offset of a begun block whose insert must be repeated with the same bytes; None for none.
+    pending_block: tuple[int, int] | None
+    #: Whether the ledger must be written before anything else.
+    rewrite_ledger: bool = False
+    #: Whether the live window must be rebuilt under the ledger's generation.
+    rebuild_live: bool = False
 
 
-def plan(ledger: Ledger, landed: int | None) -> Plan:
+def plan_recovery(ledger: Ledger, landed: int | None) -> RecoveryPlan:
     """Decide how to take a partition over.
 
     Args:
@@ -104,10 +104,10 @@ def plan(ledger: Ledger, landed: int | None) -> Plan:
     """
     block_from, block_to = ledger.block_from or 0, ledger.block_to or 0
     if landed is not None and landed > block_to:
-        # Rows beyond anything the ledger ever began: it was lost, or restored from an older file.
+        # Rows beyond every block that the ledger began: it was lost, or restored from an older file.
         fresh = replace(
             ledger,
-            # A rebuild that a crash cut short must not be added to: no two claims share an epoch.
+            # A rebuild that a crash interrupted must not be added to; no two claims share an epoch.
             generation=ledger.epoch,
             counted=landed,
             counted_mark="",
@@ -118,25 +118,25 @@ def plan(ledger: Ledger, landed: int | None) -> Plan:
             done=True,
             landed=landed,
         )
-        return Plan("redis-behind", fresh, landed, "", None, restart=True, rebuild=True)
+        return RecoveryPlan("redis-behind", fresh, landed, "", None, rewrite_ledger=True, rebuild_live=True)
     if ledger.is_new:
         fresh = replace(ledger, counted=0, block_from=0, block_to=0)
-        return Plan("new", fresh, 0, "", None, restart=True)
+        return RecoveryPlan("new", fresh, 0, "", None, rewrite_ledger=True)
     counted = ledger.counted or 0
     if (landed or 0) < ledger.landed:
         at = landed or 0
         fresh = replace(ledger, block_from=at, block_to=at, from_mark="", to_mark="", done=True, landed=at)
-        return Plan("clickhouse-behind", fresh, min(at, counted), "", None, restart=True)
+        return RecoveryPlan("clickhouse-behind", fresh, min(at, counted), "", None, rewrite_ledger=True)
     cursor, mark = (block_to, ledger.to_mark) if ledger.done else (block_from, ledger.from_mark)
     if counted < cursor:
         cursor, mark = counted, ledger.counted_mark
-    return Plan("resume", ledger, cursor, mark, None if ledger.done else (block_from, block_to))
+    return RecoveryPlan("resume", ledger, cursor, mark, None if ledger.done else (block_from, block_to))
 
 
-def another_log(ledger: Ledger, start: int, topic_id: str) -> Ledger:
+def next_incarnation(ledger: Ledger, start: int, topic_id: str) -> Ledger:
     """Return the ledger of the next incarnation, with both cursors at the log's first offset.
 
-    `topic_id` is Kafka's id of the topic that the log is of, empty when Kafka does not tell.
+    `topic_id` is Kafka's id of the log's topic; empty when brokers send none.
     """
     known = ledger.topic_ids
     return replace(
@@ -150,25 +150,25 @@ def another_log(ledger: Ledger, start: int, topic_id: str) -> Ledger:
         to_mark="",
         done=True,
         landed=0,
-        topic_ids=known if topic_id in ("", *known) else (*known, topic_id)[-_TOPICS_KNOWN:],
+        topic_ids=known if topic_id in ("", *known) else (*known, topic_id)[-_MAX_TOPIC_IDS:],
     )
 
 
-def is_other(ledger: Ledger, topic_id: str) -> bool:
-    """Say whether an id is that of a topic that the ledger never heard of; empty when nobody knows it."""
+def is_other_topic(ledger: Ledger, topic_id: str) -> bool:
+    """Say whether a topic id is not among the ledger's; an empty (unknown) id never is another one."""
     return bool(topic_id and ledger.topic_ids) and topic_id not in ledger.topic_ids
 
 
-def doubt_of(ledger: Ledger, topic_id: str, position: int, end: int | None) -> str:
-    """Say, for people, what makes this another log than the ledger's; nothing if it may be the same.
+def log_mismatch(ledger: Ledger, topic_id: str, position: int, end: int | None) -> str:
+    """Return, as text for the log, why this is another log than the ledger's; empty if it may be the same.
 
     Args:
         ledger: of the log that was read up to `position`.
-        topic_id: Kafka's id of the topic now; empty when nobody knows.
+        topic_id: Kafka's id of the topic now; empty when it is unknown.
         position: the next offset to read.
-        end: the offset after the log's last record; None while the record before `position` was seen.
+        end: the offset after the log's last record; None if the fingerprint was compared.
     """
-    if is_other(ledger, topic_id):
+    if is_other_topic(ledger, topic_id):
         return f"the topic's id is {topic_id}, and was {ledger.topic_ids[-1]}"
     if end is not None and end < position:
         return "it ends before what was read"

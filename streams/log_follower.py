@@ -1,7 +1,7 @@
-"""LogFollower one partition's log: whether what comes is what comes next, and what if the log is another.
+"""Follows one partition's log: checks that records come in order, and detects that the log is another one.
 
-A partition's place in its log is in the stores' books, not Kafka's, so nothing that Kafka sends is taken
-unseen: it must follow on, and the log must be the one that the books are of.
+A partition's position in its log is kept by the stores, not by Kafka. So nothing that Kafka sends is taken
+unchecked: it must start at the position, and come from the log that the position belongs to.
 """
 
 from __future__ import annotations
@@ -14,159 +14,164 @@ from typing import Final
 from sinks.base import Ledger
 from streams.assignment import Assignment, Fetched
 from streams.domain.arrivals import Record
-from streams.ledger import Plan, another_log, doubt_of, fingerprint, is_other
+from streams.ledger import RecoveryPlan, fingerprint, is_other_topic, log_mismatch, next_incarnation
 from streams.metrics import METRICS
 from streams.retry import Retry
-from streams.seeking import Seeking
-from streams.takeover import Taken, TakeOver
+from streams.seeking import SeekTracker
+from streams.takeover import PartitionState, TakeOver
 
 #: Generations of recounts lie far above those of take-overs, which are epochs.
 _RECOUNT_BITS: Final = 20
 
 
 class LogFollower:
-    """Knows where a partition is in its log, checks what comes of it, and begins another log at its start."""
+    """Tracks a partition's position in its log, checks fetched records, and starts anew on another log."""
 
-    #: The partition as it was taken over, and how far it is since; there is none before `take_over`.
-    at: Taken
+    #: The partition since it was taken over; the attribute is missing before `take_over`.
+    state: PartitionState
 
     def __init__(self, assignment: Assignment, retry: Retry) -> None:
-        """Prepare; `take_over` begins. `retry` repeats what may pass."""
+        """Prepare; `take_over` begins. `retry` repeats operations that may succeed later."""
         self._partition, self._ledgers = assignment.partition, assignment.stores.ledgers
         self._look = assignment.look
         self._retry = retry
-        self._taking = TakeOver(assignment, retry)
-        self._seeking = Seeking(assignment.seek, lambda: asyncio.get_running_loop().time())
+        self._takeover = TakeOver(assignment, retry)
+        self._seeks = SeekTracker(assignment.seek, lambda: asyncio.get_running_loop().time())
         self._recounts = 0
-        #: What was last said against the log being the one that was read.
-        self._doubt = ""
+        #: Why the last comparison took the log for another one; empty if it did not.
+        self._mismatch = ""
 
     @property
     def is_ready(self) -> bool:
         """Say whether the partition was taken over."""
-        return hasattr(self, "at")
+        return hasattr(self, "state")
 
     @property
     def next_fetch(self) -> int:
-        """Offset to read from: the record before the position comes again, to be compared."""
-        return self.at.position - 1 if self.at.mark else self.at.position
+        """Offset to fetch from: one before the position while that record's fingerprint must be compared."""
+        return self.state.position - 1 if self.state.mark else self.state.position
 
     async def take_over(self, topic_id: str) -> None:
-        """Claim the partition and put its books in order; see `PartitionWorker.take_over`."""
-        plan, landed = await self._taking.decide(topic_id)
-        self.at = await self._taking.begin(plan, landed)
-        if plan.rebuild:
-            await self._taking.count_again(self.at.folding.folder, plan.ledger)
-        if plan.restart:
-            await self._restart(plan.ledger)
+        """Claim the partition and recover its ledger; see `PartitionWorker.take_over`."""
+        plan, landed = await self._takeover.decide(topic_id)
+        self.state = await self._takeover.build_state(plan, landed)
+        if plan.rebuild_live:
+            await self._takeover.recount(self.state.batch_folder.folder, plan.ledger)
+        if plan.rewrite_ledger:
+            await self._rewrite_ledger(plan.ledger)
 
-    async def _restart(self, ledger: Ledger) -> None:
+    async def _rewrite_ledger(self, ledger: Ledger) -> None:
         await self._retry.forever(lambda: self._ledgers.restart(self._partition, ledger), "write the ledger")
 
-    async def count_again(self, ledger: Ledger) -> Ledger:
-        """Count the live window again; return the ledger with the generation that it is counted under."""
+    async def recount(self, ledger: Ledger) -> Ledger:
+        """Recount the live window from ClickHouse; return the ledger with the new generation."""
         self._recounts += 1
-        # A count that fails half way is never added to: each has a generation of its own.
+        # A recount that fails half way must not be added to: each has a generation of its own.
         again = replace(ledger, generation=(ledger.epoch << _RECOUNT_BITS) + self._recounts)
-        await self._taking.count_again(self.at.folding.folder, again)
+        await self._takeover.recount(self.state.batch_folder.folder, again)
         return again
 
-    async def due(self, fetched: Fetched) -> Sequence[Record]:
-        """Return the batch's records from the position on, none if it is not what must come next."""
-        at = self.at
+    async def accept(self, fetched: Fetched) -> Sequence[Record]:
+        """Return the batch's records from the position on; none if the batch is not the expected one.
+
+        Then it is dropped, and the expected one is sought.
+        """
+        state = self.state
         if fetched.start != self.next_fetch:
-            # Fetched before a seek, or what lies between was dropped with a closed stream.
-            await self._seeking.dropped(self.next_fetch)
+            # Fetched before a seek, or after records that were dropped with a closed stream.
+            await self._seeks.note_unexpected(self.next_fetch)
             return ()
-        self._seeking.found()
+        self._seeks.note_expected()
         records = fetched.records
         if not records:
             await self._out_of_range()
             return ()
-        if at.mark and records[0].offset < at.position:
-            if not fingerprint(records[0]).startswith(at.mark):
+        if state.mark and records[0].offset < state.position:
+            if not fingerprint(records[0]).startswith(state.mark):
                 await self._restart_log("the record before the position is another one")
                 return ()
             records = records[1:]
-        if is_other(at.ledger, fetched.topic_id):
-            # Taken now they would come out of order: another log begins at its start, or it is a mistake.
-            self._seeking.put_off()
+        if is_other_topic(state.ledger, fetched.topic_id):
+            # Records of another topic would be out of order now: it is read from its start, once `compare`
+            # has confirmed it.
+            self._seeks.note_deferred()
             return ()
-        at.mark = ""
+        state.mark = ""
         return records
 
     async def log_end(self) -> int | None:
-        """Ask where the log ends; None if the record before the position was seen. Raises `Unavailable`."""
-        return (await self._look()).end if self.at.mark else None
+        """Return the log's end offset; None if the fingerprint was compared already. Raises `Unavailable`."""
+        return (await self._look()).end if self.state.mark else None
 
     async def compare(self, topic_id: str, end: int | None) -> None:
-        """Begin another log if Kafka says twice in a row that this is one.
+        """Start a new incarnation if Kafka shows twice in a row that this is another log.
 
-        A topic that is made again has an id of its own, and no id comes twice: it is another topic if it has
-        one that was never heard of. Whatever was read of it in the meantime comes again from its start, and
-        is known by its ids. A ledger without any id takes the first that it is told.
+        By the topic's id: a topic that is deleted and created again gets a new id, and no id is used twice.
+        So an id that the ledger does not have is that of another topic. Records that were read of it in the
+        meantime are read again from its start, and are recognized as repeats. A ledger without ids adopts
+        the first one.
 
-        Where ids are not told, and where a log was cut, its end must do. Kafka sends nothing of a log that
-        ends one record before the position, so there is nothing to compare, though it may hold all but that
-        record. What was read is below the high watermark, and a leader answers a question for the end only
-        once its own is at the beginning of its epoch (KIP-207): at or beyond all that any leader before it
-        let anybody read. So an end before the position is that of another log, or of one that an unclean
-        election cut.
+        By the log's end, where brokers send no ids or the log was truncated: of a log that ends one record
+        before the position, Kafka returns no record whose fingerprint could be compared. All records that
+        were read are below the high watermark, and a leader returns its end offset only once its high
+        watermark has reached the start of its epoch (KIP-207), which is at or beyond everything that earlier
+        leaders let consumers read. So an end before the position is that of another log, or of a log that an
+        unclean leader election truncated.
 
-        One doubt is left: a broker that was cut off, knows an old topic, and does not know that it leads no
-        more. That is why both are believed only when they are told again, after asking anew who leads. Were
-        they wrong then too, records would be read again for nothing, none lost and none counted twice.
+        One case remains: a broker that is partitioned away, knows the old topic, and does not know that it
+        is no longer the leader. So either sign must be seen twice, with the metadata refreshed in between. If
+        both were wrong, records would be read again in vain; none would be lost or counted twice.
 
         Args:
-            topic_id: Kafka's id of the topic now; empty when nobody knows.
-            end: what `log_end` returned, maybe a moment ago.
+            topic_id: Kafka's id of the topic now; empty when it is unknown.
+            end: what `log_end` returned, possibly a moment ago.
         """
-        at = self.at
-        await self._seeking.again(self.next_fetch)
-        at.ledger = await self._taking.name_log(at.ledger, topic_id)
-        doubt = doubt_of(at.ledger, topic_id, at.position, end if at.mark else None)
-        if doubt and doubt == self._doubt:
-            await self._restart_log(doubt)
-            doubt = ""
-        self._doubt = doubt
+        state = self.state
+        await self._seeks.seek_again_if_lost(self.next_fetch)
+        state.ledger = await self._takeover.name_log(state.ledger, topic_id)
+        mismatch = log_mismatch(state.ledger, topic_id, state.position, end if state.mark else None)
+        if mismatch and mismatch == self._mismatch:
+            await self._restart_log(mismatch)
+            mismatch = ""
+        self._mismatch = mismatch
 
     async def _out_of_range(self) -> None:
-        """Deal with a position that Kafka does not have: retention was faster, or the log is another."""
-        at = self.at
+        """Handle a position that Kafka does not have: retention deleted it, or the log is another one."""
+        state = self.state
         start = (await self._retry.forever(self._look, "look at the log")).start
         if start <= self.next_fetch:
             await self._restart_log("it has no such position")
             return
-        lost = max(0, start - at.position)
+        lost = max(0, start - state.position)
         if lost:
             METRICS.lost.labels(self._partition.topic).inc(lost)
             self._retry.log.error(
                 "records lost to retention: the worker was away for longer than the topic keeps them",
                 lost=lost,
-                offset_from=at.position,
+                offset_from=state.position,
                 offset_to=start,
             )
-        at.position, at.mark = max(start, at.position), ""
-        if at.writer.exact_end is not None and at.writer.end < start:
-            place = {"offset_from": at.writer.end, "offset_to": at.writer.exact_end}
-            if not await at.writer.give_up_exactness(start):
+        state.position, state.mark = max(start, state.position), ""
+        if state.writer.exact_end is not None and state.writer.end < start:
+            place = {"offset_from": state.writer.end, "offset_to": state.writer.exact_end}
+            if not await state.writer.give_up_exactness(start):
                 self._retry.log.error(
                     "a block in doubt cannot be read again; what landed of it stays", **place
                 )
-        await self._seeking.go_to(self.next_fetch)
+        await self._seeks.seek(self.next_fetch)
 
     async def _restart_log(self, why: str) -> None:
-        """Begin a new incarnation: the topic was made anew or its log was cut behind the cursor.
+        """Start a new incarnation: the topic was created anew, or its log was truncated before the position.
 
-        What has gathered is written first: nobody can read it again. Records that were taken before and come
-        again are known by their views and event ids. Those that were counted, and are in no block because
-        somebody died, are not: so the live window is counted again from ClickHouse.
+        Gathered rows are written first, because they cannot be read again. Records that were stored before
+        and come again are recognized by their views and event ids. Records that were counted, but reached no
+        block because a worker died, are not: so the live window is recounted from ClickHouse.
         """
-        before = self.at
+        before = self.state
         METRICS.replaced.labels(self._partition.topic).inc()
         await self._retry.until(before.writer.close(None))
         seen = await self._retry.forever(self._look, "look at the log")
-        ledger = another_log(before.ledger, seen.start, seen.topic_id)
+        ledger = next_incarnation(before.ledger, seen.start, seen.topic_id)
         self._retry.log.error(
             "this is another log than the one that was read before; it is read from its start",
             why=why,
@@ -174,9 +179,9 @@ class LogFollower:
             log_start=seen.start,
             incarnation=ledger.incarnation,
         )
-        self.at = await self._taking.begin(Plan("new", ledger, seen.start, "", None), None)
-        self.at.ledger = await self._retry.forever(
-            lambda: self.count_again(ledger), "count the live window again"
+        self.state = await self._takeover.build_state(RecoveryPlan("new", ledger, seen.start, "", None), None)
+        self.state.ledger = await self._retry.forever(
+            lambda: self.recount(ledger), "count the live window again"
         )
-        await self._restart(self.at.ledger)
-        await self._seeking.go_to(seen.start)
+        await self._rewrite_ledger(self.state.ledger)
+        await self._seeks.seek(seen.start)

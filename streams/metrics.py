@@ -11,7 +11,7 @@ from streams.domain import instruments as define
 from streams.domain.arrivals import Rejected
 from streams.domain.faults import FAULTS
 from streams.domain.instruments import counter, gauge, histogram
-from streams.ledger import Why
+from streams.ledger import RecoveryReason
 
 _FATES: Final = ("stored", "repeated", "late", "rejected")
 
@@ -50,7 +50,7 @@ class Metrics:
         for counted, values in (
             (self._records, _FATES),
             (self._dead_letters, FAULTS),
-            (self.recoveries, get_args(Why)),
+            (self.recoveries, get_args(RecoveryReason)),
         ):
             for value in values:
                 counted.labels(topic, value)

@@ -1,8 +1,8 @@
-"""One partition at work: fold, count, gather, give up.
+"""One assigned partition: fold its records, count them live, gather rows for blocks, give it up.
 
-The order within a batch is what makes it exact. Dead letters first (they may repeat, never be missing);
-then the live counters, which move their cursor in the same step; then the block, which has its own. A
-record that a store has already is folded for its state and kept from that store.
+The order within a batch makes it exact. Dead letters go first (they may be repeated, but never missing);
+then the live counters, which move their cursor in the same step; then the block, which has its own cursor. A
+record that a store already has is folded for the state it leaves, and not sent to that store again.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from streams.log_follower import LogFollower
 from streams.metrics import METRICS
 from streams.retry import Retry
 
-#: How long giving up a partition may take to write what has gathered: the group waits, and its heir would
-#: write the same.
+#: How long giving up a partition may take to write the gathered rows: the rebalance waits for it, and the
+#: next owner would write the same rows.
 _CLOSE_SECONDS: Final = 1.0
 
 
 class PartitionWorker:
-    """Takes one partition of one cluster from Kafka into both stores."""
+    """Moves the records of one partition from Kafka into both stores."""
 
     def __init__(self, assignment: Assignment) -> None:
         """Prepare; `take_over` begins."""
@@ -40,87 +40,88 @@ class PartitionWorker:
         )
         self._follower = LogFollower(assignment, self.retry)
         self._busy = False
-        #: Held while a batch is taken, or the live window counted again.
-        self._turn = asyncio.Lock()
-        self._turned_at = 0
+        #: Held while a batch is processed, or the live window is recounted.
+        self._lock = asyncio.Lock()
+        self._rotated_at = 0
         self._is_keyed = True
 
     @property
     def is_ready(self) -> bool:
-        """Say whether the partition was taken over."""
+        """Whether the partition was taken over."""
         return self._follower.is_ready
 
     @property
     def position(self) -> int:
-        """The next offset to fold; the partition was taken over."""
-        return self._follower.at.position
+        """The next offset to fold; the partition must be taken over."""
+        return self._follower.state.position
 
     @property
     def safe(self) -> int:
         """Every record before this offset is in both stores."""
-        at = self._follower.at
-        return min(at.counted, at.writer.stored_to)
+        state = self._follower.state
+        return min(state.counted, state.writer.stored_to)
 
     @property
     def status(self) -> PartitionStatus:
-        """Return how the partition stands; it was taken over."""
-        at = self._follower.at
-        memory = at.folding.folder.memory
+        """Return offsets and buffer sizes; the partition must be taken over."""
+        state = self._follower.state
+        memory = state.batch_folder.folder.memory
         return PartitionStatus(
-            at.position,
+            state.position,
             self.safe,
-            at.newest_at,
-            at.writer.waiting_rows,
-            at.writer.waiting_bytes,
+            state.newest_at,
+            state.writer.waiting_rows,
+            state.writer.waiting_bytes,
             len(memory) if memory is not None else 0,
         )
 
     async def take_over(self, topic_id: str = "") -> int:
-        """Claim the partition, put its books in order and return the offset to read from.
+        """Claim the partition, recover its ledger and return the offset to read from.
 
-        `topic_id` is Kafka's id of the topic; empty when nobody knows.
+        `topic_id` is Kafka's id of the topic; empty when it is unknown.
         """
         await self._follower.take_over(topic_id)
         return self._follower.next_fetch
 
     async def process(self, fetched: Fetched) -> None:
-        """Take a fetched batch into both stores; on return its live part is durable.
+        """Process a fetched batch; on return its live counters are durable and its rows gathered for a block.
 
-        Raises `Fenced` when another worker owns the partition, `Released` when it was given up, and
-        anything else only for what must end the process.
+        Raises `Fenced` when another worker owns the partition, and `Released` when it was given up. Any other
+        error must end the process.
         """
-        async with self._turn:
+        async with self._lock:
             await self._process(fetched)
 
     async def recount(self, request: str) -> None:
-        """Count the live window again from ClickHouse, beside the one that is read, and switch over.
+        """Recount the live window from ClickHouse under a new generation, then switch readers to it.
 
-        Left for the next time when ClickHouse is still to be replayed. Raises as `process` does.
+        Does nothing, to be called again, while ClickHouse still lacks records that were counted. Raises as
+        `process` does.
         """
-        async with self._turn:
-            at = self._follower.at
-            writer, counted = at.writer, at.counted
+        async with self._lock:
+            state = self._follower.state
+            writer, counted = state.writer, state.counted
             if self._busy or writer.exact_end is not None or writer.end < counted:
                 return
             await self.retry.until(writer.settle())
             if writer.stored_to < counted:
-                return  # The writer has ended; who told it so knows.
-            ledger = await self._follower.count_again(replace(at.ledger, counted=counted))
+                return  # The writer has ended: its `on_failure` or `give_up` deals with that.
+            ledger = await self._follower.recount(replace(state.ledger, counted=counted))
             await self._stores.ledgers.recounted(self.partition, ledger.epoch, ledger.generation, request)
-            at.ledger = ledger
+            state.ledger = ledger
             self.retry.log.info("counted the live window again", request=request)
 
     async def compare_log(self, topic_id: str) -> None:
-        """Begin another log if Kafka says twice in a row that this is one (see `LogFollower.compare`).
+        """Start a new incarnation if Kafka shows twice that this is another log (see `LogFollower.compare`).
 
-        `topic_id` is Kafka's id of the topic now; empty when nobody knows. Raises as `process` does, and
+        `topic_id` is Kafka's id of the topic now; empty when it is unknown. Raises as `process` does, and
         `Unavailable`.
         """
         if not self.is_ready:
             return
         end = await self._follower.log_end()
-        async with self._turn:
-            if not self._busy:  # Else the last batch was cut short: this worker is done.
+        async with self._lock:
+            if not self._busy:  # Otherwise the last batch was interrupted, and this worker must not go on.
                 await self._follower.compare(topic_id, end)
 
     async def _process(self, fetched: Fetched) -> None:
@@ -128,13 +129,13 @@ class PartitionWorker:
             raise RuntimeError(
                 f"{self.partition}: the last batch was cut short, its state is not to be trusted"
             )
-        records = await self._follower.due(fetched)
+        records = await self._follower.accept(fetched)
         if not records:
             return
         self._busy = True
-        self._note_key(records[0])
-        at = self._follower.at
-        at.writer.note_waiting(fetched.waiting)
+        self._warn_if_unkeyed(records[0])
+        state = self._follower.state
+        state.writer.note_waiting(fetched.waiting)
         began, topic = _now(), self.partition.topic
         with traces.span(
             "take batch",
@@ -142,20 +143,20 @@ class PartitionWorker:
             kind=SpanKind.CONSUMER,
             topic=topic,
             partition=self.partition.number,
-            epoch=at.ledger.epoch,
+            epoch=state.ledger.epoch,
             offset_from=records[0].offset,
             offset_to=records[-1].offset + 1,
         ):
-            for part in _split(records, self._bounds()):
-                await self._take(part)
-        self._forget(records[-1])
-        at.newest_at = records[-1].timestamp / 1000
+            for part in _split(records, self._split_points()):
+                await self._process_part(part)
+        self._rotate_memory(records[-1])
+        state.newest_at = records[-1].timestamp / 1000
         METRICS.batch_records.labels(topic).observe(len(records))
         METRICS.batch_seconds.labels(topic).observe(_now() - began)
         self._busy = False
 
-    def _note_key(self, record: Record) -> None:
-        """Tell of a producer that gives no keys, in the log once: nothing else shows that."""
+    def _warn_if_unkeyed(self, record: Record) -> None:
+        """Log once, and count, that a producer sends no keys: nothing else would show it."""
         if record.key is not None:
             return
         METRICS.unkeyed.labels(self.partition.topic).inc()
@@ -167,22 +168,22 @@ class PartitionWorker:
                 offset=record.offset,
             )
 
-    def _bounds(self) -> list[int]:
-        """Offsets at which a batch is split, so that a store has all of a part or none of it."""
-        at = self._follower.at
-        bounds = [at.counted, at.writer.end]
-        if at.writer.exact_end is not None:
-            bounds.append(at.writer.exact_end)
+    def _split_points(self) -> list[int]:
+        """Return offsets at which a batch is split, so that each store has all of a part or none of it."""
+        state = self._follower.state
+        bounds = [state.counted, state.writer.end]
+        if state.writer.exact_end is not None:
+            bounds.append(state.writer.exact_end)
         return sorted(bounds)
 
-    async def _take(self, records: Sequence[Record]) -> None:
-        stores, retry, at = self._stores, self.retry, self._follower.at
+    async def _process_part(self, records: Sequence[Record]) -> None:
+        stores, retry, state = self._stores, self.retry, self._follower.state
         end, mark = records[-1].offset + 1, fingerprint(records[-1])
-        counting, storing = end > at.counted, end > at.writer.end
+        counting, storing = end > state.counted, end > state.writer.end
         since = self._assignment.live_since()
-        folded = await at.folding.fold(records, since, counting=counting, storing=storing)
+        folded = await state.batch_folder.fold(records, since, counting=counting, storing=storing)
         if counting:
-            place = {"offset_from": at.counted, "offset_to": end}
+            place = {"offset_from": state.counted, "offset_to": end}
             self._assignment.limits.rejections.note(self.partition, records, folded.rejected)
             if rejected := folded.rejected:
                 await retry.forever(
@@ -191,9 +192,9 @@ class PartitionWorker:
                 METRICS.letters(self.partition.topic, rejected)
             batch = LiveBatch(
                 self.partition,
-                at.ledger.epoch,
-                at.ledger.generation,
-                at.counted,
+                state.ledger.epoch,
+                state.ledger.generation,
+                state.counted,
                 end,
                 mark,
                 folded.live,
@@ -204,30 +205,30 @@ class PartitionWorker:
                 await retry.forever(lambda: stores.live.write(batch), "count", **place)
             METRICS.count_seconds.labels(self.partition.topic).observe(_now() - began)
             retry.log.debug("counted", stored=folded.books.stored, read=folded.books.read, **place)
-            at.counted = end
+            state.counted = end
             METRICS.count(self.partition.topic, folded.books)
         if storing:
-            await at.writer.add(folded.chunks, folded.books.stored, folded.landed, end, mark)
-        at.position = end
+            await state.writer.add(folded.chunks, folded.books.stored, folded.landed, end, mark)
+        state.position = end
 
-    def _forget(self, newest: Record) -> None:
-        """Let the folder's memory turn, once all it would forget can be looked up."""
-        at, now = self._follower.at, newest.timestamp
-        memory = at.folding.folder.memory
-        if memory is not None and at.writer.stored_to >= self._turned_at and memory.is_due(now):
+    def _rotate_memory(self, newest: Record) -> None:
+        """Rotate the folder's memory if that is due and all keys it would forget can be looked up."""
+        state, now = self._follower.state, newest.timestamp
+        memory = state.batch_folder.folder.memory
+        if memory is not None and state.writer.stored_to >= self._rotated_at and memory.is_due(now):
             memory.turn(now)
-            self._turned_at = at.position
+            self._rotated_at = state.position
 
     async def give_up(self) -> None:
-        """Write what has gathered if that is quick, and stop; every wait ends with `Released`."""
+        """Write the gathered rows if that is quick, and stop; every wait then ends with `Released`."""
         if self.is_ready:
-            await self._follower.at.writer.close(_CLOSE_SECONDS)
+            await self._follower.state.writer.close(_CLOSE_SECONDS)
         self.retry.release()
 
     def abandon(self) -> None:
-        """Stop at once: the partition is another's, or its state is not to be trusted."""
+        """Stop at once: another worker owns the partition, or its state cannot be trusted."""
         if self.is_ready:
-            self._follower.at.writer.cancel()
+            self._follower.state.writer.cancel()
 
 
 def _split(records: Sequence[Record], bounds: Sequence[int]) -> Iterator[Sequence[Record]]:

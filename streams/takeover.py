@@ -1,4 +1,4 @@
-"""Taking a partition over: what its two books say, and from it where to go on and with which memory."""
+"""Takeover of a partition: reads its ledger and ClickHouse's offsets, and decides where to go on."""
 
 from __future__ import annotations
 
@@ -12,77 +12,86 @@ from streams.domain.aggregate import MINUTE_MS, Live
 from streams.domain.arrivals import SKEW_MS
 from streams.domain.folding import Folder, Place
 from streams.domain.generations import MOST_AHEAD
-from streams.ledger import Plan, current, in_bundle, plan, time_mark, time_of, withdrawn
+from streams.ledger import (
+    RecoveryPlan,
+    at_newest_incarnation,
+    is_bundle_in_doubt,
+    plan_recovery,
+    time_mark,
+    time_of,
+    withdrawn,
+)
 from streams.metrics import METRICS
 from streams.retry import Retry
 
-#: After every offset of a log.
+#: Greater than every offset.
 _EVERYTHING = 1 << 62
 
 
 @dataclass(slots=True)
-class Taken:
-    """A partition that was taken over: what its worker goes on with, and how far it is."""
+class PartitionState:
+    """A partition that was taken over: its ledger, folder and writer, and its position."""
 
     ledger: Ledger
-    folding: BatchFolder
+    batch_folder: BatchFolder
     writer: BlockWriter
     #: The next offset to fold, and to count.
     position: int
     counted: int
-    #: Fingerprint that the record before `position` must have; empty if nobody knows it, or once it was seen.
+    #: Fingerprint that the record before `position` must have; empty if it is unknown, or was compared.
     mark: str
-    #: Time of the newest record that was taken (epoch s), by whomever; 0 when there is none, or none known.
+    #: Time of the newest record processed by any worker (epoch s); 0 when there is none, or it is unknown.
     newest_at: float
 
 
 class TakeOver:
-    """Takes one partition over, and begins another log of it."""
+    """Takes one partition over, and prepares a new incarnation of its log."""
 
     def __init__(self, assignment: Assignment, retry: Retry) -> None:
-        """Prepare; `retry` repeats what may pass."""
+        """Prepare; `retry` repeats operations that may succeed later."""
         self._assignment = assignment
         self._partition, self._stores = assignment.partition, assignment.stores
         self._retry = retry
 
     def place(self, incarnation: int) -> Place:
-        """Return where records of an incarnation of the partition lie."""
+        """Return log, topic and partition of an incarnation."""
         partition = self._partition
         return Place(log_name(partition.cluster, incarnation), partition.topic, partition.number)
 
-    async def decide(self, topic_id: str) -> tuple[Plan, int | None]:
-        """Claim the partition, ask both books, and return the plan and where ClickHouse's book ends.
+    async def decide(self, topic_id: str) -> tuple[RecoveryPlan, int | None]:
+        """Claim the partition; return the recovery plan, and the offset after ClickHouse's last row or None.
 
-        `topic_id` is Kafka's id of the topic now, which nothing was read of yet; empty when nobody knows. A
-        ledger that names no topic takes it: if the topic is exchanged from here on, its id will be another.
+        `topic_id` is Kafka's id of the topic, read before any record; empty when it is unknown. A ledger
+        without ids adopts it: if the topic is replaced from now on, its id will be another one.
         """
         retry, stores, partition = self._retry, self._stores, self._partition
         claimed = await retry.forever(lambda: stores.ledgers.claim(partition), "claim")
         logs = await retry.forever(
             lambda: stores.archive.logs(partition.topic, partition.number), "ask for logs"
         )
-        ledger = current(claimed, logs, partition.cluster)
+        ledger = at_newest_incarnation(claimed, logs, partition.cluster)
         ledger = await self.name_log(ledger, topic_id)
         place = self.place(ledger.incarnation)
         landed = await retry.forever(
             lambda: stores.archive.next_offset(place.log, place.topic, place.partition), "ask how far"
         )
         if ledger.bundle and (landed or 0) < ledger.landed:
-            # ClickHouse lost rows, which are read again from before the bundle: nobody may send it any more.
+            # ClickHouse lost rows. They are read again from before the bundle, so nobody may send it any
+            # more.
             await retry.forever(lambda: stores.bundles.store.revoke(ledger.bundle), "revoke a bundle")
-        if in_bundle(ledger, landed) and not await self._is_sent(ledger, place):
+        if is_bundle_in_doubt(ledger, landed) and not await self._is_sent(ledger, place):
             await retry.forever(
                 lambda: stores.ledgers.withdraw(partition, ledger.epoch, ledger.bundle), "withdraw a block"
             )
             ledger = withdrawn(ledger)
-        plan_ = plan(ledger, landed)
-        METRICS.recoveries.labels(partition.topic, plan_.why).inc()
+        plan = plan_recovery(ledger, landed)
+        METRICS.recoveries.labels(partition.topic, plan.why).inc()
         retry.log = retry.log.bind(epoch=ledger.epoch)
-        retry.log.info("took over", why=plan_.why, position=plan_.position, in_doubt=plan_.pending)
-        return plan_, landed
+        retry.log.info("took over", why=plan.why, position=plan.position, in_doubt=plan.pending_block)
+        return plan, landed
 
     async def _is_sent(self, ledger: Ledger, place: Place) -> bool:
-        """Say whether the newest block, which went with a bundle, is sent; else it never will be."""
+        """Settle the bundle of the newest block; return whether it is sent with it. Otherwise it never is."""
         bundle = await self._retry.forever(
             lambda: self._stores.bundles.store.settle(ledger.bundle), "settle a bundle"
         )
@@ -95,7 +104,7 @@ class TakeOver:
         return is_sent
 
     async def name_log(self, ledger: Ledger, topic_id: str) -> Ledger:
-        """Write down whose log this is, if somebody tells and nobody has; return the ledger that says so."""
+        """Write the topic's id into a ledger that has none; return the ledger."""
         if not topic_id or ledger.topic_ids:
             return ledger
         named = replace(ledger, topic_ids=(topic_id,))
@@ -105,30 +114,30 @@ class TakeOver:
         )
         return named
 
-    async def begin(self, plan_: Plan, landed: int | None) -> Taken:
-        """Make what carries a plan out: a memory of what is stored, and a writer behind the last block."""
-        ledger, place = plan_.ledger, self.place(plan_.ledger.incarnation)
-        folding = await self._folding(place)
-        mark = plan_.mark if plan_.position else ""
-        if not plan_.mark and plan_.position == landed:
-            mark = await self._mark_by_time(place, folding.folder.table, plan_.position - 1)
+    async def build_state(self, plan: RecoveryPlan, landed: int | None) -> PartitionState:
+        """Return the state that carries out a plan: an empty folder, and a writer after the last block."""
+        ledger, place = plan.ledger, self.place(plan.ledger.incarnation)
+        batch_folder = await self._batch_folder(place)
+        mark = plan.mark if plan.position else ""
+        if not plan.mark and plan.position == landed:
+            mark = await self._mark_by_time(place, batch_folder.folder.table, plan.position - 1)
         shard = ledger.shard or await self._retry.forever(
             lambda: self._stores.blocks.place(place.log, place.topic, place.partition), "find a shard"
         )
-        return Taken(
+        return PartitionState(
             ledger=ledger,
-            folding=folding,
-            writer=self._writer(plan_, place, folding.folder, shard),
-            position=plan_.position,
+            batch_folder=batch_folder,
+            writer=self._writer(plan, place, batch_folder.folder, shard),
+            position=plan.position,
             counted=ledger.counted or 0,
             mark=mark,
             newest_at=time_of(mark),
         )
 
-    async def _folding(self, place: Place) -> BatchFolder:
+    async def _batch_folder(self, place: Place) -> BatchFolder:
         archive, retry = self._stores.archive, self._retry
         newest = await retry.forever(archive.newest_received, "ask for the newest")
-        # Nothing that occurred later than this was stored, but for clocks ahead of their records.
+        # No stored event occurred later than this, except those whose clocks were ahead of their records.
         floor = newest + SKEW_MS if newest else -1
         folder = self._assignment.make_folder(place, floor)
         if folder.memory is not None and newest:
@@ -140,7 +149,7 @@ class TakeOver:
         return BatchFolder(folder, self._stores, retry, self._assignment.limits.retention_ms)
 
     async def _mark_by_time(self, place: Place, table: str, offset: int) -> str:
-        """Have the record before the position compared by its time: the ledger knows no more of it."""
+        """Return a fingerprint of the record's time alone, for a ledger that has none; empty if unknown."""
         archive = self._stores.archive
         at = await self._retry.forever(
             lambda: archive.received_at(table, place.log, place.topic, place.partition, offset),
@@ -148,8 +157,8 @@ class TakeOver:
         )
         return "" if at is None else time_mark(at)
 
-    def _writer(self, plan_: Plan, place: Place, folder: Folder, shard: int) -> BlockWriter:
-        ledger = plan_.ledger
+    def _writer(self, plan: RecoveryPlan, place: Place, folder: Folder, shard: int) -> BlockWriter:
+        ledger = plan.ledger
         cursor = (ledger.block_to if ledger.done else ledger.block_from) or 0
         empty = Block(
             partition=self._partition,
@@ -173,23 +182,23 @@ class TakeOver:
             pace=self._assignment.pace,
             retry=self._retry,
             max_rows=self._assignment.limits.block_rows,
-            exact_end=plan_.pending[1] if plan_.pending else None,
-            doubt=ledger.bundle if plan_.pending else "",
+            exact_end=plan.pending_block[1] if plan.pending_block else None,
+            doubt=ledger.bundle if plan.pending_block else "",
             on_failure=self._assignment.on_failure,
         )
 
-    async def count_again(self, folder: Folder, ledger: Ledger) -> None:
-        """Count the stored rows of the live window again, under the ledger's generation.
+    async def recount(self, folder: Folder, ledger: Ledger) -> None:
+        """Count the stored rows of the live window under the ledger's generation.
 
-        Nobody reads that generation yet.
+        No reader uses that generation yet.
         """
         since = self._assignment.live_since()
         for incarnation in range(ledger.incarnation):
-            # What the topic held before it was made anew was counted too.
-            await self._count_log(folder, ledger, since, self.place(incarnation).log, _EVERYTHING)
-        await self._count_log(folder, ledger, since, folder.place.log, ledger.counted or 0)
+            # Records of the topic before it was created anew were counted, too.
+            await self._recount_log(folder, ledger, since, self.place(incarnation).log, _EVERYTHING)
+        await self._recount_log(folder, ledger, since, folder.place.log, ledger.counted or 0)
 
-    async def _count_log(self, folder: Folder, ledger: Ledger, since: int, log: str, before: int) -> None:
+    async def _recount_log(self, folder: Folder, ledger: Ledger, since: int, log: str, before: int) -> None:
         partition, stores = self._partition, self._stores
         async for rows in stores.archive.recent(
             folder.table,

@@ -28,7 +28,7 @@ from sinks.redis.holds import HeldByAnother, Holds
 from sinks.redis.ledger import RedisLedgers, ledger_key, read_ledgers
 from sinks.redis.sink import RedisLive
 from streams.domain.aggregate import Live
-from streams.ledger import in_bundle, plan
+from streams.ledger import is_bundle_in_doubt, plan_recovery
 from tests.pipeline.fold import block_of
 from tests.readings.stores import serving
 
@@ -81,9 +81,9 @@ async def test_a_ledger_tells_where_to_go_on_and_takes_what_comes_next(
     assert found[0] == PARTITION and found[1][1] == Books(read=18, stored=18)
     ledger = await ledgers.claim(PARTITION)
     assert (ledger.topic_ids, ledger.incarnation, ledger.generation) == (("Rd_YqMOoQwai-2ObnPBiuw",), 0, 0)
-    going_on = plan(ledger, LANDED)
+    going_on = plan_recovery(ledger, LANDED)
     assert (going_on.why, going_on.position, going_on.mark) == ("resume", START, "m9")
-    assert going_on.pending == (START, END)
+    assert going_on.pending_block == (START, END)
     block = replace(block_of(PARTITION, [], START, END), log=PARTITION.cluster)
     await ledgers.begin(block, ledger.epoch, going_on.mark)
     await ledgers.finish(block, ledger.epoch)
@@ -120,9 +120,9 @@ async def test_a_bundle_is_settled_and_sent_once(
     redis, world = left
     ledger = await RedisLedgers(redis).claim(PARTITION)
     if world["name"] == "before_bundles":
-        assert not ledger.bundle and not in_bundle(ledger, LANDED)
+        assert not ledger.bundle and not is_bundle_in_doubt(ledger, LANDED)
         return
-    assert in_bundle(ledger, LANDED)
+    assert is_bundle_in_doubt(ledger, LANDED)
     bundles = RedisBundles(redis)
     assert await bundles.settle("bundle:2c0a97d3993346f49193ed7cbd2fb5dc") is None
     bundle = await bundles.settle(ledger.bundle)

@@ -16,7 +16,7 @@ from sinks.memory import MemoryStore
 from streams import retry
 from streams.assignment import Fetched
 from streams.domain.aggregate import Live, fold_playback
-from streams.ledger import current
+from streams.ledger import at_newest_incarnation
 from streams.metrics import METRICS
 from tests.pipeline.bench import NOW, Bench, Log, view
 
@@ -363,7 +363,7 @@ async def test_records_that_were_taken_for_those_of_another_topic_come_again(
     await bench.restart()
     await bench.worker.process(Fetched(0, log.read(0, 10), topic_id="mistaken"))
     assert bench.worker.position == 0
-    monkeypatch.setattr("streams.seeking._SECONDS", 0.0)
+    monkeypatch.setattr("streams.seeking._OVERDUE_SECONDS", 0.0)
     await bench.worker.compare_log("first")
     assert bench.sought == [0]
     await bench.worker.process(Fetched(0, log.records, topic_id="first"))
@@ -398,9 +398,9 @@ async def test_a_ledger_from_before_topics_had_ids_takes_the_one_it_is_told() ->
 
 def test_a_ledger_older_than_the_newest_log_with_rows_begins_it_anew() -> None:
     known = Ledger(epoch=7, incarnation=1, generation=5, counted=90, block_to=80)
-    assert current(known, ["c", "c#1", "other#9", "c#x"], "c") == known
-    assert current(known, ["c#3", "c#10"], "c") == Ledger(epoch=7, incarnation=10, generation=5)
-    assert current(known, [], "c") == known
+    assert at_newest_incarnation(known, ["c", "c#1", "other#9", "c#x"], "c") == known
+    assert at_newest_incarnation(known, ["c#3", "c#10"], "c") == Ledger(epoch=7, incarnation=10, generation=5)
+    assert at_newest_incarnation(known, [], "c") == known
 
 
 async def test_a_gap_left_by_retention_is_measured_and_passed() -> None:
@@ -457,7 +457,7 @@ async def test_what_was_dropped_after_a_seek_is_sought_again_though_nothing_come
         await bench.worker.process(Fetched(start, log.read(start, 10)))
     await bench.worker.compare_log("")
     assert bench.sought == [0]
-    monkeypatch.setattr("streams.seeking._SECONDS", 0.0)
+    monkeypatch.setattr("streams.seeking._OVERDUE_SECONDS", 0.0)
     for _ in range(2):
         await bench.worker.compare_log("")
     assert bench.sought == [0, 0]
