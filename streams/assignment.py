@@ -22,14 +22,14 @@ MakeFolder = Callable[[Place, int], Folder]
 class Fetched:
     """Records that follow each other in a partition, and the position they were fetched from.
 
-    Without records: the broker does not have that position. `waiting` is about how many records Kafka has
+    Without records: the broker does not have that position. `backlog` is about how many records Kafka has
     behind these; what it is worth depends on the broker, so it may decide about haste and nothing else.
     `topic_id` is Kafka's id of the topic a moment before, or since; empty when nobody knows.
     """
 
     start: int
     records: Sequence[Record]
-    waiting: int = 0
+    backlog: int = 0
     topic_id: str = ""
 
 

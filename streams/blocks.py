@@ -1,8 +1,8 @@
 """Blocks: rows of one partition gather until they are worth an insert, and are inserted in order.
 
-A block is begun in the ledger before it is inserted and finished there after it, so whoever comes next
-knows which block may or may not be in, and inserts exactly that one again. Blocks with few rows take those of
-other partitions along (`streams.bundles`).
+The ledger records the beginning of a block before its insert, and the end after it. So the next owner knows
+which block is in doubt, and inserts exactly that one again. Small blocks of several partitions are inserted
+together (`streams.bundles`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from opentelemetry.trace import Link
 
 from sinks.base import Block, BlockSink, Encoded, LedgerStore, Partition
 from sinks.single_flight import outcome
-from streams.bundles import Bundles, InHand, tell_inserted, try_to_begin
+from streams.bundles import Bundles, InFlightBlock, record_insert, try_to_begin
 from streams.domain import traces
 from streams.pace import SHARED_ROWS, Group, Pace
 from streams.retry import Retry
@@ -37,51 +37,51 @@ class BlockWriter:
         pace: Pace,
         retry: Retry,
         max_rows: int,
-        exact_end: int | None,
-        doubt: str,
+        pending_end: int | None,
+        pending_bundle: str,
         on_failure: Callable[[BaseException], None],
     ) -> None:
-        """Begin after the last block.
+        """Start after the last block.
 
         Args:
             empty: a block without rows whose start, end and mark are the cursor's.
-            epoch: the partition's, as claimed.
-            sink: where blocks go.
-            ledgers: where they are announced.
-            bundles: sends those that go together.
-            pace: shared by the partitions of a worker.
-            retry: repeats what may pass.
-            max_rows: rows that make a block full; twice that stops the partition.
-            exact_end: the first block must end there: it is one whose insert is in doubt.
-            doubt: the bundle that this one went with; empty if it went alone.
-            on_failure: told of what ends the writer.
+            epoch: the partition's epoch, as claimed.
+            sink: where blocks are inserted.
+            ledgers: where their beginning and end are recorded.
+            bundles: inserts blocks of several partitions together.
+            pace: shared by all partitions of a worker.
+            retry: repeats operations that may succeed later.
+            max_rows: rows that make a block full; at twice as many, `add` waits.
+            pending_end: end offset that the first block must have, because its insert is in doubt; or None.
+            pending_bundle: the bundle of that block; empty if it was inserted alone.
+            on_failure: called with the error that ends the writer.
         """
         self._open = empty
-        #: Fingerprint of the record before the next block.
-        self._before = empty.mark
+        #: Fingerprint of the record before the open block.
+        self._from_mark = empty.mark
         self._epoch = epoch
         self._sink, self._ledgers, self._bundles = sink, ledgers, bundles
         self._pace, self._retry = pace, retry
         self._max_rows = max_rows
-        self._exact_end, self._doubt = exact_end, doubt
+        self._pending_end, self._pending_bundle = pending_end, pending_bundle
         self._opened_at = 0.0
-        #: Bytes of rows in the open block.
-        self._gathered = 0
-        #: The block that is being written.
-        self._in_hand: InHand | None = None
+        #: Bytes of the rows in the open block.
+        self._open_bytes = 0
+        #: The block that is being inserted.
+        self._in_flight: InFlightBlock | None = None
         self._changed = asyncio.Event()
-        pace.budget.watch(self._changed)
-        self._taken = asyncio.Event()
+        pace.budget.subscribe(self._changed)
+        self._sealed = asyncio.Event()
         self._written = asyncio.Event()
         self._closing = False
         self._behind = False
-        #: Traces of the batches whose rows gather.
-        self._batches: list[Link] = []
+        #: Traces of the batches whose rows are in the open block.
+        self._batch_links: list[Link] = []
         #: Every record before this offset is in ClickHouse.
         self.stored_to = empty.end
-        pace.join(self)
+        pace.register(self)
         self._task = asyncio.create_task(self._run(), name=f"blocks {empty.partition}")
-        self._task.add_done_callback(lambda _: self._ended(on_failure))
+        self._task.add_done_callback(lambda _: self._on_end(on_failure))
 
     @property
     def end(self) -> int:
@@ -89,97 +89,97 @@ class BlockWriter:
         return self._open.end
 
     @property
-    def exact_end(self) -> int | None:
-        """Where the block in doubt ends, while it gathers."""
-        return self._exact_end
+    def pending_end(self) -> int | None:
+        """End offset of the block in doubt, while its records are read again; None otherwise."""
+        return self._pending_end
 
     @property
     def partition(self) -> Partition:
-        """Whose rows these are."""
+        """The partition whose rows these are."""
         return self._open.partition
 
     @property
     def group(self) -> Group:
-        """Table and shard: blocks of the same can go together."""
+        """Table and shard; blocks of one group can be inserted together."""
         return self._open.table, self._open.shard
 
     @property
-    def waiting_rows(self) -> int:
-        """Rows gathered and not yet taken up."""
+    def buffered_rows(self) -> int:
+        """Rows in the open block."""
         return self._open.rows
 
-    def note_waiting(self, records: int) -> None:
-        """Take note of how many records Kafka has behind those that were added or will be next."""
+    def note_backlog(self, records: int) -> None:
+        """Note about how many records Kafka still has after the batch that is being processed."""
         self._behind = self._pace.is_behind(self.partition, records, self._max_rows)
 
     @property
-    def waiting_bytes(self) -> int:
-        """Bytes of those rows, and of those on their way to ClickHouse."""
-        return self._gathered + (self._in_hand.size if self._in_hand else 0)
+    def buffered_bytes(self) -> int:
+        """Bytes of the rows in the open block, and of those on their way to ClickHouse."""
+        return self._open_bytes + (self._in_flight.size if self._in_flight else 0)
 
     async def add(self, chunks: list[Encoded], rows: int, landed: int, end: int, mark: str) -> None:
-        """Add the encoded rows of the records up to `end`; waits while the store is far behind.
+        """Add the encoded rows of the records before offset `end`; waits while too many rows are buffered.
 
-        `landed` is the offset after the last row, of any value when there are no rows.
+        `landed` is the offset after the last row; its value is ignored when there are no rows.
         """
-        await self._room()
+        await self._wait_for_room()
         if self._task.done():
-            return  # Nobody would write it, nor give back the memory that it takes.
+            return  # Nobody would insert the rows, or release their memory.
         block = self._open
-        self._batches += traces.here()
+        self._batch_links += traces.here()
         if block.start == block.end:
             self._opened_at = _now()
         block.chunks.extend(chunks)
         size = sum(chunk.size for chunk in chunks)
-        self._gathered += size
-        self._pace.budget.take(size)
+        self._open_bytes += size
+        self._pace.budget.reserve(size)
         self._open = replace(
             block, end=end, mark=mark, rows=block.rows + rows, landed=landed if rows else block.landed
         )
         self._changed.set()
 
-    async def _room(self) -> None:
-        """Wait until there is room: in the open block, and in what the worker may hold in all."""
+    async def _wait_for_room(self) -> None:
+        """Wait until there is room in the open block and in the worker's budget."""
         budget = self._pace.budget
         while not self._task.done():
             if self._is_full():
-                self._taken.clear()
-                await self._retry.until(self._taken.wait())
-            elif budget.is_spent and self._exact_end is None:
-                # A block in doubt is exempt: it is written whole or not at all, and must not wait for
-                # others that wait for it.
-                await self._retry.until(budget.room())
+                self._sealed.clear()
+                await self._retry.until(self._sealed.wait())
+            elif budget.is_exhausted and self._pending_end is None:
+                # A block in doubt is exempt: it must be inserted whole, and must not wait for rows whose
+                # partitions wait for it.
+                await self._retry.until(budget.wait_for_room())
             else:
                 return
 
     def _is_full(self) -> bool:
-        if self._exact_end is not None:
-            return self._open.end == self._exact_end  # However many rows: it must end there.
+        if self._pending_end is not None:
+            return self._open.end == self._pending_end  # Whatever its size: it must end there.
         return self._open.rows >= 2 * self._max_rows
 
-    async def settle(self) -> None:
-        """Wait until all that was added is in ClickHouse; nothing may be added meanwhile."""
+    async def drain(self) -> None:
+        """Wait until all added rows are in ClickHouse; nothing may be added meanwhile."""
         while self.stored_to < self.end and not self._task.done():
             self._written.clear()
             await self._written.wait()
 
-    async def give_up_exactness(self, start: int) -> bool:
-        """Go on at `start`: the records of the block in doubt are gone from Kafka.
+    async def abandon_pending_block(self, start: int) -> bool:
+        """Go on at offset `start`, because Kafka no longer has the records of the block in doubt.
 
-        Returns whether all its rows are in nevertheless, from the bundle that it went with.
+        Returns whether all its rows are in ClickHouse nevertheless, because its bundle was sent again.
         """
-        doubt, self._exact_end, self._doubt = self._doubt, None, ""
-        is_in = bool(doubt) and await self._send_again(doubt)
+        bundle, self._pending_end, self._pending_bundle = self._pending_bundle, None, ""
+        is_in = bool(bundle) and await self._send_again(bundle)
         block = self._open
         if is_in:
-            self._pace.budget.give(self._gathered)
-            self._gathered = 0
+            self._pace.budget.release(self._open_bytes)
+            self._open_bytes = 0
         if is_in or block.start == block.end:
             self._open = replace(block, start=start, end=start, landed=start, rows=0, chunks=[])
         return is_in
 
     async def close(self, timeout: float | None) -> None:
-        """Write what has gathered, if the stores take it within `timeout` seconds (None: ever), and end."""
+        """Insert the gathered rows, if that takes at most `timeout` seconds (None: no limit), and end."""
         self._closing = True
         self._changed.set()
         with suppress(TimeoutError):
@@ -189,55 +189,55 @@ class BlockWriter:
         await asyncio.wait({self._task})
 
     def cancel(self) -> None:
-        """End at once; a block in doubt is left to whoever takes the partition over."""
+        """End at once; a block in doubt is left to the next owner of the partition."""
         self._task.cancel()
 
-    def _ended(self, on_failure: Callable[[BaseException], None]) -> None:
+    def _on_end(self, on_failure: Callable[[BaseException], None]) -> None:
         self._written.set()
-        self._taken.set()  # Nobody makes room any more: let go of who waits for it.
-        self._pace.leave(self)
+        self._sealed.set()  # Nobody makes room any more: wake `_wait_for_room`.
+        self._pace.unregister(self)
         budget = self._pace.budget
-        budget.leave(self._changed)
-        budget.give(self.waiting_bytes)
-        if self._in_hand:
-            self._in_hand.give_up()
-        self._gathered, self._in_hand = 0, None
+        budget.unsubscribe(self._changed)
+        budget.release(self.buffered_bytes)
+        if self._in_flight:
+            self._in_flight.abandon()
+        self._open_bytes, self._in_flight = 0, None
         if not self._task.cancelled() and (error := self._task.exception()) is not None:
             on_failure(error)
 
     async def _run(self) -> None:
-        while await self._due():
-            if self._in_hand is None and self._doubt:
-                self._hold()  # It is in already, or will be by what somebody else began.
-            if self._in_hand is None:
-                # A block is taken up when its insert can begin: until then it gathers what comes.
+        while await self._wait_until_due():
+            if self._in_flight is None and self._pending_bundle:
+                self._seal()  # Its bundle may be sent already: no insert slot is needed to find out.
+            if self._in_flight is None:
+                # A block is sealed only when its insert can begin: until then it gathers more rows.
                 async with self._pace.slots:
-                    if self._in_hand is None and self._due_in() <= 0:
-                        await self._take_up()
-            if self._in_hand is not None:
-                await self._see_in(self._in_hand)
+                    if self._in_flight is None and self._due_in() <= 0:
+                        await self._write_open_block()
+            if self._in_flight is not None:
+                await self._complete(self._in_flight)
 
-    async def _take_up(self) -> None:
-        """Take the open block up and insert it, or send it with those of others that have few rows, too."""
-        shares = self._may_share()
-        self._pace.note(self.group if shares else self.partition, _now())
-        if shares and (along := self._others()):
-            some = [one._hold() for one in (self, *along)]
-            # It goes on when this partition is given up, for it is not this one's alone.
-            sending = self._bundles.ship(some, self._pace)
-            await self._retry.along(some[0].retry, outcome(sending))
+    async def _write_open_block(self) -> None:
+        """Insert the open block, alone or together with small blocks of other partitions."""
+        shares = self._can_share()
+        self._pace.note_insert(self.group if shares else self.partition, _now())
+        if shares and (along := self._companions()):
+            sealed = [writer._seal() for writer in (self, *along)]
+            # The shipment goes on when this partition is given up: it has blocks of others.
+            sending = self._bundles.ship(sealed, self._pace)
+            await self._retry.along(sealed[0].retry, outcome(sending))
             return
-        alone = self._hold()
+        alone = self._seal()
         is_begun = await self._retry.forever(
             lambda: try_to_begin(self._ledgers, alone), "begin a block", **_place(alone.block)
         )
         if is_begun:
             await self._insert(alone)
-        alone.tell(is_begun)
+        alone.resolve(is_begun)
 
-    def _others(self) -> list[BlockWriter]:
-        """Return who has rows that can go along, those who wait the longest first."""
-        others = [one for one in self._pace.writers(self.group) if one is not self and one._may_share()]
+    def _companions(self) -> list[BlockWriter]:
+        """Return writers whose open blocks can be inserted together with this one, the oldest first."""
+        others = [one for one in self._pace.writers(self.group) if one is not self and one._can_share()]
         rows, along = self._open.rows, list[BlockWriter]()
         for one in sorted(others, key=lambda one: one._opened_at):
             rows += one._open.rows
@@ -246,91 +246,91 @@ class BlockWriter:
             along.append(one)
         return along
 
-    def _may_share(self) -> bool:
-        """Say whether the open block may go with others."""
+    def _can_share(self) -> bool:
+        """Say whether the open block may be inserted together with others."""
         few = 0 < self._open.rows < SHARED_ROWS
-        return few and self._in_hand is None and self._exact_end is None and not self._task.done()
+        return few and self._in_flight is None and self._pending_end is None and not self._task.done()
 
-    def _hold(self) -> InHand:
-        """Close the open block and begin another one."""
+    def _seal(self) -> InFlightBlock:
+        """Close the open block, make it the one in flight, and open the next one."""
         block, end = self._open, self._open.end
-        self._in_hand = InHand(
+        self._in_flight = InFlightBlock(
             block,
             self._epoch,
-            self._before,
-            self._gathered,
+            self._from_mark,
+            self._open_bytes,
             self._opened_at,
-            self._batches,
+            self._batch_links,
             self._retry,
-            self._doubt,
+            self._pending_bundle,
         )
         self._open = replace(block, start=end, end=end, landed=end, rows=0, chunks=[])
-        self._batches, self._gathered, self._exact_end, self._doubt = [], 0, None, ""
-        self._taken.set()
+        self._batch_links, self._open_bytes, self._pending_end, self._pending_bundle = [], 0, None, ""
+        self._sealed.set()
         self._changed.set()
-        return self._in_hand
+        return self._in_flight
 
-    async def _see_in(self, held: InHand) -> None:
-        """See to it that a block is in which was taken up: where its bundle goes without it, alone."""
-        if held.doubt:
-            is_in = await self._send_again(held.doubt)
+    async def _complete(self, sealed: InFlightBlock) -> None:
+        """Wait until the block in flight is inserted; insert it alone if its bundle is not sent with it."""
+        if sealed.pending_bundle:
+            is_in = await self._send_again(sealed.pending_bundle)
             if is_in:
-                await self._finish(held)
+                await self._finish(sealed)
         else:
-            is_in = await self._retry.along(held.retry, held.stored)
+            is_in = await self._retry.along(sealed.retry, sealed.stored)
         if not is_in:
-            # Where inserts are held it waits for that here, in no slot.
+            # While inserts are held, wait here, without a slot.
             await self._retry.forever(
-                lambda: self._ledgers.begin(held.block, held.epoch, held.from_mark),
+                lambda: self._ledgers.begin(sealed.block, sealed.epoch, sealed.from_mark),
                 "begin a block",
-                **_place(held.block),
+                **_place(sealed.block),
             )
             async with self._pace.slots:
-                await self._insert(held)
-        block = held.block
+                await self._insert(sealed)
+        block = sealed.block
         block.chunks.clear()
-        self._pace.budget.give(held.size)
-        self._in_hand = None
+        self._pace.budget.release(sealed.size)
+        self._in_flight = None
         self.stored_to = block.end
-        self._before = block.mark
+        self._from_mark = block.mark
         self._written.set()
         self._retry.log.debug("stored", rows=block.rows, offset_from=block.start, offset_to=block.end)
 
-    async def _send_again(self, doubt: str) -> bool:
-        """Send the bundle again in which a block is in doubt; return False if it is sent no more."""
-        return await self._retry.forever(lambda: self._bundles.send_again(doubt), "send a bundle again")
+    async def _send_again(self, bundle: str) -> bool:
+        """Send the bundle of a block in doubt again; return False if it must not be sent any more."""
+        return await self._retry.forever(lambda: self._bundles.send_again(bundle), "send a bundle again")
 
-    async def _insert(self, held: InHand) -> None:
-        """Insert a block alone that was begun."""
-        block = held.block
+    async def _insert(self, sealed: InFlightBlock) -> None:
+        """Insert one block that was begun in the ledger."""
+        block = sealed.block
         if block.rows:
             began = _now()
-            with traces.span("insert block", held.batches, token=block.token, rows=block.rows):
+            with traces.span("insert block", sealed.batches, token=block.token, rows=block.rows):
                 await self._retry.forever(lambda: self._sink.write(block), "insert a block", **_place(block))
-            tell_inserted([held], began, self._pace)
-        await self._finish(held)
+            record_insert([sealed], began, self._pace)
+        await self._finish(sealed)
 
-    async def _finish(self, held: InHand) -> None:
-        """Write down that a block is in."""
+    async def _finish(self, sealed: InFlightBlock) -> None:
+        """Record in the ledger that a block is inserted."""
         await self._retry.forever(
-            lambda: self._ledgers.finish(held.block, held.epoch), "finish a block", **_place(held.block)
+            lambda: self._ledgers.finish(sealed.block, sealed.epoch), "finish a block", **_place(sealed.block)
         )
 
     def _due_in(self) -> float:
-        """Return in how many seconds the open block should be written, infinity while nobody knows."""
+        """Return in how many seconds the open block should be inserted; infinity while it need not be."""
         block, pace = self._open, self._pace
-        if self._exact_end is not None:
-            return 0.0 if block.end == self._exact_end else inf
+        if self._pending_end is not None:
+            return 0.0 if block.end == self._pending_end else inf
         if block.start == block.end:
             return inf
-        if self._closing or block.rows >= self._max_rows or (block.rows and pace.budget.is_spent):
+        if self._closing or block.rows >= self._max_rows or (block.rows and pace.budget.is_exhausted):
             return 0.0
-        rows = pace.rows(self.group) if self._may_share() else block.rows
+        rows = pace.buffered_rows(self.group) if self._can_share() else block.rows
         return self._opened_at + pace.linger(_now(), rows, behind=self._behind) - _now()
 
-    async def _due(self) -> bool:
-        """Wait until a block should be written, or another took it up; False when nothing is left to do."""
-        while self._in_hand is None:
+    async def _wait_until_due(self) -> bool:
+        """Wait until a block is due or in flight; return False when the writer is closing and has no rows."""
+        while self._in_flight is None:
             self._changed.clear()
             wait = self._due_in()
             if wait <= 0:
@@ -344,7 +344,7 @@ class BlockWriter:
 
 
 def _place(block: Block) -> dict[str, int]:
-    """Say for the log which records a block has."""
+    """Return a block's offsets, as fields for the log."""
     return {"offset_from": block.start, "offset_to": block.end}
 
 

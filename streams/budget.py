@@ -1,4 +1,4 @@
-"""The memory that rows may take while they wait for ClickHouse, over all partitions of a worker."""
+"""Back-pressure: the memory that rows of all partitions may take while they wait for ClickHouse."""
 
 from __future__ import annotations
 
@@ -6,52 +6,52 @@ import asyncio
 
 
 class Budget:
-    """Bytes held by gathered rows; who would add more waits until some were written.
+    """Bytes of buffered rows; a partition that would add more waits until some were inserted.
 
-    A bound for each partition alone would multiply with their number. The one who goes over the limit
-    has its batch in already, so up to a batch for each topic comes on top.
+    One budget is shared, because a limit for each partition would multiply with their number. The batch that
+    crosses the limit is still added, so up to one batch per topic comes on top.
     """
 
     def __init__(self, limit: int) -> None:
         """Allow `limit` bytes."""
         self._limit = limit
-        self._held = 0
+        self._used = 0
         self._room = asyncio.Event()
         self._room.set()
-        self._alarms: set[asyncio.Event] = set()
+        self._listeners: set[asyncio.Event] = set()
 
     @property
-    def held(self) -> int:
-        """Bytes held now."""
-        return self._held
+    def used(self) -> int:
+        """Bytes in use now."""
+        return self._used
 
     @property
-    def is_spent(self) -> bool:
-        """Say whether nobody may add any more."""
-        return self._held >= self._limit
+    def is_exhausted(self) -> bool:
+        """Whether no more may be added."""
+        return self._used >= self._limit
 
-    def watch(self, alarm: asyncio.Event) -> None:
-        """Set `alarm` whenever the budget is spent, so that its owner writes what it has."""
-        self._alarms.add(alarm)
+    def subscribe(self, listener: asyncio.Event) -> None:
+        """Set `listener` whenever the budget becomes exhausted, so that its writer inserts its rows."""
+        self._listeners.add(listener)
 
-    def leave(self, alarm: asyncio.Event) -> None:
-        """Set `alarm` no more."""
-        self._alarms.discard(alarm)
+    def unsubscribe(self, listener: asyncio.Event) -> None:
+        """Do not set `listener` any more."""
+        self._listeners.discard(listener)
 
-    def take(self, size: int) -> None:
-        """Hold more bytes, whatever is held already."""
-        self._held += size
-        if self.is_spent and self._room.is_set():
+    def reserve(self, size: int) -> None:
+        """Use more bytes, even beyond the limit."""
+        self._used += size
+        if self.is_exhausted and self._room.is_set():
             self._room.clear()
-            for alarm in self._alarms:
-                alarm.set()
+            for listener in self._listeners:
+                listener.set()
 
-    def give(self, size: int) -> None:
-        """Let go of bytes."""
-        self._held -= size
-        if not self.is_spent:
+    def release(self, size: int) -> None:
+        """Give bytes back."""
+        self._used -= size
+        if not self.is_exhausted:
             self._room.set()
 
-    async def room(self) -> None:
-        """Wait until the budget is not spent."""
+    async def wait_for_room(self) -> None:
+        """Wait until the budget is not exhausted."""
         await self._room.wait()

@@ -1,15 +1,16 @@
 """Bundles: blocks of several partitions in one insert.
 
-An insert costs ClickHouse as much as thousands of rows in it, so blocks with few rows go together. Each must
-still be in once, whoever has its partition next, and that may be another worker for each of them:
+One insert costs ClickHouse as much as thousands of rows in it, so small blocks are inserted together. Each
+block must still be inserted exactly once, even if each of its partitions moves to another worker:
 
-1. every block is begun in its partition's ledger, which names the bundle;
-2. the bundle is committed: one step in Redis decides that it is sent, and keeps its bytes;
-3. the insert is made, under the bundle's name;
-4. every block is finished in its ledger, and then the bundle is forgotten.
+1. each block is begun in its partition's ledger, which names the bundle;
+2. the bundle is committed: one step in Redis decides that it is sent, and stores its bytes;
+3. the insert is made, with the bundle's name as its deduplication token;
+4. each block is finished in its ledger, and then the bundle is deleted.
 
-Who takes a partition over whose newest block went with a bundle settles that (`streams.takeover`): if it was
-not committed yet it never is, and the block is as if it had not been begun; if it was, it is sent again.
+A worker that takes over a partition whose newest block is in a bundle settles that bundle
+(`streams.takeover`): if it was not committed it never will be, and the block counts as not begun; if it was,
+it is sent again.
 """
 
 from __future__ import annotations
@@ -30,95 +31,95 @@ from streams.metrics import METRICS
 from streams.pace import Pace
 from streams.retry import Released, Retry
 
-#: Ledgers that are written at a time: a client has so many connections and no more.
+#: Ledgers that a shipment writes at a time: the Redis client has a limited number of connections.
 _LEDGERS_AT_ONCE: Final = 16
-#: Packing more bytes than this is worth a thread: the event loop goes on meanwhile.
+#: More bytes than this are packed in a thread, so that the event loop is not blocked.
 _MANY_BYTES: Final = 500_000
 
 
 @dataclass(slots=True, eq=False)
-class InHand:
-    """A block that was taken up, and whether it is in."""
+class InFlightBlock:
+    """A sealed block on its way to ClickHouse, and a future for its outcome."""
 
     block: Block
     epoch: int
-    #: Fingerprint of the record before it.
+    #: Fingerprint of the record before the block.
     from_mark: str
-    #: Bytes of its rows.
+    #: Bytes of the block's rows.
     size: int
     opened_at: float
-    #: Traces of the batches whose rows it has.
+    #: Traces of the batches whose rows are in the block.
     batches: list[Link]
-    #: Repeats what its insert is waiting for.
+    #: Repeats the operation that the insert waits for.
     retry: Retry
-    #: The bundle in which somebody else sent it, or was about to; empty if nobody did.
-    doubt: str = ""
-    #: True once it is in, False when it must go alone; raises why its partition cannot go on. Its owner
-    #: cancels it when the partition is given up.
+    #: The bundle that an earlier owner began for it; empty if there is none.
+    pending_bundle: str = ""
+    #: True once the block is inserted, False when it must be inserted alone; raises the error that stops its
+    #: partition. The block's writer cancels it when the partition is given up.
     stored: asyncio.Future[bool] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
-    def tell(self, stored: bool) -> None:
-        """Tell its owner, if there still is one."""
+    def resolve(self, stored: bool) -> None:
+        """Tell the block's writer whether it is stored, if it still waits."""
         if not self.stored.done():
             self.stored.set_result(stored)
 
     def fail(self, error: BaseException) -> None:
-        """Tell its owner, if there still is one, why its partition cannot go on."""
+        """Tell the block's writer, if it still waits, which error stops its partition."""
         if not self.stored.done():
             self.stored.set_exception(error)
 
-    def give_up(self) -> None:
-        """Leave the block to whoever has the partition next."""
+    def abandon(self) -> None:
+        """Leave the block to the next owner of the partition."""
         if not self.stored.cancel() and not self.stored.cancelled():
-            self.stored.exception()  # Heard, for asyncio would complain that nobody asked.
+            self.stored.exception()  # Retrieved, so that asyncio does not log it as never retrieved.
 
 
 class Bundles:
-    """The bundles of one worker, and those that others left to it."""
+    """The bundles of one worker, and those that earlier owners left behind."""
 
     def __init__(self, store: BundleStore, ledgers: LedgerStore, sink: BlockSink, archive: Archive) -> None:
-        """Decide in `store`, and send to `sink`."""
+        """Commit bundles in `store`, and insert them with `sink`."""
         self.store, self.ledgers, self.sink = store, ledgers, sink
         self._archive = archive
-        #: The loop itself holds its tasks weakly.
-        self._under_way: set[asyncio.Task[None]] = set()
-        self._sending = SingleFlight[bool]()
+        #: Strong references: the event loop holds its tasks weakly.
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._resends = SingleFlight[bool]()
 
-    def ship(self, some: Sequence[InHand], pace: Pace) -> asyncio.Task[None]:
-        """Send blocks of one group together, and tell their owners what becomes of them.
+    def ship(self, blocks: Sequence[InFlightBlock], pace: Pace) -> asyncio.Task[None]:
+        """Send blocks of one group together, and tell their writers the outcome.
 
-        It has a task of its own, which is returned, for it goes on when some of the partitions are given up.
+        Returns the task that does it; it goes on when some of the partitions are given up.
         """
-        task = asyncio.create_task(_Shipment(self, some, pace).run(), name="bundle")
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
+        task = asyncio.create_task(_Shipment(self, blocks, pace).run(), name="bundle")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
         return task
 
     async def send_again(self, name: str) -> bool:
-        """Send a bundle that was committed, or find that it is sent no more; return which.
+        """Send a committed bundle again; return False if it must not be sent.
 
-        What is sent at the same time for several partitions is sent once. Raises `Unavailable`.
+        Calls at the same time for one bundle share one insert. Raises `Unavailable`.
         """
-        return await self._sending.ask(name, lambda: self._send_again(name))
+        return await self._resends.ask(name, lambda: self._send_again(name))
 
     async def _send_again(self, name: str) -> bool:
         bundle = await self.store.settle(name)
-        if bundle is not None and await self._is_behind(bundle):
+        if bundle is not None and await self._has_lost_rows(bundle):
             await self.store.revoke(name)
-        # Asked again: whoever reads its records once more has revoked it before.
+        # Read again: a worker that reads the records anew has revoked the bundle first.
         bundle = await self.store.settle(name)
         if bundle is None:
             return False
         await self.sink.send(name, bundle.packed)
         return True
 
-    async def _is_behind(self, bundle: Bundle) -> bool:
-        """Say whether ClickHouse lost rows of one of the partitions, whose owner will read them again.
+    async def _has_lost_rows(self, bundle: Bundle) -> bool:
+        """Say whether ClickHouse lost rows of one of the partitions.
 
-        Those would be among them that are in the bundle.
+        Their owner will read those records again, including the ones in the bundle.
         """
         ledgers = [await self.ledgers.look(block.partition) for block in bundle.blocks]
-        # Ledgers first: a partition that is at work is further in ClickHouse afterwards, not less far.
+        # Ledgers are read first: an active partition only moves forward in ClickHouse meanwhile.
         for block, ledger in zip(bundle.blocks, ledgers, strict=True):
             if ledger.incarnation != block.incarnation:
                 continue
@@ -130,30 +131,30 @@ class Bundles:
 
 
 class _Shipment:
-    """One bundle on its way."""
+    """One bundle that is being sent."""
 
-    def __init__(self, bundles: Bundles, some: Sequence[InHand], pace: Pace) -> None:
+    def __init__(self, bundles: Bundles, blocks: Sequence[InFlightBlock], pace: Pace) -> None:
         self._store, self._ledgers, self._sink = bundles.store, bundles.ledgers, bundles.sink
-        self._all, self._pace = some, pace
-        self._turns = asyncio.Semaphore(_LEDGERS_AT_ONCE)
+        self._blocks, self._pace = blocks, pace
+        self._ledger_slots = asyncio.Semaphore(_LEDGERS_AT_ONCE)
         self._name = f"bundle:{uuid4().hex}"
-        #: Repeats what may pass for as long as somebody waits for one of the blocks.
-        self._retry = Retry(topic=some[0].block.partition.topic, bundle=self._name)
-        for each in some:
+        #: Repeats operations for as long as a writer waits for one of the blocks.
+        self._retry = Retry(topic=blocks[0].block.partition.topic, bundle=self._name)
+        for each in blocks:
             each.retry = self._retry
-            each.stored.add_done_callback(lambda _: self._release_if_left())
+            each.stored.add_done_callback(lambda _: self._release_if_settled())
 
-    def _release_if_left(self) -> None:
-        if all(each.stored.done() for each in self._all):
+    def _release_if_settled(self) -> None:
+        if all(each.stored.done() for each in self._blocks):
             self._retry.release()
 
     async def run(self) -> None:
         try:
             await self._send()
         except Released:
-            pass  # Every partition was given up; their heirs know what to do.
+            pass  # Every partition was given up: their next owners settle the bundle.
         except Exception as error:
-            for each in self._all:
+            for each in self._blocks:
                 each.fail(error)
 
     async def _send(self) -> None:
@@ -168,21 +169,21 @@ class _Shipment:
             packed = self._sink.pack(blocks)
         bundle = Bundle(tuple(block.id for block in blocks), packed)
         if not await self._retry.forever(lambda: self._store.commit(self._name, bundle), "commit a bundle"):
-            _decline(begun)  # An heir was faster.
+            _decline(begun)  # A new owner settled the bundle first.
             return
         await self._insert(begun, packed)
         if await self._finish(begun):
             with suppress(Unavailable):  # It expires.
                 await self._store.drop(self._name)
 
-    async def _begin(self) -> list[InHand]:
-        """Begin each block; return those that are."""
-        begun = await asyncio.gather(*map(self._is_begun, self._all))
-        return [each for each, is_begun in zip(self._all, begun, strict=True) if is_begun]
+    async def _begin(self) -> list[InFlightBlock]:
+        """Begin each block in its ledger; return those for which that succeeded."""
+        begun = await asyncio.gather(*map(self._begin_one, self._blocks))
+        return [each for each, is_begun in zip(self._blocks, begun, strict=True) if is_begun]
 
-    async def _is_begun(self, each: InHand) -> bool:
+    async def _begin_one(self, each: InFlightBlock) -> bool:
         try:
-            async with self._turns:
+            async with self._ledger_slots:
                 is_begun = await self._retry.forever(
                     lambda: try_to_begin(self._ledgers, each, self._name), "begin a block"
                 )
@@ -190,33 +191,34 @@ class _Shipment:
             each.fail(error)
             return False
         if not is_begun:
-            each.tell(False)
+            each.resolve(False)
         return is_begun
 
-    async def _insert(self, begun: Sequence[InHand], packed: bytes) -> None:
+    async def _insert(self, begun: Sequence[InFlightBlock], packed: bytes) -> None:
         rows = sum(each.block.rows for each in begun)
         links = [link for each in begun for link in each.batches]
         began = _now()
         with traces.span("insert blocks", links, token=self._name, rows=rows, blocks=len(begun)):
             await self._retry.forever(lambda: self._sink.send(self._name, packed), "insert blocks")
-        tell_inserted(begun, began, self._pace)
+        record_insert(begun, began, self._pace)
 
-    async def _finish(self, begun: Sequence[InHand]) -> bool:
-        """Write down that blocks are in whose owners still wait, and tell them; say whether that was all.
+    async def _finish(self, begun: Sequence[InFlightBlock]) -> bool:
+        """Finish the blocks in their ledgers and tell the writers; return whether all could be finished.
 
-        None is told before all are done, so that none goes on while the bundle is in doubt for another.
+        No writer is told before all ledgers are written, so that none goes on while the bundle is in doubt
+        for another one.
         """
-        finished = await asyncio.gather(*map(self._is_finished, begun))
+        finished = await asyncio.gather(*map(self._finish_one, begun))
         for each, is_finished in zip(begun, finished, strict=True):
             if is_finished:
-                each.tell(True)
+                each.resolve(True)
         return all(finished)
 
-    async def _is_finished(self, each: InHand) -> bool:
+    async def _finish_one(self, each: InFlightBlock) -> bool:
         if each.stored.done():
             return False
         try:
-            async with self._turns:
+            async with self._ledger_slots:
                 await self._retry.forever(
                     lambda: self._ledgers.finish(each.block, each.epoch), "finish a block"
                 )
@@ -226,11 +228,11 @@ class _Shipment:
         return True
 
 
-async def try_to_begin(ledgers: LedgerStore, each: InHand, bundle: str = "") -> bool:
-    """Begin a block; return False while inserts are held.
+async def try_to_begin(ledgers: LedgerStore, each: InFlightBlock, bundle: str = "") -> bool:
+    """Begin a block in its ledger; return False while inserts are held.
 
-    Who holds them waits for the blocks that have begun, so nothing that those need may wait for that.
-    Raises as `LedgerStore.begin` does otherwise.
+    The holder waits for blocks that have begun, so a shipment with such blocks must not wait for the holder.
+    Otherwise raises as `LedgerStore.begin` does.
     """
     try:
         await ledgers.begin(each.block, each.epoch, each.from_mark, bundle)
@@ -239,20 +241,20 @@ async def try_to_begin(ledgers: LedgerStore, each: InHand, bundle: str = "") -> 
     return True
 
 
-def _decline(begun: Sequence[InHand]) -> None:
-    """Let blocks go alone: nothing of the bundle was sent, and nothing will be."""
+def _decline(begun: Sequence[InFlightBlock]) -> None:
+    """Have each block inserted alone: the bundle was not sent, and never will be."""
     for each in begun:
-        each.tell(False)
+        each.resolve(False)
 
 
-def tell_inserted(some: Sequence[InHand], began: float, pace: Pace) -> None:
-    """Take note of an insert that is done, for metrics and pace; `began` is the loop's time."""
-    topic, now = some[0].block.partition.topic, _now()
-    pace.took(now - began)
+def record_insert(blocks: Sequence[InFlightBlock], began: float, pace: Pace) -> None:
+    """Record a finished insert in the metrics and the pace; `began` is a time of the event loop."""
+    topic, now = blocks[0].block.partition.topic, _now()
+    pace.note_duration(now - began)
     METRICS.insert_seconds.labels(topic).observe(now - began)
-    METRICS.insert_rows.labels(topic).observe(sum(each.block.rows for each in some))
-    METRICS.inserted_bytes.labels(topic).inc(sum(each.size for each in some))
-    for each in some:
+    METRICS.insert_rows.labels(topic).observe(sum(each.block.rows for each in blocks))
+    METRICS.inserted_bytes.labels(topic).inc(sum(each.size for each in blocks))
+    for each in blocks:
         METRICS.row_wait_seconds.labels(topic).observe(now - each.opened_at)
 
 

@@ -152,9 +152,9 @@ class LogFollower:
                 offset_to=start,
             )
         state.position, state.mark = max(start, state.position), ""
-        if state.writer.exact_end is not None and state.writer.end < start:
-            place = {"offset_from": state.writer.end, "offset_to": state.writer.exact_end}
-            if not await state.writer.give_up_exactness(start):
+        if state.writer.pending_end is not None and state.writer.end < start:
+            place = {"offset_from": state.writer.end, "offset_to": state.writer.pending_end}
+            if not await state.writer.abandon_pending_block(start):
                 self._retry.log.error(
                     "a block in doubt cannot be read again; what landed of it stays", **place
                 )

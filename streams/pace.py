@@ -1,4 +1,4 @@
-"""Pace: how long rows wait for their block, and which partitions' blocks go together."""
+"""Pace: how long rows linger in their block, and which partitions' blocks can be inserted together."""
 
 from __future__ import annotations
 
@@ -12,106 +12,107 @@ from streams.budget import Budget
 if TYPE_CHECKING:
     from streams.blocks import BlockWriter
 
-#: Rows that come this fast are of partitions in a hurry: larger inserts cost ClickHouse less a row.
+#: A block with this many rows waits the longest: larger inserts cost ClickHouse less per row.
 _BUSY_ROWS: Final = 16_000
-#: Fewer rows are not worth an insert yet, which costs as much as thousands in it: they have this share of
-#: the inserts a second.
+#: Fewer rows than this are hardly worth an insert, which costs as much as thousands of rows in it: such
+#: inserts are limited to this share of the inserts per second.
 _FEW_ROWS: Final = 50
 _FEW_SHARE: Final = 0.25
-#: What a row's wait and its insert may take together, in longest waits, if ClickHouse is quick enough.
-_AIM: Final = 0.3
-#: How many times the longest wait a block may take while much waits in Kafka behind it. Its rows are late by
-#: more than that already, and an insert costs ClickHouse as much as some thousand rows in it.
-_BEHIND: Final = 4
-#: Records behind a partition, and full blocks of them behind all of a worker's, that make each of them late.
-_LATE_RECORDS: Final = 4_000
-_LATE_BLOCKS: Final = 4
-#: Share of the time that the inserts which may be under way at once are.
-_OCCUPIED: Final = 0.75
-#: Weight of the newest insert in how long inserts take.
-_NEWEST: Final = 0.125
-#: Bytes of rows that a worker holds, if nothing else is said.
+#: Target for a row's wait plus its insert, as a share of the longest wait, if ClickHouse is fast enough.
+_TARGET_SHARE: Final = 0.3
+#: A block may wait this many times the longest wait while its partition is far behind: its rows are later
+#: than that already, and one insert costs ClickHouse as much as some thousand rows in it.
+_BEHIND_FACTOR: Final = 4
+#: A partition counts as far behind with this many records of its own in Kafka, if all partitions of the
+#: worker together have this many full blocks of them.
+_BEHIND_RECORDS: Final = 4_000
+_BEHIND_BLOCKS: Final = 4
+#: Share of the time for which each insert slot should be busy.
+_UTILIZATION: Final = 0.75
+#: Weight of the newest insert in the moving average of their duration.
+_SMOOTHING: Final = 0.125
+#: Default for the bytes of rows that a worker buffers.
 _BUFFER_BYTES: Final = 256_000_000
-#: A block of more rows is worth an insert of its own, and its bytes are not worth a stay in Redis.
+#: A block with more rows is inserted alone: it is worth an insert, and too large to be kept in Redis.
 SHARED_ROWS: Final = 16_000
 
 Group = tuple[str, int]
-"""Table and shard: blocks of one group can go in one insert."""
+"""Table and shard: blocks of one group can share an insert."""
 
 
 class Pace:
-    """How long rows wait for their block: as long as ClickHouse needs, so that inserts never pile up.
+    """Linger time of blocks, adapted to ClickHouse, so that inserts never pile up.
 
-    An insert costs ClickHouse about the same up to some thousand rows. So nobody waits less than makes a
-    row visible soon enough; the more inserts a worker makes in turn, and the longer each takes, the longer
-    rows wait, `longest` at most, so that inserts end before the next are due and are no more than so many a
-    second. Many rows wait the longest, few for more of them, and a partition that is far behind gathers full
-    blocks first. `budget` bounds the memory that waiting rows take, over all partitions.
+    An insert costs ClickHouse about the same for one row as for some thousand. So rows always wait as long as
+    their visibility allows. They wait longer, up to `max_wait`, the more groups and partitions insert in turn
+    and the longer each insert takes: inserts then end before the next ones are due, and stay within the rate.
+    Blocks with very few rows wait longer for more of them; large ones wait `max_wait`; a partition that is
+    far behind fills its blocks. `budget` limits the memory of buffered rows, over all partitions.
     """
 
     def __init__(
         self,
         inserts_per_second: float,
-        longest: float,
-        at_once: int = 2,
+        max_wait: float,
+        concurrency: int = 2,
         buffer_bytes: int = _BUFFER_BYTES,
     ) -> None:
-        """Keep to `inserts_per_second`; wait no more than `longest` seconds for a block that is worth it."""
+        """Allow `inserts_per_second`, and `max_wait` seconds of linger; more while a partition is behind."""
         self.budget = Budget(buffer_bytes)
         self._rate = inserts_per_second
-        self._longest = longest
+        self._max_wait = max_wait
         self._writers: dict[Group, list[BlockWriter]] = {}
-        #: When an insert of each group, or of a partition alone, began last.
-        self._began: dict[Hashable, float] = {}
-        self._waiting: dict[Partition, int] = {}
-        #: How long one takes, and how many may be under way at once: more do not make ClickHouse faster.
-        self._insert_seconds, self._at_once = 0.0, at_once
-        self.slots = asyncio.Semaphore(at_once)
+        #: When the last insert of each group, or of a partition alone, began.
+        self._began_at: dict[Hashable, float] = {}
+        self._backlogs: dict[Partition, int] = {}
+        #: Average duration of an insert, and how many may run at once: more do not make ClickHouse faster.
+        self._insert_seconds, self._concurrency = 0.0, concurrency
+        self.slots = asyncio.Semaphore(concurrency)
 
-    def join(self, writer: BlockWriter) -> None:
-        """Take note of who gathers rows."""
+    def register(self, writer: BlockWriter) -> None:
+        """Add a writer that gathers rows."""
         self._writers.setdefault(writer.group, []).append(writer)
 
-    def leave(self, writer: BlockWriter) -> None:
-        """Forget who gathers rows no more."""
+    def unregister(self, writer: BlockWriter) -> None:
+        """Remove a writer."""
         self._writers[writer.group].remove(writer)
-        self._waiting.pop(writer.partition, None)
-        self._began.pop(writer.partition, None)
+        self._backlogs.pop(writer.partition, None)
+        self._began_at.pop(writer.partition, None)
 
     def writers(self, group: Group) -> Sequence[BlockWriter]:
-        """Return who gathers rows of a group."""
+        """Return the writers of a group."""
         return self._writers[group]
 
-    def rows(self, group: Group) -> int:
-        """Return how many rows of a group wait."""
-        return sum(writer.waiting_rows for writer in self._writers[group])
+    def buffered_rows(self, group: Group) -> int:
+        """Return how many rows of a group are buffered."""
+        return sum(writer.buffered_rows for writer in self._writers[group])
 
-    def note(self, what: Hashable, now: float) -> None:
+    def note_insert(self, what: Hashable, now: float) -> None:
         """Note that an insert of a group, or of a partition alone, begins."""
-        self._began[what] = now
+        self._began_at[what] = now
 
-    def took(self, seconds: float) -> None:
-        """Note how long an insert took; what took longer than the longest wait was an outage."""
-        self._insert_seconds += _NEWEST * (min(seconds, self._longest) - self._insert_seconds)
+    def note_duration(self, seconds: float) -> None:
+        """Note how long an insert took; more than the longest wait was an outage, and counts as that wait."""
+        self._insert_seconds += _SMOOTHING * (min(seconds, self._max_wait) - self._insert_seconds)
 
-    def is_behind(self, partition: Partition, records: int, full: int) -> bool:
-        """Say whether a partition is far behind, with so many records in Kafka and `full` in a full block.
+    def is_behind(self, partition: Partition, records: int, block_rows: int) -> bool:
+        """Note that Kafka has about `records` more of a partition; say whether it is far behind.
 
-        It is with a block's worth of its own, or as one of many that have as much together.
+        It is with a full block (`block_rows`) of its own, or as one of many that have several together.
         """
-        self._waiting[partition] = records
-        return records >= full or (
-            records >= _LATE_RECORDS and sum(self._waiting.values()) >= _LATE_BLOCKS * full
+        self._backlogs[partition] = records
+        return records >= block_rows or (
+            records >= _BEHIND_RECORDS and sum(self._backlogs.values()) >= _BEHIND_BLOCKS * block_rows
         )
 
     def linger(self, now: float, rows: int, *, behind: bool) -> float:
-        """Return how long rows may wait of which so many go together, in seconds."""
+        """Return how many seconds a block may wait, if `rows` would be inserted together."""
         if behind:
-            return _BEHIND * self._longest
+            return _BEHIND_FACTOR * self._max_wait
         if rows >= _BUSY_ROWS:
-            return self._longest
+            return self._max_wait
         rate = self._rate * _FEW_SHARE if rows < _FEW_ROWS else self._rate
-        in_turn = max(1, sum(at >= now - 3 * self._longest for at in self._began.values()))
-        soon = _AIM * self._longest - self._insert_seconds
-        one_by_one = in_turn * self._insert_seconds / (self._at_once * _OCCUPIED)
-        return min(self._longest, max(soon, one_by_one, in_turn / rate))
+        in_turn = max(1, sum(at >= now - 3 * self._max_wait for at in self._began_at.values()))
+        soon = _TARGET_SHARE * self._max_wait - self._insert_seconds
+        one_by_one = in_turn * self._insert_seconds / (self._concurrency * _UTILIZATION)
+        return min(self._max_wait, max(soon, one_by_one, in_turn / rate))

@@ -70,8 +70,8 @@ class PartitionWorker:
             state.position,
             self.safe,
             state.newest_at,
-            state.writer.waiting_rows,
-            state.writer.waiting_bytes,
+            state.writer.buffered_rows,
+            state.writer.buffered_bytes,
             len(memory) if memory is not None else 0,
         )
 
@@ -101,9 +101,9 @@ class PartitionWorker:
         async with self._lock:
             state = self._follower.state
             writer, counted = state.writer, state.counted
-            if self._busy or writer.exact_end is not None or writer.end < counted:
+            if self._busy or writer.pending_end is not None or writer.end < counted:
                 return
-            await self.retry.until(writer.settle())
+            await self.retry.until(writer.drain())
             if writer.stored_to < counted:
                 return  # The writer has ended: its `on_failure` or `give_up` deals with that.
             ledger = await self._follower.recount(replace(state.ledger, counted=counted))
@@ -135,7 +135,7 @@ class PartitionWorker:
         self._busy = True
         self._warn_if_unkeyed(records[0])
         state = self._follower.state
-        state.writer.note_waiting(fetched.waiting)
+        state.writer.note_backlog(fetched.backlog)
         began, topic = _now(), self.partition.topic
         with traces.span(
             "take batch",
@@ -172,8 +172,8 @@ class PartitionWorker:
         """Return offsets at which a batch is split, so that each store has all of a part or none of it."""
         state = self._follower.state
         bounds = [state.counted, state.writer.end]
-        if state.writer.exact_end is not None:
-            bounds.append(state.writer.exact_end)
+        if state.writer.pending_end is not None:
+            bounds.append(state.writer.pending_end)
         return sorted(bounds)
 
     async def _process_part(self, records: Sequence[Record]) -> None:

@@ -182,8 +182,8 @@ class TakeOver:
             pace=self._assignment.pace,
             retry=self._retry,
             max_rows=self._assignment.limits.block_rows,
-            exact_end=plan.pending_block[1] if plan.pending_block else None,
-            doubt=ledger.bundle if plan.pending_block else "",
+            pending_end=plan.pending_block[1] if plan.pending_block else None,
+            pending_bundle=ledger.bundle if plan.pending_block else "",
             on_failure=self._assignment.on_failure,
         )
 

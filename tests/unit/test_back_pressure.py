@@ -73,7 +73,7 @@ async def test_partitions_share_one_bound_and_all_arrives_when_the_store_is_back
 
     await _stands_still(benches)
     assert not reading.done()
-    assert _LIMIT <= pace.budget.held < _LIMIT + 6 * _BATCH * 2 * _ROW
+    assert _LIMIT <= pace.budget.used < _LIMIT + 6 * _BATCH * 2 * _ROW
 
     store.down = False
     await asyncio.wait_for(reading, 20)
@@ -81,7 +81,7 @@ async def test_partitions_share_one_bound_and_all_arrives_when_the_store_is_back
         await bench.worker.give_up()
     rows = store.tables["playback_events"]
     assert len(rows) == len({(row.partition, row.offset) for row in rows}) == 6 * 20 * 6
-    assert pace.budget.held == 0
+    assert pace.budget.used == 0
 
 
 async def test_a_partition_that_is_given_up_gives_its_share_back() -> None:
@@ -94,7 +94,7 @@ async def test_a_partition_that_is_given_up_gives_its_share_back() -> None:
         bench.worker.abandon()
     assert all(isinstance(end, Released) for end in await asyncio.wait_for(reading, 5))
     await asyncio.sleep(0)
-    assert pace.budget.held == 0
+    assert pace.budget.used == 0
 
 
 async def test_a_block_in_doubt_is_gathered_though_nothing_else_has_room() -> None:
@@ -108,7 +108,7 @@ async def test_a_block_in_doubt_is_gathered_though_nothing_else_has_room() -> No
     first.worker.abandon()
 
     pace = Pace(1000.0, 0.001, buffer_bytes=_LIMIT)
-    pace.budget.take(_LIMIT)
+    pace.budget.reserve(_LIMIT)
     store.down = False
     heir = Bench(first.log, store, block_rows=1_000_000, pace=pace)
     position = await heir.restart()
@@ -185,4 +185,4 @@ async def test_a_batch_that_ends_after_its_partition_was_given_up_holds_no_memor
     go.set()
     with suppress(Released):
         await taking
-    assert pace.budget.held == 0
+    assert pace.budget.used == 0

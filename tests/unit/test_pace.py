@@ -23,17 +23,17 @@ def _pace(partitions: int, insert_seconds: float, rate: float = 14.0) -> Pace:
     """Return the pace of a worker that writes so many partitions, after many inserts that took so long."""
     pace = Pace(rate, 1.0)
     for number in range(partitions):
-        pace.note(partition(number), _NOW)
+        pace.note_insert(partition(number), _NOW)
     for _ in range(100):
-        pace.took(insert_seconds)
+        pace.note_duration(insert_seconds)
     return pace
 
 
 def _leave(pace: Pace, number: int) -> None:
     """Have the writer of a partition leave."""
     writer = cast(BlockWriter, SimpleNamespace(partition=partition(number), group=("table", 0)))
-    pace.join(writer)
-    pace.leave(writer)
+    pace.register(writer)
+    pace.unregister(writer)
 
 
 def test_a_row_and_its_insert_take_a_part_of_the_longest_wait_when_clickhouse_is_quick() -> None:
@@ -53,15 +53,15 @@ def test_partitions_wait_longer_while_inserts_take_long_so_that_they_do_not_pile
 
 def test_an_outage_slows_inserts_down_for_moments_only() -> None:
     pace = _pace(4, 0.05)
-    pace.took(3600.0)
+    pace.note_duration(3600.0)
     for _ in range(12):
-        pace.took(0.05)
+        pace.note_duration(0.05)
     assert pace.linger(_NOW, 100, behind=False) < 0.3
 
 
 def test_partitions_that_fell_silent_count_no_more() -> None:
     pace = _pace(7, 0.01)
-    pace.note(partition(0), _NOW + 4.0)
+    pace.note_insert(partition(0), _NOW + 4.0)
     assert pace.linger(_NOW + 4.0, 100, behind=False) == pytest.approx(0.29, rel=0.01)
 
 
