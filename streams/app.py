@@ -1,4 +1,4 @@
-"""The composition root of the worker: settings in, a running Faust app out."""
+"""The composition root of the worker: makes a Faust app from settings, and runs it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ from streams.domain.instruments import tell_build
 from streams.exit_codes import FAULT, REFUSED
 from streams.faust_worker import PromptTables, PromptWorker
 from streams.gauges import Gauges
-from streams.health import Doubt, Health, serve
+from streams.health import Health, Problem, serve
 from streams.lanes import Lanes
 from streams.logs import configure, faust_level
 from streams.pace import Pace
@@ -58,16 +58,16 @@ from streams.watchdog import Watchdog
 
 log = structlog.get_logger(__name__)
 
-#: Batches that wait in a stream: each is up to `fetch_bytes` of records, and more only fill memory.
+#: Batches that wait in a stream: each has up to `fetch_bytes` of records, and more would only fill memory.
 _BATCHES_BUFFERED: Final = 4
-#: How often a worker looks whether live windows are to be counted again.
+#: How often a worker checks for requested recounts of live windows.
 _RECOUNT_SECONDS: Final = 1.0
-#: How often it compares logs with what Kafka says of them; twice, and a log is taken for another.
+#: How often it compares its logs with Kafka; after two mismatches a log is taken for another one.
 _COMPARE_SECONDS: Final = 2.0
 
 
 def end_process(error: BaseException) -> None:
-    """End the process at once: what it holds in memory is not to be trusted, and the ledger is right."""
+    """End the process at once: its memory cannot be trusted, and the ledger has what is durable."""
     if isinstance(error, TooManyRejected):
         log.critical(
             "too many dead letters: the worker stops before it takes them; start it again when you know why",
@@ -89,7 +89,7 @@ def end_process(error: BaseException) -> None:
 
 
 def make_folders(settings: Settings, feed: CatalogFeed) -> Mapping[str, MakeFolder]:
-    """Return what makes each topic's folder."""
+    """Return a factory of folders for each topic."""
 
     def memory(floor: int) -> Generations[Any]:
         share = settings.memory_keys // (2 * 2 * settings.topic_partitions)
@@ -116,7 +116,7 @@ def make_folders(settings: Settings, feed: CatalogFeed) -> Mapping[str, MakeFold
 
 
 def _credentials(settings: Settings) -> Any:
-    """Return what the brokers are shown, in Faust's terms; None when they ask for nothing."""
+    """Return the brokers' credentials as Faust wants them; None for brokers without authentication."""
     access = settings.brokers()
     context = access.get("ssl_context")
     if "sasl_mechanism" in access:
@@ -130,14 +130,14 @@ def _credentials(settings: Settings) -> Any:
 
 
 def create_app(settings: Settings, redis: Redis, clickhouse: AsyncClient, health: Health) -> faust.App:
-    """Wire up the worker; nothing is connected before it starts. `health` learns what it waits for."""
+    """Wire up the worker; nothing connects before it starts. `health` is told whether the app is ready."""
     app = faust.App(
         settings.consumer_group,
         broker=[f"kafka://{server.strip()}" for server in settings.kafka_bootstrap_servers.split(",")],
         broker_credentials=_credentials(settings),
         value_serializer="raw",
         key_serializer="raw",
-        # Faust makes it, and nothing is ever put there: no worker has tables.
+        # Faust creates this folder, and it stays empty: the worker has no tables.
         datadir=os.path.join(tempfile.gettempdir(), f"{settings.consumer_group}-{os.getuid()}"),
         web_enabled=False,
         TableManager=PromptTables,
@@ -145,12 +145,12 @@ def create_app(settings: Settings, redis: Redis, clickhouse: AsyncClient, health
         topic_allow_declare=False,
         consumer_auto_offset_reset="none",
         consumer_max_fetch_size=settings.fetch_bytes,
-        # A topic that was made anew, or got more partitions, is noticed this soon.
+        # How soon a re-created topic, or one with more partitions, is noticed.
         consumer_metadata_max_age_ms=10_000,
         broker_session_timeout=settings.session_timeout,
         broker_rebalance_timeout=settings.rebalance_timeout,
         broker_heartbeat_interval=settings.session_timeout / 4,
-        # A worker that waits for a store polls nothing and is alive all the same: its watchdog knows.
+        # A worker that waits for a store does not poll, and is alive nevertheless; the watchdog decides.
         broker_max_poll_interval=7 * 86_400.0,
         broker_commit_interval=2.0,
         broker_check_crcs=False,
@@ -205,15 +205,15 @@ def create_app(settings: Settings, redis: Redis, clickhouse: AsyncClient, health
     app.task(compare_logs)
     app.task(Watchdog(app, pipeline, settings.stall_seconds, end_process).run)
     cast(Any, app.on_partitions_revoked).connect(give_up)
-    health.ask(partial(_waits_for, app, pipeline))
+    health.watch(partial(_readiness_problem, app, pipeline))
 
     for name in source_topics(settings):
         _add_agent(app, pipeline, name)
     return app
 
 
-def _waits_for(app: faust.App, pipeline: Pipeline) -> Doubt:
-    """Say what keeps the worker from taking events; None when nothing does."""
+def _readiness_problem(app: faust.App, pipeline: Pipeline) -> Problem:
+    """Return what keeps the worker from processing events; None when nothing does."""
     if not app.rebalancing_count:
         return "the worker has not joined its consumer group yet"
     if app.rebalancing:
@@ -229,19 +229,19 @@ def _add_agent(app: faust.App, pipeline: Pipeline, topic: str) -> None:
     async def take(batches: faust.StreamT[Any]) -> None:
         async with Lanes(pipeline.process) as lanes:
             async for event in batches.events():
-                await lanes.take(event.message.tp, event.value)
+                await lanes.submit(event.message.tp, event.value)
 
     app.agent(app.topic(topic, value_type=bytes, key_type=bytes), name=f"batches of {topic}")(take)
 
 
-async def _reach(settings: Settings, health: Health) -> AsyncClient:
-    """Return a client of ClickHouse once it and Kafka answer, and `vca migrate` has made all tables.
+async def _connect(settings: Settings, health: Health) -> AsyncClient:
+    """Wait for Kafka, ClickHouse and the tables of `vca migrate`; return a ClickHouse client.
 
-    After a power cut they may be up later, and during an upgrade a worker may be quicker than the migration.
-    Raises `MigrationError` for a database that cannot be upgraded.
+    After a power cut they may be up later than the worker, and during an upgrade the worker may start before
+    the migration. Raises `MigrationError` for a database that cannot be upgraded.
     """
     retry = Retry(part="start")
-    lacks = ""
+    missing = ""
     options = CONSISTENT if settings.clickhouse_cluster else None
 
     async def kafka() -> None:
@@ -251,14 +251,14 @@ async def _reach(settings: Settings, health: Health) -> AsyncClient:
             raise Unavailable(f"Kafka: {error}", "kafka") from error
 
     async def tables() -> None:
-        nonlocal lacks
+        nonlocal missing
         found = await schema_state.ask(clickhouse, checksums())
         found.check()
-        lacks = found.lacks
-        if lacks:
-            raise Unavailable(f"ClickHouse: {lacks}", "clickhouse")
+        missing = found.lacks
+        if missing:
+            raise Unavailable(f"ClickHouse: {missing}", "clickhouse")
 
-    health.ask(lambda: lacks or "the worker is starting")
+    health.watch(lambda: missing or "the worker is starting")
     await retry.forever(kafka, "reach Kafka")
     clickhouse = await retry.forever(
         lambda: connect_clickhouse(settings.clickhouse_url, settings=options), "reach ClickHouse"
@@ -268,26 +268,26 @@ async def _reach(settings: Settings, health: Health) -> AsyncClient:
 
 
 def run_worker(settings: Settings) -> int:
-    """Run a worker until it is told to stop; return its exit status."""
+    """Run a worker until it is stopped; return its exit status."""
     configure(settings.log_level)
     health = Health()
     tell_build()
     send_last_traces = tracing.configure()
     if settings.worker_metrics_port:
         serve(health, settings.worker_metrics_host, settings.worker_metrics_port)
-    # Batches are made and dropped whole; looking for cycles among their records every 700 is a tenth
-    # of the worker's time.
+    # Records live and die with their batch; with Python's default threshold of 700 objects, the garbage
+    # collector takes a tenth of the worker's time.
     gc.set_threshold(200_000, 20, 100)
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     redis = connect_redis(settings.redis_url)
     health.attach(loop)
-    reaching = loop.create_task(_reach(settings, health))
-    # A container's first process takes no notice of signals that it does not handle. Faust does later.
+    connecting = loop.create_task(_connect(settings, health))
+    # Process 1 of a container ignores signals without a handler; Faust installs its own only later.
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, reaching.cancel)
+        loop.add_signal_handler(number, connecting.cancel)
     try:
-        clickhouse = loop.run_until_complete(reaching)
+        clickhouse = loop.run_until_complete(connecting)
     except asyncio.CancelledError:
         return 0
     finally:

@@ -1,4 +1,4 @@
-"""What a partition works with: batches, stores, bounds."""
+"""The data that a partition's worker is given: batches, stores, limits."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from streams.pace import Pace
 from streams.rejections import Rejections
 
 MakeFolder = Callable[[Place, int], Folder]
-"""Makes a topic's folder for a place and a floor (see `Generations`)."""
+"""Creates a topic's folder for a place and a floor (see `Generations`)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """Records that follow each other in a partition, and the position they were fetched from.
+    """Consecutive records of a partition, and the offset that they were fetched from.
 
-    Without records: the broker does not have that position. `backlog` is about how many records Kafka has
-    behind these; what it is worth depends on the broker, so it may decide about haste and nothing else.
-    `topic_id` is Kafka's id of the topic a moment before, or since; empty when nobody knows.
+    No records mean that the broker does not have that offset. `backlog` is about how many records Kafka has
+    after these; it is an estimate, and only used to decide how long rows linger. `topic_id` is Kafka's id of
+    the topic at about that time; empty when it is unknown.
     """
 
     start: int
@@ -34,10 +34,10 @@ class Fetched:
 
 
 @dataclass(frozen=True, slots=True)
-class LogSeen:
-    """A partition's log as Kafka tells of it: the first offset that it has, and that after its last record.
+class LogBounds:
+    """The bounds of a partition's log: its first offset, and the offset after its last record.
 
-    `topic_id` is Kafka's id of the topic, asked before the offsets; empty when the broker tells none.
+    `topic_id` is Kafka's id of the topic, read before the offsets; empty when brokers have no ids.
     """
 
     topic_id: str
@@ -47,7 +47,7 @@ class LogSeen:
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """Everything a partition writes to and asks."""
+    """Everything that a partition reads from and writes to."""
 
     live: LiveSink
     blocks: BlockSink
@@ -59,7 +59,7 @@ class Stores:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of one partition, and one that a worker's partitions share; see `streams.settings`."""
+    """Limits of one partition, and one that all partitions of a worker share; see `streams.settings`."""
 
     block_rows: int
     retention_ms: int
@@ -68,35 +68,35 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """A partition that is worked on here, with what, and whom it asks and tells."""
+    """An assigned partition with all that its worker needs."""
 
     partition: Partition
     make_folder: MakeFolder
     stores: Stores
     limits: Limits
-    #: Of ClickHouse inserts, shared by a worker's partitions.
+    #: Linger of ClickHouse inserts, shared by all partitions of a worker.
     pace: Pace
-    #: Epoch seconds, for what counts as live.
+    #: Epoch seconds; decides which events belong to the live window.
     clock: Callable[[], float]
     #: Moves the consumer to an offset of the partition.
     seek: Callable[[int], Awaitable[None]]
-    #: Asks whoever leads the partition now how its log stands; raises `Unavailable`.
-    look: Callable[[], Awaitable[LogSeen]]
-    #: Told of what must end the process.
+    #: Asks the partition's current leader for the bounds of its log; raises `Unavailable`.
+    log_bounds: Callable[[], Awaitable[LogBounds]]
+    #: Called with an error that must end the process.
     on_failure: Callable[[BaseException], None]
 
     def live_since(self) -> int:
-        """Return the first minute (since the epoch) that is live now."""
+        """Return the first minute (since the epoch) of the live window now."""
         return int(self.clock()) // 60 - LIVE_MINUTES
 
 
 @dataclass(frozen=True, slots=True)
 class PartitionStatus:
-    """How a partition stands: offsets as those of its worker, and what waits for the next block."""
+    """Offsets of a partition as its worker has them, and the rows that wait for the next block."""
 
     position: int
     safe: int
-    #: Time of the newest record that was taken (epoch s), by whomever; 0 when there is none, or none known.
+    #: Time of the newest record processed by any worker (epoch s); 0 when there is none, or it is unknown.
     newest_at: float
     rows: int
     bytes: int

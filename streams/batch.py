@@ -1,4 +1,4 @@
-"""A batch of records to what the stores take: increments, encoded rows, dead letters, books."""
+"""Folds a batch of records into live increments, encoded rows, dead letters and counts of records."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from streams.domain.generations import Key
 from streams.metrics import METRICS
 from streams.retry import Retry
 
-#: Records folded at once, and while most of their keys must be looked up.
+#: Records folded at once; and while most of their keys must be looked up, so that look-ups are fewer.
 _CHUNK: Final = 256
 _CHUNK_OF_UNKNOWNS: Final = 4_096
 
 
 @dataclass(slots=True)
 class FoldedBatch:
-    """What became of a batch: increments and encoded rows for the stores that lack them, and its books."""
+    """The result of a batch: increments and encoded rows for the stores that lack them, and counts."""
 
     live: Live = field(default_factory=Live)
     chunks: list[Encoded] = field(default_factory=list)
@@ -35,17 +35,17 @@ class FoldedBatch:
 
     @property
     def books(self) -> Books:
-        """Return what became of every record."""
+        """Return the counts of records by their fate."""
         rejected = len(self.rejected)
         read = self.stored + self.repeated + self.late + rejected
         return Books(read, self.stored, self.repeated, self.late, rejected)
 
 
 class BatchFolder:
-    """Folds the batches of one partition, asking the archive for what the folder does not hold."""
+    """Folds the batches of one partition; looks up in the archive what the folder's memory does not have."""
 
     def __init__(self, folder: Folder, stores: Stores, retry: Retry, retention_ms: int) -> None:
-        """Fold with a topic's folder; events older than `retention_ms` before their record are refused."""
+        """Fold with a topic's folder; events older than `retention_ms` before their record are rejected."""
         self.folder = folder
         self._archive, self._blocks = stores.archive, stores.blocks
         self._retry = retry
@@ -56,9 +56,9 @@ class BatchFolder:
     ) -> FoldedBatch:
         """Decode and fold a batch, a few hundred records at a time.
 
-        What one step makes, the next one uses while it is in the processor's cache, which makes the whole
-        a third cheaper. Increments (from the minute `since` on) are made when `counting`, rows are encoded
-        when `storing`: a store that has the records already needs only the state they leave.
+        Small chunks keep each step's results in the processor's cache for the next step, which saves a third.
+        Increments (from the minute `since` on) are made when `counting`, rows are encoded when `storing`: for
+        a store that already has the records, they are folded only for the state that they leave.
         """
         folder, result = self.folder, FoldedBatch()
         begin, size = 0, _CHUNK
@@ -69,7 +69,7 @@ class BatchFolder:
             missing = folder.unknown(arrivals)
             if missing:
                 await self._look_up(missing, chunk[0].offset)
-            # Just after a start much is unknown: fewer, larger questions then.
+            # After a start most keys are unknown: then look-ups are fewer and larger.
             size = _CHUNK_OF_UNKNOWNS if missing else _CHUNK
             folded = folder.fold(arrivals)
             result.rejected += rejected
@@ -85,7 +85,7 @@ class BatchFolder:
         return result
 
     async def _look_up(self, missing: set[Key], before: int) -> None:
-        """Learn what the raw table holds of keys that may have been seen before an offset."""
+        """Read the history of keys that may have been stored before an offset, and give it to the folder."""
         folder, place = self.folder, self.folder.place
         rows = await self._retry.forever(
             lambda: self._archive.history(

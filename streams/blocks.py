@@ -144,11 +144,11 @@ class BlockWriter:
         while not self._task.done():
             if self._is_full():
                 self._sealed.clear()
-                await self._retry.until(self._sealed.wait())
+                await self._retry.wait_for(self._sealed.wait())
             elif budget.is_exhausted and self._pending_end is None:
                 # A block in doubt is exempt: it must be inserted whole, and must not wait for rows whose
                 # partitions wait for it.
-                await self._retry.until(budget.wait_for_room())
+                await self._retry.wait_for(budget.wait_for_room())
             else:
                 return
 
@@ -225,7 +225,7 @@ class BlockWriter:
             sealed = [writer._seal() for writer in (self, *along)]
             # The shipment goes on when this partition is given up: it has blocks of others.
             sending = self._bundles.ship(sealed, self._pace)
-            await self._retry.along(sealed[0].retry, outcome(sending))
+            await self._retry.wait_through(sealed[0].retry, outcome(sending))
             return
         alone = self._seal()
         is_begun = await self._retry.forever(
@@ -277,7 +277,7 @@ class BlockWriter:
             if is_in:
                 await self._finish(sealed)
         else:
-            is_in = await self._retry.along(sealed.retry, sealed.stored)
+            is_in = await self._retry.wait_through(sealed.retry, sealed.stored)
         if not is_in:
             # While inserts are held, wait here, without a slot.
             await self._retry.forever(

@@ -1,4 +1,7 @@
-"""Kafka as the pipeline sees it: through the app's consumer and producer, with what may pass told apart."""
+"""The pipeline's access to Kafka, through the app's consumer and producer.
+
+Failures that may pass become `Unavailable`.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from faust.exceptions import NotReady
 from faust.types import TP
 
 from sinks.base import Unavailable
-from streams.assignment import LogSeen
+from streams.assignment import LogBounds
 from streams.dead_letter import TooLarge
 from streams.settings import Settings
 from streams.topics import cluster_id
@@ -21,8 +24,8 @@ from streams.transport import BatchConsumer
 
 
 @contextmanager
-def _answering() -> Iterator[None]:
-    """Tell a Kafka that does not answer from what cannot be understood."""
+def _available() -> Iterator[None]:
+    """Turn errors of Kafka, and timeouts, into `Unavailable`."""
     try:
         yield
     except (KafkaError, TimeoutError) as error:
@@ -31,34 +34,34 @@ def _answering() -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class FaustBroker:
-    """Kafka as the pipeline sees it."""
+    """`Broker` on a Faust app. Methods that ask Kafka raise `Unavailable`."""
 
     app: faust.App
     settings: Settings
 
     async def cluster_id(self) -> str:
-        """Return the id of the cluster; raises `Unavailable`, as all that ask Kafka do."""
-        with _answering():
+        """Return the id of the cluster."""
+        with _available():
             return await cluster_id(self.settings)
 
     async def seek(self, tp: TP, offset: int) -> None:
-        """Read a partition from an offset on."""
+        """Make the consumer read a partition from an offset on."""
         await cast(BatchConsumer, self.app.consumer).seek_to({tp: offset})
 
-    async def look(self, tp: TP) -> LogSeen:
-        """Return what the leader of a partition says of its log."""
-        with _answering():
-            return await cast(BatchConsumer, self.app.consumer).look(tp)
+    async def log_bounds(self, tp: TP) -> LogBounds:
+        """Return the bounds of a partition's log, from its current leader."""
+        with _available():
+            return await cast(BatchConsumer, self.app.consumer).log_bounds(tp)
 
     async def topic_ids(self, topics: Collection[str]) -> Mapping[str, str]:
-        """Return Kafka's id of each topic that there is."""
-        with _answering():
+        """Return Kafka's id of each existing topic."""
+        with _available():
             return await cast(BatchConsumer, self.app.consumer).topic_ids(topics)
 
     async def dead_letter(
         self, key: bytes | None, value: bytes, timestamp_ms: int, headers: list[tuple[str, bytes]]
     ) -> None:
-        """Send a dead letter and wait until the broker has it."""
+        """Send a dead letter and wait for the acknowledgement. Raises `TooLarge`, `Unavailable`."""
         try:
             await self.app.producer.send_and_wait(
                 self.settings.topic_deadletter, key, value, None, max(0, timestamp_ms) / 1000, headers
@@ -66,7 +69,8 @@ class FaustBroker:
         except MessageSizeTooLargeError as error:
             raise TooLarge(str(error)) from error
         except NotReady as error:
-            # The worker ends, and its producer has ended before its last batch: whoever is next sends them.
+            # The worker is stopping, and its producer has stopped before its last batch: the next owner of
+            # the partition sends these letters.
             raise Unavailable("Kafka: the worker's producer does not run", "kafka") from error
         except KafkaError as error:
             raise Unavailable(f"Kafka: {error}", "kafka") from error

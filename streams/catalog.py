@@ -1,4 +1,4 @@
-"""Lengths of videos: what the catalog topic says, for workers that read only some of its partitions."""
+"""Lengths of all videos in the catalog, for workers that read only some partitions of its topic."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from streams.domain.rows import CatalogRow
 log = structlog.get_logger(__name__)
 
 _REFRESH_SECONDS: Final = 5.0
-#: Entries land a little later than they are received: each refresh reads this far back again.
+#: Entries reach ClickHouse later than their record time: each refresh reads this far back again.
 _OVERLAP_MS: Final = 120_000
 
 
 class CatalogHistory(Protocol):
-    """Who remembers the catalog."""
+    """The stored catalog; ClickHouse's archive implements it."""
 
     async def catalog(self, since: int) -> list[CatalogRow]:
         """Return every version received from `since` (epoch ms) on, oldest first."""
 
 
 class CatalogFeed:
-    """Keeps the lengths that views need: own partitions at once, others' a few seconds later."""
+    """Keeps the lengths of videos: from own partitions at once, from others a few seconds later."""
 
     def __init__(self, history: CatalogHistory) -> None:
-        """Start with nothing known; `run` reads the history."""
+        """Start empty; `run` reads the history."""
         self._history = history
         self._catalog = Catalog()
         self.length_ms = self._catalog.length_ms
 
     def take(self, rows: Iterable[CatalogRow]) -> None:
-        """Take in rows of a partition that this worker reads."""
+        """Add rows of a partition that this worker reads."""
         self._catalog.take(rows)
 
     async def run(self) -> None:

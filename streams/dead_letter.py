@@ -1,4 +1,4 @@
-"""Dead letters: records that cannot be taken, kept whole, with where they came from and why."""
+"""Dead letters: records that cannot be processed, kept whole, with their origin and the reason."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from streams.domain.arrivals import Rejected
 #: Key, value, timestamp in epoch ms, headers.
 Send = Callable[[bytes | None, bytes, int, list[tuple[str, bytes]]], Awaitable[None]]
 
-#: A broker may refuse a record that it took before, because its headers make it larger.
+#: Bytes kept of a record that the broker refuses as a dead letter: the added headers make it larger.
 _KEPT_OF_TOO_LARGE: Final = 512 * 1024
 
 
@@ -20,17 +20,17 @@ class TooLarge(Exception):
 
 
 class DeadLetters(Protocol):
-    """Where rejected records go."""
+    """The destination of rejected records."""
 
     async def send(self, partition: Partition, rejected: Sequence[Rejected]) -> None:
-        """Send them; on return they are durable. Raises `Unavailable`; a repeat may send some twice."""
+        """Send dead letters; on return they are durable. Raises `Unavailable`; a retry may repeat some."""
 
 
 class KafkaDeadLetters:
-    """Dead letters in a Kafka topic; readers drop repeats by (cluster, topic, partition, offset)."""
+    """`DeadLetters` in a Kafka topic; readers drop repeats by (cluster, topic, partition, offset)."""
 
     def __init__(self, send: Send) -> None:
-        """Use a function that returns when the broker has acknowledged a record."""
+        """Send with a function that returns once the broker has acknowledged a record."""
         self._send = send
 
     async def send(self, partition: Partition, rejected: Sequence[Rejected]) -> None:
@@ -48,7 +48,7 @@ class KafkaDeadLetters:
                     raise Unavailable(f"dead letter refused: {error}", "kafka") from error
 
 
-#: How often a record was sent again from the dead letters, and from which of them.
+#: Headers of a replayed record: how often it was replayed, and from which dead letter.
 REPLAYS: Final = "replays"
 REPLAYED_FROM: Final = "replayed-from"
 
@@ -56,7 +56,7 @@ REPLAYED_FROM: Final = "replayed-from"
 def headers_of(partition: Partition, letter: Rejected) -> list[tuple[str, bytes]]:
     """Return a dead letter's headers: source coordinates, class of the fault, reason.
 
-    A record that was sent again and came back keeps saying how often.
+    A record that was replayed and rejected again keeps the number of its replays.
     """
     again = [(name, value) for name, value in letter.record.headers if name == REPLAYS]
     return [

@@ -1,10 +1,10 @@
-"""Exit statuses of a worker, for whoever starts it again."""
+"""Exit statuses of a worker, for the supervisor that restarts it."""
 
 from __future__ import annotations
 
 from typing import Final
 
-#: After a fault that only a new start can mend (EX_SOFTWARE).
+#: After a fault that a restart can mend (EX_SOFTWARE).
 FAULT: Final = 70
-#: After too many dead letters (EX_DATAERR): a new start mends nothing before somebody has looked.
+#: After too many dead letters (EX_DATAERR): a restart does not help before somebody has found the cause.
 REFUSED: Final = 65

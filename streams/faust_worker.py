@@ -1,4 +1,4 @@
-"""Faust without its waits: a worker that starts or ends a second sooner is back a second sooner."""
+"""Faust's worker without its fixed sleeps, so that a restart takes seconds less."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from faust.tables.manager import TableManager
 
 
 class PromptTables(TableManager):
-    """Faust waits a second for tables to be declared before it subscribes; there are none."""
+    """A table manager that does not wait a second for tables to be declared: there are none."""
 
     async def sleep(self, n: Any, **_: Any) -> None:
-        """Give way, and go on."""
+        """Only yield to the event loop."""
         await asyncio.sleep(0)
 
 
 class PromptWorker(faust.Worker):
-    """Faust waits up to two seconds after everything has stopped; what matters is durable by then."""
+    """A worker that does not wait up to two seconds after all services stopped: all is durable by then."""
 
     def _gather_all(self) -> None:
         for task in asyncio.all_tasks(self.loop):
@@ -28,5 +28,5 @@ class PromptWorker(faust.Worker):
         await asyncio.sleep(0)
 
     def _disable_spinner_if_level_below_WARN(self, level: int) -> None:
-        """Show no spinner: for it every debug message is made and dropped, and a log gets odd codes."""
+        """Show no spinner: it formats every debug message in vain, and writes control codes into logs."""
         self.spinner = None

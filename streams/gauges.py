@@ -1,4 +1,4 @@
-"""How the partitions at work stand, for Prometheus: looked at every few seconds, away from the hot path."""
+"""Gauges of the assigned partitions for Prometheus, updated every few seconds, outside the hot path."""
 
 from __future__ import annotations
 
@@ -26,57 +26,57 @@ _BY_PARTITION: Final = (
 
 
 class Gauges:
-    """Tells lag, buffers and positions of the partitions that are here, and forgets those that left."""
+    """Sets lag, buffers and positions of the assigned partitions, and removes those of revoked ones."""
 
     def __init__(self, app: Any, pipeline: Pipeline, clock: Callable[[], float]) -> None:
         """Watch a Faust app's partitions; `clock` gives epoch seconds."""
         self._app, self._pipeline, self._clock = app, pipeline, clock
-        self._told: set[TP] = set()
+        self._reported: set[TP] = set()
         self._topics: set[str] = set()
 
     async def run(self) -> None:
-        """Look for ever."""
+        """Update for ever."""
         while True:
             await asyncio.sleep(_INTERVAL)
             if self._app.rebalancing:
                 continue
             try:
-                ends = await self._app.consumer.ends(self._pipeline.statuses().keys())
+                ends = await self._app.consumer.end_offsets(self._pipeline.statuses().keys())
             except (KafkaError, TimeoutError):
                 ends = {}
             if not self._app.rebalancing:
-                self.look(self._clock(), ends)
+                self.update(self._clock(), ends)
 
-    def look(self, now: float, ends: Mapping[TP, int]) -> None:
-        """Look once, at an instant in epoch seconds; `ends` are those of the logs that are known.
+    def update(self, now: float, ends: Mapping[TP, int]) -> None:
+        """Update once; `now` is in epoch seconds, `ends` are end offsets from the brokers, as far as known.
 
-        What fetches reported is not enough: while a worker waits for a store it fetches nothing, and would
-        tell for the whole outage the lag of its beginning.
+        End offsets from fetches are not enough: a worker that waits for a store fetches nothing, and would
+        show the lag from the beginning of the outage until its end.
         """
         statuses: Mapping[TP, PartitionStatus] = self._pipeline.statuses()
         for tp, status in statuses.items():
             labels = tp.topic, str(tp.partition)
-            end = self._app.consumer.end(tp, ends.get(tp))
+            end = self._app.consumer.end_offset(tp, ends.get(tp))
             METRICS.position.labels(*labels).set(status.safe)
-            _tell(METRICS.lag_records, labels, None if end is None else max(0, end - status.safe))
-            _tell(METRICS.lag_seconds, labels, _behind(status, end, now))
+            _set_or_remove(METRICS.lag_records, labels, None if end is None else max(0, end - status.safe))
+            _set_or_remove(METRICS.lag_seconds, labels, _behind(status, end, now))
             METRICS.buffered_rows.labels(*labels).set(status.rows)
             METRICS.buffered_bytes.labels(*labels).set(status.bytes)
             METRICS.memory_keys.labels(*labels).set(status.keys)
-        for tp in self._told - statuses.keys():
+        for tp in self._reported - statuses.keys():
             for gauge in _BY_PARTITION:
                 gauge.remove(tp.topic, str(tp.partition))
-        self._told = set(statuses)
+        self._reported = set(statuses)
         here = Counter(tp.topic for tp in statuses)
         for topic in here.keys() - self._topics:
-            METRICS.begin(topic)
+            METRICS.start_at_zero(topic)
         self._topics |= here.keys()
         for topic in self._topics:
             METRICS.partitions.labels(topic).set(here[topic])
 
 
 def _behind(status: PartitionStatus, end: int | None, now: float) -> float | None:
-    """Return how old the newest record is that was taken, 0 when none waits; None when that is not known."""
+    """Return the age of the newest processed record, 0 when none waits; None when it is unknown."""
     if end is None:
         return None
     if end <= status.position:
@@ -84,8 +84,8 @@ def _behind(status: PartitionStatus, end: int | None, now: float) -> float | Non
     return max(0.0, now - status.newest_at) if status.newest_at else None
 
 
-def _tell(gauge: Any, labels: tuple[str, str], value: float | None) -> None:
-    """Set a gauge, or take it back: no number is better than a 0 that nobody has counted."""
+def _set_or_remove(gauge: Any, labels: tuple[str, str], value: float | None) -> None:
+    """Set a gauge; remove it for None, because a missing number is better than a wrong 0."""
     if value is None:
         gauge.remove(*labels)
     else:

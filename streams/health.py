@@ -1,4 +1,4 @@
-"""What a worker answers over HTTP: /metrics, whether it lives, and whether it has its partitions."""
+"""The worker's HTTP endpoints: /metrics, /healthz (liveness) and /readyz (readiness)."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ _BEAT_SECONDS: Final = 1.0
 #: Seconds that the event loop may stand still before the worker counts as hung.
 PATIENCE: Final = 30.0
 
-Doubt = str | None
-"""What is wrong, in a sentence; None when nothing is."""
+Problem = str | None
+"""A problem, in a sentence; None for no problem."""
 
 
 class Health:
-    """The worker's state of health, looked at from its event loop once a second and read by any thread."""
+    """The worker's health, updated once a second in its event loop and read from any thread."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         """Start alive and not ready; `clock` is monotonic, in seconds."""
         self._clock = clock
         self._beat = clock()
-        self._waits: Doubt = "the worker is starting"
-        self._look: Callable[[], Doubt] | None = None
+        self._not_ready: Problem = "the worker is starting"
+        self._check: Callable[[], Problem] | None = None
 
-    def ask(self, look: Callable[[], Doubt]) -> None:
-        """Ask `look` what the worker waits for, from now on; it is called in the event loop."""
-        self._look = look
+    def watch(self, check: Callable[[], Problem]) -> None:
+        """Call `check` from now on for what keeps the worker from being ready; it runs in the event loop."""
+        self._check = check
 
     def beat(self) -> None:
-        """Note that the event loop runs, and what the worker waits for."""
-        if self._look is not None:
-            self._waits = self._look()
+        """Note that the event loop runs, and whether the worker is ready."""
+        if self._check is not None:
+            self._not_ready = self._check()
         self._beat = self._clock()
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -48,44 +48,44 @@ class Health:
         self.beat()
         loop.call_later(_BEAT_SECONDS, self.attach, loop)
 
-    def hung(self) -> Doubt:
-        """Say why the worker must be started again, or None: it lives, whatever the stores do."""
+    def liveness_problem(self) -> Problem:
+        """Return why the worker must be restarted; None while its event loop runs, whatever the stores do."""
         still = self._clock() - self._beat
         return f"the event loop stands still for {still:.0f} s" if still > PATIENCE else None
 
-    def waits(self) -> Doubt:
-        """Say why the worker takes no events just now; None when it has its partitions and the stores."""
-        return self.hung() or self._waits
+    def readiness_problem(self) -> Problem:
+        """Return why the worker processes no events now; None when it has its partitions and the stores."""
+        return self.liveness_problem() or self._not_ready
 
 
 class _Server(ThreadingMixIn, WSGIServer):
-    """A slow reader keeps only its own thread."""
+    """A thread per request, so that a slow reader blocks no other."""
 
     daemon_threads = True
 
 
 class _Quiet(WSGIRequestHandler):
-    """Probes come every few seconds: they are not worth a line."""
+    """A handler without an access log: probes come every few seconds."""
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Write nothing."""
+        """Log nothing."""
 
 
 def serve(health: Health, host: str, port: int) -> WSGIServer:
-    """Answer on `host`:`port` from a thread of its own; return the server. A port in use is an `OSError`."""
+    """Serve on `host`:`port` in a thread; return the server. Raises `OSError` for a port in use."""
     metrics: Any = make_wsgi_app()
-    questions = {"/healthz": health.hung, "/readyz": health.waits}
+    probes = {"/healthz": health.liveness_problem, "/readyz": health.readiness_problem}
 
     def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
         if path == "/metrics":
             body: Iterable[bytes] = metrics(environ, start_response)
             return body
-        if path not in questions:
+        if path not in probes:
             status, text = "404 Not Found", "see /metrics, /healthz and /readyz"
         else:
-            doubt = questions[path]()
-            status, text = ("503 Service Unavailable", doubt) if doubt else ("200 OK", "ok")
+            problem = probes[path]()
+            status, text = ("503 Service Unavailable", problem) if problem else ("200 OK", "ok")
         start_response(status, [("Content-Type", "text/plain; charset=utf-8")])
         return [f"{text}\n".encode()]
 

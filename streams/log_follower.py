@@ -33,7 +33,7 @@ class LogFollower:
     def __init__(self, assignment: Assignment, retry: Retry) -> None:
         """Prepare; `take_over` begins. `retry` repeats operations that may succeed later."""
         self._partition, self._ledgers = assignment.partition, assignment.stores.ledgers
-        self._look = assignment.look
+        self._log_bounds = assignment.log_bounds
         self._retry = retry
         self._takeover = TakeOver(assignment, retry)
         self._seeks = SeekTracker(assignment.seek, lambda: asyncio.get_running_loop().time())
@@ -101,7 +101,7 @@ class LogFollower:
 
     async def log_end(self) -> int | None:
         """Return the log's end offset; None if the fingerprint was compared already. Raises `Unavailable`."""
-        return (await self._look()).end if self.state.mark else None
+        return (await self._log_bounds()).end if self.state.mark else None
 
     async def compare(self, topic_id: str, end: int | None) -> None:
         """Start a new incarnation if Kafka shows twice in a row that this is another log.
@@ -138,7 +138,7 @@ class LogFollower:
     async def _out_of_range(self) -> None:
         """Handle a position that Kafka does not have: retention deleted it, or the log is another one."""
         state = self.state
-        start = (await self._retry.forever(self._look, "look at the log")).start
+        start = (await self._retry.forever(self._log_bounds, "look at the log")).start
         if start <= self.next_fetch:
             await self._restart_log("it has no such position")
             return
@@ -169,8 +169,8 @@ class LogFollower:
         """
         before = self.state
         METRICS.replaced.labels(self._partition.topic).inc()
-        await self._retry.until(before.writer.close(None))
-        seen = await self._retry.forever(self._look, "look at the log")
+        await self._retry.wait_for(before.writer.close(None))
+        seen = await self._retry.forever(self._log_bounds, "look at the log")
         ledger = next_incarnation(before.ledger, seen.start, seen.topic_id)
         self._retry.log.error(
             "this is another log than the one that was read before; it is read from its start",

@@ -1,4 +1,4 @@
-"""Logs: one line an event, key=value on a terminal and JSON elsewhere."""
+"""Logs: one line per event, as key=value on a terminal and as JSON elsewhere."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import structlog
 
 
 def faust_level(level: str) -> str:
-    """Return the level for Faust's own log: it tells of every service that starts, which is noise."""
+    """Return the level for Faust's own log, whose INFO lines about every service are noise."""
     return level if level.upper() in ("DEBUG", "ERROR") else "WARNING"
 
 
 def configure(level: str) -> None:
-    """Send this process's logs to standard error; Faust's chatter only from warnings on."""
+    """Send this process's logs to standard error; those of libraries from WARNING on."""
     number = getattr(logging, level.upper())
     renderer: structlog.typing.Processor = (
         structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
@@ -32,21 +32,21 @@ def configure(level: str) -> None:
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
     )
     logging.basicConfig(level=max(number, logging.WARNING), stream=sys.stderr)
-    logging.getLogger("aiokafka.conn").addFilter(ToldOnce())
+    logging.getLogger("aiokafka.conn").addFilter(OnceFilter())
 
 
-class ToldOnce(logging.Filter):
-    """Lets a warning through once that aiokafka repeats at every connection."""
+class OnceFilter(logging.Filter):
+    """Passes only the first of a warning that aiokafka repeats for every connection."""
 
     _TEXT: Final = "Sending username and password in the clear"
 
     def __init__(self) -> None:
-        """Have told nothing yet."""
+        """Start with the warning not seen yet."""
         super().__init__()
-        self._told = False
+        self._seen = False
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Say whether a record is not that warning again."""
-        again = self._told and record.msg == self._TEXT
-        self._told = self._told or record.msg == self._TEXT
+        """Return False for a repetition of that warning."""
+        again = self._seen and record.msg == self._TEXT
+        self._seen = self._seen or record.msg == self._TEXT
         return not again

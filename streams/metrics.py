@@ -45,8 +45,8 @@ class Metrics:
         self.replaced = counter(define.REPLACED)
         self.looked_up = counter(define.LOOKUPS)
 
-    def begin(self, topic: str) -> None:
-        """Tell of a topic at work what never happened as 0: in a series that begins with 7 nothing rises."""
+    def start_at_zero(self, topic: str) -> None:
+        """Create a topic's series with 0: in a series that begins with 7, Prometheus sees no increase."""
         for counted, values in (
             (self._records, _FATES),
             (self._dead_letters, FAULTS),
@@ -57,14 +57,14 @@ class Metrics:
         for alone in (self.unkeyed, self.fenced, self.lost, self.replaced, self.looked_up):
             alone.labels(topic)
 
-    def count(self, topic: str, books: Books) -> None:
-        """Add a batch's books."""
+    def count_records(self, topic: str, books: Books) -> None:
+        """Count the records of a batch by their fate."""
         for fate in _FATES:
             if n := getattr(books, fate):
                 self._records.labels(topic, fate).inc(n)
 
-    def letters(self, topic: str, rejected: Sequence[Rejected]) -> None:
-        """Add dead letters that were sent."""
+    def count_dead_letters(self, topic: str, rejected: Sequence[Rejected]) -> None:
+        """Count dead letters that were sent."""
         for error, n in Counter(letter.error for letter in rejected).items():
             self._dead_letters.labels(topic, error).inc(n)
 

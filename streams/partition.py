@@ -103,7 +103,7 @@ class PartitionWorker:
             writer, counted = state.writer, state.counted
             if self._busy or writer.pending_end is not None or writer.end < counted:
                 return
-            await self.retry.until(writer.drain())
+            await self.retry.wait_for(writer.drain())
             if writer.stored_to < counted:
                 return  # The writer has ended: its `on_failure` or `give_up` deals with that.
             ledger = await self._follower.recount(replace(state.ledger, counted=counted))
@@ -189,7 +189,7 @@ class PartitionWorker:
                 await retry.forever(
                     lambda: stores.dead_letters.send(self.partition, rejected), "dead letter", **place
                 )
-                METRICS.letters(self.partition.topic, rejected)
+                METRICS.count_dead_letters(self.partition.topic, rejected)
             batch = LiveBatch(
                 self.partition,
                 state.ledger.epoch,
@@ -206,7 +206,7 @@ class PartitionWorker:
             METRICS.count_seconds.labels(self.partition.topic).observe(_now() - began)
             retry.log.debug("counted", stored=folded.books.stored, read=folded.books.read, **place)
             state.counted = end
-            METRICS.count(self.partition.topic, folded.books)
+            METRICS.count_records(self.partition.topic, folded.books)
         if storing:
             await state.writer.add(folded.chunks, folded.books.stored, folded.landed, end, mark)
         state.position = end

@@ -1,6 +1,6 @@
-"""The pipeline: which partitions are at work here, and what becomes of a batch.
+"""The pipeline: keeps a worker for each assigned partition, and hands it the partition's batches.
 
-Knows stores only by their protocols and Kafka only by `Broker`.
+It knows the stores only by their protocols, and Kafka only by `Broker`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Protocol
 from faust.types import TP
 
 from sinks.base import Fenced, Partition, Unavailable
-from streams.assignment import Assignment, Fetched, Limits, LogSeen, MakeFolder, PartitionStatus, Stores
+from streams.assignment import Assignment, Fetched, Limits, LogBounds, MakeFolder, PartitionStatus, Stores
 from streams.metrics import METRICS
 from streams.pace import Pace
 from streams.partition import PartitionWorker
@@ -20,26 +20,26 @@ from streams.retry import Released, Retry
 
 
 class Broker(Protocol):
-    """What the pipeline asks of Kafka."""
+    """The operations that the pipeline needs of Kafka."""
 
     async def cluster_id(self) -> str:
         """Return the cluster's id; raises `Unavailable`."""
 
     async def seek(self, tp: TP, offset: int) -> None:
-        """Move the consumer."""
+        """Make the consumer read a partition from an offset on."""
 
-    async def look(self, tp: TP) -> LogSeen:
-        """Ask whoever leads a partition now how its log stands; raises `Unavailable`."""
+    async def log_bounds(self, tp: TP) -> LogBounds:
+        """Return the bounds of a partition's log, from its current leader; raises `Unavailable`."""
 
     async def topic_ids(self, topics: Collection[str]) -> Mapping[str, str]:
-        """Return Kafka's id of each topic that there is, none where the broker knows no ids.
+        """Return Kafka's id of each existing topic; none where brokers have no ids.
 
         Raises `Unavailable`.
         """
 
 
 class Pipeline:
-    """The partitions of one worker."""
+    """The partitions that are assigned to one worker process."""
 
     def __init__(
         self,
@@ -52,7 +52,10 @@ class Pipeline:
         clock: Callable[[], float],
         on_failure: Callable[[BaseException], None],
     ) -> None:
-        """Prepare for topics; `folders` has one maker a topic."""
+        """Prepare for the topics in `folders`, which has a factory per topic.
+
+        `clock` gives epoch seconds; `on_failure` is called with an error that must end the process.
+        """
         self._broker = broker
         self._stores = stores
         self._folders = folders
@@ -63,34 +66,34 @@ class Pipeline:
         self._workers: dict[TP, PartitionWorker] = {}
 
     async def take_over(self, tps: set[TP]) -> dict[TP, int]:
-        """Claim newly assigned partitions and return where to read each from, less those lost meanwhile."""
+        """Claim newly assigned partitions; return the offset to read each kept one from."""
         await self.give_up(set(self._workers))
         cluster = await Retry(part="take over").forever(self._broker.cluster_id, "reach Kafka")
         workers = {tp: self._new_worker(cluster, tp) for tp in tps if tp.topic in self._folders}
         self._workers = dict(workers)
-        # Asked before anything is read.
+        # Before any record is read: see `TakeOver.decide`.
         ids = await self._topic_ids({tp.topic for tp in workers})
         positions = await asyncio.gather(
-            *(self._position(tp, worker, ids.get(tp.topic, "")) for tp, worker in workers.items())
+            *(self._take_over_one(tp, worker, ids.get(tp.topic, "")) for tp, worker in workers.items())
         )
         found = zip(workers, positions, strict=True)
         return {tp: position for tp, position in found if position is not None}
 
-    async def _position(self, tp: TP, worker: PartitionWorker, topic_id: str) -> int | None:
+    async def _take_over_one(self, tp: TP, worker: PartitionWorker, topic_id: str) -> int | None:
         try:
             return await worker.take_over(topic_id)
         except Fenced as error:
             self._drop(tp, worker, error)
         except Released:
-            pass  # Partitions moved on while a store was waited for.
+            pass  # The partition was revoked while the takeover waited for a store.
         return None
 
     def _new_worker(self, cluster: str, tp: TP) -> PartitionWorker:
         async def seek(offset: int) -> None:
             await self._broker.seek(tp, offset)
 
-        async def look() -> LogSeen:
-            return await self._broker.look(tp)
+        async def log_bounds() -> LogBounds:
+            return await self._broker.log_bounds(tp)
 
         def on_failure(error: BaseException) -> None:
             if isinstance(error, Fenced):
@@ -107,21 +110,21 @@ class Pipeline:
                 self._pace,
                 clock=self._clock,
                 seek=seek,
-                look=look,
+                log_bounds=log_bounds,
                 on_failure=on_failure,
             )
         )
         return worker
 
     async def give_up(self, tps: set[TP]) -> None:
-        """Let partitions go: what is gathered is written if that is quick."""
+        """Give partitions up; their gathered rows are written if that is quick."""
         leaving = [worker for tp in tps if (worker := self._workers.pop(tp, None))]
         await asyncio.gather(*(worker.give_up() for worker in leaving))
 
     async def process(self, tp: TP, fetched: Fetched) -> None:
-        """Take a batch into both stores. A partition that is not ours any more, or not yet, is left alone.
+        """Process a batch; one of a partition that is not taken over is dropped.
 
-        A batch may come late, from before its partition was assigned anew: what counts is sought after that.
+        Such a batch was fetched before a rebalance; after it, the consumer seeks to the position anyway.
         """
         worker = self._workers.get(tp)
         if worker is None or not worker.is_ready:
@@ -133,7 +136,7 @@ class Pipeline:
         except Released:
             pass
         except asyncio.CancelledError:
-            # Cut short: its memory is no longer what the stores have.
+            # Interrupted: the folder's memory no longer matches the stores.
             self._drop(tp, worker, None)
             raise
         except Exception as error:
@@ -141,7 +144,7 @@ class Pipeline:
             raise
 
     async def recount(self) -> None:
-        """Count the live windows again for which that was asked, or leave them for the next call."""
+        """Do the requested recounts of live windows; one that fails is left for the next call."""
         workers = {worker.partition: (tp, worker) for tp, worker in self._workers.items() if worker.is_ready}
         try:
             wanted = await self._stores.ledgers.recounts(list(workers))
@@ -160,7 +163,7 @@ class Pipeline:
                 raise
 
     async def compare_logs(self) -> None:
-        """Compare each log at work with what Kafka says of it now; call it every few seconds."""
+        """Check that each partition's log is still the same one; call this every few seconds."""
         workers = dict(self._workers)
         ids = await self._topic_ids({tp.topic for tp in workers})
         await asyncio.gather(*(self._compare_log(tp, worker, ids) for tp, worker in workers.items()))
@@ -185,7 +188,7 @@ class Pipeline:
             return {}
 
     def _drop(self, tp: TP, worker: PartitionWorker, error: Fenced | None) -> None:
-        """Let go of a worker that may not or cannot go on, and not of one that came after it."""
+        """Stop a worker that lost its partition or was interrupted, but not a newer one for the partition."""
         if self._workers.get(tp) is worker:
             del self._workers[tp]
             if error is not None:
@@ -195,17 +198,17 @@ class Pipeline:
         worker.abandon()
 
     def safe_offsets(self) -> dict[TP, int]:
-        """Return the offset before which both stores have all, by partition."""
+        """Return by partition the offset before which both stores have every record."""
         return {tp: worker.safe for tp, worker in self._workers.items() if worker.is_ready}
 
     def statuses(self) -> dict[TP, PartitionStatus]:
-        """Return how each partition at work stands."""
+        """Return the status of each partition that was taken over."""
         return {tp: worker.status for tp, worker in self._workers.items() if worker.is_ready}
 
     def positions(self) -> dict[TP, int]:
-        """Return the next offset to fold of each partition at work; none while a store is waited for.
+        """Return the next offset to fold of each partition; nothing while any of them waits for a store.
 
-        Partitions share streams, slots for inserts and the budget, so one that waits holds up others.
+        Partitions share streams, insert slots and the budget, so one that waits holds up the others.
         """
         now = asyncio.get_running_loop().time()
         if any(worker.retry.is_waiting(now) for worker in self._workers.values()):

@@ -1,7 +1,7 @@
-"""The limit on dead letters: when so many records are bad that the fault is not in the records.
+"""The limit on dead letters: above it, the fault is likely not in the records.
 
 A producer with a new format, or a worker that is too old for it, would send a whole topic to the dead
-letters. Stopping is better: the records stay where they are, and nothing has to be sent again.
+letters. Stopping is better: the records stay in their topic, and need not be replayed.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ _BYTES_SHOWN: Final = 120
 
 
 class TooManyRejected(Exception):
-    """Of a topic's last records, more than the allowed share cannot be taken."""
+    """More of a topic's last records were rejected than the allowed share."""
 
     def __init__(
         self, topic: str, rejected: int, window: int, share: float, reasons: list[str], samples: list[str]
     ) -> None:
-        """Say which topic, how many of how many, why, and show some."""
+        """Keep the topic, the numbers, and some reasons and samples for the log."""
         super().__init__(
             f"{rejected} of the last {window} records of {topic} cannot be taken, and the limit is"
             f" {share:.0%}: {reasons[0] if reasons else ''}"
         )
         self.topic, self.rejected, self.window, self.share = topic, rejected, window, share
-        #: Most frequent first, each with its number.
+        #: Most frequent first, each with its count.
         self.reasons = reasons
-        #: The newest, each with its place and the beginning of its value.
+        #: The newest rejected records, each with its offset and the beginning of its value.
         self.samples = samples
 
 
@@ -43,15 +43,15 @@ class Rejections:
     def __init__(self, share: float = 0.0, window: int = 1000) -> None:
         """Allow `share` of the last `window` records of a topic; 0 allows everything.
 
-        Nothing is said before `window` records of the topic were read.
+        The limit applies only after `window` records of the topic were read.
         """
         self._share, self._window = share, window
         self._topics: dict[str, _Window] = {}
 
     def note(self, partition: Partition, records: Sequence[Record], rejected: Sequence[Rejected]) -> None:
-        """Take note of records and those of them that were rejected, in order.
+        """Note a batch of records, and the rejected ones among them, in order.
 
-        Raises `TooManyRejected`, before any of them is counted or sent to the dead letters.
+        Raises `TooManyRejected`; so none of them is counted or sent to the dead letters.
         """
         if not self._share:
             return
@@ -64,21 +64,21 @@ class Rejections:
 
 
 class _Window:
-    """The rejected ones among the last `size` records of a topic."""
+    """The rejected records among the last `size` records of a topic."""
 
     def __init__(self, size: int) -> None:
         self._size = size
         self._read = 0
-        #: Number in the order of reading, place, and letter.
+        #: Sequence number in the order of reading, partition, and rejected record.
         self._bad: deque[tuple[int, Partition, Rejected]] = deque()
 
     def note(self, partition: Partition, records: Sequence[Record], rejected: Sequence[Rejected]) -> int:
-        """Add records; return the most that any full window ending among them holds."""
+        """Add records; return the largest number of rejected ones in any full window that ends among them."""
         worst, first_full = 0, self._size
         for letter in rejected:
             number = self._read + bisect_left(records, letter.record.offset, key=lambda each: each.offset)
             if self._read < first_full <= number:
-                # Full with a sound record: the next bad one may already find less.
+                # The window became full at a good record, and may have fewer bad ones at the next bad one.
                 worst, first_full = self._held(first_full), 0
             self._bad.append((number, partition, letter))
             worst = max(worst, self._held(number + 1))

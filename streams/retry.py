@@ -1,4 +1,4 @@
-"""Retrying what may pass: for ever, with a growing pause, until the partition is given up."""
+"""Retries: operations are repeated with a growing pause until they succeed or the partition is given up."""
 
 from __future__ import annotations
 
@@ -17,36 +17,36 @@ T = TypeVar("T")
 
 _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 5.0
-#: A store that has not answered for this long is waited for, even if it has not failed yet.
-_PATIENCE: Final = 5.0
+#: An operation without an answer for this long counts as waiting for its store, even before it fails.
+_SILENCE_SECONDS: Final = 5.0
 
 log = structlog.get_logger(__name__)
 
 
 class Released(Exception):
-    """The partition was given up while something waited: whoever owns it next recovers."""
+    """The partition was given up while an operation waited; its next owner recovers."""
 
 
 class Retry:
     """Repeats operations of one partition until they succeed or the partition is released."""
 
     def __init__(self, **coordinates: Any) -> None:
-        """Take what the log says of the partition."""
+        """Bind `coordinates` to the log; they name the partition."""
         self.log = log.bind(**coordinates)
         self._released = asyncio.Event()
-        #: Tries that failed since the last success; 0 when the stores answer.
+        #: Attempts that failed since the last success; 0 while the stores answer.
         self.failures = 0
-        self._asked_at: dict[object, float] = {}
-        #: Of what this partition has a share in.
+        self._began_at: dict[object, float] = {}
+        #: Retries of other owners, whose operations this partition waits for.
         self._shared: set[Retry] = set()
 
     def is_waiting(self, now: float) -> bool:
-        """Say whether a store is failing, or was asked long ago and is silent (`now` is monotonic)."""
-        silent = any(now - asked > _PATIENCE for asked in self._asked_at.values())
+        """Say whether a store fails, or has not answered for long (`now` is the loop's time)."""
+        silent = any(now - began > _SILENCE_SECONDS for began in self._began_at.values())
         return bool(self.failures) or silent or any(other.is_waiting(now) for other in self._shared)
 
-    async def along(self, other: Retry, end: Awaitable[T]) -> T:
-        """Return what something ends with that repeats through another `Retry`, and wait as it waits."""
+    async def wait_through(self, other: Retry, end: Awaitable[T]) -> T:
+        """Await an operation that another `Retry` repeats; `is_waiting` then includes that one."""
         if other is self:
             return await end
         self._shared.add(other)
@@ -60,11 +60,15 @@ class Retry:
         self._released.set()
 
     async def forever(self, operation: Callable[[], Awaitable[T]], what: str, **coordinates: Any) -> T:
-        """Run an operation until it does not raise `Unavailable`; `coordinates` are for the log."""
+        """Repeat an operation while it raises `Unavailable`; return its result.
+
+        Raises `Released` once the partition is released. `what` names the operation in the log and in
+        metrics, `coordinates` are for the log.
+        """
         pause = _FIRST_PAUSE
         call = object()
         while True:
-            self._asked_at[call] = asyncio.get_running_loop().time()
+            self._began_at[call] = asyncio.get_running_loop().time()
             try:
                 result = await operation()
             except Unavailable as error:
@@ -75,7 +79,7 @@ class Retry:
                 self.failures = 0
                 return result
             finally:
-                del self._asked_at[call]
+                del self._began_at[call]
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause * random.uniform(0.5, 1.0)):
                     await self._released.wait()
@@ -83,8 +87,8 @@ class Retry:
                 raise Released(what)
             pause = min(_LONGEST_PAUSE, pause * 2)
 
-    async def until(self, wait: Coroutine[Any, Any, Any]) -> None:
-        """Wait for something, but no longer than the partition is held."""
+    async def wait_for(self, wait: Coroutine[Any, Any, Any]) -> None:
+        """Await something; raises `Released` as soon as the partition is released."""
         waiting, released = asyncio.ensure_future(wait), asyncio.ensure_future(self._released.wait())
         try:
             await asyncio.wait({waiting, released}, return_when=asyncio.FIRST_COMPLETED)

@@ -1,7 +1,7 @@
-"""Kafka's ids of topics (KIP-516): a topic that is deleted and made again has another one.
+"""Kafka's topic ids (KIP-516): a topic that is deleted and created again gets another id.
 
-The client's own requests are of versions that name topics only. This is the one newer request that is
-needed to tell two topics of one name apart.
+The Kafka client only knows versions of the metadata request without ids. This module adds version 10, which
+tells two topics of the same name apart.
 """
 
 from __future__ import annotations
@@ -112,13 +112,13 @@ class _MetadataRequest(Request[_MetadataRequestStruct]):  # type: ignore[misc]
 
 
 async def ask_for_ids(client: Any, topics: Collection[str]) -> dict[str, str]:
-    """Return the id of each of the topics that there is, as Kafka's own tools write it.
+    """Return the id of each existing topic, in the encoding of Kafka's own tools.
 
-    Nothing for brokers older than 2.8, which know no ids. Raises `KafkaError` when no broker answers.
+    Returns nothing for brokers older than 2.8, which have no ids. Raises `KafkaError` when no broker answers.
 
     Args:
-        client: aiokafka's, in its own loop.
-        topics: their names.
+        client: aiokafka's client; call this in its event loop.
+        topics: names of topics.
     """
     failed: KafkaError = KafkaConnectionError("no broker is known")
     brokers = [broker.nodeId for broker in client.cluster.brokers()]

@@ -1,4 +1,4 @@
-"""Topics: names, what they hold, and their making."""
+"""Kafka topics: their names, their configuration, and how they are created."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from aiokafka.errors import TopicAlreadyExistsError, for_code
 
 from streams.settings import Settings
 
-#: Largest record taken: it must still fit into a dead letter.
+#: Largest accepted record: it must still fit into a dead letter.
 MAX_RECORD_BYTES: Final = 16 * 1024 * 1024
 
 
 def source_topics(settings: Settings) -> tuple[str, ...]:
-    """Return the topics that the worker reads."""
+    """Return the names of the topics that the worker reads."""
     return (
         settings.topic_playback,
         settings.topic_users,
@@ -66,7 +66,7 @@ def _config(name: str, settings: Settings) -> dict[str, str]:
 
 
 async def cluster_id(settings: Settings) -> str:
-    """Return the Kafka cluster's id: another id is another log."""
+    """Return the Kafka cluster's id; a partition of another cluster is another log."""
     admin = AIOKafkaAdminClient(**settings.brokers())
     await admin.start()
     try:

@@ -1,4 +1,4 @@
-"""Where a worker's traces go: set up from OpenTelemetry's own variables, once, at the start."""
+"""Export of the worker's traces, set up once at the start from OpenTelemetry's own variables."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ log = structlog.get_logger(__name__)
 
 
 def configure(service: str = "videocloud-worker") -> Callable[[], None]:
-    """Send traces if the environment says where to; return what sends the last ones.
+    """Export traces if the environment names a destination; return the function that flushes the last ones.
 
-    `OTEL_SERVICE_NAME` names the process otherwise.
+    `OTEL_SERVICE_NAME` overrides `service`.
     """
     if not traces.wanted(os.environ):
         return lambda: None

@@ -1,11 +1,11 @@
-"""A Faust transport whose messages are batches: one event per fetched stretch of one partition.
+"""A Faust transport whose messages are batches: one event per fetched batch of one partition.
 
-Stock Faust hands over one record at a time, at a cost of tens of microseconds each. Here a message's
-value is a `Fetched`: the records of one partition as the broker sent them.
+Stock Faust delivers one record at a time, at a cost of tens of microseconds each. Here a message's value is a
+`Fetched`: the records of one partition as the broker sent them.
 
-It also takes Faust's own bookkeeping of offsets out of the way. What was acknowledged decides nothing:
-positions come from the ledger (`PartitionKeeper.take_over`) and what is committed to Kafka, for lag
-displays alone, is what both stores have.
+The transport also replaces Faust's own handling of offsets. Acknowledgements decide nothing: positions come
+from the ledger (`PartitionKeeper.take_over`), and the offset that both stores have is committed to Kafka only
+for tools that show lag.
 """
 
 from __future__ import annotations
@@ -25,51 +25,50 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage, Message
 from mode.utils.futures import notify
 
-from streams.assignment import Fetched, LogSeen
-from streams.fetching import fetch_whole
+from streams.assignment import Fetched, LogBounds
+from streams.fetching import patch_aiokafka
 from streams.topic_ids import ask_for_ids
 
 T = TypeVar("T")
 
 _FETCH_WAIT_MS: Final = 50
-#: How long to wait for what is asked again anyway.
-_ANSWER_SECONDS: Final = 5.0
-#: How old the ids of topics may be when records are handed over: hardly a topic is deleted, made again and
-#: filled in less. And how long records may wait for them.
-_ID_SECONDS: Final = 0.1
-_ID_PATIENCE: Final = 0.5
+#: Timeout of calls to Kafka that are repeated anyway.
+_CALL_SECONDS: Final = 5.0
+#: How old topic ids may be when records are delivered (a topic is hardly deleted, created again and filled in
+#: less), and how long records may wait for them.
+_ID_MAX_AGE_SECONDS: Final = 0.1
+_ID_TIMEOUT_SECONDS: Final = 0.5
 
 
 class PartitionKeeper(Protocol):
-    """Who knows where partitions stand; the pipeline."""
+    """Knows the offsets of partitions; the pipeline implements it."""
 
     async def take_over(self, tps: set[TP]) -> Mapping[TP, int]:
         """Return the offset to read each newly assigned partition from."""
 
     def safe_offsets(self) -> Mapping[TP, int]:
-        """Return the offset before which both stores have all, by partition."""
+        """Return by partition the offset before which both stores have every record."""
 
 
 class BatchConsumerThread(driver.AIOKafkaConsumerThread):
-    """The thread that owns the Kafka client: it alone seeks and fetches, so neither can overtake."""
+    """The thread that owns the Kafka client: only it seeks and fetches, so the two cannot interleave."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Start without positions."""
         super().__init__(*args, **kwargs)
-        #: Where the next record handed over must follow on: set by seeks, moved by deliveries.
+        #: Offset from which the next batch is delivered: set by seeks, advanced by deliveries.
         self._next: dict[TP, int] = {}
         self._ids: Mapping[str, str] = {}
-        self._ask_again_at = 0.0
+        self._refresh_ids_at = 0.0
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
-        fetch_whole(consumer._max_partition_fetch_bytes)
-        # One request at a time goes to a broker, for the partitions whose records were all handed over.
-        # While it waits for the silent ones, the busy ones cannot ask: Faust's fixed 1.5 s would be
-        # the pace of everything.
+        patch_aiokafka(consumer._max_partition_fetch_bytes)
+        # A broker gets one request at a time, for the partitions whose records were all delivered. While it
+        # waits for records of idle partitions, busy ones cannot be fetched: Faust's fixed 1.5 s would limit
+        # them all.
         consumer._fetch_max_wait_ms = _FETCH_WAIT_MS
-        # Events of transactions that were aborted do not count. Faust would have it so only with transactions
-        # of its own.
+        # Events of aborted transactions must not count. Faust sets this only if it uses transactions itself.
         consumer._isolation_level = "read_committed"
         return consumer
 
@@ -85,47 +84,48 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
                 self._next[tp] = offset
 
     def highwater(self, tp: TP) -> int:
-        """Return the end of a log as the last fetch told; None before the first, as aiokafka does."""
-        return self.end(tp, lambda state: state.highwater)  # type: ignore[return-value]
+        """Return the high watermark of the last fetch; None before the first one, as in aiokafka."""
+        return self.end_offset(tp, lambda state: state.highwater)  # type: ignore[return-value]
 
-    def end(self, tp: TP, told: Callable[[Any], int | None]) -> int | None:
-        """Return an end of a log, as the consumer's state of it tells: None while it is not known.
+    def end_offset(self, tp: TP, read_end: Callable[[Any], int | None]) -> int | None:
+        """Return the end of a partition's readable records; None while it is unknown.
 
-        The last offsets of a log may be no records, but markers of transactions and what was aborted. When
-        nothing else is behind what was handed over, it ends there: nobody will ever take what follows.
+        `read_end` picks an end offset from aiokafka's state of the partition. The last offsets before it may
+        be transaction markers and aborted records. When there is nothing else after the delivered records,
+        the log counts as ending there, because nothing after them will ever be delivered.
         """
         subscription = self._ensure_consumer()._subscription.subscription
         place = driver.ensure_aiokafka_TP(tp)
         if subscription is None or place not in subscription.assignment.tps:
             return None
         state = subscription.assignment.state_value(place)
-        end = told(state)
+        end = read_end(state)
         if end is None or not state.has_valid_position or end > state.position:
             return end
         return self._next.get(tp, end)
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
-        """Commit offsets, or leave it to the next time: aiokafka repeats it for as long as Kafka is away.
+        """Commit offsets; return False after a timeout.
 
-        A worker that is told to end would wait for that.
+        aiokafka repeats a commit for as long as Kafka is away, and a worker that stops would wait for it.
         """
         try:
-            async with asyncio.timeout(_ANSWER_SECONDS):
+            async with asyncio.timeout(_CALL_SECONDS):
                 return bool(await super()._commit(offsets))
         except TimeoutError:
             return False
 
-    async def ask(self, question: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
-        """Put a question to the thread's Kafka consumer; raises `TimeoutError`, `KafkaError`.
+    async def call_client(self, request: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
+        """Run a request with the thread's Kafka consumer; raises `TimeoutError`, `KafkaError`.
 
-        Beside the thread's queue of calls: a question that nobody answers must not hold up a seek.
+        It bypasses the thread's queue of calls, so that a request without an answer does not block a seek.
         """
-        asked = asyncio.run_coroutine_threadsafe(question(self._ensure_consumer()), self.thread_loop)
-        async with asyncio.timeout(_ANSWER_SECONDS):
-            return await asyncio.wrap_future(asked)
+        call = asyncio.run_coroutine_threadsafe(request(self._ensure_consumer()), self.thread_loop)
+        async with asyncio.timeout(_CALL_SECONDS):
+            return await asyncio.wrap_future(call)
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
-        """Forget the positions of partitions that leave."""
+        """Forget the positions of revoked partitions."""
         for tp in revoked:
             self._next.pop(tp, None)
         await super().on_partitions_revoked(revoked)
@@ -140,11 +140,11 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         try:
             records = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
         except NoOffsetForPartitionError:
-            return {}  # Assigned a moment ago: the ledger's position is on its way.
+            return {}  # Just assigned: the seek to the ledger's position has yet to come.
         except OffsetOutOfRangeError as error:
-            # Told in the order of the stream, so that what was fetched before is taken before.
+            # Delivered as an empty batch, in order, so that batches fetched before are processed before.
             return {TP(tp.topic, tp.partition): Fetched(at, ()) for tp, at in error.args[0].items()}
-        # No await until they are labelled: a seek cannot come between the records and where they follow on.
+        # No await in this loop: a seek must not come between the records and their start offset.
         batches: dict[TP, Fetched] = {}
         for raw, fetched in records.items():
             tp = TP(raw.topic, raw.partition)
@@ -156,34 +156,34 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         return {tp: replace(batch, topic_id=ids.get(tp.topic, "")) for tp, batch in batches.items()}
 
     async def _current_ids(self, consumer: Any) -> Mapping[str, str]:
-        """Return the topics' ids as they were a moment ago; none while brokers do not tell them."""
+        """Return topic ids at most `_ID_MAX_AGE_SECONDS` old; none while brokers do not answer."""
         now = asyncio.get_running_loop().time()
-        if now >= self._ask_again_at:
-            self._ask_again_at = now + _ID_SECONDS
+        if now >= self._refresh_ids_at:
+            self._refresh_ids_at = now + _ID_MAX_AGE_SECONDS
             try:
-                async with asyncio.timeout(_ID_PATIENCE):
+                async with asyncio.timeout(_ID_TIMEOUT_SECONDS):
                     self._ids = await ask_for_ids(consumer._client, {tp.topic for tp in self._next})
             except (KafkaError, TimeoutError):
-                self._ids, self._ask_again_at = {}, now + _ANSWER_SECONDS
+                self._ids, self._refresh_ids_at = {}, now + _CALL_SECONDS
         return self._ids
 
 
-class _Unread(dict[TP, int | None]):
-    """What Faust notes of how far it has read, and drops everything before: nothing.
+class _NoReadOffsets(dict[TP, int | None]):
+    """Keeps none of the offsets up to which Faust drops messages as already read.
 
-    It notes a message once a stream has taken it. If what the stream does with it is to go back, to the start
-    of another log for example, the note comes after that, and all that is asked for again would be dropped
-    without a word. What must come next is the pipeline's to know.
+    Faust notes a message's offset after a stream has processed it. If the stream seeks back meanwhile, for
+    example to the start of another log, the note comes later than the seek, and every record that is fetched
+    again would be dropped silently. The pipeline itself checks which offset comes next.
     """
 
     def __missing__(self, tp: TP) -> None:
         return None
 
     def __setitem__(self, tp: TP, offset: int | None) -> None:
-        """Forget it."""
+        """Ignore an offset."""
 
     def update(self, *_: Any, **__: Any) -> None:
-        """Forget them."""
+        """Ignore offsets."""
 
 
 class BatchConsumer(driver.Consumer):
@@ -195,19 +195,19 @@ class BatchConsumer(driver.Consumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Prepare; arguments are Faust's."""
         super().__init__(*args, **kwargs)
-        self._read_offset = _Unread()
+        self._read_offset = _NoReadOffsets()
 
     def _new_consumer_thread(self) -> BatchConsumerThread:
         return BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:
-        """Yield what was fetched, a message a partition."""
+        """Yield the fetched batches, one message per partition."""
         batches, _ = await self._wait_next_records(timeout)
         if not batches or self.should_stop:
             return
         for tp, batch in batches.items():
             if not self.flow_active:
-                # The rest is dropped with the stream's buffers; the pipeline seeks back to it.
+                # The rest is dropped with the stream's buffers; the pipeline will seek back to it.
                 return
             yield tp, self._message(tp, batch)
 
@@ -228,67 +228,67 @@ class BatchConsumer(driver.Consumer):
         )
 
     async def perform_seek(self) -> None:
-        """Seek every assigned partition to where its ledger says."""
+        """Seek every assigned partition to the offset in its ledger."""
         await self.seek_to(await self.keeper.take_over(set(self.assignment())))
 
     async def seek_to(self, offsets: Mapping[TP, int]) -> None:
         """Seek partitions that are still assigned."""
         await self._thread.seek_to(offsets)
 
-    async def look(self, tp: TP) -> LogSeen:
-        """Ask who leads a partition, and the leader for its log; raises `TimeoutError`, `KafkaError`."""
+    async def log_bounds(self, tp: TP) -> LogBounds:
+        """Refresh metadata and ask the leader for the log's bounds; raises `TimeoutError`, `KafkaError`."""
         where = driver.ensure_aiokafka_TP(tp)
 
-        async def question(consumer: Any) -> LogSeen:
+        async def request(consumer: Any) -> LogBounds:
             ids = await ask_for_ids(consumer._client, [tp.topic])
             await consumer._client.force_metadata_update()
             start, end = await consumer.beginning_offsets([where]), await consumer.end_offsets([where])
-            return LogSeen(ids.get(tp.topic, ""), int(start[where]), int(end[where]))
+            return LogBounds(ids.get(tp.topic, ""), int(start[where]), int(end[where]))
 
-        return await self._thread.ask(question)
+        return await self._thread.call_client(request)
 
-    async def ends(self, tps: Collection[TP]) -> dict[TP, int]:
-        """Return where logs end, as the brokers say now; raises `TimeoutError`, `KafkaError`."""
+    async def end_offsets(self, tps: Collection[TP]) -> dict[TP, int]:
+        """Return the logs' end offsets, as the brokers give them now; raises `TimeoutError`, `KafkaError`."""
         places = {driver.ensure_aiokafka_TP(tp): tp for tp in tps}
 
-        async def question(consumer: Any) -> Mapping[Any, int]:
+        async def request(consumer: Any) -> Mapping[Any, int]:
             return cast(Mapping[Any, int], await consumer.end_offsets(list(places)))
 
-        found = await self._thread.ask(question) if places else {}
+        found = await self._thread.call_client(request) if places else {}
         return {places[place]: int(end) for place, end in found.items()}
 
-    def end(self, tp: TP, asked: int | None) -> int | None:
-        """Return where the records of a log end: what the brokers were `asked` for, or a fetch told since."""
+    def end_offset(self, tp: TP, broker_end: int | None) -> int | None:
+        """Return a log's end offset: `broker_end`, or that of a later fetch; None while it is unknown."""
 
-        def told(state: Any) -> int | None:
-            return max((end for end in (asked, state.highwater) if end is not None), default=None)
+        def read_end(state: Any) -> int | None:
+            return max((end for end in (broker_end, state.highwater) if end is not None), default=None)
 
-        return self._thread.end(tp, told)
+        return self._thread.end_offset(tp, read_end)
 
-    def readable_end(self, tp: TP, asked: int | None = None) -> int | None:
-        """Return how far a log could be read: not beyond a transaction that is open.
+    def readable_end(self, tp: TP, broker_end: int | None = None) -> int | None:
+        """Return how far a log can be read, which is not beyond an open transaction; None while unknown.
 
-        That is as far as the last fetch told, or what the brokers were `asked` for (`ends`).
+        That is the last stable offset of the last fetch, or `broker_end` (from `end_offsets`).
         """
 
-        def told(state: Any) -> int | None:
+        def read_end(state: Any) -> int | None:
             read = state.position if state.has_valid_position else 0
-            # A broker that says less than was read knows of no transactions.
+            # A last stable offset below the position comes from a broker without transactions.
             known = state.lso is not None and state.lso >= read
             fetched = state.lso if known else state.highwater
-            return max((end for end in (asked, fetched) if end is not None), default=None)
+            return max((end for end in (broker_end, fetched) if end is not None), default=None)
 
-        return self._thread.end(tp, told)
+        return self._thread.end_offset(tp, read_end)
 
     async def topic_ids(self, topics: Collection[str]) -> dict[str, str]:
-        """Return Kafka's id of each topic that there is; raises `TimeoutError`, `KafkaError`."""
-        return await self._thread.ask(lambda consumer: ask_for_ids(consumer._client, topics))
+        """Return Kafka's id of each existing topic; raises `TimeoutError`, `KafkaError`."""
+        return await self._thread.call_client(lambda consumer: ask_for_ids(consumer._client, topics))
 
     def on_buffer_full(self, tp: TP) -> None:
-        """Let the fetcher wait for room instead: Faust would look again only a second later."""
+        """Do nothing: the fetcher waits for room itself, and Faust would try again only a second later."""
 
     def ack(self, message: Message) -> bool:
-        """Take note that a stream is done with a message; it decides nothing."""
+        """Mark a message as processed; no offset depends on it."""
         if message.acked:
             return False
         message.acked = True
@@ -299,7 +299,7 @@ class BatchConsumer(driver.Consumer):
     async def force_commit(
         self, topics: Iterable[Any] | None = None, start_new_transaction: bool = True
     ) -> bool:
-        """Tell Kafka what both stores have, so that lag displays are right."""
+        """Commit the offsets that both stores have, so that tools show the right lag."""
         assigned = self.assignment()
         offsets = {
             tp: offset
@@ -312,16 +312,16 @@ class BatchConsumer(driver.Consumer):
         return True
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
-        """Leave holes alone: they are Faust's business only while it decides what to commit."""
+        """Ignore gaps: they matter only where Faust decides what to commit."""
 
 
 class BatchTransport(driver.Transport):
-    """The aiokafka transport with batches for messages."""
+    """Faust's aiokafka transport, with batches as messages."""
 
     Consumer: ClassVar[type[BatchConsumer]]
 
 
 def batch_transport(keeper: PartitionKeeper) -> type[BatchTransport]:
-    """Return a transport class whose consumers ask `keeper` where partitions stand."""
+    """Return a transport class whose consumers ask `keeper` for the offsets of partitions."""
     consumer = type("Consumer", (BatchConsumer,), {"keeper": keeper})
     return type("Transport", (BatchTransport,), {"Consumer": consumer})

@@ -1,7 +1,7 @@
-"""The watchdog: a worker that has records waiting and takes none, and cannot say why, starts again.
+"""The watchdog: ends a worker that has records waiting and processes none, without waiting for a store.
 
-Faust's own detectors only log. Waiting for a store is not a stall: that is retried for ever. What fetches
-told is not enough, for it may be the fetches that stand still, so brokers are asked too.
+Faust's own detectors only log. Waiting for a store is not a stall, because that is retried for ever. End
+offsets from fetches are not enough, because fetching itself may stall: so the brokers are asked, too.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ _INTERVAL: Final = 5.0
 
 
 class Stalled(Exception):
-    """Records wait, none is taken, and no store is to blame."""
+    """Records wait, none is processed, and no store is waited for."""
 
 
 class Watchdog:
-    """Compares positions with how far the logs can be read, as fetches reported and brokers say."""
+    """Compares positions with the end offsets that fetches reported and brokers return."""
 
     def __init__(
         self, app: Any, pipeline: Pipeline, patience: float, on_failure: Callable[[BaseException], None]
@@ -32,33 +32,33 @@ class Watchdog:
         self._app, self._pipeline, self._patience, self._on_failure = app, pipeline, patience, on_failure
         self._still_since: dict[TP, tuple[int, float]] = {}
         self._ends: Mapping[TP, int] = {}
-        self._ask_at = 0.0
+        self._refresh_at = 0.0
 
     async def run(self) -> None:
         """Watch for ever."""
         while True:
             await asyncio.sleep(_INTERVAL)
             if not self._app.rebalancing:
-                await self.ask(asyncio.get_running_loop().time())
+                await self.refresh_ends(asyncio.get_running_loop().time())
             if not self._app.rebalancing:
-                self.look(asyncio.get_running_loop().time())
+                self.check(asyncio.get_running_loop().time())
 
-    async def ask(self, now: float) -> None:
-        """Ask brokers where logs end, at a monotonic time in seconds, if that was long ago.
+    async def refresh_ends(self, now: float) -> None:
+        """Ask the brokers for end offsets if the last answer is old; `now` is monotonic, in seconds.
 
-        That is twice while a partition may stand still: what is known of a log that was deleted and made
-        again is corrected before anybody draws a conclusion from it.
+        They are asked twice within `patience`, so that the end of a deleted and re-created log is corrected
+        before the watchdog acts on it.
         """
-        if now < self._ask_at:
+        if now < self._refresh_at:
             return
-        self._ask_at = now + self._patience / 2
+        self._refresh_at = now + self._patience / 2
         try:
-            self._ends = await self._app.consumer.ends(self._pipeline.positions().keys())
+            self._ends = await self._app.consumer.end_offsets(self._pipeline.positions().keys())
         except (KafkaError, TimeoutError):
             self._ends = {}
 
-    def look(self, now: float) -> None:
-        """Look once, at a monotonic time in seconds."""
+    def check(self, now: float) -> None:
+        """Compare once; `now` is monotonic, in seconds."""
         consumer = self._app.consumer
         positions = self._pipeline.positions()
         for tp, position in positions.items():

@@ -20,7 +20,7 @@ from deploy.operations.forget_command import ForgetError
 from deploy.operations.progress import Bar
 from deploy.operations.rebuilding import RebuildError
 from sinks.clickhouse.migrations import migrate
-from streams.app import _reach
+from streams.app import _connect
 from streams.domain.errors import MigrationError
 from streams.health import Health
 from streams.settings import Settings
@@ -66,10 +66,10 @@ async def test_a_worker_waits_for_the_tables_of_its_version_and_says_for_which(u
 
     def waits() -> str:
         health.beat()
-        return health.waits() or ""
+        return health.readiness_problem() or ""
 
     reaching = asyncio.create_task(
-        _reach(Settings(kafka_bootstrap_servers=broker, clickhouse_url=url), health)
+        _connect(Settings(kafka_bootstrap_servers=broker, clickhouse_url=url), health)
     )
     await until(lambda: LAST in waits())
     assert "vca migrate" in waits() and not reaching.done()
@@ -98,7 +98,7 @@ def test_a_worker_that_waits_at_its_start_ends_when_told(number: signal.Signals,
 async def test_a_worker_goes_on_beside_a_newer_database(url: str, broker: str) -> None:
     make_newer(url)
     settings = Settings(kafka_bootstrap_servers=broker, clickhouse_url=url)
-    await (await asyncio.wait_for(_reach(settings, Health()), 20.0)).close()
+    await (await asyncio.wait_for(_connect(settings, Health()), 20.0)).close()
 
 
 async def test_a_worker_refuses_a_database_that_other_files_made(url: str, broker: str) -> None:
@@ -109,7 +109,7 @@ async def test_a_worker_refuses_a_database_that_other_files_made(url: str, broke
         " VALUES ('0001_raw_events.sql', 'other', now() + 10)",
     )
     with pytest.raises(MigrationError, match="another 0001_raw_events.sql"):
-        await _reach(Settings(kafka_bootstrap_servers=broker, clickhouse_url=url), Health())
+        await _connect(Settings(kafka_bootstrap_servers=broker, clickhouse_url=url), Health())
 
 
 async def test_the_api_is_not_ready_before_the_tables_of_its_version_are_there(

@@ -19,7 +19,7 @@ from sinks.memory import (
     MemoryLive,
     MemoryStore,
 )
-from streams.assignment import Assignment, Fetched, Limits, LogSeen, MakeFolder, Stores
+from streams.assignment import Assignment, Fetched, Limits, LogBounds, MakeFolder, Stores
 from streams.bundles import Bundles
 from streams.domain.arrivals import Rejected
 from streams.domain.folding import PlaybackFolder
@@ -60,9 +60,9 @@ class Log:
         self.records.append(Raw(self.start + len(self.records), timestamp, key, raw))
 
     @property
-    def seen(self) -> LogSeen:
+    def seen(self) -> LogBounds:
         """How a broker tells of it."""
-        return LogSeen(self.topic_id, self.start, self.start + len(self.records))
+        return LogBounds(self.topic_id, self.start, self.start + len(self.records))
 
     def read(self, offset: int, count: int) -> list[Raw]:
         """Return up to `count` records from an offset on."""
@@ -120,7 +120,7 @@ class Broker:
     async def seek(self, tp: TP, offset: int) -> None:
         self.sought.append(offset)
 
-    async def look(self, tp: TP) -> LogSeen:
+    async def log_bounds(self, tp: TP) -> LogBounds:
         return self.log.seen
 
     async def topic_ids(self, topics: Collection[str]) -> Mapping[str, str]:
@@ -180,7 +180,7 @@ class Bench:
                 self.pace or Pace(1000.0, 0.001),
                 clock=lambda: NOW,
                 seek=self._seek,
-                look=self._look,
+                log_bounds=self._log_bounds,
                 on_failure=self.failures.append,
             )
         )
@@ -189,7 +189,7 @@ class Bench:
     async def _seek(self, offset: int) -> None:
         self.sought.append(offset)
 
-    async def _look(self) -> LogSeen:
+    async def _log_bounds(self) -> LogBounds:
         return self.log.seen
 
     async def run(self, cuts: Sequence[int]) -> None:

@@ -37,8 +37,8 @@ class App:
         self.consumer = self
         self._fetched = highwater
 
-    def end(self, tp: TP, asked: int | None) -> int | None:
-        known = [end for end in (asked, self._fetched.get(tp)) if end is not None]
+    def end_offset(self, tp: TP, broker_end: int | None) -> int | None:
+        known = [end for end in (broker_end, self._fetched.get(tp)) if end is not None]
         return max(known, default=None)
 
 
@@ -66,7 +66,7 @@ def test_lag_is_what_waits_and_how_old_the_newest_taken_record_is() -> None:
         HERE: PartitionStatus(position=100, safe=90, newest_at=NOW - 40, rows=10, bytes=2_000, keys=7),
         GONE: PartitionStatus(position=5, safe=5, newest_at=0.0, rows=0, bytes=0, keys=0),
     }
-    watching.look(NOW, {})
+    watching.update(NOW, {})
     assert (told("lag_records"), told("lag_seconds"), told("position")) == (60, 40, 90)
     assert (told("buffered_rows"), told("buffered_bytes"), told("memory_keys")) == (10, 2_000, 7)
     assert (told("lag_records", 1), told("lag_seconds", 1)) == (None, None)
@@ -77,18 +77,18 @@ def test_what_arrives_while_nothing_is_fetched_is_lag() -> None:
     watching, pipeline = gauges({HERE: 100})
     # Redis is away since ten minutes; at its last fetch it had everything.
     pipeline.found = {HERE: PartitionStatus(100, 100, NOW - 600, 0, 0, 0)}
-    watching.look(NOW, {HERE: 30_100})
+    watching.update(NOW, {HERE: 30_100})
     assert (told("lag_records"), told("lag_seconds")) == (30_000, 600)
     # The broker does not answer, or its answer is older than the last fetch.
     for ends in ({}, {HERE: 90}):
-        watching.look(NOW, ends)
+        watching.update(NOW, ends)
         assert (told("lag_records"), told("lag_seconds")) == (0, 0)
 
 
 def test_a_partition_that_is_up_to_date_is_not_behind_however_old_its_last_record_is() -> None:
     watching, pipeline = gauges({HERE: 100})
     pipeline.found = {HERE: PartitionStatus(100, 100, NOW - 9_000, 0, 0, 0)}
-    watching.look(NOW, {})
+    watching.update(NOW, {})
     assert (told("lag_records"), told("lag_seconds")) == (0, 0)
 
 
@@ -99,11 +99,11 @@ def test_a_worker_that_begins_behind_says_so_before_its_first_batch() -> None:
         HERE: PartitionStatus(100, 100, NOW - 3_600, 0, 0, 0),
         GONE: PartitionStatus(0, 0, 0.0, 0, 0, 0),
     }
-    watching.look(NOW, {})
+    watching.update(NOW, {})
     assert (told("lag_records"), told("lag_seconds")) == (50, 3_600)
     assert (told("lag_records", 1), told("lag_seconds", 1)) == (150, None)
     pipeline.found[GONE] = PartitionStatus(20, 20, NOW - 60, 0, 0, 0)
-    watching.look(NOW, {})
+    watching.update(NOW, {})
     assert told("lag_seconds", 1) == 60
 
 
@@ -127,21 +127,21 @@ async def test_a_partition_that_is_taken_over_knows_when_its_newest_record_was_t
 def test_a_partition_that_left_is_told_no_more() -> None:
     watching, pipeline = gauges({HERE: 100, GONE: 7})
     pipeline.found = {tp: PartitionStatus(1, 1, NOW, 0, 0, 0) for tp in (HERE, GONE)}
-    watching.look(NOW, {})
+    watching.update(NOW, {})
     assert told("position", 1) == 1
     pipeline.found = {HERE: pipeline.found[HERE]}
-    watching.look(NOW, {})
+    watching.update(NOW, {})
     assert told("position", 1) is None
     assert told("position") == 1
     pipeline.found = {}
-    watching.look(NOW, {})
+    watching.update(NOW, {})
     assert REGISTRY.get_sample_value("videocloud_partitions", {"topic": "gauged"}) == 0
 
 
 def test_what_never_happened_to_a_topic_at_work_is_told_as_none() -> None:
     watching, pipeline = gauges({})
     pipeline.found = {TP("quiet", 0): PartitionStatus(0, 0, 0.0, 0, 0, 0)}
-    watching.look(NOW, {})
+    watching.update(NOW, {})
     told = [
         sample
         for family in REGISTRY.collect()

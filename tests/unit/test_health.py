@@ -59,7 +59,7 @@ def test_a_worker_that_starts_lives_and_is_not_ready(port: int) -> None:
 
 def test_a_worker_is_ready_when_it_waits_for_nothing(health: Health, port: int) -> None:
     waits: list[str | None] = ["2 partitions wait for a store", None]
-    health.ask(lambda: waits[0])
+    health.watch(lambda: waits[0])
     health.beat()
     assert get(port, "/readyz") == (503, "2 partitions wait for a store\n")
     assert get(port, "/healthz")[0] == 200, "a store that is away is no reason to start it again"
@@ -71,7 +71,7 @@ def test_a_worker_is_ready_when_it_waits_for_nothing(health: Health, port: int) 
 def test_a_worker_whose_event_loop_stands_still_is_to_be_started_again(
     health: Health, port: int, clock: Clock
 ) -> None:
-    health.ask(lambda: None)
+    health.watch(lambda: None)
     health.beat()
     clock.now += PATIENCE
     assert get(port, "/healthz")[0] == 200
@@ -88,9 +88,9 @@ async def test_it_beats_in_the_event_loop(clock: Clock) -> None:
 
     health = Health(clock)
     health.attach(asyncio.get_running_loop())
-    health.ask(look)
+    health.watch(look)
     await asyncio.wait_for(seen.wait(), 5)
-    assert health.waits() is None
+    assert health.readiness_problem() is None
 
 
 def test_metrics_are_beside_it_and_other_paths_are_told_where_to_look(port: int) -> None:
@@ -102,7 +102,7 @@ def test_metrics_are_beside_it_and_other_paths_are_told_where_to_look(port: int)
 def test_check_exits_by_what_the_worker_says(health: Health, port: int) -> None:
     result = RUN.invoke(cli, ["check", "worker"])
     assert result.exit_code == 1 and "the worker is not ready: the worker is starting" in result.stderr
-    health.ask(lambda: None)
+    health.watch(lambda: None)
     health.beat()
     for arguments in (["check", "worker"], ["check", "--api-port", str(free_port())]):
         result = RUN.invoke(cli, arguments)

@@ -36,7 +36,7 @@ class Work:
 async def feed(lanes: Lanes[str, int], *batches: tuple[str, int]) -> None:
     async with lanes:
         for key, batch in batches:
-            await lanes.take(key, batch)
+            await lanes.submit(key, batch)
 
 
 async def test_a_partition_has_one_batch_at_work_and_another_partition_goes_on() -> None:

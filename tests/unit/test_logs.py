@@ -9,14 +9,14 @@ import faust
 import pytest
 
 from streams.faust_worker import PromptWorker
-from streams.logs import ToldOnce
+from streams.logs import OnceFilter
 
 
 def test_a_password_in_the_clear_is_told_once_and_all_else_each_time(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     log = logging.getLogger("a connection")
-    log.addFilter(ToldOnce())
+    log.addFilter(OnceFilter())
     for _ in range(2):
         log.warning("Sending username and password in the clear")
         log.warning("closed by %s", "kafka:9092")

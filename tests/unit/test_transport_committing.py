@@ -33,7 +33,7 @@ class _Consumer:
 async def test_a_commit_is_left_when_kafka_is_away_and_made_when_it_is_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(transport, "_ANSWER_SECONDS", 0.05)
+    monkeypatch.setattr(transport, "_CALL_SECONDS", 0.05)
     thread: Any = object.__new__(BatchConsumerThread)
     thread._consumer, thread.tp_last_committed_at = _Consumer(), {}
     thread.consumer = SimpleNamespace(assignment=lambda: {_TP})

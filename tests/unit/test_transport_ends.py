@@ -63,18 +63,18 @@ async def test_a_log_ends_behind_its_last_record(
     readable: int | None,
 ) -> None:
     told = reading(position, handed_over, highwater, stable)
-    assert told.highwater(HERE) == told.end(HERE, None) == end
+    assert told.highwater(HERE) == told.end_offset(HERE, None) == end
     assert told.readable_end(HERE) == readable
 
 
 async def test_the_brokers_may_know_a_later_end_than_the_last_fetch() -> None:
     told = reading(12, 10, 12, 12)
-    assert told.end(HERE, 40) == 40
-    assert told.end(HERE, 12) == told.end(HERE, 5) == 10
+    assert told.end_offset(HERE, 40) == 40
+    assert told.end_offset(HERE, 12) == told.end_offset(HERE, 5) == 10
     assert told.readable_end(HERE, 40) == 40
     assert told.readable_end(HERE, 12) == told.readable_end(HERE, 5) == 10
     elsewhere = TP("playback.events", 1)
-    assert told.end(elsewhere, 40) is told.readable_end(elsewhere) is None
+    assert told.end_offset(elsewhere, 40) is told.readable_end(elsewhere) is None
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ async def test_only_records_that_could_be_read_are_waited_for(
     said: list[BaseException] = []
     watchdog = Watchdog(app, SimpleNamespace(positions=lambda: {HERE: 10}), 60.0, said.append)  # type: ignore[arg-type]
     for now in (0.0, 59.0, 61.0):
-        watchdog.look(now)
+        watchdog.check(now)
     assert [type(each) for each in said] == ([Stalled] if stalls else [])
 
 
@@ -106,18 +106,18 @@ async def test_brokers_are_asked_what_fetches_do_not_tell(
 ) -> None:
     told = reading(12, 10, 12, 12)
 
-    async def ends(tps: Collection[TP]) -> dict[TP, int]:
+    async def end_offsets(tps: Collection[TP]) -> dict[TP, int]:
         answer = answers.pop(0)
         if answer is None:
             raise TimeoutError
         return dict.fromkeys(tps, answer)
 
-    monkeypatch.setattr(told, "ends", ends)
+    monkeypatch.setattr(told, "end_offsets", end_offsets)
     said: list[BaseException] = []
     pipeline: Any = SimpleNamespace(positions=lambda: {HERE: 10})
     watchdog = Watchdog(SimpleNamespace(consumer=told), pipeline, 60.0, said.append)
     for now in range(0, 66, 5):
-        await watchdog.ask(now)
-        watchdog.look(now)
+        await watchdog.refresh_ends(now)
+        watchdog.check(now)
     assert not answers
     assert [type(each) for each in said] == ([Stalled] if stalls else [])

@@ -20,7 +20,7 @@ from aiokafka.structs import TopicPartition
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from streams.fetching import FETCH_PACE, CalmFetcher, PlainRecords
+from streams.fetching import FETCH_INTERVAL, PacedFetcher, PlainRecords
 
 _GZIP = 1
 #: The bit of a record batch's attributes that says it is a control batch.
@@ -154,7 +154,7 @@ def test_a_compressed_fetch_is_handed_over_in_pieces_that_follow_on() -> None:
     records = read(PlainRecords, batches, 2, READ_UNCOMMITTED)
     pieces = []
     while not records.is_exhausted:
-        pieces.append([record.offset for record in records.all(most=30)])
+        pieces.append([record.offset for record in records.all(max_bytes=30)])
         assert records.next_fetch_offset == pieces[-1][-1] + 1
     # Values of seven or eight bytes: three of the first batch are too few, and no batch is cut.
     assert pieces == [[2, 3, 4, 5, 6, 7, 8, 9], [10, 11, 12, 13, 14]]
@@ -162,7 +162,7 @@ def test_a_compressed_fetch_is_handed_over_in_pieces_that_follow_on() -> None:
 
 def test_what_is_not_compressed_is_bounded_as_it_travels_and_handed_over_whole() -> None:
     records = read(PlainRecords, [batch(0, 5), batch(5, 5)], 0, READ_UNCOMMITTED)
-    assert len(records.all(most=1)) == 10 and records.is_exhausted
+    assert len(records.all(max_bytes=1)) == 10 and records.is_exhausted
 
 
 class _Brokers:
@@ -178,19 +178,19 @@ class _Brokers:
 
 
 async def test_a_broker_is_not_asked_again_at_once_and_another_one_is() -> None:
-    calm = object.__new__(CalmFetcher)
-    calm._asked_at, calm._client = {}, _Brokers()
+    calm = object.__new__(PacedFetcher)
+    calm._requested_at, calm._client = {}, _Brokers()
     began = asyncio.get_running_loop().time()
     for node in (1, 2, 1):
         assert not await calm._proc_fetch_request(None, node, None)
     (_, first), (_, other), (_, again) = calm._client.asked
-    assert other - began < FETCH_PACE
-    assert again - first >= FETCH_PACE * 0.9
+    assert other - began < FETCH_INTERVAL
+    assert again - first >= FETCH_INTERVAL * 0.9
 
 
 async def test_a_question_that_waits_for_its_time_ends_quietly_when_it_is_not_wanted_any_more() -> None:
-    calm = object.__new__(CalmFetcher)
-    calm._asked_at, calm._client = {1: asyncio.get_running_loop().time() + 60}, _Brokers()
+    calm = object.__new__(PacedFetcher)
+    calm._requested_at, calm._client = {1: asyncio.get_running_loop().time() + 60}, _Brokers()
     asking = asyncio.create_task(calm._proc_fetch_request(None, 1, None))
     await asyncio.sleep(0)
     asking.cancel()
@@ -199,8 +199,8 @@ async def test_a_question_that_waits_for_its_time_ends_quietly_when_it_is_not_wa
 
 
 async def test_a_pause_after_a_broker_that_is_away_ends_quietly_too() -> None:
-    calm = object.__new__(CalmFetcher)
-    calm._asked_at, calm._client, calm._retry_backoff = {}, _Brokers(NodeNotReadyError), 60
+    calm = object.__new__(PacedFetcher)
+    calm._requested_at, calm._client, calm._retry_backoff = {}, _Brokers(NodeNotReadyError), 60
     asking = asyncio.create_task(calm._proc_fetch_request(None, 1, SimpleNamespace(topics=[])))
     async with asyncio.timeout(5):
         while not calm._client.asked:
