@@ -28,7 +28,7 @@ from api.settings import Settings
 from api.telemetry import Telemetry, configure_logging, traced
 from api.video_service import utc_now
 from streams.domain.access import Scope
-from streams.domain.instruments import tell_build
+from streams.domain.instruments import expose_build_info
 
 
 def _version() -> str:
@@ -46,7 +46,7 @@ def create_app(settings: Settings | None = None, *, clock: Clock = utc_now) -> F
     """
     settings = settings or Settings()
     configure_logging(settings.log_level)
-    tell_build()
+    expose_build_info()
 
     reporter: Reporter | None = None
     if settings.self_reporting and settings.kafka_bootstrap_servers:

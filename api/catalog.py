@@ -17,7 +17,7 @@ from streams.domain.video_readings import Catalog, CatalogEntry
 FRESH_SECONDS: Final = 5.0
 #: A catalog that failed is left alone for this many seconds.
 REST_SECONDS: Final = 2.0
-_MOST: Final = 10_000
+_MAX_ENTRIES: Final = 10_000
 _CACHE: Final = "catalog"
 
 Key = TypeVar("Key", bound=Hashable)
@@ -33,7 +33,7 @@ class _Memory(Generic[Key, Value]):
     def put(self, key: Key, value: Value, now: float) -> None:
         self.kept[key] = (now, value)
         self.kept.move_to_end(key)
-        while len(self.kept) > _MOST:
+        while len(self.kept) > _MAX_ENTRIES:
             self.kept.popitem(last=False)
 
     def drop(self, key: Key) -> None:

@@ -24,7 +24,7 @@ FRESH_SECONDS: Final = 5.0
 REST_SECONDS: Final = 2.0
 #: That a key is used is written down this often, in seconds.
 USED_SECONDS: Final = 60.0
-_MOST: Final = 10_000
+_MAX_ENTRIES: Final = 10_000
 #: The key of the environment has all scopes, and is no secret's hash.
 ENVIRONMENT: Final = Key("environment", "API_KEY", ALL_SCOPES, datetime(1970, 1, 1, tzinfo=UTC))
 
@@ -101,7 +101,7 @@ class Keyring:
             self._known[digest] = (self._clock(), key)
             self._known.move_to_end(digest)
         for memory in (self._known, self._unknown):
-            while len(memory) > _MOST:
+            while len(memory) > _MAX_ENTRIES:
                 memory.popitem(last=False)
         return key
 

@@ -42,21 +42,21 @@ class LiveService:
         reading, source = await _read(
             lambda: self.live.everything(window), lambda: self.store.everything(window)
         )
-        trending = ranked(reading.surges, window)
+        trending = ranked(reading.candidates, window)
         try:
-            titles = await self.catalog.titles([surge.id for surge, _ in trending])
+            titles = await self.catalog.titles([candidate.id for candidate, _ in trending])
         except StoreUnavailableError:
             titles = {}
         data = _now(reading, window) | {
             "trending": [
                 {
-                    "id": surge.id,
-                    "title": titles.get(surge.id),
-                    "views": surge.recent,
-                    "viewsBefore": surge.before,
+                    "id": candidate.id,
+                    "title": titles.get(candidate.id),
+                    "views": candidate.recent,
+                    "viewsBefore": candidate.before,
                     "trend": rounded(trend),
                 }
-                for surge, trend in trending
+                for candidate, trend in trending
             ]
         }
         return envelope(data, window, source)

@@ -27,7 +27,7 @@ for _store in ("redis", "clickhouse"):
 
 def asked(store: str, seconds: float, answered: bool) -> None:
     """Take note of a question to a store."""
-    traces.done(f"ask {store}", seconds, answered=answered)
+    traces.record_span(f"ask {store}", seconds, answered=answered)
     _QUERY_SECONDS.labels(store).observe(seconds)
     if not answered:
         _QUERY_FAILURES.labels(store).inc()

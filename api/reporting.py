@@ -30,7 +30,7 @@ _log = structlog.get_logger(__name__)
 
 SERVICE: Final = "analytics-api"
 #: Requests that wait at most: a minute of a busy process, a few megabytes.
-MOST_WAITING: Final = 10_000
+MAX_WAITING: Final = 10_000
 #: Asked by machines every few seconds: they would drown what people ask.
 _QUIET: Final = {"/healthz", "/readyz", "/metrics"}
 _METHODS: Final = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
@@ -51,7 +51,7 @@ class Reporter:
 
     def report(self, endpoint: str, method: str, status: int, seconds: float, at: float) -> None:
         """Report a request that ended at `at` (epoch seconds); it never waits and never fails."""
-        if len(self._waiting) >= MOST_WAITING:
+        if len(self._waiting) >= MAX_WAITING:
             REPORTS_DROPPED.inc()
             return
         event = {

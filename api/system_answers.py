@@ -106,7 +106,7 @@ def performance(reading: PerformanceReading, window: Window) -> Data:
                 },
             },
         },
-        "processing": _processing(reading.jobs, reading.standing),
+        "processing": _processing(reading.jobs, reading.jobs_now),
         "storage": {
             "operations": {
                 "reads": reads.events,
@@ -121,16 +121,16 @@ def performance(reading: PerformanceReading, window: Window) -> Data:
     }
 
 
-def _processing(jobs: Mapping[str, Sums], standing: Mapping[str, JobsNow]) -> Data:
+def _processing(jobs: Mapping[str, Sums], jobs_now: Mapping[str, JobsNow]) -> Data:
     """Answer for videos and thumbnails always, and for other types of jobs under their own name."""
     done = {name: Sums() for name in JOB_NAMES.values()}
     now = {name: JobsNow() for name in JOB_NAMES.values()}
     for kind, sums in sorted(jobs.items()):
         name = JOB_NAMES.get(kind, kind)
         done[name] = done.get(name, Sums()) + sums
-    for kind, jobs_now in sorted(standing.items()):
+    for kind, waiting in sorted(jobs_now.items()):
         name = JOB_NAMES.get(kind, kind)
-        now[name] = now.get(name, JobsNow()) + jobs_now
+        now[name] = now.get(name, JobsNow()) + waiting
     return {
         name: {
             "queued": now.get(name, JobsNow()).queued,

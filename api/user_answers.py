@@ -68,7 +68,7 @@ def retention(cohorts: Sequence[Cohort], window: Window) -> Data:
         "cohorts": [
             {"date": cohort.day.isoformat()}
             | {
-                f"day{later}": ratio(cohort.kept[later], cohort.size)
+                f"day{later}": ratio(cohort.returned[later], cohort.size)
                 if cohort.day.toordinal() + later < days.today
                 else None
                 for later in DAYS_LATER
@@ -99,7 +99,7 @@ def _pooled(cohorts: Iterable[Cohort], later: int, days: _Days) -> float | None:
     for cohort in cohorts:
         if days.first <= cohort.day.toordinal() + later < days.end:
             size += cohort.size
-            kept += cohort.kept[later]
+            kept += cohort.returned[later]
     return ratio(kept, size)
 
 

@@ -45,7 +45,7 @@ LEAD: Final = timedelta(minutes=5)
 RENEW_SECONDS: Final = 60.0
 #: What nobody has asked for so long is forgotten; so is what was asked longest ago of more than so many.
 HABIT_SECONDS: Final = 25 * 3600.0
-MOST_HABITS: Final = 16
+MAX_HABITS: Final = 16
 
 Split = TypeVar("Split", bound=Hashable)
 
@@ -110,7 +110,7 @@ class WarmUp(Generic[Split]):
             habit = _Habit(question.period, question.zone, question.compare, frozenset(parts))
             self._habits[habit] = self._seconds()
             self._habits.move_to_end(habit)
-            while len(self._habits) > MOST_HABITS:
+            while len(self._habits) > MAX_HABITS:
                 self._habits.popitem(last=False)
 
     @asynccontextmanager

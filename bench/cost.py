@@ -40,9 +40,12 @@ STEPS: Final = (
         r"streams/(transport|fetching)\.py .*|(aiokafka|kafka)/.*|drivers/aiokafka\.py .*|"
         r"mode/threads\.py Service.*",
     ),
-    ("decode", r"streams/domain/(arrivals|events)\.py .*|streams/domain/\w+\.py \w+\.arrivals"),
+    ("decode", r"streams/domain/(arrivals|events)\.py .*|streams/domain/\w+\.py \w+\.decode"),
     (LOOK_UP, r"streams/domain/generations\.py .*|.*\.unknown|.*\.learn"),
-    ("fold: live counters", r"streams/domain/(aggregate|dimensions)\.py .*|streams/domain/\w+\.py \w+\.live"),
+    (
+        "fold: live counters",
+        r"streams/domain/(aggregate|dimensions)\.py .*|streams/domain/\w+\.py \w+\.count_live",
+    ),
     ("fold: views and rows", r"streams/domain/.*"),
     ("Redis", r"redis/.*"),
     (

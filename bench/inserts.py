@@ -53,7 +53,7 @@ def rows(count: int, block_rows: int) -> Iterator[list[PlaybackRow]]:
     for offset, (key, value, at) in enumerate(playback(count, start_ms=start_ms, rate=LOG_RATE)):
         gathered.append(_Record(offset, at, key, value))
         if len(gathered) == block_rows:
-            arrivals, _ = folder.arrivals(gathered, _RETENTION_MS)
+            arrivals, _ = folder.decode(gathered, _RETENTION_MS)
             folder.learn(folder.unknown(arrivals), [])
             yield folder.fold(arrivals).rows
             gathered = []

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from streams.domain.asyncapi import DEAD_LETTER_HEADERS, DEAD_LETTERS
 from streams.domain.contract import TOPICS, Topic, components, example, summary, tag
-from streams.domain.nesting import DEEPEST
+from streams.domain.nesting import MAX_DEPTH
 
 _INTRODUCTION: Final = f"""\
 <!-- Made by docs/generate.py from streams/domain/events.py: change it there. -->
@@ -31,7 +31,7 @@ and one [AsyncAPI 3.0 document](asyncapi.json).
   of the same keys, give librdkafka `partitioner=murmur2_random`. Without keys, events that belong together
   are in several partitions, where each counts anew: the worker warns of it, and Prometheus is told.
 - **Unknown fields** are ignored. A missing or ill-typed field sends the record to the dead letters, and no
-  other record with it; so does nesting in more than {DEEPEST} levels, be it in a field that is unknown.
+  other record with it; so does nesting in more than {MAX_DEPTH} levels, be it in a field that is unknown.
 - A `view.start` without a `view.attempt` implies one; so does a fatal error. Every event after the first
   frame carries `startedAt`, so a view whose start was lost is still counted.
 

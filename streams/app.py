@@ -40,7 +40,7 @@ from streams.domain.catalog import CatalogFolder
 from streams.domain.event_ids import SystemFolder, UserFolder
 from streams.domain.folding import Folder, Place, PlaybackFolder
 from streams.domain.generations import Generations
-from streams.domain.instruments import tell_build
+from streams.domain.instruments import expose_build_info
 from streams.exit_codes import FAULT, REFUSED
 from streams.faust_worker import PromptTables, PromptWorker
 from streams.gauges import Gauges
@@ -105,7 +105,7 @@ def make_folders(settings: Settings, feed: CatalogFeed) -> Mapping[str, MakeFold
         return SystemFolder(place, memory(floor))
 
     def catalog(place: Place, _floor: int) -> Folder:
-        return CatalogFolder(place, feed.take)
+        return CatalogFolder(place, feed.update)
 
     return {
         settings.topic_playback: playback,
@@ -271,7 +271,7 @@ def run_worker(settings: Settings) -> int:
     """Run a worker until it is stopped; return its exit status."""
     configure(settings.log_level)
     health = Health()
-    tell_build()
+    expose_build_info()
     send_last_traces = tracing.configure()
     if settings.worker_metrics_port:
         serve(health, settings.worker_metrics_host, settings.worker_metrics_port)

@@ -65,7 +65,7 @@ class BatchFolder:
         while begin < len(records):
             chunk = records[begin : begin + size]
             begin += size
-            arrivals, rejected = folder.arrivals(chunk, self._retention_ms)
+            arrivals, rejected = folder.decode(chunk, self._retention_ms)
             missing = folder.unknown(arrivals)
             if missing:
                 await self._look_up(missing, chunk[0].offset)
@@ -79,7 +79,7 @@ class BatchFolder:
                 result.stored += len(folded.rows)
                 result.landed = folded.rows[-1].offset + 1
                 if counting:
-                    folder.live(folded.rows, since, result.live)
+                    folder.count_live(folded.rows, since, result.live)
                 if storing:
                     result.chunks.append(self._blocks.encode(folder.row, folded.rows))
         return result

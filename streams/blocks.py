@@ -126,7 +126,7 @@ class BlockWriter:
         if self._task.done():
             return  # Nobody would insert the rows, or release their memory.
         block = self._open
-        self._batch_links += traces.here()
+        self._batch_links += traces.current_links()
         if block.start == block.end:
             self._opened_at = _now()
         block.chunks.extend(chunks)

@@ -35,9 +35,9 @@ class CatalogFeed:
         self._catalog = Catalog()
         self.length_ms = self._catalog.length_ms
 
-    def take(self, rows: Iterable[CatalogRow]) -> None:
+    def update(self, rows: Iterable[CatalogRow]) -> None:
         """Add rows of a partition that this worker reads."""
-        self._catalog.take(rows)
+        self._catalog.update(rows)
 
     async def run(self) -> None:
         """Refresh from the history for ever."""
@@ -48,6 +48,6 @@ class CatalogFeed:
             except Unavailable as error:
                 log.warning("the catalog could not be read; trying again", error=str(error)[:300])
             else:
-                self._catalog.take(rows)
+                self._catalog.update(rows)
                 newest = max((row.received_at for row in rows), default=newest)
             await asyncio.sleep(_REFRESH_SECONDS)

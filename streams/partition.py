@@ -215,8 +215,8 @@ class PartitionWorker:
         """Rotate the folder's memory if that is due and all keys it would forget can be looked up."""
         state, now = self._follower.state, newest.timestamp
         memory = state.batch_folder.folder.memory
-        if memory is not None and state.writer.stored_to >= self._rotated_at and memory.is_due(now):
-            memory.turn(now)
+        if memory is not None and state.writer.stored_to >= self._rotated_at and memory.should_rotate(now):
+            memory.rotate(now)
             self._rotated_at = state.position
 
     async def give_up(self) -> None:

@@ -11,7 +11,7 @@ from streams.blocks import BlockWriter
 from streams.domain.aggregate import MINUTE_MS, Live
 from streams.domain.arrivals import SKEW_MS
 from streams.domain.folding import Folder, Place
-from streams.domain.generations import MOST_AHEAD
+from streams.domain.generations import MAX_AHEAD
 from streams.ledger import (
     RecoveryPlan,
     at_newest_incarnation,
@@ -141,9 +141,9 @@ class TakeOver:
         floor = newest + SKEW_MS if newest else -1
         folder = self._assignment.make_folder(place, floor)
         if folder.memory is not None and newest:
-            folder.memory.expect(
+            folder.memory.add_ahead(
                 await retry.forever(
-                    lambda: archive.ahead(folder.table, floor, MOST_AHEAD + 1), "ask for clocks ahead"
+                    lambda: archive.ahead(folder.table, floor, MAX_AHEAD + 1), "ask for clocks ahead"
                 )
             )
         return BatchFolder(folder, self._stores, retry, self._assignment.limits.retention_ms)
@@ -210,5 +210,5 @@ class TakeOver:
             since=since * MINUTE_MS,
         ):
             live = Live()
-            folder.live(rows, since, live)
+            folder.count_live(rows, since, live)
             await stores.live.rebuild(partition, ledger.epoch, ledger.generation, live)

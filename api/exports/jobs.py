@@ -9,7 +9,7 @@
 A queued job may be taken at once, one that a process works on when that process's lease is over.
 
 A job belongs to the process whose `owner` it carries, for as long as that renews its lease. When a process
-dies, the lease ends and another one starts the job anew; after `MOST_TRIES` it has failed. Leases are
+dies, the lease ends and another one starts the job anew; after `MAX_TRIES` it has failed. Leases are
 measured by the clock of Redis, so the clocks of the processes need not agree.
 """
 
@@ -29,7 +29,7 @@ _JOB: Final = "vc:{exports}:job:"
 #: Seconds that a job's process may be silent.
 LEASE_SECONDS: Final = 30
 #: How often a job is begun before it has failed.
-MOST_TRIES: Final = 3
+MAX_TRIES: Final = 3
 _KEPT_SECONDS: Final = 86_400
 
 _NOW: Final = "local now = tonumber(redis.call('TIME')[1])\n"
@@ -89,7 +89,7 @@ return 1
 """
 )
 _GAVE_UP: Final = (
-    f"The export could not be finished in {MOST_TRIES} tries. Ask again, or for a shorter window."
+    f"The export could not be finished in {MAX_TRIES} tries. Ask again, or for a shorter window."
 )
 
 
@@ -169,7 +169,7 @@ class Jobs:
         """
         async with self._patience.answering():
             taken = await self._redis.eval(
-                _TAKE, 1, _OPEN, _JOB, self.owner, LEASE_SECONDS, MOST_TRIES, _GAVE_UP
+                _TAKE, 1, _OPEN, _JOB, self.owner, LEASE_SECONDS, MAX_TRIES, _GAVE_UP
             )
         return await self.find(taken.decode()) if taken else None
 

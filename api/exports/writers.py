@@ -33,7 +33,7 @@ SETTINGS: Final = {
     "format_csv_null_representation": "",
 }
 #: Rows of a sheet, its heading among them: no spreadsheet program takes more.
-MOST_SHEET_ROWS: Final = 1_048_576
+MAX_SHEET_ROWS: Final = 1_048_576
 _PIECE: Final = 1 << 18
 
 
@@ -234,7 +234,7 @@ class _Workbook:
                 self._names = row
                 self._begin()
                 continue
-            if self._next >= MOST_SHEET_ROWS:
+            if self._next >= MAX_SHEET_ROWS:
                 self._begin()
             self._add(row)
             assert self.rows is not None

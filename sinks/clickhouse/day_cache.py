@@ -39,7 +39,7 @@ RENEWED: Final = 0.75
 #: How many days before today may be split off at the earliest.
 _BACK: Final = 2
 #: Answers kept at most: a window of ninety days is some kilobytes.
-_MOST: Final = 500
+_MAX_ENTRIES: Final = 500
 
 Rows = list[dict[str, Any]]
 
@@ -149,7 +149,7 @@ class DayCache:
         rows = await self._asking.ask((*key, version), lambda: self._store.rows(query))
         if began - split.since >= self._settled:
             self._kept[key] = _Kept(version, began, rows)
-            while len(self._kept) > _MOST:
+            while len(self._kept) > _MAX_ENTRIES:
                 self._kept.popitem(last=False)
         return rows
 

@@ -23,7 +23,7 @@ from streams.domain.user_readings import SESSION_SILENCE
 from streams.domain.windows import UTC_ZONE, Stretch, Window, midnight
 
 #: Tables that are kept have this many rows at most: one more tells that there are more.
-_MOST: Final = "LIMIT {most:UInt64}"
+_LIMIT: Final = "LIMIT {most:UInt64}"
 
 
 def known(stretches: Mapping[str, Stretch], window: Window, day: date) -> TableQuery:
@@ -44,7 +44,7 @@ def known(stretches: Mapping[str, Stretch], window: Window, day: date) -> TableQ
         "    WHERE signed_up < {midnight:DateTime64(3, 'UTC')}\n"
         ")\n"
         "GROUP BY user\n"
-        f"ORDER BY user\n{_MOST}"
+        f"ORDER BY user\n{_LIMIT}"
     )
     bound = {"start": text(window.start), "midnight": text(midnight(day, UTC_ZONE))}
     return TableQuery(Query(sql, active.parameters | bound), known_users.KNOWN)
@@ -112,7 +112,7 @@ def sessions(window: Window, day: date) -> tuple[TableQuery, TableQuery]:
         "day >= {day_from:Date} AND day < {open:Date}\n"
         f"    AND session IN (SELECT session FROM session_days WHERE {lately})"
     )
-    order = f"\nORDER BY session\n{_MOST}"
+    order = f"\nORDER BY session\n{_LIMIT}"
     before = "day >= {day_from:Date} AND day < {lately:Date}"
     return _sessions(whole, order, bound), _sessions(before, order, bound, known_sessions.ID)
 
@@ -136,7 +136,7 @@ def visitors(window: Window, day: date) -> TableQuery:
         "    WHERE first_seen < {start:DateTime64(3, 'UTC')}\n"
         ")\n"
         "GROUP BY user\n"
-        f"ORDER BY user\n{_MOST}"
+        f"ORDER BY user\n{_LIMIT}"
     )
     bound = reach(window, day) | {"start": text(window.start)}
     bound |= clock_parameters(clock(window.zone, window.start, window.end))

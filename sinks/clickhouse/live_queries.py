@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from sinks.clickhouse.instants import INSTANT, text
 from sinks.clickhouse.queries import Query
-from streams.domain.live import CANDIDATES, LEAST, WATCHING, recent_start
+from streams.domain.live import MAX_CANDIDATES, MIN_RECENT, WATCHING, recent_start
 from streams.domain.windows import Window
 
 _VIDEO: Final = "video_id = {video:String}"
@@ -52,12 +52,13 @@ def watching(video_id: str | None, window: Window) -> Query:
     return Query(sql, _parameters(video_id, since=text(window.as_of - WATCHING)))
 
 
-def surges(window: Window) -> Query:
+def trend_candidates(window: Window) -> Query:
     """Return `video_id`, `recent` and `before` of the candidates for trending."""
     sql = (
         f"SELECT video_id, countIf(started_at >= {{turn:{INSTANT}}}) AS recent, count() - recent AS before\n"
         f"FROM view_starts\nWHERE {_within('started_at')}\n"
-        f"GROUP BY video_id HAVING recent >= {LEAST}\nORDER BY recent DESC, video_id LIMIT {CANDIDATES}"
+        f"GROUP BY video_id HAVING recent >= {MIN_RECENT}\n"
+        f"ORDER BY recent DESC, video_id LIMIT {MAX_CANDIDATES}"
     )
     return Query(
         sql, {"start": text(window.start), "end": text(window.end), "turn": text(recent_start(window))}

@@ -6,7 +6,7 @@ import asyncio
 
 from sinks.clickhouse import live_queries
 from sinks.clickhouse.reader import ClickHouseReader
-from streams.domain.live import MEASURES, LiveReading, Surge
+from streams.domain.live import MEASURES, Candidate, LiveReading
 from streams.domain.windows import Window
 
 
@@ -20,10 +20,10 @@ class ClickHouseLiveReader:
     async def everything(self, window: Window) -> LiveReading:
         """See `LiveReader.everything`."""
         reading, rows = await asyncio.gather(
-            self._read(None, window), self._reader.rows(live_queries.surges(window))
+            self._read(None, window), self._reader.rows(live_queries.trend_candidates(window))
         )
-        surges = tuple(Surge(row["video_id"], row["recent"], row["before"]) for row in rows)
-        return LiveReading(reading.watching, reading.minutes, surges)
+        candidates = tuple(Candidate(row["video_id"], row["recent"], row["before"]) for row in rows)
+        return LiveReading(reading.watching, reading.minutes, candidates)
 
     async def video(self, video_id: str, window: Window) -> LiveReading:
         """See `LiveReader.video`."""

@@ -32,7 +32,7 @@ _Codec = Callable[[Sequence[Any]], bytes]
 _SHORT: Final = 128
 _LENGTHS: Final = [chr(length) for length in range(_SHORT)]
 #: Labels whose encoding is kept. There are few, unless somebody makes them up.
-_MOST_LABELS: Final = 10_000
+_MAX_LABELS: Final = 10_000
 
 
 def varint(number: int) -> bytes:
@@ -68,7 +68,7 @@ class _Labels(dict[str, bytes]):
     """The encoding of each label met."""
 
     def __missing__(self, label: str) -> bytes:
-        if len(self) >= _MOST_LABELS:
+        if len(self) >= _MAX_LABELS:
             self.clear()
         encoded = self[label] = text(label)
         return encoded

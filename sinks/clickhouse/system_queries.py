@@ -15,7 +15,7 @@ from streams.domain.system_readings import JOB, PROBE, REQUEST, STORAGE
 from streams.domain.windows import Stretch, Window, ceiling, floor
 
 #: How many endpoints an answer names.
-MOST_ENDPOINTS: Final = 1000
+MAX_ENDPOINTS: Final = 1000
 _MINUTE: Final = timedelta(minutes=1)
 _QUANTILES: Final = "(0.95, 0.99)"
 _COLUMNS: Final = "minute, kind, name, events, errors, duration_ms, bytes"
@@ -138,12 +138,12 @@ def sums_by_name(window: Window) -> Query:
         f"FROM\n(\n{rows}\n)\n"
         "GROUP BY GROUPING SETS ((kind), (kind, name))\n"
         "ORDER BY whole DESC, events DESC, name\n"
-        f"LIMIT {MOST_ENDPOINTS} BY whole, kind"
+        f"LIMIT {MAX_ENDPOINTS} BY whole, kind"
     )
     return Query(sql, parameters)
 
 
-def standing_jobs() -> Query:
+def current_jobs() -> Query:
     """Return `job_type`, `queued` and `started`: jobs whose newest event says so."""
     sql = (
         "SELECT job_type, countIf(state = 0) AS queued, countIf(state = 1) AS started\n"

@@ -64,9 +64,9 @@ class ClickHouseSystem:
 
     async def performance(self, window: Window) -> PerformanceReading:
         """See `SystemReader.performance`."""
-        rows, standing = await asyncio.gather(
+        rows, jobs_now = await asyncio.gather(
             self._store.rows(system_queries.sums_by_name(window)),
-            self._store.rows(system_queries.standing_jobs()),
+            self._store.rows(system_queries.current_jobs()),
         )
         named: dict[str, dict[str, Sums]] = {REQUEST: {}, JOB: {}, STORAGE: {}}
         requests = Sums()
@@ -79,7 +79,7 @@ class ClickHouseSystem:
             requests=requests,
             endpoints=named[REQUEST],
             jobs=named[JOB],
-            standing={row["job_type"]: JobsNow(row["queued"], row["started"]) for row in standing},
+            jobs_now={row["job_type"]: JobsNow(row["queued"], row["started"]) for row in jobs_now},
             operations=named[STORAGE],
         )
 

@@ -27,7 +27,7 @@ _NOBODY: Final = "SELECT toUInt64(0) AS user, toUInt8(0) AS active LIMIT 0"
 _NOBODY_EVER: Final = "SELECT toDate(0) AS day, toUInt64(0) AS user, toUInt8(0) AS active LIMIT 0"
 _DAY: Final = timedelta(days=1)
 #: More stretches than this do not fit into the flags of a user.
-MOST_STRETCHES: Final = 6
+MAX_STRETCHES: Final = 6
 ACTIONS: Final = {
     "uploads": "video.upload",
     "comments": "video.comment",
@@ -44,7 +44,7 @@ def first_seen() -> Query:
 def flag_numbers(stretches: Mapping[str, Stretch]) -> dict[str, int]:
     """Return the number of the flag of each stretch, by its name; equal stretches share one."""
     numbers = {each: number for number, each in enumerate(dict.fromkeys(stretches.values()))}
-    assert len(numbers) <= MOST_STRETCHES
+    assert len(numbers) <= MAX_STRETCHES
     return {name: numbers[each] for name, each in stretches.items()}
 
 
@@ -63,7 +63,7 @@ def active_users(
 ) -> Query:
     """Return one row with the distinct users of each stretch, by its name (an identifier of the caller's).
 
-    The stretches may overlap; there are `MOST_STRETCHES` at most. With `left=(before, now)` the column `lost`
+    The stretches may overlap; there are `MAX_STRETCHES` at most. With `left=(before, now)` the column `lost`
     counts those active in stretch `before` and not in stretch `now`. With `before`, days from that one on are
     left out; stretches must then be whole quarters of an hour.
     """

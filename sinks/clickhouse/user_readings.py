@@ -71,7 +71,7 @@ def retention(sizes: Rows, returns: Rows) -> Sequence[Cohort]:
             day=date_of(cohort),
             inside=bool(inside),
             size=size,
-            kept={later: kept[cohort, inside, later] for later in DAYS_LATER},
+            returned={later: kept[cohort, inside, later] for later in DAYS_LATER},
         )
         for (cohort, inside), size in sorted(users.items())
     ]

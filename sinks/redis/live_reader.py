@@ -11,13 +11,22 @@ from typing import Any, Final
 
 from sinks.redis import keys
 from sinks.redis.reader import RedisReader
-from streams.domain.live import CANDIDATES, LEAST, MEASURES, RANKED, LiveReading, Surge, ranked, recent_start
+from streams.domain.live import (
+    MAX_CANDIDATES,
+    MAX_TRENDING,
+    MEASURES,
+    MIN_RECENT,
+    Candidate,
+    LiveReading,
+    ranked,
+    recent_start,
+)
 from streams.domain.windows import Window
 
 #: Videos looked up by one script call: a script holds up everybody else.
 _VIDEOS_AT_ONCE: Final = 100
 #: Surges that were looked up less than this ago are not looked up again.
-SURGES_FRESH: Final = timedelta(seconds=5)
+CANDIDATES_FRESH: Final = timedelta(seconds=5)
 
 
 class RedisLiveReader:
@@ -28,31 +37,31 @@ class RedisLiveReader:
         self._reader = reader
         self._looking = asyncio.Lock()
         self._looked_at = datetime.min.replace(tzinfo=UTC)
-        self._known: tuple[Surge, ...] = ()
+        self._known: tuple[Candidate, ...] = ()
         folder = files("sinks.redis.scripts")
         self._live = (folder / "read_live.lua").read_text("utf-8")
         self._views = (folder / "read_views.lua").read_text("utf-8")
 
     async def everything(self, window: Window) -> LiveReading:
-        """See `LiveReader.everything`; surges, which take the most time by far, may be `SURGES_FRESH` old."""
+        """See `LiveReader.everything`; candidates, the slowest part, may be `CANDIDATES_FRESH` old."""
         async with self._looking:
-            stale = not timedelta() <= window.as_of - self._looked_at < SURGES_FRESH
-            watching, minutes, answers = await self._read("", window, surges=stale)
+            stale = not timedelta() <= window.as_of - self._looked_at < CANDIDATES_FRESH
+            watching, minutes, answers = await self._read("", window, candidates=stale)
             if stale:
-                self._known = await self._surges(_recent(answers), window)
+                self._known = await self._find_candidates(_recent(answers), window)
                 self._looked_at = window.as_of
             return LiveReading(watching, minutes, self._known)
 
     async def video(self, video_id: str, window: Window) -> LiveReading:
         """See `LiveReader.video`."""
-        watching, minutes, _ = await self._read(video_id, window, surges=False)
+        watching, minutes, _ = await self._read(video_id, window, candidates=False)
         return LiveReading(watching, minutes)
 
     async def _read(
-        self, video_id: str, window: Window, *, surges: bool
+        self, video_id: str, window: Window, *, candidates: bool
     ) -> tuple[int, dict[int, Counter[str]], list[Any]]:
         since = int(window.as_of.timestamp() * 1000) - keys.WATCHING_MS
-        recent = recent_start(window) if surges else window.end
+        recent = recent_start(window) if candidates else window.end
         bounds = (_minute(window.start), _minute(recent), _minute(window.end))
         answers = await self._reader.ask(self._live, window.as_of, *bounds, since, video_id)
         minutes: dict[int, Counter[str]] = {}
@@ -61,18 +70,22 @@ class RedisLiveReader:
                 minutes.setdefault(minute, Counter()).update(dict(zip(MEASURES, values, strict=True)))
         return sum(answer[0] for answer in answers), minutes, answers
 
-    async def _surges(self, recent: Counter[str], window: Window) -> tuple[Surge, ...]:
+    async def _find_candidates(self, recent: Counter[str], window: Window) -> tuple[Candidate, ...]:
         """Look up what was before, most viewed first, until no other video can be ranked any more."""
-        wanted = sorted((video for video in recent if recent[video] >= LEAST), key=lambda v: (-recent[v], v))
-        found: list[Surge] = []
-        for begin in range(0, min(len(wanted), CANDIDATES), _VIDEOS_AT_ONCE):
-            some = wanted[begin : min(begin + _VIDEOS_AT_ONCE, CANDIDATES)]
+        wanted = sorted(
+            (video for video in recent if recent[video] >= MIN_RECENT), key=lambda v: (-recent[v], v)
+        )
+        found: list[Candidate] = []
+        for begin in range(0, min(len(wanted), MAX_CANDIDATES), _VIDEOS_AT_ONCE):
+            some = wanted[begin : min(begin + _VIDEOS_AT_ONCE, MAX_CANDIDATES)]
             best = ranked(found, window)
             # No trend is above the recent views.
-            if len(best) == RANKED and best[-1][1] > recent[some[0]]:
+            if len(best) == MAX_TRENDING and best[-1][1] > recent[some[0]]:
                 break
             before = await self._before(some, window)
-            found += [Surge(video, recent[video], views) for video, views in zip(some, before, strict=True)]
+            found += [
+                Candidate(video, recent[video], views) for video, views in zip(some, before, strict=True)
+            ]
         return tuple(found)
 
     async def _before(self, videos: Sequence[str], window: Window) -> list[int]:

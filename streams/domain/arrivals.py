@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from streams.domain.events import DEVICES, LATEST_MS, PLATFORMS, UNKNOWN, Audience, instant_ms
 from streams.domain.faults import Fault
-from streams.domain.nesting import DEEPEST, SHALLOW_BYTES, is_too_deep
+from streams.domain.nesting import MAX_DEPTH, SHALLOW_BYTES, is_too_deep
 
 E = TypeVar("E", covariant=True)
 
@@ -76,7 +76,7 @@ class Arrival(Struct, Generic[E], gc=False):
     #: Corrected `startedAt`; 0 when the event carries none.
     started_at: int
     #: `occurredAt` as sent: the same in every repeat of the event.
-    said_at: int
+    claimed_at: int
     #: The same when it is ahead of the record by more than SKEW, else 0.
     ahead_at: int
     user_id: str
@@ -119,7 +119,7 @@ class Decoder(Generic[E]):
         if not record.value:
             return Rejected(record, "Empty", "the record has no value")
         if is_too_deep(record.value):
-            return Rejected(record, "TooDeep", f"nested in more than {DEEPEST} levels")
+            return Rejected(record, "TooDeep", f"nested in more than {MAX_DEPTH} levels")
         try:
             return self._decoder.decode(record.value)
         except msgspec.ValidationError as error:
@@ -189,7 +189,7 @@ def _country(name: str | None) -> str:
     return _COUNTRIES.get(name.upper(), UNKNOWN) if name and name.isascii() else UNKNOWN
 
 
-def told(record: Record, event: Any, _retention_ms: int) -> Arrival[Any] | Rejected:
+def receive_at_record_time(record: Record, event: Any, _retention_ms: int) -> Arrival[Any] | Rejected:
     """Return an arrival that holds from its record's timestamp on, however old: it has no other time."""
     at = record.timestamp
     if at > LATEST_MS:
@@ -197,7 +197,7 @@ def told(record: Record, event: Any, _retention_ms: int) -> Arrival[Any] | Rejec
     return Arrival(event, record.offset, at, at, 0, at, 0, "", False, "", "", "")
 
 
-def sort(
+def to_arrivals(
     records: Sequence[Record],
     decoded: Sequence[Any],
     retention_ms: int,

@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import Struct
 
 from streams.domain.aggregate import Live
-from streams.domain.arrivals import Arrival, Decoder, Record, Rejected, sort, told
+from streams.domain.arrivals import Arrival, Decoder, Record, Rejected, receive_at_record_time, to_arrivals
 from streams.domain.events import CatalogEntry, instant_ms
 from streams.domain.folding import Folded, Place
 from streams.domain.generations import Key
@@ -30,12 +30,12 @@ class CatalogFolder:
     memory = None
     decoder: Decoder[CatalogEntry] = Decoder(CatalogEntry)
 
-    def __init__(self, place: Place, told: Callable[[list[CatalogRow]], None] = lambda _: None) -> None:
+    def __init__(self, place: Place, on_rows: Callable[[list[CatalogRow]], None] = lambda _: None) -> None:
         """Fold for a place; `told` hears of every row."""
         self.place = place
-        self._told = told
+        self._on_rows = on_rows
 
-    def arrivals(
+    def decode(
         self, records: Sequence[Record], retention_ms: int
     ) -> tuple[list[Arrival[Any]], list[Rejected]]:
         """Decode catalog records; one without a value deletes the video that its key names."""
@@ -45,7 +45,7 @@ class CatalogFolder:
             else entry
             for record, entry in zip(records, self.decoder.decode(records), strict=True)
         ]
-        return sort(records, entries, retention_ms, told)
+        return to_arrivals(records, entries, retention_ms, receive_at_record_time)
 
     def unknown(self, arrivals: Iterable[Arrival[Any]]) -> set[Key]:
         """Return nothing: a version told twice is the same version."""
@@ -57,10 +57,10 @@ class CatalogFolder:
     def fold(self, arrivals: Sequence[Arrival[CatalogEntry | Deleted]]) -> Folded:
         """Fold entries into rows."""
         rows = [self._make(arrival) for arrival in arrivals]
-        self._told(rows)
+        self._on_rows(rows)
         return Folded(rows)
 
-    def live(self, rows: Iterable[Any], since: int, onto: Live) -> None:
+    def count_live(self, rows: Iterable[Any], since: int, onto: Live) -> None:
         """Add nothing: the catalog is not counted."""
 
     def _make(self, arrival: Arrival[CatalogEntry | Deleted]) -> CatalogRow:
@@ -106,17 +106,17 @@ class Catalog:
     def __init__(self) -> None:
         """Start with nothing known."""
         #: Version (record time, offset) and length of each video; 0 when unknown or deleted.
-        self._told: dict[str, tuple[tuple[int, int], int]] = {}
+        self._entries: dict[str, tuple[tuple[int, int], int]] = {}
 
     def length_ms(self, video_id: str) -> int:
         """Return a video's length in milliseconds, 0 when unknown."""
-        told = self._told.get(video_id)
-        return told[1] if told else 0
+        known = self._entries.get(video_id)
+        return known[1] if known else 0
 
-    def take(self, rows: Iterable[CatalogRow]) -> None:
+    def update(self, rows: Iterable[CatalogRow]) -> None:
         """Take in catalog rows in any order; of a video's versions the newest stays."""
         for row in rows:
             version = (row.received_at, row.offset)
-            told = self._told.get(row.video_id)
-            if told is None or version >= told[0]:
-                self._told[row.video_id] = (version, 0 if row.deleted else row.duration_ms)
+            known = self._entries.get(row.video_id)
+            if known is None or version >= known[0]:
+                self._entries[row.video_id] = (version, 0 if row.deleted else row.duration_ms)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from streams.domain.aggregate import Live, fold_users
-from streams.domain.arrivals import Arrival, Decoder, Record, Rejected, sort
+from streams.domain.arrivals import Arrival, Decoder, Record, Rejected, to_arrivals
 from streams.domain.events import TAGS, System, SystemEvent, User, UserEvent
 from streams.domain.folding import Folded, Place
 from streams.domain.generations import Generations, Key
@@ -20,11 +20,11 @@ class _ByEventId:
         self.place = place
         self.memory = memory
 
-    def arrivals(
+    def decode(
         self, records: Sequence[Record], retention_ms: int
     ) -> tuple[list[Arrival[Any]], list[Rejected]]:
         """Decode records of the topic."""
-        return sort(records, self.decoder.decode(records), retention_ms)
+        return to_arrivals(records, self.decoder.decode(records), retention_ms)
 
     def unknown(self, arrivals: Iterable[Arrival[Any]]) -> set[Key]:
         """Return events that are not held and may have been seen before."""
@@ -33,7 +33,7 @@ class _ByEventId:
             key
             for arrival in arrivals
             if memory.get(key := self.key(arrival)) is None
-            and memory.doubts(arrival.said_at, arrival.ahead_at)
+            and memory.may_have_seen(arrival.claimed_at, arrival.ahead_at)
         }
 
     def learn(self, keys: Iterable[Key], rows: Iterable[Any]) -> None:
@@ -52,11 +52,11 @@ class _ByEventId:
                 folded.repeated += 1
                 continue
             memory.put(key, True)
-            memory.witness(arrival.said_at, arrival.ahead_at)
-            folded.rows.append(self.make(arrival))
+            memory.observe(arrival.claimed_at, arrival.ahead_at)
+            folded.rows.append(self.make_row(arrival))
         return folded
 
-    def live(self, rows: Iterable[Any], since: int, onto: Live) -> None:
+    def count_live(self, rows: Iterable[Any], since: int, onto: Live) -> None:
         """Add nothing: the live window has no system measures."""
 
     key_columns: tuple[str, str]
@@ -65,7 +65,7 @@ class _ByEventId:
     def key(self, arrival: Arrival[Any]) -> Key:
         raise NotImplementedError
 
-    def make(self, arrival: Arrival[Any]) -> Row:
+    def make_row(self, arrival: Arrival[Any]) -> Row:
         raise NotImplementedError
 
 
@@ -81,7 +81,7 @@ class UserFolder(_ByEventId):
         """Return (user, event id)."""
         return arrival.user_id, arrival.event.event_id
 
-    def make(self, arrival: Arrival[User]) -> UserRow:
+    def make_row(self, arrival: Arrival[User]) -> UserRow:
         """Return the event's row."""
         event = arrival.event
         return UserRow(
@@ -105,7 +105,7 @@ class UserFolder(_ByEventId):
             event.source,
         )
 
-    def live(self, rows: Iterable[UserRow], since: int, onto: Live) -> None:
+    def count_live(self, rows: Iterable[UserRow], since: int, onto: Live) -> None:
         """Add rows to increments of the live window."""
         fold_users(rows, since, onto)
 
@@ -122,7 +122,7 @@ class SystemFolder(_ByEventId):
         """Return (service, event id)."""
         return arrival.event.service, arrival.event.event_id
 
-    def make(self, arrival: Arrival[System]) -> SystemRow:
+    def make_row(self, arrival: Arrival[System]) -> SystemRow:
         """Return the event's row."""
         event = arrival.event
         return SystemRow(

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from msgspec import Struct
 
 from streams.domain.aggregate import Live, fold_playback
-from streams.domain.arrivals import Arrival, Decoder, Record, Rejected, sort
+from streams.domain.arrivals import Arrival, Decoder, Record, Rejected, to_arrivals
 from streams.domain.events import (
     Playback,
     PlaybackEvent,
@@ -53,7 +53,7 @@ class Folder(Protocol):
     def memory(self) -> Generations[Any] | None:
         """The keys held, or None for a topic without repeats to drop."""
 
-    def arrivals(
+    def decode(
         self, records: Sequence[Record], retention_ms: int
     ) -> tuple[list[Arrival[Any]], list[Rejected]]:
         """Decode records; what cannot be taken comes out rejected, with the reason."""
@@ -67,7 +67,7 @@ class Folder(Protocol):
     def fold(self, arrivals: Sequence[Arrival[Any]]) -> Folded:
         """Fold arrivals, all of whose keys are known, into rows."""
 
-    def live(self, rows: Iterable[Any], since: int, onto: Live) -> None:
+    def count_live(self, rows: Iterable[Any], since: int, onto: Live) -> None:
         """Add rows to increments of the live window, from a minute (since the epoch) on."""
 
 
@@ -87,16 +87,16 @@ class PlaybackFolder:
         self.memory = memory
         self._catalog = catalog
 
-    def arrivals(
+    def decode(
         self, records: Sequence[Record], retention_ms: int
     ) -> tuple[list[Arrival[Playback]], list[Rejected]]:
         """Decode playback records."""
-        return sort(records, self.decoder.decode(records), retention_ms)
+        return to_arrivals(records, self.decoder.decode(records), retention_ms)
 
     def unknown(self, arrivals: Iterable[Arrival[Playback]]) -> set[Key]:
         """Return views that are not held and may have been seen before; others start here."""
         memory = self.memory
-        recent, get, whole = memory.recent, memory.get, memory.whole
+        recent, get, complete = memory.recent, memory.get, memory.complete
         missing: set[Key] = set()
         for arrival in arrivals:
             event = arrival.event
@@ -105,7 +105,7 @@ class PlaybackFolder:
             if state is None and key not in missing:
                 # Views of a video share its id: memory is what look-ups wait for.
                 key = (intern(event.video_id), event.view_id)
-                if (event.seq and not whole) or memory.doubts(arrival.said_at, arrival.ahead_at):
+                if (event.seq and not complete) or memory.may_have_seen(arrival.claimed_at, arrival.ahead_at):
                     missing.add(key)
                 else:
                     state = ViewState()
@@ -124,7 +124,7 @@ class PlaybackFolder:
     def fold(self, arrivals: Sequence[Arrival[Playback]]) -> Folded:
         """Fold playback arrivals into rows with their deltas."""
         log, topic, partition = self.place.log, self.place.topic, self.place.partition
-        get, witness, catalog = self.memory.get, self.memory.witness, self._catalog
+        get, observe, catalog = self.memory.get, self.memory.observe, self._catalog
         folded = Folded([])
         append = folded.rows.append
         for arrival in arrivals:
@@ -134,7 +134,7 @@ class PlaybackFolder:
                 raise LookupError(f"view {event.view_id!r} was folded before it was looked up")
             verdict = state.admit(event.seq)
             if verdict == "new":
-                witness(arrival.said_at, arrival.ahead_at)
+                observe(arrival.claimed_at, arrival.ahead_at)
                 length = 0 if state.duration_ms else catalog(event.video_id)
                 append(advance(state, arrival, log, topic, partition, length))
             elif verdict == "repeat":
@@ -143,6 +143,6 @@ class PlaybackFolder:
                 folded.late += 1
         return folded
 
-    def live(self, rows: Iterable[PlaybackRow], since: int, onto: Live) -> None:
+    def count_live(self, rows: Iterable[PlaybackRow], since: int, onto: Live) -> None:
         """Add rows to increments of the live window."""
         fold_playback(rows, since, onto)

@@ -22,7 +22,7 @@ Key = tuple[str, str]
 
 
 #: Numbers kept of clocks that are ahead; more are not an accident.
-MOST_AHEAD: Final = 50_000
+MAX_AHEAD: Final = 50_000
 
 
 class Generations(Generic[V]):
@@ -30,15 +30,15 @@ class Generations(Generic[V]):
 
     __slots__ = (
         "_ahead",
-        "_floor_at_turn",
+        "_floor_at_rotation",
         "_newest",
         "_old",
-        "_turned_at",
+        "_rotated_at",
         "_young",
         "capacity",
         "floor",
         "lifetime",
-        "whole",
+        "complete",
     )
 
     def __init__(self, *, floor: int, capacity: int, lifetime: float) -> None:
@@ -46,7 +46,7 @@ class Generations(Generic[V]):
 
         Args:
             floor: nothing that occurred after it was seen before this memory began, but for what
-                `expect` is told; negative if nothing at all was.
+                `add_ahead` is told; negative if nothing at all was.
             capacity: keys in the young generation that make it turn.
             lifetime: seconds of the log's own time after which it turns as well.
         """
@@ -54,13 +54,13 @@ class Generations(Generic[V]):
         self.capacity = capacity
         self.lifetime = lifetime
         #: Whether every key that was ever seen is held.
-        self.whole = floor < 0
+        self.complete = floor < 0
         self._young: dict[Key, V] = {}
         self._old: dict[Key, V] = {}
         self._ahead: set[int] = set()
         self._newest = floor
-        self._floor_at_turn = floor
-        self._turned_at: int | None = None
+        self._floor_at_rotation = floor
+        self._rotated_at: int | None = None
 
     def __len__(self) -> int:
         """Count the keys held."""
@@ -84,48 +84,48 @@ class Generations(Generic[V]):
         """Hold a value."""
         self._young[key] = value
 
-    def expect(self, ahead: Iterable[int]) -> None:
+    def add_ahead(self, ahead: Iterable[int]) -> None:
         """Take in what events before this memory said whose clocks were ahead of their records."""
         self._ahead.update(ahead)
         self._bound()
 
-    def witness(self, said_at: int, ahead_at: int) -> None:
+    def observe(self, claimed_at: int, ahead_at: int) -> None:
         """Note when an event says it occurred; `ahead_at` is the same if its clock is ahead, else 0."""
         if ahead_at:
             self._ahead.add(ahead_at)
-        elif said_at > self._newest:
-            self._newest = said_at
+        elif claimed_at > self._newest:
+            self._newest = claimed_at
 
-    def doubts(self, said_at: int, ahead_at: int) -> bool:
+    def may_have_seen(self, claimed_at: int, ahead_at: int) -> bool:
         """Say whether an absent key may belong to an event that was seen and forgotten."""
-        return not self.whole and bool(said_at <= self.floor or ahead_at or said_at in self._ahead)
+        return not self.complete and bool(claimed_at <= self.floor or ahead_at or claimed_at in self._ahead)
 
-    def is_due(self, log_time: int) -> bool:
+    def should_rotate(self, log_time: int) -> bool:
         """Say whether the memory should turn at this record time (epoch milliseconds)."""
-        if self._turned_at is None:
-            self._turned_at = log_time
+        if self._rotated_at is None:
+            self._rotated_at = log_time
         return len(self._young) >= self.capacity or (
-            len(self._young) > 0 and abs(log_time - self._turned_at) >= self.lifetime * 1000
+            len(self._young) > 0 and abs(log_time - self._rotated_at) >= self.lifetime * 1000
         )
 
-    def turn(self, log_time: int) -> None:
+    def rotate(self, log_time: int) -> None:
         """Forget the old generation and start a young one.
 
         Only when everything up to now is in the raw table, where a look-up can find it.
         """
         if self._old:
-            self.floor = max(self.floor, self._floor_at_turn)
-            self.whole = False
+            self.floor = max(self.floor, self._floor_at_rotation)
+            self.complete = False
         self._bound()
         self._old = self._young
         self._young = {}
-        self._floor_at_turn = self._newest
-        self._turned_at = log_time
+        self._floor_at_rotation = self._newest
+        self._rotated_at = log_time
 
     def _bound(self) -> None:
-        if len(self._ahead) > MOST_AHEAD:
+        if len(self._ahead) > MAX_AHEAD:
             self._ahead = {at for at in self._ahead if at > self.floor}
-        if len(self._ahead) > MOST_AHEAD:
+        if len(self._ahead) > MAX_AHEAD:
             # Somebody sends them on purpose. Doubting everything is slower, and as exact.
             self.floor = max(self._ahead)
             self._ahead.clear()

@@ -212,15 +212,15 @@ def histogram(instrument: Instrument) -> Histogram:
     return Histogram(instrument.name, instrument.help, instrument.labels, buckets=instrument.buckets)
 
 
-def tell_build() -> None:
+def expose_build_info() -> None:
     """Say which version runs, for as long as the process lives."""
-    if not _told:
+    if not _build_info:
         try:
             running = version("videocloud-analytics")
         except PackageNotFoundError:
             running = "0.0.0"
-        _told.append(gauge(BUILD))
-        _told[0].labels(running, python_version()).set(1)
+        _build_info.append(gauge(BUILD))
+        _build_info[0].labels(running, python_version()).set(1)
 
 
-_told: list[Gauge] = []
+_build_info: list[Gauge] = []

@@ -7,8 +7,8 @@ ends with the running minute.
 before. At the pace of the fifty, `expected = before x elapsed / 50 min` views would have come, `elapsed`
 being how much of the ten minutes is over. The trend is `(recent - expected) / sqrt(expected + 1)`: how far
 the views are above the expected ones, in standard deviations of a Poisson count, so that a small video which
-takes off and a large one which grows are told apart from chance alike. Candidates are the `CANDIDATES`
-videos with most recent views, with `LEAST` or more each; those with a trend above 0 are ranked by it.
+takes off and a large one which grows are told apart from chance alike. Candidates are the `MAX_CANDIDATES`
+videos with most recent views, with `MIN_RECENT` or more each; those with a trend above 0 are ranked by it.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from streams.domain.windows import UTC_ZONE, Window, named
 
 WATCHING: Final = timedelta(seconds=30)
 RECENT: Final = timedelta(minutes=10)
-LEAST: Final = 3
-CANDIDATES: Final = 1000
-RANKED: Final = 10
+MIN_RECENT: Final = 3
+MAX_CANDIDATES: Final = 1000
+MAX_TRENDING: Final = 10
 #: What is told by the minute.
 MEASURES: Final = ("views", "watched_ms", "likes")
 
 
 @dataclass(frozen=True, slots=True)
-class Surge:
+class Candidate:
     """A video's views of the last ten minutes, and of the fifty before."""
 
     id: str
@@ -42,12 +42,12 @@ class Surge:
 
 @dataclass(frozen=True, slots=True)
 class LiveReading:
-    """The last hour of one video or of all; `surges` are the candidates for trending."""
+    """The last hour of one video or of all; `candidates` are the candidates for trending."""
 
     watching: int
     #: Sums of `MEASURES` by minute (since the epoch); a minute that is not there is empty.
     minutes: Mapping[int, Sums] = field(default_factory=dict)
-    surges: tuple[Surge, ...] = ()
+    candidates: tuple[Candidate, ...] = ()
 
     @property
     def empty(self) -> bool:
@@ -62,7 +62,7 @@ class LiveReader(Protocol):
         """Return the reading of all videos, with every candidate that may be ranked."""
 
     async def video(self, video_id: str, window: Window) -> LiveReading:
-        """Return the reading of one video, without surges."""
+        """Return the reading of one video, without candidates."""
 
 
 def last_hour(now: datetime) -> Window:
@@ -75,15 +75,17 @@ def recent_start(window: Window) -> datetime:
     return window.end - RECENT
 
 
-def trend(surge: Surge, window: Window) -> float:
-    """Return how far a video's views are above what is expected; never more than `surge.recent`."""
+def trend(candidate: Candidate, window: Window) -> float:
+    """Return how far a video's views are above what is expected; never more than `candidate.recent`."""
     rest = recent_start(window) - window.start
-    expected = surge.before * ((window.as_of - recent_start(window)) / rest)
-    return (surge.recent - expected) / sqrt(expected + 1)
+    expected = candidate.before * ((window.as_of - recent_start(window)) / rest)
+    return (candidate.recent - expected) / sqrt(expected + 1)
 
 
-def ranked(surges: Iterable[Surge], window: Window) -> list[tuple[Surge, float]]:
+def ranked(candidates: Iterable[Candidate], window: Window) -> list[tuple[Candidate, float]]:
     """Return the trending videos, first by trend, then by recent views, then by id."""
-    rising = [(surge, trend(surge, window)) for surge in surges if surge.recent >= LEAST]
+    rising = [
+        (candidate, trend(candidate, window)) for candidate in candidates if candidate.recent >= MIN_RECENT
+    ]
     rising = [each for each in rising if each[1] > 0]
-    return sorted(rising, key=lambda each: (-each[1], -each[0].recent, each[0].id))[:RANKED]
+    return sorted(rising, key=lambda each: (-each[1], -each[0].recent, each[0].id))[:MAX_TRENDING]

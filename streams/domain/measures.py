@@ -99,25 +99,25 @@ class Ratio:
     The denominator is multiplied by `per` (milliseconds to seconds, hundredths to shares).
     """
 
-    above: tuple[str, ...]
-    below: tuple[str, ...]
+    numerator: tuple[str, ...]
+    denominator: tuple[str, ...]
     per: int = 1
 
     @property
     def measures(self) -> frozenset[str]:
         """Return the measures it needs."""
-        return frozenset(self.above + self.below)
+        return frozenset(self.numerator + self.denominator)
 
     @property
     def sql(self) -> str:
         """Return the expression over columns of `video_15m`, for ad hoc SQL; NULL for no denominator."""
-        below = _added(self.below) if self.per == 1 else f"{self.per} * {_added(self.below)}"
-        return f"{_added(self.above)} / nullIf({below}, 0)"
+        below = _added(self.denominator) if self.per == 1 else f"{self.per} * {_added(self.denominator)}"
+        return f"{_added(self.numerator)} / nullIf({below}, 0)"
 
     def __call__(self, sums: Sums) -> float | None:
         """Compute it."""
-        below = sum(sums.get(term, 0) for term in self.below) * self.per
-        return sum(sums.get(term, 0) for term in self.above) / below if below else None
+        below = sum(sums.get(term, 0) for term in self.denominator) * self.per
+        return sum(sums.get(term, 0) for term in self.numerator) / below if below else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,7 @@ class Engagement:
     def sql(self) -> str:
         """Return the expression over columns of `video_15m`, for ad hoc SQL; NULL when either is unknown."""
         # least() of the counts, not of the ratio: ClickHouse's least(1, NULL) is 1.
-        above, below = _added(self.reactions.above), _added(self.reactions.below)
+        above, below = _added(self.reactions.numerator), _added(self.reactions.denominator)
         return f"0.8 * {self.share.sql} + 0.2 * least({above}, {below}) / nullIf({below}, 0)"
 
     def __call__(self, sums: Sums) -> float | None:

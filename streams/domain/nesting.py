@@ -10,21 +10,21 @@ import re
 from typing import Final
 
 #: Arrays and objects within each other; no event of the contract has more than two.
-DEEPEST: Final = 500
+MAX_DEPTH: Final = 500
 #: No value of so many bytes can be nested more deeply: each level takes two, to be opened and closed.
-SHALLOW_BYTES: Final = 2 * DEEPEST
+SHALLOW_BYTES: Final = 2 * MAX_DEPTH
 #: A text ends with its quotation mark, or with the value. Nothing here goes back, so that time is linear.
 _TEXT: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _BRACKET: Final = re.compile(rb"[\[{\]}]")
 
 
 def is_too_deep(value: bytes) -> bool:
-    """Say whether JSON goes down more than `DEEPEST` levels; of other bytes, anything."""
-    if len(value) <= SHALLOW_BYTES or value.count(b"[") + value.count(b"{") <= DEEPEST:
+    """Say whether JSON goes down more than `MAX_DEPTH` levels; of other bytes, anything."""
+    if len(value) <= SHALLOW_BYTES or value.count(b"[") + value.count(b"{") <= MAX_DEPTH:
         return False
     depth = 0
     for bracket in _BRACKET.finditer(_TEXT.sub(b"", value)):
         depth += 1 if bracket[0] in b"[{" else -1
-        if depth > DEEPEST:
+        if depth > MAX_DEPTH:
             return True
     return False

@@ -85,7 +85,7 @@ class PerformanceReading:
     """Requests by endpoint; of more than a thousand endpoints, the thousand with most requests."""
     jobs: Mapping[str, Sums]
     """Jobs that finished or failed in the window, by type."""
-    standing: Mapping[str, JobsNow]
+    jobs_now: Mapping[str, JobsNow]
     operations: Mapping[str, Sums]
     """Storage operations by `read` and `write`."""
 

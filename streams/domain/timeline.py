@@ -17,7 +17,7 @@ from streams.domain.errors import InvalidPeriodError
 from streams.domain.windows import QUARTER, SHORT, Window, midnight
 
 #: More points than this are refused: nobody draws them, and each costs memory in a store.
-MOST_POINTS: Final = 10_000
+MAX_POINTS: Final = 10_000
 
 
 class GroupBy(StrEnum):
@@ -64,9 +64,9 @@ def group_by_of(text: str | None, window: Window) -> GroupBy:
 def timeline(window: Window, group_by: GroupBy) -> Timeline:
     """Return all points of a window; raise InvalidPeriodError when there would be more than 10,000."""
     narrowest = timedelta(hours=1) if group_by is GroupBy.HOUR else timedelta(hours=23)
-    if (window.end - window.start) / narrowest > MOST_POINTS:
+    if (window.end - window.start) / narrowest > MAX_POINTS:
         raise InvalidPeriodError(
-            f"That is more than {MOST_POINTS:,} points: choose a wider groupBy or a shorter window.",
+            f"That is more than {MAX_POINTS:,} points: choose a wider groupBy or a shorter window.",
             parameter="groupBy",
         )
     if group_by is GroupBy.HOUR:

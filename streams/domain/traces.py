@@ -17,7 +17,7 @@ from opentelemetry.propagate import extract
 from opentelemetry.trace import Link, SpanKind, Tracer
 
 #: A batch may hold records of thousands of traces.
-MOST_LINKS: Final = 32
+MAX_LINKS: Final = 32
 _ADDRESSES: Final = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _HEADER: Final = "traceparent"
 _NOTHING: Final = nullcontext()
@@ -58,7 +58,7 @@ def span(
     return _tracer.start_as_current_span(name, kind=kind, attributes=named, links=links)
 
 
-def done(name: str, seconds: float, **attributes: Any) -> None:
+def record_span(name: str, seconds: float, **attributes: Any) -> None:
     """Make a span of something that ended just now and took some seconds."""
     if _tracer is None:
         return
@@ -68,7 +68,7 @@ def done(name: str, seconds: float, **attributes: Any) -> None:
     _tracer.start_span(name, kind=SpanKind.CLIENT, attributes=named, start_time=began).end(now)
 
 
-def here() -> list[Link]:
+def current_links() -> list[Link]:
     """Return a link to the span that is under way, if there is one."""
     context = trace.get_current_span().get_span_context() if _tracer is not None else None
     return [Link(context)] if context is not None and context.is_valid else []
@@ -83,7 +83,7 @@ def links_of(records: Iterable[Any]) -> list[Link]:
         for name, value in getattr(record, "headers", None) or ():
             if name == _HEADER and value not in found:
                 found[value] = None
-        if len(found) >= MOST_LINKS:
+        if len(found) >= MAX_LINKS:
             break
     return [link for value in found for link in _linked(value)]
 

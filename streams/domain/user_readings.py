@@ -59,7 +59,7 @@ class Cohort:
     day: date
     inside: bool
     size: int
-    kept: Mapping[int, int]
+    returned: Mapping[int, int]
 
 
 @dataclass(frozen=True, slots=True)

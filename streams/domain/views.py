@@ -36,9 +36,9 @@ class ViewState(Struct, gc=False):
     rebuffer_ms: int = 0
     rebuffers: int = 0
     duration_ms: int = 0
-    #: Bit i: part i of the content was touched; `told` holds those already added to a roll-up.
+    #: Bit i: part i of the content was touched; `credited` holds those already added to a roll-up.
     touched: int = 0
-    told: int = 0
+    credited: int = 0
     sized: bool = False
     reached_end: bool = False
     completed: bool = False
@@ -143,9 +143,9 @@ def advance(
         if duration and not state.sized:
             state.sized = True
             d_sized = 1
-        if state.touched != state.told:
-            new_parts = part_numbers(state.touched & ~state.told)
-            state.told = state.touched
+        if state.touched != state.credited:
+            new_parts = part_numbers(state.touched & ~state.credited)
+            state.credited = state.touched
 
     bitrate = event.bitrate_kbps
     return PlaybackRow(
@@ -210,8 +210,8 @@ def restore(state: ViewState, row: PlaybackRow) -> None:
         state.touched |= parts_of(row.from_ms, row.to_ms, row.duration_ms)
     state.reached_end = state.reached_end or row.reason == "ended"
     for part in row.new_parts:
-        state.told |= 1 << part
-    state.touched |= state.told
+        state.credited |= 1 << part
+    state.touched |= state.credited
     state.sized = state.sized or bool(row.d_sized)
     state.completed = state.completed or bool(row.d_completions)
     state.failed = state.failed or bool(row.d_fatals)

@@ -31,7 +31,7 @@ from deploy.embedded.ports import free_port
 from deploy.embedded.process import Child, module_environment
 from sinks.clickhouse.migrations import migrate
 from sinks.redis import keys
-from streams.domain.live import Surge, last_hour, trend
+from streams.domain.live import Candidate, last_hour, trend
 from tests.readings import rows as make
 from tests.readings.stores import count, insert, serving
 
@@ -136,8 +136,8 @@ async def test_both_stores_say_what_the_rows_say(urls: dict[str, str], seed: int
     assert found == trending(made)
     assert found
     for each in everything["trending"]:
-        surge = Surge(each["id"], each["views"], each["viewsBefore"])
-        assert each["trend"] == pytest.approx(trend(surge, last_hour(NOW)), abs=1e-6)
+        candidate = Candidate(each["id"], each["views"], each["viewsBefore"])
+        assert each["trend"] == pytest.approx(trend(candidate, last_hour(NOW)), abs=1e-6)
         assert each["title"] == (f"Title {each['id'][1:]}" if int(each["id"][1:]) < 20 else None)
 
 

@@ -67,7 +67,7 @@ async def test_requests_are_reported_with_their_template(broker: str) -> None:
 async def test_without_kafka_answers_do_not_wait_and_what_does_not_fit_is_counted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(reporting, "MOST_WAITING", 2)
+    monkeypatch.setattr(reporting, "MAX_WAITING", 2)
     dropped = REPORTS_DROPPED._value.get()
     settings = NOWHERE | {"kafka_bootstrap_servers": f"127.0.0.1:{free_port()}"}
     async with serving(lambda: NOW, **settings) as api:

@@ -84,7 +84,7 @@ async def _land(url: str, events: list[Example], now_ms: int) -> None:
         for prefixes, folder in _folders().items():
             values = [json.dumps(event).encode() for event in events if event["type"].startswith(prefixes)]
             records = [Taken(offset, now_ms, b"key", value) for offset, value in enumerate(values)]
-            arrivals, rejected = folder.arrivals(records, 86_400_000)
+            arrivals, rejected = folder.decode(records, 86_400_000)
             assert not rejected
             assert not folder.unknown(arrivals), "every view begins here"
             rows = folder.fold(arrivals).rows

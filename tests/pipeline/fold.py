@@ -15,7 +15,7 @@ def fold_log(log: Log) -> list[PlaybackRow]:
     """Return the rows of a log of sound playback events."""
     place = Place(LOG, "playback.events", 0)
     folder = PlaybackFolder(place, Generations(floor=-1, capacity=10**6, lifetime=1e9))
-    arrivals, rejected = folder.arrivals(log.records, 180 * DAY_MS)
+    arrivals, rejected = folder.decode(log.records, 180 * DAY_MS)
     assert not rejected
     assert not folder.unknown(arrivals)
     return folder.fold(arrivals).rows

@@ -66,7 +66,7 @@ def test_ratios_are_those_of_the_best_rounds_whatever_disturbed_the_others() -> 
     [
         (";Columns.encode (/app/sinks/clickhouse/native_writer.py:119)", "ClickHouse: encode, send"),
         (
-            ";PlaybackFolder.arrivals (/a/folding.py:89);Decoder.decode (/a/streams/domain/arrivals.py:9)",
+            ";PlaybackFolder.decode (/a/folding.py:89);Decoder.decode (/a/streams/domain/arrivals.py:9)",
             "decode",
         ),
         (";PlaybackFolder.unknown (/app/streams/domain/folding.py:95)", "repeats: look up"),
@@ -74,7 +74,7 @@ def test_ratios_are_those_of_the_best_rounds_whatever_disturbed_the_others() -> 
             ";PlaybackFolder.fold (/a/streams/domain/folding.py:1);advance (/a/streams/domain/views.py:83)",
             "fold: views and rows",
         ),
-        (";PlaybackFolder.live (/a/streams/domain/folding.py:1)", "fold: live counters"),
+        (";PlaybackFolder.count_live (/a/streams/domain/folding.py:1)", "fold: live counters"),
         (
             ";RedisLive.write (/app/sinks/redis/sink.py:58);StreamWriter.write (/py/asyncio/streams.py:342)",
             "Redis",

@@ -15,7 +15,7 @@ from streams.domain.arrivals import Arrival, Decoder, Rejected, receive
 from streams.domain.catalog import CatalogFolder
 from streams.domain.events import CatalogEntry, PlaybackEvent, SystemEvent, UserEvent, instant_ms
 from streams.domain.folding import Place
-from streams.domain.nesting import DEEPEST, SHALLOW_BYTES, is_too_deep
+from streams.domain.nesting import MAX_DEPTH, SHALLOW_BYTES, is_too_deep
 from tests.oracle.log import CATALOG, PLAYBACK, SYSTEM, USERS, corrected_times
 from tests.oracle.views import country, dimension
 from tests.world.broken import SOUND, broken
@@ -84,7 +84,7 @@ def test_all_pythons_take_what_is_nested_up_to_a_bound(topic: str, text: str) ->
     sound = json.dumps(SOUND[topic]).encode()
     # The event itself is a level.
     deepest, deeper = (
-        sound[:-1] + b',"unknown": ' + _nested(levels, text) + b"}" for levels in (DEEPEST - 1, DEEPEST)
+        sound[:-1] + b',"unknown": ' + _nested(levels, text) + b"}" for levels in (MAX_DEPTH - 1, MAX_DEPTH)
     )
     assert len(deepest) > SHALLOW_BYTES
     assert classes(topic, [deepest]) == ["taken"]
@@ -94,8 +94,8 @@ def test_all_pythons_take_what_is_nested_up_to_a_bound(topic: str, text: str) ->
 
 def test_none_of_the_shortest_of_a_depth_is_overlooked() -> None:
     # Nothing but brackets: the shortest value that goes down so far.
-    for levels in range(DEEPEST - 2, DEEPEST + 3):
-        assert is_too_deep(b"[" * levels + b"]" * levels) == (levels > DEEPEST)
+    for levels in range(MAX_DEPTH - 2, MAX_DEPTH + 3):
+        assert is_too_deep(b"[" * levels + b"]" * levels) == (levels > MAX_DEPTH)
 
 
 def test_wide_is_not_deep() -> None:
@@ -107,7 +107,10 @@ def test_wide_is_not_deep() -> None:
 def test_hostile_bytes_are_looked_through_once(run: bytes) -> None:
     # A megabyte, where whoever goes back for each quotation mark takes hours.
     hostile = (
-        b"[" * (DEEPEST // 2) + run * (1_000_000 // len(run)) + b"]" * DEEPEST + b"[" * (DEEPEST // 2 + 1)
+        b"[" * (MAX_DEPTH // 2)
+        + run * (1_000_000 // len(run))
+        + b"]" * MAX_DEPTH
+        + b"[" * (MAX_DEPTH // 2 + 1)
     )
     began = time.process_time()
     is_too_deep(hostile)
@@ -233,7 +236,7 @@ def test_a_record_of_another_century_is_a_mistake_in_every_topic(at: int) -> Non
     assert isinstance(rejected := receive(record, decoded, RETENTION_MS), Rejected)
     place = Place("log", CATALOG, 0)
     entries = [Taken(0, at, b"vid", json.dumps(SOUND[CATALOG]).encode()), Taken(1, at, b"vid", None)]
-    arrivals, letters = CatalogFolder(place).arrivals(entries, RETENTION_MS)
+    arrivals, letters = CatalogFolder(place).decode(entries, RETENTION_MS)
     assert not arrivals
     for each in (rejected, *letters):
         assert (each.error, each.reason) == ("Invalid", "the record's timestamp is beyond the year 2100")

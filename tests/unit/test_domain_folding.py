@@ -68,7 +68,7 @@ def take(world: World, way: Way) -> Taking:
         for step in steps.values():
             for rejected in step.take(phase, taking):
                 taking.dead[rejected.record.value, rejected.error] += 1
-        catalog.take(steps[CATALOG].fresh)
+        catalog.update(steps[CATALOG].fresh)
         steps[CATALOG].fresh.clear()
     return taking
 
@@ -97,8 +97,8 @@ class Step:
             floor=floor, capacity=self.way.capacity, lifetime=self.way.lifetime
         )
         said = {row.ahead_at for rows in self.stored.values() for row in rows}
-        memory.expect(sorted((at for at in said if at > floor), reverse=True))
-        memory.expect(self.ahead)
+        memory.add_ahead(sorted((at for at in said if at > floor), reverse=True))
+        memory.add_ahead(self.ahead)
         if self.topic == PLAYBACK:
             return PlaybackFolder(place, memory, self.catalog.length_ms)
         return UserFolder(place, memory) if self.topic == USERS else SystemFolder(place, memory)
@@ -110,7 +110,7 @@ class Step:
             if self.rng.random() < self.way.restarts:
                 self.folder = self.start()
             folder = self.folder
-            arrivals, rejected = folder.arrivals(batch, RETENTION_MS)
+            arrivals, rejected = folder.decode(batch, RETENTION_MS)
             yield from rejected
             unknown = folder.unknown(arrivals)
             taking.looked_up[self.topic] += len(unknown)
@@ -128,8 +128,8 @@ class Step:
                 if row.ahead_at:
                     self.ahead.add(row.ahead_at)
             memory = folder.memory
-            if memory is not None and memory.is_due(batch[-1].timestamp):
-                memory.turn(batch[-1].timestamp)
+            if memory is not None and memory.should_rotate(batch[-1].timestamp):
+                memory.rotate(batch[-1].timestamp)
 
 
 def happened(taking: Taking) -> Counter[tuple[str, int, str]]:

@@ -103,7 +103,7 @@ def views(draw: st.DrawFn) -> list[tuple[Arrival[Playback], int]]:
             at=at,
             received_at=at,
             started_at=min(told, at),
-            said_at=at,
+            claimed_at=at,
             ahead_at=0,
             user_id=draw(st.sampled_from("ab")),
             signed_in=True,

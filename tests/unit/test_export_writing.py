@@ -74,7 +74,7 @@ def test_nothing_makes_an_empty_file_of_its_format(tmp_path: Path) -> None:
 
 
 def test_a_full_sheet_goes_on_in_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writers, "MOST_SHEET_ROWS", 3)
+    monkeypatch.setattr(writers, "MAX_SHEET_ROWS", 3)
     assert written(XLSX, COMPACT, 10, tmp_path / "book.xlsx")[0] == 3
     sheets = [
         name for name in zipfile.ZipFile(tmp_path / "book.xlsx").namelist() if "worksheets/sheet" in name

@@ -20,7 +20,7 @@ CASES = {
     "minutes_of_video": live_queries.minutes(HOSTILE, WINDOW),
     "watching": live_queries.watching(None, WINDOW),
     "watching_video": live_queries.watching(HOSTILE, WINDOW),
-    "surges": live_queries.surges(WINDOW),
+    "surges": live_queries.trend_candidates(WINDOW),
 }
 
 

@@ -27,7 +27,7 @@ from streams.domain.instruments import (
     RETRIES,
     Instrument,
     Kind,
-    tell_build,
+    expose_build_info,
 )
 from streams.settings import Settings
 
@@ -91,7 +91,7 @@ def test_only_what_rises_is_asked_for_its_rate(query: str) -> None:
 
 
 def test_the_processes_have_the_instruments_of_the_registry_and_no_others() -> None:
-    tell_build()
+    expose_build_info()
     made = {
         family.name + ("_total" if family.type == "counter" else ""): family.documentation
         for family in REGISTRY.collect()

@@ -42,7 +42,7 @@ PERFORMANCE = PerformanceReading(
     requests=Sums(7140, 1, 714_000.0),
     endpoints={"/users": Sums(140, 0, 1400.0), "/videos": Sums(7000, 1, 712_600.0)},
     jobs={"video": Sums(3, 1, 60_000.0), "subtitle": Sums(1, 0, 500.0)},
-    standing={"thumbnail": JobsNow(2, 1), "video": JobsNow(0, 0)},
+    jobs_now={"thumbnail": JobsNow(2, 1), "video": JobsNow(0, 0)},
     operations={"read": Sums(5, 1, 0.0, 3570 * 10**6), "write": Sums(2, 1, 0.0, 3570)},
 )
 

@@ -68,7 +68,7 @@ async def test_a_producers_trace_leads_to_the_batch_and_on_to_the_insert(spans: 
 async def test_of_a_batch_with_many_traces_the_first_are_linked(spans: InMemorySpanExporter) -> None:
     await Bench(log(600), MemoryStore()).run([600])
     (batch,) = named(spans, "take batch")
-    assert len(batch.links) == traces.MOST_LINKS
+    assert len(batch.links) == traces.MAX_LINKS
 
 
 def test_a_broken_header_is_no_link(spans: InMemorySpanExporter) -> None:
@@ -78,7 +78,7 @@ def test_a_broken_header_is_no_link(spans: InMemorySpanExporter) -> None:
 
 async def test_nothing_is_made_of_it_while_it_is_off() -> None:
     assert traces.span("x") is traces.span("y", topic="z")
-    assert traces.links_of(log().records) == traces.here() == []
+    assert traces.links_of(log().records) == traces.current_links() == []
     await Bench(log(), MemoryStore()).run([6])
 
 

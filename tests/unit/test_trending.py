@@ -7,7 +7,16 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from sinks.redis import keys
-from streams.domain.live import LEAST, RANKED, WATCHING, Surge, last_hour, ranked, recent_start, trend
+from streams.domain.live import (
+    MAX_TRENDING,
+    MIN_RECENT,
+    WATCHING,
+    Candidate,
+    last_hour,
+    ranked,
+    recent_start,
+    trend,
+)
 
 #: Nine and a half of the last ten minutes are over.
 WINDOW = last_hour(datetime(2024, 3, 30, 14, 5, 30, tzinfo=UTC))
@@ -38,20 +47,20 @@ def test_the_live_counters_and_the_definition_agree_on_who_is_watching() -> None
 def test_the_trend_is_in_standard_deviations_above_the_expected_views(
     recent: int, before: int, wanted: float
 ) -> None:
-    assert trend(Surge("v", recent, before), WINDOW) == pytest.approx(wanted, abs=1e-12)
+    assert trend(Candidate("v", recent, before), WINDOW) == pytest.approx(wanted, abs=1e-12)
 
 
 def test_steady_videos_and_those_of_hardly_any_views_do_not_trend() -> None:
-    surges = [
-        Surge("rising", 40, 100),
-        Surge("steady", 19, 100),
-        Surge("falling", 5, 100),
-        Surge("few", LEAST - 1, 0),
-        Surge("enough", LEAST, 0),
+    candidates = [
+        Candidate("rising", 40, 100),
+        Candidate("steady", 19, 100),
+        Candidate("falling", 5, 100),
+        Candidate("few", MIN_RECENT - 1, 0),
+        Candidate("enough", MIN_RECENT, 0),
     ]
-    assert [surge.id for surge, _ in ranked(surges, WINDOW)] == ["rising", "enough"]
+    assert [each.id for each, _ in ranked(candidates, WINDOW)] == ["rising", "enough"]
 
 
 def test_equal_trends_are_ordered_by_id_and_only_ten_are_told() -> None:
-    surges = [Surge(f"v{number:02}", 5, 0) for number in reversed(range(30))]
-    assert [surge.id for surge, _ in ranked(surges, WINDOW)] == [f"v{n:02}" for n in range(RANKED)]
+    candidates = [Candidate(f"v{number:02}", 5, 0) for number in reversed(range(30))]
+    assert [each.id for each, _ in ranked(candidates, WINDOW)] == [f"v{n:02}" for n in range(MAX_TRENDING)]

@@ -78,7 +78,7 @@ CASES = {
     "response_times_within_seconds": system_queries.response_times(SECONDS),
     "newest_samples": system_queries.newest_samples(window("24h")),
     "names_1h": system_queries.sums_by_name(window("1h")),
-    "standing_jobs": system_queries.standing_jobs(),
+    "standing_jobs": system_queries.current_jobs(),
 }
 LENGTHS = ("7d", "30d", "new_york", "24h", "before", "since")
 LONG = [name for name in CASES if name.endswith(LENGTHS) and name != "actions_24h"]

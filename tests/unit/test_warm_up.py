@@ -10,7 +10,7 @@ import pytest
 from structlog.testing import CapturingLogger
 
 from api.parameters import Question
-from api.warm_up import MOST_HABITS, WarmUp
+from api.warm_up import MAX_HABITS, WarmUp
 from streams.domain.errors import StoreUnavailableError
 from streams.domain.windows import Window
 from tests.audience.world import asked
@@ -75,7 +75,7 @@ async def test_many_windows_are_not_all_read() -> None:
         for period in ("1d", "7d"):
             warm_up.note(_asked(period, f"Etc/GMT+{hour}"), ["growth"])
     await warm_up.once()
-    assert len(keeper.kept) == MOST_HABITS + len(USUAL)
+    assert len(keeper.kept) == MAX_HABITS + len(USUAL)
     assert ("7d", "Etc/GMT+12", "growth") in keeper.kept
     assert ("1d", "Etc/GMT+1", "growth") not in keeper.kept
 
