@@ -1,23 +1,24 @@
-"""What everything means: pure, without I/O and without a clock. Time is an argument.
+"""The domain: what events, views and metrics mean. Pure: no I/O, and time is an argument.
 
 The contract with producers:
 
-- `events` are its types, `meanings` what each field says, `examples` one of each
+- `events` are its types, `meanings` describes each field, `examples` has one event of each type
 - `contract` and `asyncapi` publish them
 
 From records to rows:
 
-- `arrivals` decodes and corrects clocks, as far down as `nesting` allows, or says which of the `faults` a
-  record has
+- `arrivals` decodes records, corrects clocks, and rejects records with one of the `faults`; `nesting` limits
+  their depth
 - `folding` has a folder for each topic: `views` (totals to deltas), `event_ids`, `catalog`; `generations` is
-  what they remember
-- `rows` go to ClickHouse; `aggregate` makes live counters of them
+  their bounded memory
+- `rows` go to ClickHouse; `aggregate` folds them into live counters
 
 From sums to numbers:
 
-- `measures` are counted; `definitions` and `metrics` are what the API answers of them
-- `windows`, `timeline` and `local_time` say what a period is
-- what stores tell before it is an answer: `video_readings`, `user_readings`, `system_readings`, `live`
+- `measures` are summed; `definitions` and `metrics` compute the API's numbers from them
+- `windows`, `timeline` and `local_time` define periods, points of time and local days
+- readings are the sums and counts that a store returns: `video_readings`, `user_readings`,
+  `system_readings`, `live`
 
 For both: `errors`, `access` (API keys), `instruments` (Prometheus), `traces`.
 """

@@ -1,8 +1,8 @@
-"""API keys: what they look like, what they open, and what is kept of them.
+"""API keys: their format, their scopes, and what is stored of them.
 
-A key is `vca_` and 32 characters of 192 random bits. Only its SHA-256 is ever kept: of so many random bits
-nothing can be guessed, so a slow hash would protect no better. The first characters of the hash are the
-key's id, under which people and logs speak of it.
+A key is `vca_` and 32 characters of 192 random bits. Only its SHA-256 is stored: 192 random bits cannot be
+guessed, so a slow hash would protect no better. The first characters of the hash are the key's id, which
+people and logs use.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _ID_LENGTH: Final = 12
 
 
 class Scope(StrEnum):
-    """What a key opens."""
+    """What a key gives access to."""
 
     READ = "read"
     EXPORT = "export"
@@ -35,7 +35,7 @@ ALL_SCOPES: Final = frozenset(Scope)
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key as it is kept; `used` is None for one that was never used."""
+    """A key as it is stored; `used` is None for one that was never used."""
 
     id: str
     name: str
@@ -45,27 +45,27 @@ class Key:
 
 
 class KeyStore(Protocol):
-    """Keeps keys by digest. Every method raises `StoreUnavailableError` when that is not possible now."""
+    """Stores keys by digest. Every method raises `StoreUnavailableError` when that is not possible now."""
 
     async def find(self, digest: str) -> Key | None:
-        """Return the key of a digest, without `used`; None when there is none."""
+        """Return the key with a digest, without `used`; None when there is none."""
 
     async def use(self, digest: str, when: datetime) -> None:
-        """Write down when a key was last used."""
+        """Store when a key was last used."""
 
 
 def new_secret() -> str:
-    """Return a new random key, as its owner keeps it."""
+    """Return a new random key, as it is given to its owner."""
     return PREFIX + token_urlsafe(_RANDOM_BYTES)
 
 
 def is_secret(text: str) -> bool:
-    """Say whether a text has the shape of a key, so that it is worth looking up."""
+    """Say whether a text has the format of a key, so that it is worth looking up."""
     return _SHAPE.fullmatch(text) is not None
 
 
 def digest_of(secret: str) -> str:
-    """Return what is kept of a key: the SHA-256 in hexadecimal."""
+    """Return a key's digest, its SHA-256 in hexadecimal, which alone is stored."""
     return sha256(secret.encode()).hexdigest()
 
 

@@ -1,10 +1,10 @@
-"""Rows to live counters: what a batch adds to the last hour, by minute and video.
+"""Rows to live counters: what a batch adds to the live window, by minute and video.
 
-Pure and associative: `fold` of a list is the `merge` of the folds of its parts, whatever the cut. The
-same fold serves the pipeline and the rebuilding of a lost Redis from the raw table.
+Pure and associative: the fold of a list is the `merge` of the folds of its parts, however it is cut. The same
+fold serves the pipeline, and the rebuild of lost counters from the raw table.
 
-The measures are the columns of `video_15m`, in the same buckets (see `rows.PlaybackRow`), by minute
-instead of by quarter of an hour, plus views by country, device and platform.
+The measures are the columns of `video_15m`, in the same buckets (see `rows.PlaybackRow`) but by minute
+instead of quarter of an hour, plus views by country, device and platform.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from streams.domain.rows import PlaybackRow, UserRow
 
 #: A minute in milliseconds.
 MINUTE_MS: Final = 60_000
-#: The live window is written for events this recent: the hour that is read, and as much again.
+#: Minutes of the live window: the hour that is read, and the hour before it, to compare with.
 LIVE_MINUTES: Final = 120
-#: A view without an event for this long is not being watched, whoever asks: it need not be written down.
+#: A view without an event for this long never counts as watching, so it is not written at all.
 WATCHING_SECONDS: Final = 120
 
-#: (minute, video): minutes since the epoch.
+#: (minute since the epoch, video).
 Cell = tuple[int, str]
 
-#: Where each measure stands in a cell's sums. They are lists while a batch is folded, and named at its end:
-#: this is a fifth of a worker's time.
+#: Index of each measure in a cell's sums. Sums are lists while a batch is folded, and get names at its end:
+#: folding is a fifth of a worker's time.
 _AT: Final = {name: position for position, name in enumerate(MEASURES)}
 _NOTHING: Final = [0] * len(_AT)
 _REACTIONS: Final = {
@@ -77,7 +77,7 @@ class Live:
 
     @property
     def counters(self) -> dict[Cell, dict[str, int]]:
-        """What to increment by name, measures and audience, by minute and video; without zeros."""
+        """Increments of measures and audience by name, for each minute and video; without zeros."""
         audience, nobody = self.audience, dict[str, int]()
         return {
             cell: {name: value for name, value in zip(_AT, values, strict=True) if value}
@@ -91,15 +91,15 @@ class Live:
 
 
 def user_hash(user_id: str) -> int:
-    """Return a user's id as a signed 64-bit integer, which Redis keeps in 8 bytes in a small set."""
+    """Return a signed 64-bit hash of a user id: Redis stores an integer in 8 bytes in a small set."""
     return int.from_bytes(blake2b(user_id.encode(), digest_size=8).digest(), "big", signed=True)
 
 
 def fold_playback(rows: Iterable[PlaybackRow], since: int, live: Live | None = None) -> Live:
     """Fold playback rows into increments of the live window.
 
-    It begins with the minute `since` (since the epoch) and is `LIVE_MINUTES` long, so that now is at its end:
-    what occurred longer ago is left out, and so is who was watching more than `WATCHING_SECONDS` ago.
+    The window begins with the minute `since` (since the epoch) and is `LIVE_MINUTES` long, so it ends now.
+    Earlier events are left out, and so are views whose newest event is older than `WATCHING_SECONDS`.
     """
     live = Live() if live is None else live
     sums, viewers, watching = live.sums, live.viewers, live.watching

@@ -1,6 +1,6 @@
 """Records to arrivals: decoding, validation, and the correction of clocks.
 
-Nothing here raises for bad input: a record comes out as an `Arrival` or as a `Rejected` that says why.
+Bad input raises nothing: each record becomes an `Arrival`, or a `Rejected` with the reason.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from streams.domain.nesting import MAX_DEPTH, SHALLOW_BYTES, is_too_deep
 
 E = TypeVar("E", covariant=True)
 
-#: An event further ahead of its record than this has a broken clock.
+#: An event that occurred later than this after its record's time has a wrong clock.
 SKEW_MS: Final = 5 * 60_000
-#: How much of a decoder's message is kept: it may quote the input.
+#: Characters kept of a decoder's message, which may quote the input.
 _REASON_LENGTH: Final = 300
 
 _COUNTRIES: Final[dict[str | None, str]] = {
@@ -35,19 +35,19 @@ _PLATFORMS: Final[dict[str | None, str]] = {None: UNKNOWN, **{name: name for nam
 
 
 class Record(Protocol):
-    """One Kafka record, as its client gives it."""
+    """One Kafka record, as the Kafka client returns it."""
 
     @property
     def offset(self) -> int:
-        """Its place in the partition."""
+        """Its offset in the partition."""
 
     @property
     def timestamp(self) -> int:
-        """Epoch milliseconds; -1 when it has none, and its event is then too old."""
+        """Epoch milliseconds; -1 for none, which makes its event too old."""
 
     @property
     def key(self) -> bytes | None:
-        """What it is partitioned by."""
+        """The partitioning key."""
 
     @property
     def value(self) -> bytes | None:
@@ -55,11 +55,11 @@ class Record(Protocol):
 
     @property
     def headers(self) -> Sequence[tuple[str, bytes]]:
-        """What travels beside it."""
+        """Its headers, by name."""
 
 
 class Rejected(Struct, gc=False, frozen=True):
-    """A record that cannot be taken: for the dead letters."""
+    """A record that cannot be processed: a dead letter, with the class of its fault and the reason."""
 
     record: Record
     error: Fault
@@ -67,7 +67,7 @@ class Rejected(Struct, gc=False, frozen=True):
 
 
 class Arrival(Struct, Generic[E], gc=False):
-    """An event with its place in the log, its corrected times (epoch milliseconds) and its audience."""
+    """An event with its offset, its corrected times (epoch milliseconds) and its audience."""
 
     event: E
     offset: int
@@ -75,28 +75,28 @@ class Arrival(Struct, Generic[E], gc=False):
     received_at: int
     #: Corrected `startedAt`; 0 when the event carries none.
     started_at: int
-    #: `occurredAt` as sent: the same in every repeat of the event.
+    #: `occurredAt` as sent, which is the same in every repeat of the event.
     claimed_at: int
-    #: The same when it is ahead of the record by more than SKEW, else 0.
+    #: `claimed_at` when that is ahead of the record by more than `SKEW_MS`, else 0.
     ahead_at: int
     user_id: str
     signed_in: bool
     country: str
     device: str
     platform: str
-    #: What the folder holds under the arrival's key, once it was looked for.
+    #: The value in the folder's memory under the arrival's key, once it was looked for.
     known: Any = None
 
 
 class Decoder(Generic[E]):
-    """Decodes the values of one topic, a batch at once when all are sound."""
+    """Decodes the values of one topic; a whole batch at once when all of its values are valid."""
 
     def __init__(self, union: Any) -> None:
         """Build a decoder for a tagged union of event structs (or a single struct)."""
         self._decoder: msgspec.json.Decoder[E] = msgspec.json.Decoder(union)
         self._batch: msgspec.json.Decoder[list[E | str]] = msgspec.json.Decoder(list[union | str])
-        # What parts records in a batch. No producer knows it, so none can write records whose ends and
-        # beginnings make other events together than each alone.
+        # A random separator between the records of a batch. Producers do not know it, so they cannot send
+        # invalid records that together, joined, decode to valid events.
         self._mark = secrets.token_hex(8)
         self._glue = f',"{self._mark}",'.encode()
 
@@ -104,7 +104,7 @@ class Decoder(Generic[E]):
         """Decode each record; the result has the length and the order of `records`."""
         values = [record.value or b"" for record in records]
         parts: list[E | str] = []
-        # Mostly all are short, and none is looked through.
+        # Usually all values are short, and need not be scanned.
         if max(map(len, values), default=0) <= SHALLOW_BYTES or not any(map(is_too_deep, values)):
             with suppress(ValueError, RecursionError, msgspec.MsgspecError):
                 parts = self._batch.decode(b"[" + self._glue.join(values) + b"]")
@@ -126,7 +126,7 @@ class Decoder(Generic[E]):
             reason = str(error)[:_REASON_LENGTH]
             unknown = "`$.type`" in reason or "required field `type`" in reason
             return Rejected(record, "UnknownType" if unknown else "Invalid", reason)
-        except RecursionError:  # Of what opens and never closes.
+        except RecursionError:  # For brackets that open and never close.
             return Rejected(record, "TooDeep", "nested too deeply")
         except (ValueError, msgspec.MsgspecError) as error:
             return Rejected(record, "NotJson", str(error)[:_REASON_LENGTH])
@@ -135,14 +135,14 @@ class Decoder(Generic[E]):
 def receive(record: Record, event: Any, retention_ms: int) -> Arrival[Any] | Rejected:
     """Correct an event's clock and normalise its audience.
 
-    The corrected time is record timestamp - (sentAt - occurredAt), or occurredAt when the client did
-    not say when it sent; more than 5 minutes after the record it is the record's timestamp. An event
-    (or the start of its view) older than `retention_ms` before its record is rejected, and so is what comes
-    with a record of another century.
+    The corrected time is record timestamp - (sentAt - occurredAt), or occurredAt without a sentAt; if that is
+    more than 5 minutes after the record, it is the record's timestamp. An event (or the start of its view)
+    older than `retention_ms` before its record is rejected, and so is one whose record's timestamp is beyond
+    the year 2100.
     """
     received = record.timestamp
     occurred, sent_at, started_at = event.occurred_at, event.sent_at, event.started_at
-    # Most instants are numbers: asking here is cheaper than a call for each.
+    # Most instants are integers: this check is cheaper than a call for each.
     if type(occurred) is not int:
         occurred = instant_ms(occurred)
     shift = 0
@@ -185,12 +185,12 @@ def _untimely(record: Record) -> Rejected:
 
 
 def _country(name: str | None) -> str:
-    # Only ASCII: the capitals of one letter may be the two of another country.
+    # Only ASCII: some single characters have two letters as their upper case.
     return _COUNTRIES.get(name.upper(), UNKNOWN) if name and name.isascii() else UNKNOWN
 
 
 def receive_at_record_time(record: Record, event: Any, _retention_ms: int) -> Arrival[Any] | Rejected:
-    """Return an arrival that holds from its record's timestamp on, however old: it has no other time."""
+    """Return an arrival with its record's timestamp as its time, however old that is."""
     at = record.timestamp
     if at > LATEST_MS:
         return _untimely(record)
@@ -203,12 +203,12 @@ def to_arrivals(
     retention_ms: int,
     arrive: Callable[[Record, Any, int], Arrival[Any] | Rejected] = receive,
 ) -> tuple[list[Arrival[Any]], list[Rejected]]:
-    """Part decoded records into arrivals, as `arrive` makes them, and rejected ones, each in order."""
+    """Separate decoded records into arrivals, as `arrive` returns them, and rejected ones, both in order."""
     arrivals: list[Arrival[Any]] = []
     rejected: list[Rejected] = []
     for record, event in zip(records, decoded, strict=True):
         arrival = event if type(event) is Rejected else arrive(record, event, retention_ms)
-        # Told by the very type, which is cheaper than `isinstance` and asked of every event.
+        # Comparing the exact type is cheaper than `isinstance`, and this runs for every event.
         into: list[Any] = rejected if type(arrival) is Rejected else arrivals
         into.append(arrival)
     return arrivals, rejected

@@ -1,4 +1,4 @@
-"""The video catalog: entries to rows, and the lengths that views need."""
+"""The video catalog: entries to rows, and the lengths of videos."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from streams.domain.rows import CatalogRow, Row
 
 
 class Deleted(Struct, frozen=True):
-    """A null value in the catalog: the video is gone."""
+    """A record with a null value: the video is deleted."""
 
     video_id: str
 
 
 class CatalogFolder:
-    """Catalog entries: every version is stored, the newest wins in the table."""
+    """Catalog entries: every version is stored, and the table keeps the newest."""
 
     table = "video_catalog"
     key_columns = ("video_id", "event_id")
@@ -31,7 +31,7 @@ class CatalogFolder:
     decoder: Decoder[CatalogEntry] = Decoder(CatalogEntry)
 
     def __init__(self, place: Place, on_rows: Callable[[list[CatalogRow]], None] = lambda _: None) -> None:
-        """Fold for a place; `told` hears of every row."""
+        """Fold for a place; `on_rows` is called with all rows."""
         self.place = place
         self._on_rows = on_rows
 
@@ -48,11 +48,11 @@ class CatalogFolder:
         return to_arrivals(records, entries, retention_ms, receive_at_record_time)
 
     def unknown(self, arrivals: Iterable[Arrival[Any]]) -> set[Key]:
-        """Return nothing: a version told twice is the same version."""
+        """Return nothing: a repeated version is the same version."""
         return set()
 
     def learn(self, keys: Iterable[Key], rows: Iterable[Any]) -> None:
-        """Take nothing in."""
+        """Do nothing: nothing is looked up."""
 
     def fold(self, arrivals: Sequence[Arrival[CatalogEntry | Deleted]]) -> Folded:
         """Fold entries into rows."""
@@ -101,10 +101,10 @@ class CatalogFolder:
 
 
 class Catalog:
-    """Lengths of videos by id, as the catalog topic told them so far; shared by the folders of a worker."""
+    """Lengths of videos by id, as far as the catalog was read; shared by all folders of a worker."""
 
     def __init__(self) -> None:
-        """Start with nothing known."""
+        """Start empty."""
         #: Version (record time, offset) and length of each video; 0 when unknown or deleted.
         self._entries: dict[str, tuple[tuple[int, int], int]] = {}
 
@@ -114,7 +114,7 @@ class Catalog:
         return known[1] if known else 0
 
     def update(self, rows: Iterable[CatalogRow]) -> None:
-        """Take in catalog rows in any order; of a video's versions the newest stays."""
+        """Add catalog rows in any order; the newest version of each video stays."""
         for row in rows:
             version = (row.received_at, row.offset)
             known = self._entries.get(row.video_id)

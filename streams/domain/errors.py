@@ -1,13 +1,13 @@
-"""The errors that this project raises on purpose. They know no HTTP; `api/errors.py` maps them.
+"""The error classes of this project. They know no HTTP; `api/errors.py` maps them to statuses.
 
     VideoCloudError
-    ├── RequestError                  the caller can do something about it
+    ├── RequestError                  the caller can correct the request
     │   ├── InvalidPeriodError        period, start, end, timezone, groupBy or compare
     │   ├── InvalidMetricsError       metrics
-    │   ├── InvalidParameterError     any other parameter, or one that nobody knows
-    │   └── UnknownVideoError         no catalog entry and no event of that video
-    ├── StoreError                    a store did not do what was asked
-    │   └── StoreUnavailableError     it cannot be reached, or not used, now
+    │   ├── InvalidParameterError     any other parameter, or an unknown one
+    │   └── UnknownVideoError         a video without a catalog entry and without events
+    ├── StoreError                    a store answered with an error
+    │   └── StoreUnavailableError     it cannot be reached or used now
     └── MigrationError                the schema cannot be brought up to date
 
 Messages of a `RequestError` are written for the caller and shown to them as they are; all other
@@ -21,11 +21,11 @@ from typing import Any
 
 
 class VideoCloudError(Exception):
-    """Anything that goes wrong in a way that was thought of."""
+    """The base of all errors that are raised on purpose."""
 
 
 class RequestError(VideoCloudError):
-    """A question that cannot be answered as it was asked.
+    """A request that cannot be answered as it is.
 
     `details` is for programs: which parameter, what was given, what is allowed.
     """
@@ -37,7 +37,7 @@ class RequestError(VideoCloudError):
 
 
 class InvalidPeriodError(RequestError):
-    """A period, an instant, a time zone or a grouping that is not one."""
+    """An invalid period, instant, time zone or grouping."""
 
 
 class InvalidMetricsError(RequestError):
@@ -45,11 +45,11 @@ class InvalidMetricsError(RequestError):
 
 
 class InvalidParameterError(RequestError):
-    """A parameter that does not exist, or does not hold what it should."""
+    """An unknown parameter, or one with an invalid value."""
 
 
 class UnknownVideoError(RequestError):
-    """A video that is in no catalog and of which no event was ever seen."""
+    """A video that is not in the catalog and has no events."""
 
     def __init__(self, video_id: str) -> None:
         """Say which video is unknown."""
@@ -61,7 +61,7 @@ class StoreError(VideoCloudError):
 
 
 class StoreUnavailableError(StoreError):
-    """A store cannot be reached, or cannot be used now; the same question may work a little later."""
+    """A store cannot be reached or used now; the same request may succeed a little later."""
 
     def __init__(self, store: str, reason: str) -> None:
         """Say which store failed, and how, for the log."""
@@ -70,4 +70,4 @@ class StoreUnavailableError(StoreError):
 
 
 class MigrationError(VideoCloudError):
-    """The database's schema is not what this version can work with; the message says what to do."""
+    """This version cannot work with the database's schema; the message says what to do."""

@@ -1,4 +1,4 @@
-"""User and system events to rows: repeats are known by their event id."""
+"""User and system events to rows: repeats are recognized by their event id."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from streams.domain.rows import Row, SystemRow, UserRow
 
 
 class _ByEventId:
-    """What user and system events share: repeats are known by their event id."""
+    """The common part of both folders: repeats are recognized by their event id."""
 
     def __init__(self, place: Place, memory: Generations[bool]) -> None:
         self.place = place
@@ -27,7 +27,7 @@ class _ByEventId:
         return to_arrivals(records, self.decoder.decode(records), retention_ms)
 
     def unknown(self, arrivals: Iterable[Arrival[Any]]) -> set[Key]:
-        """Return events that are not held and may have been seen before."""
+        """Return keys of events that are not in memory and may have been stored before."""
         memory = self.memory
         return {
             key
@@ -37,13 +37,13 @@ class _ByEventId:
         }
 
     def learn(self, keys: Iterable[Key], rows: Iterable[Any]) -> None:
-        """Hold the events that the raw table has; `rows` need only carry the key columns."""
+        """Remember the events that the raw table has; of `rows` only the key columns are read."""
         first, second = self.key_columns
         for row in rows:
             self.memory.put((getattr(row, first), getattr(row, second)), True)
 
     def fold(self, arrivals: Sequence[Arrival[Any]]) -> Folded:
-        """Fold arrivals into rows, each event id once."""
+        """Return a row for each arrival whose event id is new."""
         memory = self.memory
         folded = Folded([])
         for arrival in arrivals:
@@ -57,7 +57,7 @@ class _ByEventId:
         return folded
 
     def count_live(self, rows: Iterable[Any], since: int, onto: Live) -> None:
-        """Add nothing: the live window has no system measures."""
+        """Add nothing: the live window has no measures of system events."""
 
     key_columns: tuple[str, str]
     decoder: Decoder[Any]

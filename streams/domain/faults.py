@@ -1,4 +1,4 @@
-"""What can be wrong with a record: the classes of faults that dead letters carry."""
+"""The classes of faults of records, as dead letters carry them."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from typing import Final, Literal, get_args
 Fault = Literal["Empty", "NotJson", "UnknownType", "Invalid", "TooDeep", "TooOld"]
 
 FAULTS: Final[tuple[Fault, ...]] = get_args(Fault)
-#: All of them, for a sentence.
+#: All names, joined for use in a sentence.
 NAMED: Final = f"{', '.join(FAULTS[:-1])} or {FAULTS[-1]}"

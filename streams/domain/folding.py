@@ -1,8 +1,8 @@
-"""What each topic's arrivals mean: one folder a topic, from arrivals and what is known to rows.
+"""Folders: one for each topic; they turn arrivals, and the state before them, into rows.
 
-A folder first says which keys it must look up (`unknown`), is told what the raw table holds of them
-(`learn`), and then folds. Folding is a function of the arrivals and the state before them, so a replay
-from the same place gives the same rows, whatever the cut into batches.
+A folder returns the keys that must be looked up (`unknown`), is given their rows from the raw table
+(`learn`), and then folds. Folding is a function of the arrivals and the state before them, so a replay from
+the same offset gives the same rows, however it is cut into batches.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from streams.domain.views import ViewState, advance, restore
 
 
 class Folded(Struct, gc=False):
-    """What became of a batch's arrivals."""
+    """The result of folding arrivals: rows, and how many were repeated or late."""
 
     rows: list[Any]
     repeated: int = 0
@@ -41,9 +41,9 @@ class Place(Struct, frozen=True):
 
 
 class Folder(Protocol):
-    """Turns the arrivals of one partition into rows. One instance a partition."""
+    """Turns the arrivals of one partition into rows. One instance per partition."""
 
-    #: What a look-up needs to know of the topic: table and the two columns of a key.
+    #: For look-ups: the raw table, and the two columns of a key.
     table: str
     key_columns: tuple[str, str]
     row: type[Row]
@@ -51,18 +51,18 @@ class Folder(Protocol):
 
     @property
     def memory(self) -> Generations[Any] | None:
-        """The keys held, or None for a topic without repeats to drop."""
+        """The keys in memory; None for a topic without repeats to drop."""
 
     def decode(
         self, records: Sequence[Record], retention_ms: int
     ) -> tuple[list[Arrival[Any]], list[Rejected]]:
-        """Decode records; what cannot be taken comes out rejected, with the reason."""
+        """Decode records into arrivals, and rejected records with the reason."""
 
     def unknown(self, arrivals: Iterable[Arrival[Any]]) -> set[Key]:
-        """Return the keys whose history must be learnt before these arrivals can be folded."""
+        """Return the keys whose history must be learned before these arrivals can be folded."""
 
     def learn(self, keys: Iterable[Key], rows: Iterable[Any]) -> None:
-        """Take in the raw table's rows of the keys, in the order they were accepted."""
+        """Add the raw table's rows of the keys to memory; rows are in the order they were accepted."""
 
     def fold(self, arrivals: Sequence[Arrival[Any]]) -> Folded:
         """Fold arrivals, all of whose keys are known, into rows."""
@@ -94,7 +94,7 @@ class PlaybackFolder:
         return to_arrivals(records, self.decoder.decode(records), retention_ms)
 
     def unknown(self, arrivals: Iterable[Arrival[Playback]]) -> set[Key]:
-        """Return views that are not held and may have been seen before; others start here."""
+        """Return views that are not in memory and may have been stored before; new ones are put there."""
         memory = self.memory
         recent, get, complete = memory.recent, memory.get, memory.complete
         missing: set[Key] = set()
@@ -103,7 +103,7 @@ class PlaybackFolder:
             key = (event.video_id, event.view_id)
             state = recent(key) or get(key)
             if state is None and key not in missing:
-                # Views of a video share its id: memory is what look-ups wait for.
+                # Views of a video share one copy of its id: dictionary look-ups are bound by memory access.
                 key = (intern(event.video_id), event.view_id)
                 if (event.seq and not complete) or memory.may_have_seen(arrival.claimed_at, arrival.ahead_at):
                     missing.add(key)

@@ -1,13 +1,13 @@
-"""A bounded memory of keys, and the exact rule for when its silence proves nothing.
+"""A bounded memory of keys, with an exact rule for when an absent key must be looked up.
 
-Two generations: what is touched moves to the young one, and when that one is full the old one is
-dropped. Memory follows what is active, at the cost of one dictionary look-up an event.
+It has two generations: keys in use move to the young one, and when that is full the old one is dropped. So
+the memory keeps the active keys, for one dictionary look-up per event.
 
-Forgetting must never make a repeat look new. So the memory keeps a floor: every key it ever forgot (or
-never held, because the worker started later) belongs to events that say they occurred at or before it.
-A key that is absent while its event occurred later is new for certain; any other must be looked up in
-the raw table. Clocks that are ahead of their records would lift the floor far into the future, so what
-they said is kept apart, one number an event: a repeat says the same.
+Forgetting must never make a repeat look new. So the memory keeps a floor: every key that it forgot (or never
+had, because the worker started later) belongs to events that claim to have occurred at or before the floor.
+An absent key whose event occurred later is certainly new; any other must be looked up in the raw table.
+Clocks that are ahead of their records would raise the floor far into the future. So the times that they
+claim are kept apart, one number per event: a repeat claims the same time.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from typing import Final, Generic, TypeVar
 
 V = TypeVar("V")
 
-#: What a producer keys by, and what it numbers: (video, view), (user, event), (service, event).
+#: (video, view), (user, event) or (service, event).
 Key = tuple[str, str]
 
 
-#: Numbers kept of clocks that are ahead; more are not an accident.
+#: Times kept of clocks that are ahead; more are no accident.
 MAX_AHEAD: Final = 50_000
 
 
 class Generations(Generic[V]):
-    """Values by key, of the two newest generations. Instants in epoch ms as the producer sent them."""
+    """Values by key, in two generations. Instants are epoch ms as the producer sent them."""
 
     __slots__ = (
         "_ahead",
@@ -45,15 +45,15 @@ class Generations(Generic[V]):
         """Start empty.
 
         Args:
-            floor: nothing that occurred after it was seen before this memory began, but for what
-                `add_ahead` is told; negative if nothing at all was.
-            capacity: keys in the young generation that make it turn.
-            lifetime: seconds of the log's own time after which it turns as well.
+            floor: no event that occurred later was seen before this memory began, except those given to
+                `add_ahead`; negative if no event was seen at all.
+            capacity: keys in the young generation that make the memory rotate.
+            lifetime: seconds of record time after which it rotates as well.
         """
         self.floor = floor
         self.capacity = capacity
         self.lifetime = lifetime
-        #: Whether every key that was ever seen is held.
+        #: Whether every key that was ever seen is in memory.
         self.complete = floor < 0
         self._young: dict[Key, V] = {}
         self._old: dict[Key, V] = {}
@@ -63,12 +63,12 @@ class Generations(Generic[V]):
         self._rotated_at: int | None = None
 
     def __len__(self) -> int:
-        """Count the keys held."""
+        """Return the number of keys."""
         return len(self._young) + len(self._old)
 
     @property
     def recent(self) -> Callable[[Key], V | None]:
-        """Looks among the keys of the young generation, until the memory turns; quicker than `get`."""
+        """A look-up in the young generation only, valid until the next rotation; faster than `get`."""
         return self._young.get
 
     def get(self, key: Key) -> V | None:
@@ -81,16 +81,16 @@ class Generations(Generic[V]):
         return value
 
     def put(self, key: Key, value: V) -> None:
-        """Hold a value."""
+        """Store a value."""
         self._young[key] = value
 
     def add_ahead(self, ahead: Iterable[int]) -> None:
-        """Take in what events before this memory said whose clocks were ahead of their records."""
+        """Add the claimed times of earlier events whose clocks were ahead of their records."""
         self._ahead.update(ahead)
         self._bound()
 
     def observe(self, claimed_at: int, ahead_at: int) -> None:
-        """Note when an event says it occurred; `ahead_at` is the same if its clock is ahead, else 0."""
+        """Note an event's claimed time; `ahead_at` is the same if its clock is ahead, else 0."""
         if ahead_at:
             self._ahead.add(ahead_at)
         elif claimed_at > self._newest:
@@ -101,7 +101,7 @@ class Generations(Generic[V]):
         return not self.complete and bool(claimed_at <= self.floor or ahead_at or claimed_at in self._ahead)
 
     def should_rotate(self, log_time: int) -> bool:
-        """Say whether the memory should turn at this record time (epoch milliseconds)."""
+        """Say whether the memory should rotate at this record time (epoch milliseconds)."""
         if self._rotated_at is None:
             self._rotated_at = log_time
         return len(self._young) >= self.capacity or (
@@ -109,9 +109,9 @@ class Generations(Generic[V]):
         )
 
     def rotate(self, log_time: int) -> None:
-        """Forget the old generation and start a young one.
+        """Forget the old generation and start a new young one.
 
-        Only when everything up to now is in the raw table, where a look-up can find it.
+        Call it only when the raw table has every event up to now, so that a look-up finds it.
         """
         if self._old:
             self.floor = max(self.floor, self._floor_at_rotation)
@@ -126,6 +126,6 @@ class Generations(Generic[V]):
         if len(self._ahead) > MAX_AHEAD:
             self._ahead = {at for at in self._ahead if at > self.floor}
         if len(self._ahead) > MAX_AHEAD:
-            # Somebody sends them on purpose. Doubting everything is slower, and as exact.
+            # Somebody sends them on purpose. Looking everything up is slower, and just as exact.
             self.floor = max(self._ahead)
             self._ahead.clear()

@@ -1,7 +1,7 @@
-"""THE registry of what the processes tell Prometheus of themselves.
+"""The registry of all Prometheus metrics that the processes expose.
 
-Pure definitions: `streams.metrics` and `api.metrics` make the instruments, docs/monitoring.md, the dashboards
-and the alert rules (`deploy.monitoring`) are generated from here or tested against it.
+Only definitions: `streams.metrics` and `api.metrics` create the instruments; docs/monitoring.md, the
+dashboards and the alert rules (`deploy.monitoring`) are generated from here or tested against it.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
 
 from streams.domain.faults import NAMED
 
-# When a series began is a series more for each counter and histogram, and nothing here asks for it.
+# Creation times would double the series of counters and histograms, and nothing uses them.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
-#: Seconds of what touches one store once, from a local Redis to a slow query.
+#: Buckets in seconds for one call to a store, from a local Redis to a slow query.
 _QUICK: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _SECONDS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _SIZES: Final = (1, 10, 100, 1_000, 10_000, 50_000, 100_000)
 
 
 class Kind(StrEnum):
-    """How a value moves."""
+    """The type of an instrument."""
 
     COUNTER = "counter"
     GAUGE = "gauge"
@@ -34,7 +34,7 @@ class Kind(StrEnum):
 
 
 class Process(StrEnum):
-    """Who tells."""
+    """The processes that expose an instrument."""
 
     WORKER = "worker"
     API = "api"
@@ -43,7 +43,7 @@ class Process(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Instrument:
-    """One metric: `help` is a sentence; a label's values are told there, or are topics and routes."""
+    """One metric; `help` is a sentence, which names the values of labels unless they are topics or routes."""
 
     process: Process
     kind: Kind
@@ -54,7 +54,7 @@ class Instrument:
 
     @property
     def series(self) -> tuple[str, ...]:
-        """Return the names under which Prometheus knows it."""
+        """Return the names of its series in Prometheus."""
         if self.kind is Kind.HISTOGRAM:
             return tuple(f"{self.name}_{part}" for part in ("bucket", "sum", "count"))
         return (self.name,)
@@ -213,7 +213,7 @@ def histogram(instrument: Instrument) -> Histogram:
 
 
 def expose_build_info() -> None:
-    """Say which version runs, for as long as the process lives."""
+    """Set the build info of this process; further calls do nothing."""
     if not _build_info:
         try:
             running = version("videocloud-analytics")

@@ -1,14 +1,15 @@
-"""What is going on now: the last hour by the minute, who is watching, and what is trending.
+"""Live data: the last hour by the minute, concurrent viewers, and trending videos.
 
-Pure. A view is watched for `WATCHING` after its newest event. The hour is the window of `period=1h`, which
-ends with the running minute.
+Pure. A view counts as watching for `WATCHING` after its newest event. The hour is the window of `period=1h`,
+which ends with the running minute.
 
-**Trending.** `recent` are a video's views of the last ten minutes of that hour, `before` those of the fifty
-before. At the pace of the fifty, `expected = before x elapsed / 50 min` views would have come, `elapsed`
-being how much of the ten minutes is over. The trend is `(recent - expected) / sqrt(expected + 1)`: how far
-the views are above the expected ones, in standard deviations of a Poisson count, so that a small video which
-takes off and a large one which grows are told apart from chance alike. Candidates are the `MAX_CANDIDATES`
-videos with most recent views, with `MIN_RECENT` or more each; those with a trend above 0 are ranked by it.
+**Trending.** `recent` are a video's views in the last ten minutes of that hour, `before` those in the fifty
+minutes before. At the rate of the fifty, `expected = before x elapsed / 50 min` views would have come, where
+`elapsed` is the part of the ten minutes that is over. The trend is
+`(recent - expected) / sqrt(expected + 1)`: the excess over the expected views, in standard deviations of a
+Poisson count. So chance is filtered out for small and large videos alike. Candidates are the
+`MAX_CANDIDATES` videos with most recent views, with `MIN_RECENT` or more each; those with a trend above 0 are
+ranked by it.
 """
 
 from __future__ import annotations
@@ -27,13 +28,13 @@ RECENT: Final = timedelta(minutes=10)
 MIN_RECENT: Final = 3
 MAX_CANDIDATES: Final = 1000
 MAX_TRENDING: Final = 10
-#: What is told by the minute.
+#: The measures that are returned by the minute.
 MEASURES: Final = ("views", "watched_ms", "likes")
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A video's views of the last ten minutes, and of the fifty before."""
+    """A candidate for trending: a video's views in the last ten minutes, and in the fifty before."""
 
     id: str
     recent: int
@@ -59,7 +60,7 @@ class LiveReader(Protocol):
     """Reads the last hour. Every method raises `StoreUnavailableError` when the store cannot answer."""
 
     async def everything(self, window: Window) -> LiveReading:
-        """Return the reading of all videos, with every candidate that may be ranked."""
+        """Return the reading of all videos, with all candidates that can be ranked."""
 
     async def video(self, video_id: str, window: Window) -> LiveReading:
         """Return the reading of one video, without candidates."""
@@ -71,12 +72,12 @@ def last_hour(now: datetime) -> Window:
 
 
 def recent_start(window: Window) -> datetime:
-    """Return where the last ten minutes begin."""
+    """Return the beginning of the window's last ten minutes."""
     return window.end - RECENT
 
 
 def trend(candidate: Candidate, window: Window) -> float:
-    """Return how far a video's views are above what is expected; never more than `candidate.recent`."""
+    """Return the trend of a video (see the module); never more than `candidate.recent`."""
     rest = recent_start(window) - window.start
     expected = candidate.before * ((window.as_of - recent_start(window)) / rest)
     return (candidate.recent - expected) / sqrt(expected + 1)

@@ -1,7 +1,7 @@
-"""The clock on the wall of a time zone, as numbers: what a store needs to tell local days and hours.
+"""Local time of a zone as numbers, from which a store computes local days and hours.
 
-Stores are handed numbers and never zone names, so that no two time-zone databases can disagree.
-A local day is named by its number, the days from 1970-01-01 to its date.
+Stores get numbers and never zone names, so that no two time-zone databases can disagree. A local day is
+given by its number, the days from 1970-01-01 to its date.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _ALL_SLOTS: Final = 96
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """What to add to UTC in a stretch: from `since[i]` (epoch seconds) on, `offsets[i]` seconds."""
+    """UTC offsets in a stretch of time: `offsets[i]` seconds from `since[i]` (epoch seconds) on."""
 
     since: tuple[int, ...]
     offsets: tuple[int, ...]
@@ -49,7 +49,7 @@ def _offset(instant: datetime, zone: ZoneInfo) -> int:
 
 
 def _change(before: datetime, after: datetime, zone: ZoneInfo) -> datetime:
-    """Find the second, after `before` and not after `after`, from which on the zone has the later offset."""
+    """Return the second in `(before, after]` at which the zone's offset becomes that of `after`."""
     low, high = int(before.timestamp()), int(after.timestamp())
     late = _offset(after, zone)
     while low + 1 < high:

@@ -1,7 +1,7 @@
-"""The measures: what is counted, and in which bucket of time each count belongs.
+"""The measures: what is counted, and to which time bucket each count belongs.
 
 A measure is a column of `video_15m`, a field of the live counters in Redis, and (for all but the
-reactions) the column `d_<name>` of `playback_events`. Everything else is computed from sums of these.
+reactions) the column `d_<name>` of `playback_events`. All other numbers are computed from sums of these.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-#: Sums over some stretch of time, by measure. A measure that is not there is 0.
+#: Sums over a stretch of time, by measure. A missing measure is 0.
 Sums = Mapping[str, int]
 
 
 class Anchor(StrEnum):
-    """Whose time decides the bucket: the column of the raw table that holds it."""
+    """The instant that decides the bucket, by its column in the raw table."""
 
     EVENT = "occurred_at"
     START = "started_at"
@@ -26,7 +26,7 @@ class Anchor(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """Something that is counted: `event` is the type of a reaction's event."""
+    """One measure; `event` is the event type of a reaction, empty for others."""
 
     name: str
     anchor: Anchor
@@ -71,14 +71,14 @@ def _added(terms: tuple[str, ...]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """A sum of measures, divided by a constant: a whole number when that is 1."""
+    """A sum of measures, divided by the constant `per`; an integer when that is 1."""
 
     terms: tuple[str, ...]
     per: int = 1
 
     @property
     def measures(self) -> frozenset[str]:
-        """Return the measures it needs."""
+        """Return the measures that it needs."""
         return frozenset(self.terms)
 
     @property
@@ -94,9 +94,9 @@ class Total:
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """Pooled numerators by pooled denominators, None when the latter are 0.
+    """A sum of measures divided by another one, which is multiplied by `per`; None when that is 0.
 
-    The denominator is multiplied by `per` (milliseconds to seconds, hundredths to shares).
+    `per` converts units: milliseconds to seconds, hundredths to shares.
     """
 
     numerator: tuple[str, ...]

@@ -1,6 +1,6 @@
-"""The metric registry: what the API validates, what a question needs, and how its numbers are computed.
+"""The metric registry: which metrics the API accepts, which measures they need, how they are computed.
 
-`definitions` holds one definition each of every number; `docs/metrics.md` is made from it.
+`definitions` has one definition of each number; `docs/metrics.md` is made from it.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ __all__ = [
     "Metric",
 ]
 
-#: What `metrics=` may ask for, by endpoint; the endpoints that are not here do not take it.
+#: Allowed values of `metrics=`, by endpoint; other endpoints do not have the parameter.
 GROUPS: Final = {
     endpoint: tuple(dict.fromkeys(metric.group for metric in METRICS if metric.endpoint == endpoint))
     for endpoint in (VIDEO, USERS)
@@ -67,7 +67,7 @@ GROUPS: Final = {
 
 
 def groups_of(endpoint: str, asked: Iterable[str] | None) -> tuple[str, ...]:
-    """Read `metrics=`, repeated or separated by commas; all groups when nothing was asked.
+    """Parse `metrics=`, repeated or separated by commas; all groups when it is not given.
 
     Returns the groups in the registry's order, each once. Raises InvalidMetricsError for a group that the
     endpoint does not have, and for a list with nothing in it.
@@ -98,23 +98,23 @@ def measures_of(endpoint: str, groups: Iterable[str] | None = None) -> tuple[str
 
 
 def rounded(value: float | None) -> float | None:
-    """Round for an answer, to six decimals: the only place where a number is rounded."""
+    """Round a number of an answer to six decimals; all rounding happens here."""
     return round(value, 6) if isinstance(value, float) else value
 
 
 def value(formula: Formula, sums: Sums) -> float | None:
-    """Compute a formula as it is answered."""
+    """Compute a formula and round it as answers have it."""
     return rounded(formula(sums))
 
 
 def bitrate(sums: Sums) -> str | None:
-    """Return the average bitrate as `2500k`, None when none is known."""
+    """Return the average bitrate as `2500k`, None when it is unknown."""
     kilobits = BITRATE(sums)
     return None if kilobits is None else f"{round(kilobits)}k"
 
 
 def change(now: float | None, before: float | None) -> float | None:
-    """Return (now - before) / before; None when there is no before, or it is 0."""
+    """Return (now - before) / before; None when `before` is None or 0."""
     if now is None or not before:
         return None
     return rounded((now - before) / before)

@@ -1,9 +1,9 @@
 """The rows of the raw tables: one struct a table, one field a column, in the order they are sent.
 
-The pipeline turns an event and the state before it into a row; both sinks work from rows alone.
-The struct is the column list of the INSERT (`columns`) and says of what type each column is (`types`);
-a test holds both against the migration. Instants are epoch milliseconds. Columns whose name starts with
-`d_` are deltas: what this event added, computed from the state before it. Roll-ups sum nothing else.
+The pipeline turns an event and the state before it into a row; both sinks work from rows alone. A struct is
+the column list of the INSERT (`columns`) and has the type of each column (`types`); a test compares both with
+the migration. Instants are epoch milliseconds. Columns whose name starts with `d_` are deltas: what this
+event adds, given the state before it. Roll-ups sum only these.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ Float = Annotated[float, "Float64"]
 Flag = Annotated[bool, "Bool"]
 Instant = Annotated[int, "DateTime64(3, 'UTC')"]
 Text = Annotated[str, "String"]
-#: One of few texts.
+#: A text with few distinct values.
 Label = Annotated[str, "LowCardinality(String)"]
 Parts = Annotated[Sequence[int], "Array(UInt8)"]
 Loads = Annotated[tuple[float, float, float], "Array(Float64)"]
 
 
 class Row(Struct, array_like=True, gc=False):
-    """Where a row came from: its log (cluster and incarnation), topic, partition and offset."""
+    """The common columns: log (cluster and incarnation), topic, partition and offset, event, times."""
 
     log: Label
     topic: Label
@@ -48,7 +48,7 @@ class PlaybackRow(Row, array_like=True, gc=False):
 
     The deltas belong to three buckets: `d_watched_ms`, `d_rebuffer_ms`, `d_rebuffers`, `d_bitrate_*`
     to that of `occurred_at`; `d_views`, `d_completions`, `d_sized`, `d_parts` to that of `started_at`;
-    `d_attempts`, `d_fatals` to that of `attempted_at`. The latter two are 0 while there is none.
+    `d_attempts`, `d_fatals` to that of `attempted_at`. These two instants are 0 before the start or attempt.
     """
 
     video_id: Text

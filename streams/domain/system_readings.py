@@ -1,4 +1,4 @@
-"""What a store tells of the platform itself, before it becomes an answer: sums, states, newest samples."""
+"""Readings of the platform itself: the sums, states and newest samples that a store returns."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import Final, Protocol
 from streams.domain.windows import Window
 
 REQUEST, JOB, STORAGE, PROBE = "api.request", "job", "storage.op", "health.probe"
-#: The kinds whose failures make up the error rate, by the name of their type in answers.
+#: Kinds of events that count in the error rate, by their name in answers.
 FALLIBLE: Final = {"api": REQUEST, "processing": JOB, "storage": STORAGE}
-#: Types of jobs that every answer names, and how it names them.
+#: Types of jobs that every answer has, with their name in answers.
 JOB_NAMES: Final = {"video": "videos", "thumbnail": "thumbnails"}
-#: Quantiles of response times may be this share too low: they are kept with 8 significant bits.
+#: Quantiles of response times may be too low by this share: they are stored with 8 significant bits.
 QUANTILE_ERROR: Final = 2**-7
 
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """Sums over some events of one kind. `duration_ms` is, of jobs, that of those which finished."""
+    """Sums over events of one kind. For jobs, `duration_ms` is only of finished ones."""
 
     events: int = 0
     errors: int = 0
@@ -51,7 +51,7 @@ class HostSample:
 
 @dataclass(frozen=True, slots=True)
 class HealthReading:
-    """How the platform was. `p95_ms` and `p99_ms` are None when there were no requests."""
+    """Uptime, errors, response times and hosts. `p95_ms` and `p99_ms` are None without requests."""
 
     minutes: int
     """Minutes with a probe."""
@@ -66,7 +66,7 @@ class HealthReading:
 
 @dataclass(frozen=True, slots=True)
 class JobsNow:
-    """Jobs of one type as they stand now."""
+    """Numbers of queued and started jobs of one type, now."""
 
     queued: int = 0
     started: int = 0
@@ -78,7 +78,7 @@ class JobsNow:
 
 @dataclass(frozen=True, slots=True)
 class PerformanceReading:
-    """What the platform did in a window, and the jobs as they stand now."""
+    """Requests, jobs and storage operations in a window, and the jobs that wait or run now."""
 
     requests: Sums
     endpoints: Mapping[str, Sums]
@@ -97,7 +97,7 @@ class SystemReader(Protocol):
         """Return the instant of the first data, to the minute; None when there is none."""
 
     async def health(self, window: Window) -> HealthReading:
-        """Return how the platform was in a window."""
+        """Return uptime, errors, response times and hosts in a window."""
 
     async def performance(self, window: Window) -> PerformanceReading:
-        """Return what the platform did in a window."""
+        """Return requests, jobs and storage operations in a window."""

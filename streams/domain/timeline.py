@@ -1,7 +1,7 @@
-"""Timelines: the hours, days and weeks of a window in its time zone, none left out.
+"""Timelines: all hours, days or weeks of a window in its time zone.
 
-The edges are computed here and nowhere else, and handed to the stores as numbers, so that both stores
-cut time alike and no two time-zone databases can disagree.
+Only this module computes the edges; stores get them as numbers. So both stores cut time alike, and no two
+time-zone databases can disagree.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 from streams.domain.errors import InvalidPeriodError
 from streams.domain.windows import QUARTER, SHORT, Window, midnight
 
-#: More points than this are refused: nobody draws them, and each costs memory in a store.
+#: More points than this are refused: nobody draws so many, and each costs memory in a store.
 MAX_POINTS: Final = 10_000
 
 
@@ -32,8 +32,8 @@ class GroupBy(StrEnum):
 class Timeline:
     """The points of a timeline.
 
-    `edges` holds where each point begins, in epoch seconds; the first may lie before the window and the
-    last ends with it. `keys` names the points in the time zone: the day, the week's Monday
+    `edges` has the beginning of each point, in epoch seconds; the first may lie before the window, and the
+    last point ends with the window. `keys` names the points in the time zone: the day, the week's Monday
     (`YYYY-MM-DD`), or the beginning of the hour (RFC 3339 with the offset in force, `Z` for none).
     """
 
@@ -90,7 +90,7 @@ def _seconds(edges: list[datetime]) -> tuple[int, ...]:
 
 
 def _hours(start: datetime, end: datetime, zone: ZoneInfo) -> list[datetime]:
-    """Return where the wall clock's hours begin; where the clocks change, an hour begins as well.
+    """Return the beginnings of local hours; where the clocks change, an hour begins as well.
 
     Zones whose offset is not whole hours (India, Nepal) have hours that begin at :30 or :15 in UTC.
     """

@@ -1,7 +1,7 @@
-"""Traces with OpenTelemetry, where they are switched on; else every call here returns at once.
+"""Traces with OpenTelemetry; while they are switched off, every function here returns at once.
 
-A worker takes records of many traces at a time, so a batch is a trace of its own, linked to those of the
-producers, and a block's insert is linked to its batches.
+A batch has records of many traces. So it is a trace of its own, with links to the traces of the producers,
+and the insert of a block has links to its batches.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from opentelemetry import trace
 from opentelemetry.propagate import extract
 from opentelemetry.trace import Link, SpanKind, Tracer
 
-#: A batch may hold records of thousands of traces.
+#: Links of a batch, at most: it may have records of thousands of traces.
 MAX_LINKS: Final = 32
 _ADDRESSES: Final = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _HEADER: Final = "traceparent"
@@ -26,13 +26,13 @@ _tracer: Tracer | None = None
 
 
 def wanted(environment: Mapping[str, str]) -> bool:
-    """Say whether the environment names where traces go, in OpenTelemetry's own variables."""
+    """Say whether OpenTelemetry's own environment variables name a destination for traces."""
     disabled = environment.get("OTEL_SDK_DISABLED", "").lower() == "true"
     return not disabled and any(environment.get(name) for name in _ADDRESSES)
 
 
 def installed() -> bool:
-    """Say whether the extra `otel` is there."""
+    """Say whether the extra `otel` is installed."""
     return find_spec("opentelemetry.sdk") is not None and find_spec("opentelemetry.exporter") is not None
 
 
@@ -51,7 +51,7 @@ def switch_off() -> None:
 def span(
     name: str, links: Sequence[Link] = (), *, kind: SpanKind = SpanKind.INTERNAL, **attributes: Any
 ) -> AbstractContextManager[Any]:
-    """Return what makes a span of a `with` block; attributes are named with `_` for `.`."""
+    """Return a context manager that makes a span; in names of attributes, `_` stands for `.`."""
     if _tracer is None:
         return _NOTHING
     named = {name.replace("_", "."): value for name, value in attributes.items()}
@@ -59,7 +59,7 @@ def span(
 
 
 def record_span(name: str, seconds: float, **attributes: Any) -> None:
-    """Make a span of something that ended just now and took some seconds."""
+    """Add a span of something that took `seconds` and ended just now."""
     if _tracer is None:
         return
     now = time.time_ns()
@@ -69,7 +69,7 @@ def record_span(name: str, seconds: float, **attributes: Any) -> None:
 
 
 def current_links() -> list[Link]:
-    """Return a link to the span that is under way, if there is one."""
+    """Return a link to the current span, if there is one."""
     context = trace.get_current_span().get_span_context() if _tracer is not None else None
     return [Link(context)] if context is not None and context.is_valid else []
 

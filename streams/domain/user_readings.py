@@ -1,4 +1,4 @@
-"""What a store tells of users and their sessions, before it becomes an answer: counts, no ratios."""
+"""Readings of users and their sessions: the counts that a store returns, without ratios."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final, Protocol
 
 from streams.domain.windows import Stretch, Window, midnight
 
-#: Retention is asked for on these days after the first one.
+#: Retention is computed for these days after the first one.
 DAYS_LATER: Final = (1, 7, 30)
 #: Lengths of the stretches of `activeUsers`, in days.
 ACTIVE_DAYS: Final = {"daily": 1, "weekly": 7, "monthly": 30}
@@ -21,7 +21,7 @@ BOUNCE_MS: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class ActivityReading:
-    """Who was active, and what they did. `durations_ms` is the sum over all sessions."""
+    """Active users, their sessions and actions. `durations_ms` is the sum over all sessions."""
 
     active: Mapping[str, int]
     """Distinct users by the names of `ACTIVE_DAYS`."""
@@ -35,10 +35,10 @@ class ActivityReading:
 
 @dataclass(frozen=True, slots=True)
 class GrowthReading:
-    """Who came, who stayed, who left.
+    """New, returning and lost users.
 
-    `active` counts the users of the window, `new` those of them never seen before it. `previous` counts
-    the users of the previous window and `lost` those of them who are not in this one; None without one.
+    `active` counts the users of the window, `new` those of them never seen before it. `previous` counts the
+    users of the previous window and `lost` those of them who are not in this one; both None without one.
     `sources` counts the new users who signed up, by the source of their first signup.
     """
 
@@ -51,7 +51,7 @@ class GrowthReading:
 
 @dataclass(frozen=True, slots=True)
 class Cohort:
-    """Users by the local day of their first event, and how many of them were active N days later.
+    """Users with their first event on one local day; `returned` counts those active N days later, by N.
 
     A cohort at the edge of a window has two parts: the users first seen `inside` the window, and the rest.
     """
@@ -83,7 +83,7 @@ class SessionSums:
 
 @dataclass(frozen=True, slots=True)
 class HourReading:
-    """Sessions that began in one hour of the day: their distinct users, their number, those not bounced."""
+    """Sessions that began in one hour of the day: distinct users, sessions, and those that did not bounce."""
 
     users: int = 0
     sessions: int = 0
@@ -106,10 +106,10 @@ class UserReader(Protocol):
         """Return the instant of the first event of any user; None when there is none."""
 
     async def activity(self, window: Window) -> ActivityReading:
-        """Return who was active up to the end of the window, and what was done in it."""
+        """Return active users up to the end of the window, and sessions and actions in it."""
 
     async def growth(self, window: Window) -> GrowthReading:
-        """Return who is new in the window, who returned, and who is gone since the previous one."""
+        """Return new users of the window, and those lost since the previous one."""
 
     async def retention(self, window: Window) -> Sequence[Cohort]:
         """Return every cohort first seen in the window or up to 30 days before it, in order of days."""
@@ -122,7 +122,7 @@ def active_stretches(window: Window) -> dict[str, Stretch]:
     """Return the last 1, 7 and 30 days up to the end of a window, by the names of `ACTIVE_DAYS`.
 
     Days are calendar days when the window ends at a midnight of its time zone, else 24 hours each. A
-    window that ends after tonight is taken to end tonight: nothing is known of later days.
+    window that ends later is taken to end tonight at midnight.
     """
     zone = window.zone
     tonight = midnight(window.as_of.astimezone(zone).date() + timedelta(days=1), zone)

@@ -1,7 +1,7 @@
-"""What a store tells of videos, before it becomes an answer: sums and counts, no ratios.
+"""Readings of videos: the sums and counts that a store returns, without ratios.
 
-Both stores give the same readings of the same events, so that the arithmetic exists once
-(`streams.domain.metrics`) and no one can tell from an answer who gave it.
+Both stores return the same readings of the same events. So the arithmetic exists once
+(`streams.domain.metrics`), and answers do not depend on the store.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from streams.domain.windows import Window
 
 @dataclass(frozen=True, slots=True)
 class CatalogEntry:
-    """What is known of a video besides its events.
+    """A video's entry in the catalog, and when its data begins.
 
-    `listed`: it is in the catalog and was not deleted. `first` is the instant of its first data, to the
-    quarter of an hour; None when there is none.
+    `listed`: it is in the catalog and not deleted. `first` is the instant of its first data, to the quarter
+    of an hour; None when there is none.
     """
 
     listed: bool = False
@@ -31,16 +31,16 @@ class CatalogEntry:
 
     @property
     def known(self) -> bool:
-        """Say whether there is such a video."""
+        """Say whether the video exists: it is in the catalog, or has data."""
         return self.listed or self.first is not None
 
 
 @dataclass(frozen=True, slots=True)
 class VideoReading:
-    """A video in a window.
+    """One video in a window.
 
-    `total` is of the whole window; `elapsed` and `before` are the equally long stretches to compare,
-    `before` None when there is nothing before. Of dimensions, only values with views are there.
+    `total` is of the whole window; `elapsed` and `before` are the equally long stretches to compare, and
+    `before` is None when there is none. Dimensions have only values with views.
     """
 
     total: Sums
@@ -48,7 +48,7 @@ class VideoReading:
     before: Sums | None
     unique: int
     points: Mapping[int, Sums] = field(default_factory=dict)
-    """Sums by position in the timeline; a position that is not there is empty."""
+    """Sums by position in the timeline; a missing position has no data."""
     unique_points: Mapping[int, int] = field(default_factory=dict)
     countries: Mapping[str, int] = field(default_factory=dict)
     devices: Mapping[str, int] = field(default_factory=dict)
@@ -72,8 +72,8 @@ class RankedVideo:
 class SummaryReading:
     """All videos in a window.
 
-    `videos` counts those with a view; `reactions` are likes and comments on these. `recorded` are the
-    sums of the videos that are not live, None when it could not be told which those are.
+    `videos` counts those with a view; `reactions` are likes and comments on these. `recorded` are the sums of
+    videos that are not live, None when the catalog could not be read.
     """
 
     videos: int
@@ -86,10 +86,10 @@ class SummaryReading:
 
 
 class Catalog(Protocol):
-    """What is known of videos. Every method raises `StoreUnavailableError` when it cannot be asked."""
+    """The video catalog. Every method raises `StoreUnavailableError` when it cannot be read."""
 
     async def entry(self, video_id: str) -> CatalogEntry:
-        """Return what is known of a video; an entry that is not `known` for one nobody heard of."""
+        """Return the entry of a video; for an unknown video, one that is not `known`."""
 
     async def titles(self, video_ids: Collection[str]) -> Mapping[str, str]:
         """Return the titles of those videos that are in the catalog."""

@@ -1,7 +1,7 @@
 """The state of a view: totals to deltas, and the sequence window that drops repeats.
 
-A view is one viewer's one playback of one video. Its events carry totals, so a lost heartbeat costs
-nothing; the state keeps the largest total seen, and each event adds what it raises it by. Everything an
+A view is one playback of one video by one viewer. Its events carry totals, so a lost heartbeat loses nothing:
+the state keeps the largest total so far, and each event adds the amount by which it raises that. What an
 event adds is a function of the event and the state before it, so a replay adds the same again.
 """
 
@@ -25,10 +25,10 @@ PARTS: Final = 100
 
 
 class ViewState(Struct, gc=False):
-    """What must be known of a view to tell what its next event adds. Instants in epoch milliseconds."""
+    """The state of a view that decides what its next event adds. Instants in epoch milliseconds."""
 
     highest_seq: int = -1
-    #: Bit i: number `highest_seq - i` has not come. Nearly always 0, which costs no memory.
+    #: Bit i: sequence number `highest_seq - i` has not arrived. Nearly always 0, which costs no memory.
     missing: int = 0
     attempted_at: int = 0
     started_at: int = 0
@@ -36,7 +36,7 @@ class ViewState(Struct, gc=False):
     rebuffer_ms: int = 0
     rebuffers: int = 0
     duration_ms: int = 0
-    #: Bit i: part i of the content was touched; `credited` holds those already added to a roll-up.
+    #: Bit i: part i of the content was played; `credited` has the parts that earlier rows already added.
     touched: int = 0
     credited: int = 0
     sized: bool = False
@@ -49,7 +49,7 @@ class ViewState(Struct, gc=False):
         ahead = seq - self.highest_seq
         if ahead > 0:
             self.highest_seq = seq
-            # What leaves the window is late from now on; what was jumped over is missing.
+            # Numbers that leave the window are late from now on; skipped numbers are missing.
             if ahead == 1:
                 if self.missing:
                     self.missing = self.missing << 1 & _WINDOW_MASK
@@ -68,7 +68,7 @@ class ViewState(Struct, gc=False):
 
 
 def parts_of(from_ms: int, to_ms: int, duration_ms: int) -> int:
-    """Return the bit mask of the content's parts that the half-open stretch touches."""
+    """Return the bit mask of the content's parts that `[from_ms, to_ms)` touches."""
     if to_ms > duration_ms:  # Not `min`: a call costs half as much as all of this.
         to_ms = duration_ms
     if to_ms <= from_ms:
@@ -91,13 +91,13 @@ def part_numbers(mask: int) -> list[int]:
 def advance(
     state: ViewState, arrival: Arrival[Playback], log: str, topic: str, partition: int, catalog_ms: int
 ) -> PlaybackRow:
-    """Apply an admitted event to its view's state and return the row that says what it added.
+    """Apply an admitted event to its view's state; return the row with what the event adds.
 
-    `catalog_ms` is the content's length by the catalog, 0 when that does not know it.
+    `catalog_ms` is the content's length in the catalog, 0 when it is unknown.
     """
     event, at, started_at = arrival.event, arrival.at, arrival.started_at
     d_attempts = d_views = d_fatals = d_completions = d_sized = 0
-    # What the player saw of the content goes before what the catalog says of it.
+    # The length that the player reports takes precedence over the catalog's.
     state.duration_ms = event.duration_ms or state.duration_ms or catalog_ms
 
     kind = type(event)
@@ -174,7 +174,7 @@ def advance(
         rebuffer,
         rebuffers,
         bitrate or 0,
-        # Without its beginning a stretch has no length: `restore` must touch what `advance` touched.
+        # Without `fromMs` the played range is empty: `restore` must touch the same parts as `advance`.
         (to_ms or 0) if event.from_ms is None else event.from_ms,
         to_ms or 0,
         duration,

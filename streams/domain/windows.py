@@ -58,7 +58,7 @@ class Stretch:
 
     @property
     def length(self) -> timedelta:
-        """Return how long it is."""
+        """Return its length."""
         return self.end - self.start
 
 
@@ -228,7 +228,7 @@ def cover(stretches: Iterable[Stretch]) -> tuple[list[Stretch], list[Stretch]]:
 
 
 def aligned(stretch: Stretch) -> bool:
-    """Say whether `cover` finds nothing ragged: both edges are whole quarters of an hour."""
+    """Say whether both edges are whole quarters of an hour, so that `cover` finds nothing ragged."""
     return not (stretch.start - _EPOCH) % QUARTER and not (stretch.end - _EPOCH) % QUARTER
 
 
