@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Generic, TypeVar
 
-from api.metrics import looked
+from api.metrics import observe_lookup
 from streams.domain.errors import StoreUnavailableError
 from streams.domain.video_readings import Catalog, CatalogEntry
 
@@ -72,7 +72,7 @@ class RememberingCatalog:
     async def entry(self, video_id: str) -> CatalogEntry:
         """See `Catalog.entry`."""
         fresh, kept = self._entries.get(video_id, self._clock() - FRESH_SECONDS)
-        looked(_CACHE, fresh)
+        observe_lookup(_CACHE, fresh)
         if fresh and kept is not None:
             return kept
         try:
@@ -90,7 +90,7 @@ class RememberingCatalog:
         oldest = self._clock() - FRESH_SECONDS
         kept = {video: self._titles.get(video, oldest) for video in video_ids}
         stale = [video for video, (fresh, _) in kept.items() if not fresh]
-        looked(_CACHE, not stale)
+        observe_lookup(_CACHE, not stale)
         if stale:
             try:
                 found: Mapping[str, str] = await self._ask(lambda: self._catalog.titles(stale))
@@ -110,7 +110,7 @@ class RememberingCatalog:
     async def live(self) -> Collection[str]:
         """See `Catalog.live`."""
         fresh, kept = self._live.get("", self._clock() - FRESH_SECONDS)
-        looked(_CACHE, fresh)
+        observe_lookup(_CACHE, fresh)
         if fresh and kept is not None:
             return kept
         try:

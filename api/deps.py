@@ -22,7 +22,7 @@ from api.keys import Keyring
 from api.limits import RateLimit
 from api.live_feed import Feeds
 from api.live_service import LiveService
-from api.metrics import asked, looked
+from api.metrics import observe_lookup, observe_query
 from api.settings import Settings
 from api.shutdown import at_signal
 from api.video_service import LIVE, STORE, VideoService
@@ -34,7 +34,7 @@ from sinks.clickhouse.live_reader import ClickHouseLiveReader
 from sinks.clickhouse.reader import ClickHouseReader
 from sinks.clickhouse.user_reader import ClickHouseUsers
 from sinks.redis import keys
-from sinks.redis.client import Patience, connect
+from sinks.redis.client import CircuitBreaker, connect
 from sinks.redis.key_store import RedisKeyStore
 from sinks.redis.live_reader import RedisLiveReader
 from sinks.redis.reader import RedisReader
@@ -55,7 +55,7 @@ class Stores:
             patience=patience,
             longest=settings.query_seconds,
             connections=settings.clickhouse_connections,
-            asked=asked,
+            on_query=observe_query,
         )
         self._redis = connect(
             settings.redis_url,
@@ -63,11 +63,11 @@ class Stores:
             read_timeout=patience,
             connections=settings.redis_connections,
         )
-        redis = Patience(patience)
+        breaker = CircuitBreaker(patience)
         remembered = RememberingCatalog(self.clickhouse)
-        self.redis = RedisReader(self._redis, remembered, patience=redis, asked=asked)
-        days = DayCache(self.clickhouse, looked=partial(looked, "days"))
-        people = KnownCache(settings.known_megabytes * 1_000_000, looked=partial(looked, "people"))
+        self.redis = RedisReader(self._redis, remembered, breaker=breaker, on_query=observe_query)
+        days = DayCache(self.clickhouse, on_lookup=partial(observe_lookup, "days"))
+        people = KnownCache(settings.known_megabytes * 1_000_000, on_lookup=partial(observe_lookup, "people"))
         self.users = ClickHouseUsers(self.clickhouse, days, KnownAudience(self.clickhouse, people))
         self.warm_up = WarmUp(self.users, clock)
         self._reads_ahead = settings.warm_up
@@ -77,12 +77,12 @@ class Stores:
         )
         self.feeds = Feeds(settings.live_streams)
         self.keyring = Keyring(
-            RedisKeyStore(self._redis, patience=redis),
+            RedisKeyStore(self._redis, breaker=breaker),
             settings.api_key.get_secret_value() if settings.api_key else None,
             required=settings.require_key,
         )
-        self.limit = RateLimit(settings.redis_url, settings.rate_limit, prefix=keys.LIMITS, patience=redis)
-        self.exports = ExportService(settings, self._redis, redis)
+        self.limit = RateLimit(settings.redis_url, settings.rate_limit, prefix=keys.LIMITS, breaker=breaker)
+        self.exports = ExportService(settings, self._redis, breaker)
         self.probes = {STORE: self.clickhouse.ready, LIVE: self.redis.ready}
 
     @asynccontextmanager

@@ -12,7 +12,7 @@ from typing import Final
 
 import structlog
 
-from api.metrics import looked
+from api.metrics import observe_lookup
 from streams.domain.access import ALL_SCOPES, Key, KeyStore, digest_of, is_secret
 from streams.domain.errors import StoreUnavailableError
 
@@ -71,7 +71,7 @@ class Keyring:
         at, key = self._known.get(digest, (float("-inf"), None))
         oldest = self._clock() - FRESH_SECONDS
         known_wrong = at < oldest and self._unknown.get(digest, float("-inf")) >= oldest
-        looked("keys", at >= oldest or known_wrong)
+        observe_lookup("keys", at >= oldest or known_wrong)
         if known_wrong:
             return None
         if at < oldest:

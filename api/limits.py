@@ -22,7 +22,7 @@ from redis.backoff import NoBackoff
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sinks.redis.client import Patience
+from sinks.redis.client import CircuitBreaker
 
 _log = structlog.get_logger(__name__)
 
@@ -92,28 +92,28 @@ class RateLimit:
         limit: str,
         *,
         prefix: str,
-        patience: Patience | None = None,
+        breaker: CircuitBreaker | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Connect nothing yet. `limit` is like `600/minute`, or `none`; `clock` gives seconds."""
         self._item = limit_of(limit)
-        self._patience = patience or Patience()
+        self._breaker = breaker or CircuitBreaker()
         self._clock = clock
-        self._storage = _storage(url, self._patience.seconds, prefix)
+        self._storage = _storage(url, self._breaker.timeout, prefix)
         self._limiter = SlidingWindowCounterRateLimiter(self._storage)
         self._resting_until = self._silent_until = float("-inf")
 
     async def take(self, key_id: str) -> tuple[bool, Allowance | None]:
         """Count a request: whether it may pass, and what is left; None when nothing is limited."""
-        if self._item is None or self._clock() < self._resting_until or self._patience.over:
+        if self._item is None or self._clock() < self._resting_until or self._breaker.is_open:
             return True, None
         try:
-            async with asyncio.timeout(self._patience.seconds):
+            async with asyncio.timeout(self._breaker.timeout):
                 passed = await self._limiter.hit(self._item, key_id)
                 stats = await self._limiter.get_window_stats(self._item, key_id)
         except (StorageError, OSError, TimeoutError) as error:
             if isinstance(error, TimeoutError):
-                self._patience.silent()
+                self._breaker.trip()
             self._failed(error)
             return True, None
         reset = max(1, math.ceil(stats.reset_time - time.time()))

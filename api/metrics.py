@@ -25,7 +25,7 @@ for _store in ("redis", "clickhouse"):
     _QUERY_FAILURES.labels(_store)
 
 
-def asked(store: str, seconds: float, answered: bool) -> None:
+def observe_query(store: str, seconds: float, answered: bool) -> None:
     """Take note of a question to a store."""
     traces.record_span(f"ask {store}", seconds, answered=answered)
     _QUERY_SECONDS.labels(store).observe(seconds)
@@ -33,6 +33,6 @@ def asked(store: str, seconds: float, answered: bool) -> None:
         _QUERY_FAILURES.labels(store).inc()
 
 
-def looked(cache: str, found: bool) -> None:
+def observe_lookup(cache: str, found: bool) -> None:
     """Take note of a look into a memory."""
     _CACHE.labels(cache, "hit" if found else "miss").inc()

@@ -116,14 +116,14 @@ def _redis_url() -> str:
 
 def _with_store(action: Callable[[RedisKeyStore], Awaitable[Answer]]) -> Answer:
     """Run one action on the keys in Redis; an unreachable server is a `ConnectionError`."""
-    from sinks.redis.client import Patience, connect
+    from sinks.redis.client import CircuitBreaker, connect
     from sinks.redis.key_store import RedisKeyStore
     from streams.domain.errors import StoreUnavailableError
 
     async def run() -> Answer:
         redis = connect(_redis_url())
         try:
-            return await action(RedisKeyStore(redis, patience=Patience(5.0)))
+            return await action(RedisKeyStore(redis, breaker=CircuitBreaker(5.0)))
         except StoreUnavailableError as error:
             raise ConnectionError("no Redis answers at REDIS_URL") from error
         finally:

@@ -1,8 +1,8 @@
-"""The stores.
+"""The stores: what the worker writes, and what the API reads.
 
-- `base` is what the pipeline asks of them, in five protocols that `tests/contract` holds all to
-- `clickhouse` keeps every event and the roll-ups; `redis` the last hour and the ledgers
-- `kafka` says how clients are let in
-- `memory` is a store for tests of the pipeline: they run it in milliseconds, with faults at every step
-- `single_flight` does once what several wait for
+- `base` has the five protocols that the pipeline needs; `tests/contract` tests every implementation
+- `clickhouse` keeps every event and the roll-ups; `redis` keeps the live window and the ledgers
+- `kafka` has the settings for TLS and passwords of all Kafka clients
+- `memory` implements the protocols in memory: with it, tests of the pipeline take milliseconds
+- `single_flight` shares one call among all tasks that wait for its result
 """

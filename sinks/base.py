@@ -1,6 +1,6 @@
-"""What the pipeline asks of the stores: two sinks, ledgers and bundles, and a memory of what was accepted.
+"""The protocols of the stores: two sinks, ledgers, bundles, and an archive of the accepted rows.
 
-Every implementation is held to the contract suites in `tests/contract/`; `sinks.memory` is one of them.
+The contract suites in `tests/contract/` test every implementation; `sinks.memory` is one of them.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from streams.domain.rows import Row
 
 
 class Fenced(Exception):
-    """Another worker owns the partition now: what was asked was not done, and must not be retried."""
+    """Another worker owns the partition now: nothing was done, and the call must not be retried."""
 
 
 class Unavailable(Exception):
-    """The store cannot answer now; trying again may help."""
+    """The store cannot answer now; a retry may succeed."""
 
     def __init__(self, text: str, store: str = "other") -> None:
         """Say what happened; `store` is redis, clickhouse or kafka."""
@@ -28,19 +28,19 @@ class Unavailable(Exception):
 
 
 class Held(Unavailable):
-    """Inserts of the partition are held for a moment: nothing was begun."""
+    """Inserts of the partition are held for a moment: no block was begun."""
 
 
 class Unexpected(Exception):
-    """A store is not where the worker left it: the worker must start again and recover."""
+    """A store is not in the state that the worker left: the worker must restart and recover."""
 
 
-#: Told of each question that a reader asked its store: the store, the seconds, whether there was an answer.
-Asked = Callable[[str, float, bool], None]
+#: Called after each query of a reader, with the store, the seconds, and whether the store answered.
+QueryObserver = Callable[[str, float, bool], None]
 
 
-def unheard(_store: str, _seconds: float, _answered: bool) -> None:
-    """Take no note of a question."""
+def ignore_query(_store: str, _seconds: float, _answered: bool) -> None:
+    """Do nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +52,17 @@ class Partition:
     number: int
 
     def __str__(self) -> str:
-        """Name it as the logs do."""
+        """Return its name in logs."""
         return f"{self.cluster}/{self.topic}/{self.number}"
 
 
 def log_name(cluster: str, incarnation: int) -> str:
-    """Name a log: a topic that was made anew in the same cluster is another log."""
+    """Return the name of a log; a topic that was created anew in the same cluster is another log."""
     return f"{cluster}#{incarnation}" if incarnation else cluster
 
 
 def incarnation_of(log: str, cluster: str) -> int | None:
-    """Return which log of a topic of the cluster a name is of, from 0; None if it is of no such log."""
+    """Return the incarnation in the name of a log, from 0; None for a log of another cluster."""
     name, _, number = log.rpartition("#")
     if log == cluster:
         return 0
@@ -71,7 +71,7 @@ def incarnation_of(log: str, cluster: str) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """What became of records: `read` = `stored` + `repeated` + `late` + `rejected`, always."""
+    """Numbers of records by their fate; always `read` = `stored` + `repeated` + `late` + `rejected`."""
 
     read: int = 0
     stored: int = 0
@@ -82,38 +82,38 @@ class Books:
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """How far each store has a partition. Offsets are the next to take; marks are record fingerprints."""
+    """The cursors of a partition in both stores. Offsets are the next ones; marks are record fingerprints."""
 
     epoch: int
     incarnation: int = 0
     generation: int = 0
-    #: Live counters hold every record before this offset; None while nothing is known.
+    #: The live counters have every record before this offset; None in a new ledger.
     counted: int | None = None
     counted_mark: str = ""
-    #: The newest block: records from..to. It is in ClickHouse for certain once `done`.
+    #: The newest block: records from..to. Once `done`, it is certainly in ClickHouse.
     block_from: int | None = None
     block_to: int | None = None
     from_mark: str = ""
     to_mark: str = ""
     done: bool = True
-    #: Offset after the last row of the last block that was done, which ClickHouse's own books must show.
+    #: Offset after the last row of the last finished block; ClickHouse must have at least that row.
     landed: int = 0
-    #: The shard that takes the partition's blocks, written with the first; 0 where there are no shards.
+    #: The shard of all blocks of the partition, written with the first block; 0 without shards.
     shard: int = 0
-    #: Kafka's ids of the topic, newest last: the log is that of the last one, and those before are no more.
+    #: Kafka's ids of the topic, newest last: this log has the last one, the others are of deleted topics.
     topic_ids: tuple[str, ...] = ()
-    #: The bundle that the newest block went with; empty where it goes alone.
+    #: The bundle of the newest block; empty for a block that is inserted alone.
     bundle: str = ""
 
     @property
     def is_new(self) -> bool:
-        """Say whether nothing was ever written under this ledger."""
+        """Whether neither store has anything under this ledger."""
         return self.counted is None and self.block_to is None
 
 
 @dataclass(frozen=True, slots=True)
 class LiveBatch:
-    """Increments of one fetched batch: records `start`..`end` of a partition."""
+    """Increments of records `start`..`end` (exclusive) of a partition."""
 
     partition: Partition
     epoch: int
@@ -128,7 +128,7 @@ class LiveBatch:
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """Some rows as a store takes them: what `pieces` are is that store's own. `size` is their bytes."""
+    """Rows in a store's own encoding, in `pieces`; `size` is their bytes."""
 
     rows: int
     size: int
@@ -137,7 +137,7 @@ class Encoded:
 
 @dataclass(frozen=True, slots=True)
 class BlockId:
-    """Which block: the records `start`..`end` of a log's partition."""
+    """The identity of a block: records `start`..`end` (exclusive) of a log's partition."""
 
     #: Cluster and incarnation.
     log: str
@@ -147,21 +147,21 @@ class BlockId:
 
     @property
     def token(self) -> str:
-        """The identity under which a store takes this block once, however often it is sent."""
+        """The deduplication token: a store takes this block once, however often it is sent."""
         return f"{self.log}/{self.partition.topic}/{self.partition.number}/{self.start}-{self.end}"
 
     @property
     def incarnation(self) -> int:
-        """Which log of the topic it is of, from 0."""
+        """The incarnation of the topic's log, from 0."""
         return incarnation_of(self.log, self.partition.cluster) or 0
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Encoded rows of one partition, records `start`..`end`, inserted whole or not at all."""
+    """Encoded rows of records `start`..`end` (exclusive) of one partition, inserted as a whole."""
 
     partition: Partition
-    #: Cluster and incarnation: with topic, partition and bounds the identity of the block.
+    #: Cluster and incarnation; with topic, partition and offsets, the identity of the block.
     log: str
     table: str
     row: type[Row]
@@ -170,15 +170,15 @@ class Block:
     #: Fingerprint of the last record.
     mark: str
     rows: int
-    #: Offset after the last row; `start` when there is none.
+    #: Offset after the last row; `start` without rows.
     landed: int
     chunks: list[Encoded] = field(repr=False)
-    #: The shard that takes it, from 1; 0 where there are no shards.
+    #: The shard that it is inserted into, from 1; 0 without shards.
     shard: int = 0
 
     @property
     def id(self) -> BlockId:
-        """Which block this is."""
+        """The identity of this block."""
         return BlockId(self.log, self.partition, self.start, self.end)
 
     @property
@@ -189,131 +189,130 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """Blocks of several partitions that go in one insert, and the insert as bytes."""
+    """Blocks of several partitions that share one insert, and the insert's bytes."""
 
     blocks: tuple[BlockId, ...]
     packed: bytes = field(repr=False)
 
 
 class BlockSink(Protocol):
-    """The large and seldom sink: roll-ups and raw events."""
+    """The sink for raw events and roll-ups, with few large writes."""
 
     async def start(self) -> None:
         """Connect. Raises what the store's client raises when it cannot be reached."""
 
-    async def place(self, log: str, topic: str, partition: int) -> int:
-        """Return the shard for a partition whose ledger names none; 0 where there are no shards.
+    async def find_shard(self, log: str, topic: str, partition: int) -> int:
+        """Return the shard for a partition whose ledger has none; 0 without shards.
 
-        The one that has its rows, if any has. Raises `Unavailable`.
+        A shard that already has rows of the partition is preferred. Raises `Unavailable`.
         """
 
     def encode(self, row: type[Row], rows: Sequence[Any]) -> Encoded:
-        """Return rows of one type, at least one, as the store takes them in a block."""
+        """Encode rows of one type, at least one, for a block."""
 
     async def write(self, block: Block) -> None:
-        """Insert a block. On return it is durable; sent again under the same token it counts once.
+        """Insert a block. On return it is durable; sent again with the same token, it still counts once.
 
-        Raises `Unavailable` when trying again may help; the outcome is then in doubt, and the same
-        block (same bytes, same token) must be sent until it succeeds. Anything else is a fault that
-        trying again does not mend.
+        Raises `Unavailable` when a retry may succeed; the outcome is then in doubt, and the same block (same
+        bytes, same token) must be sent until it succeeds. A retry does not help against any other error.
         """
 
     def pack(self, blocks: Sequence[Block]) -> bytes:
-        """Return one insert of blocks for one table and shard, as bytes that any worker can send."""
+        """Return one insert for blocks of one table and shard, as bytes that any worker can send."""
 
     async def send(self, token: str, packed: bytes) -> None:
-        """Make a packed insert under a token; see `write`."""
+        """Make a packed insert with a deduplication token; see `write`."""
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Close connections."""
 
 
 class LiveSink(Protocol):
-    """The small and often sink: counters of the last hour, moved together with their ledger."""
+    """The sink for live counters, with many small writes; counters and ledger change together."""
 
     async def start(self) -> None:
         """Connect."""
 
     async def write(self, batch: LiveBatch) -> None:
-        """Add the increments and move `counted` from `start` to `end`, in one step.
+        """Add the increments and move `counted` from `start` to `end`, in one atomic step.
 
-        A batch whose `end` is already counted is left alone, so a call whose answer was lost may be
-        repeated. Raises `Fenced`, `Unavailable`, or `Unexpected` when `counted` is neither.
+        Does nothing if `end` is already counted, so a call whose answer was lost may be repeated. Raises
+        `Fenced`, `Unavailable`, and `Unexpected` for any other value of `counted`.
         """
 
     async def rebuild(self, partition: Partition, epoch: int, generation: int, live: Live) -> None:
-        """Add increments to a generation that nobody reads yet. May be called many times."""
+        """Add increments to a generation that no reader uses yet. May be called many times."""
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Close connections."""
 
 
 class LedgerStore(Protocol):
-    """Keeps the ledgers. Every change is fenced by the epoch that `claim` returned."""
+    """Stores the ledgers. Every change is fenced by the epoch that `claim` returned."""
 
     async def claim(self, partition: Partition) -> Ledger:
-        """Raise the epoch, so that every earlier owner is fenced, and return the ledger as it stands.
+        """Raise the epoch, so that every earlier owner is fenced, and return the ledger.
 
-        Raises `Unexpected` for one that a newer version has left, if this one might misread it.
+        Raises `Unavailable`, and `Unexpected` for a ledger of a newer format that this version cannot read.
         """
 
     async def begin(self, block: Block, epoch: int, from_mark: str, bundle: str = "") -> None:
-        """Write down that this block is about to be inserted, alone or in a bundle.
+        """Record that a block is about to be inserted, alone or in a bundle.
 
-        A request that comes late changes nothing: its block is done, of a log before, or went alone since.
-        Raises `Fenced`, `Unavailable`, and `Held` while inserts are held (`sinks.redis.holds`), but for a
-        block begun before.
+        A delayed request changes nothing if its block is done, belongs to an earlier log, or was begun alone
+        since. Raises `Fenced`, `Unavailable`, and `Held` while inserts are held (`sinks.redis.holds`), unless
+        the block was begun before.
         """
 
     async def finish(self, block: Block, epoch: int) -> None:
-        """Write down that the block is in, if it is the newest. Raises `Fenced`, `Unavailable`."""
+        """Record that a block is inserted, if it is the newest. Raises `Fenced`, `Unavailable`."""
 
     async def withdraw(self, partition: Partition, epoch: int, bundle: str) -> None:
-        """Write down that the newest block was not begun, if it went with this bundle, which is never sent.
+        """Undo the beginning of the newest block, if it is in this bundle, which is never sent.
 
         Raises `Fenced`, `Unavailable`.
         """
 
-    async def look(self, partition: Partition) -> Ledger:
-        """Return a ledger as it stands, whoever owns the partition. Raises `Unavailable`."""
+    async def read(self, partition: Partition) -> Ledger:
+        """Return a ledger without claiming it. Raises `Unavailable`."""
 
-    async def restart(self, partition: Partition, ledger: Ledger) -> None:
-        """Replace the ledger by this one: a new incarnation, or a window rebuilt. Raises `Fenced`."""
+    async def rewrite(self, partition: Partition, ledger: Ledger) -> None:
+        """Replace the ledger, for a new incarnation or a recovery. Raises `Fenced`, `Unavailable`."""
 
     async def name_log(self, partition: Partition, epoch: int, topic_ids: Sequence[str]) -> None:
-        """Write down which topic's log this is, by Kafka's ids. Raises `Fenced`."""
+        """Store Kafka's ids of the topic. Raises `Fenced`, `Unavailable`."""
 
-    async def recounts(self, partitions: Collection[Partition]) -> dict[Partition, str]:
-        """Return the requests to count live windows again that nobody has done yet."""
+    async def requested_recounts(self, partitions: Collection[Partition]) -> dict[Partition, str]:
+        """Return open requests to recount live windows, by partition. Raises `Unavailable`."""
 
-    async def recounted(self, partition: Partition, epoch: int, generation: int, request: str) -> None:
-        """Switch readers to a generation, and write down which request that was. Raises `Fenced`."""
+    async def finish_recount(self, partition: Partition, epoch: int, generation: int, request: str) -> None:
+        """Switch readers to a generation, and mark the request as done. Raises `Fenced`, `Unavailable`."""
 
 
 class BundleStore(Protocol):
-    """Decides of each bundle, once, whether it is sent, and keeps it for whoever has to send it again."""
+    """Decides once for each bundle whether it is sent, and stores it so that any worker can send it again."""
 
     async def commit(self, name: str, bundle: Bundle) -> bool:
-        """Decide that a bundle is sent, and keep it; return False if it was decided that it never is.
+        """Decide that a bundle is sent, and store it; return False if the opposite was decided before.
 
         May be repeated when an answer was lost. Raises `Unavailable`.
         """
 
     async def settle(self, name: str) -> Bundle | None:
-        """Return a bundle that is sent; decide that it never is if nothing was decided yet.
+        """Return a committed bundle; if nothing was decided yet, decide that it is never sent: None.
 
         Raises `Unavailable`.
         """
 
     async def revoke(self, name: str) -> None:
-        """Decide that a bundle is sent no more. Raises `Unavailable`."""
+        """Decide that a bundle must not be sent any more. Raises `Unavailable`."""
 
     async def drop(self, name: str) -> None:
-        """Forget a bundle that no ledger names any more. Raises `Unavailable`."""
+        """Delete a bundle that no ledger names any more. Raises `Unavailable`."""
 
 
 class Archive(Protocol):
-    """What the raw tables remember, for recovery."""
+    """The rows of the raw tables, for recovery and look-ups. Every method raises `Unavailable`."""
 
     async def next_offset(self, log: str, topic: str, partition: int) -> int | None:
         """Return the offset after the last stored row of a log's partition; None when it has none."""
@@ -322,10 +321,10 @@ class Archive(Protocol):
         """Return the names of all logs that have rows of a partition."""
 
     async def received_at(self, table: str, log: str, topic: str, partition: int, offset: int) -> int | None:
-        """Return the record time (epoch ms) of the row of one record; None when there is none."""
+        """Return the record time (epoch ms) of one record's row; None without that row."""
 
     async def newest_received(self) -> int:
-        """Return the newest record time stored at all (epoch ms); 0 when there is none."""
+        """Return the newest record time of all rows (epoch ms); 0 without rows."""
 
     async def ahead(self, table: str, since: int, limit: int) -> list[int]:
         """Return up to `limit` distinct `ahead_at` of a raw table after `since`, newest first."""
@@ -343,10 +342,10 @@ class Archive(Protocol):
     ) -> list[Any]:
         """Return the stored rows of the keys in the order they were accepted.
 
-        Of the named log's partition only those before the offset `before`; of other logs all.
+        For the named log's partition, only rows before the offset `before`; for other logs, all.
         """
 
     def recent(
         self, table: str, row: type[Row], log: str, topic: str, partition: int, before: int, since: int
     ) -> AsyncIterator[list[Any]]:
-        """Iterate over lists of a partition's rows before an offset that touch times from `since` (ms) on."""
+        """Iterate over lists of a partition's rows before an offset, occurred from `since` (epoch ms) on."""

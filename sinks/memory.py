@@ -1,7 +1,7 @@
-"""Stores in memory: real sinks, a real ledger and archive, held to the same contracts as the others.
+"""Stores in memory: real sinks, ledgers and archive, tested by the same contract suites as the others.
 
-They keep everything in one `MemoryStore`, which several workers may share as they share servers. Tests
-use them to run the whole pipeline in milliseconds, with faults at every step (`fault`).
+They keep everything in one `MemoryStore`, which several workers can share like servers. Tests use them to run
+the whole pipeline in milliseconds, with faults at every step (`fault`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def _no_fault(_step: str) -> None:
 
 @dataclass
 class MemoryStore:
-    """What Redis and ClickHouse would hold. `fault` is called before and after each step, and may raise."""
+    """The contents of both stores. `fault` is called before and after each step, and may raise."""
 
     fault: Callable[[str], None] = _no_fault
     ledgers: dict[Partition, Ledger] = field(default_factory=dict)
@@ -34,9 +34,9 @@ class MemoryStore:
     live: dict[tuple[Partition, int], Live] = field(default_factory=lambda: defaultdict(Live))
     tables: dict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))
     tokens: set[str] = field(default_factory=set)
-    #: Bundles that were decided; None where one is never sent.
+    #: Decided bundles; None for one that is never sent.
     bundles: dict[str, Bundle | None] = field(default_factory=dict)
-    #: Requests to count live windows again.
+    #: Open requests to recount live windows.
     recounts: dict[Partition, str] = field(default_factory=dict)
 
     def owned(self, partition: Partition, epoch: int) -> Ledger:
@@ -59,13 +59,13 @@ class MemoryLedgers:
         self._store = store
 
     async def claim(self, partition: Partition) -> Ledger:
-        """Raise the epoch and return the ledger as it stands."""
+        """Raise the epoch and return the ledger."""
         before = self._store.ledgers.get(partition, Ledger(epoch=0))
         ledger = self._store.ledgers[partition] = replace(before, epoch=before.epoch + 1)
         return ledger
 
     async def begin(self, block: Block, epoch: int, from_mark: str, bundle: str = "") -> None:
-        """Write down that a block is about to be inserted, alone or in a bundle."""
+        """Record that a block is about to be inserted, alone or in a bundle."""
         self._store.fault("begin")
         ledger = self._store.owned(block.partition, epoch)
         same = (ledger.block_from, ledger.block_to) == (block.start, block.end)
@@ -85,7 +85,7 @@ class MemoryLedgers:
         self._store.fault("begun")
 
     async def finish(self, block: Block, epoch: int) -> None:
-        """Write down that the block is in."""
+        """Record that a block is inserted."""
         self._store.fault("finish")
         ledger = self._store.owned(block.partition, epoch)
         landed = block.landed if block.rows else ledger.landed
@@ -94,7 +94,7 @@ class MemoryLedgers:
         self._store.fault("finished")
 
     async def withdraw(self, partition: Partition, epoch: int, bundle: str) -> None:
-        """Write down that the newest block was not begun, if it went with a bundle that is never sent."""
+        """Undo the beginning of the newest block, if it is in this bundle."""
         self._store.fault("withdraw")
         ledger = self._store.owned(partition, epoch)
         if ledger.bundle == bundle and not ledger.done:
@@ -103,27 +103,27 @@ class MemoryLedgers:
             )
         self._store.fault("withdrawn")
 
-    async def look(self, partition: Partition) -> Ledger:
-        """Return a ledger as it stands."""
+    async def read(self, partition: Partition) -> Ledger:
+        """Return a ledger without claiming it."""
         return self._store.ledgers.get(partition, Ledger(epoch=0))
 
-    async def restart(self, partition: Partition, ledger: Ledger) -> None:
+    async def rewrite(self, partition: Partition, ledger: Ledger) -> None:
         """Replace the ledger."""
         self._store.fault("restart")
         self._store.owned(partition, ledger.epoch)
         self._store.ledgers[partition] = ledger
 
     async def name_log(self, partition: Partition, epoch: int, topic_ids: Sequence[str]) -> None:
-        """Write down Kafka's ids of the topic."""
+        """Store Kafka's ids of the topic."""
         ledger = self._store.owned(partition, epoch)
         self._store.ledgers[partition] = replace(ledger, topic_ids=tuple(topic_ids))
 
-    async def recounts(self, partitions: Collection[Partition]) -> dict[Partition, str]:
-        """Return the requests that nobody has done yet."""
+    async def requested_recounts(self, partitions: Collection[Partition]) -> dict[Partition, str]:
+        """Return open requests to recount live windows."""
         return {where: self._store.recounts[where] for where in partitions if where in self._store.recounts}
 
-    async def recounted(self, partition: Partition, epoch: int, generation: int, request: str) -> None:
-        """Switch readers to a generation."""
+    async def finish_recount(self, partition: Partition, epoch: int, generation: int, request: str) -> None:
+        """Switch readers to a generation, and mark the request as done."""
         self._store.fault("recounted")
         ledger = self._store.owned(partition, epoch)
         self._store.ledgers[partition] = replace(ledger, generation=generation)
@@ -139,23 +139,23 @@ class MemoryBundles:
         self._store = store
 
     async def commit(self, name: str, bundle: Bundle) -> bool:
-        """Decide that a bundle is sent, and keep it; return False if it never is."""
+        """Decide that a bundle is sent, and store it; return False if it never is."""
         self._store.fault("commit")
         sent = self._store.bundles.setdefault(name, bundle) is not None
         self._store.fault("committed")
         return sent
 
     async def settle(self, name: str) -> Bundle | None:
-        """Return a bundle that is sent; decide that it never is if nothing was decided yet."""
+        """Return a committed bundle; decide that it is never sent if nothing was decided yet."""
         self._store.fault("settle")
         return self._store.bundles.setdefault(name, None)
 
     async def revoke(self, name: str) -> None:
-        """Decide that a bundle is sent no more."""
+        """Decide that a bundle must not be sent any more."""
         self._store.bundles[name] = None
 
     async def drop(self, name: str) -> None:
-        """Forget a bundle."""
+        """Delete a bundle."""
         self._store.fault("drop")
         self._store.bundles.pop(name, None)
 
@@ -191,7 +191,7 @@ class MemoryLive:
         store.fault("counted")
 
     async def rebuild(self, partition: Partition, epoch: int, generation: int, live: Live) -> None:
-        """Add increments to a generation that nobody reads yet."""
+        """Add increments to a generation that no reader uses yet."""
         self._store.owned(partition, epoch)
         self._store.live[partition, generation].merge(live)
 
@@ -209,7 +209,7 @@ class MemoryBlocks:
     async def start(self) -> None:
         """Do nothing."""
 
-    async def place(self, log: str, topic: str, partition: int) -> int:
+    async def find_shard(self, log: str, topic: str, partition: int) -> int:
         """Return that there are no shards."""
         return 0
 

@@ -1,4 +1,4 @@
-"""What several wait for: it is done once, and goes on when one of them no longer waits."""
+"""Single flight: concurrent callers share one call, which goes on when one of them is cancelled."""
 
 from __future__ import annotations
 
@@ -9,36 +9,35 @@ from typing import Any, Generic, TypeVar
 A = TypeVar("A")
 
 
-async def outcome(task: asyncio.Task[A]) -> A:
-    """Wait for a task that others may wait for as well; return its result, or raise what it raises.
+async def shared_result(task: asyncio.Task[A]) -> A:
+    """Await a task that others may await as well; return its result, or raise its error.
 
-    As `asyncio.shield`, but what it raises when nobody waits any more is not complained of, which Python
-    3.14 does.
+    Like `asyncio.shield`, but without Python 3.14's complaint about an error when no caller waits any more.
     """
-    task.add_done_callback(_heard)
+    task.add_done_callback(_retrieve_error)
     await asyncio.wait({task})
     return task.result()
 
 
-def _heard(task: asyncio.Task[Any]) -> None:
+def _retrieve_error(task: asyncio.Task[Any]) -> None:
     if not task.cancelled():
         task.exception()
 
 
 class SingleFlight(Generic[A]):
-    """Questions on their way, by what is asked. A question goes on when who asked it first is cancelled."""
+    """Calls in flight, by key. A call goes on when the caller that started it is cancelled."""
 
     def __init__(self) -> None:
-        """Start without any."""
-        self._asking: dict[Hashable, asyncio.Task[A]] = {}
+        """Start without calls."""
+        self._in_flight: dict[Hashable, asyncio.Task[A]] = {}
 
-    async def ask(self, key: Hashable, question: Callable[[], Coroutine[Any, Any, A]]) -> A:
-        """Return the answer to the question that is on its way under this key, or put it.
+    async def run(self, key: Hashable, call: Callable[[], Coroutine[Any, Any, A]]) -> A:
+        """Return the result of the call in flight under this key, or start one.
 
-        What the question raises, all who wait for it raise.
+        If the call raises an error, all its callers raise it.
         """
-        asking = self._asking.get(key)
-        if asking is None:
-            asking = self._asking[key] = asyncio.create_task(question())
-            asking.add_done_callback(lambda _: self._asking.pop(key, None))
-        return await outcome(asking)
+        task = self._in_flight.get(key)
+        if task is None:
+            task = self._in_flight[key] = asyncio.create_task(call())
+            task.add_done_callback(lambda _: self._in_flight.pop(key, None))
+        return await shared_result(task)

@@ -16,7 +16,7 @@ from math import inf
 from opentelemetry.trace import Link
 
 from sinks.base import Block, BlockSink, Encoded, LedgerStore, Partition
-from sinks.single_flight import outcome
+from sinks.single_flight import shared_result
 from streams.bundles import Bundles, InFlightBlock, record_insert, try_to_begin
 from streams.domain import traces
 from streams.pace import SHARED_ROWS, Group, Pace
@@ -225,7 +225,7 @@ class BlockWriter:
             sealed = [writer._seal() for writer in (self, *along)]
             # The shipment goes on when this partition is given up: it has blocks of others.
             sending = self._bundles.ship(sealed, self._pace)
-            await self._retry.wait_through(sealed[0].retry, outcome(sending))
+            await self._retry.wait_through(sealed[0].retry, shared_result(sending))
             return
         alone = self._seal()
         is_begun = await self._retry.forever(

@@ -100,7 +100,7 @@ class Bundles:
 
         Calls at the same time for one bundle share one insert. Raises `Unavailable`.
         """
-        return await self._resends.ask(name, lambda: self._send_again(name))
+        return await self._resends.run(name, lambda: self._send_again(name))
 
     async def _send_again(self, name: str) -> bool:
         bundle = await self.store.settle(name)
@@ -118,7 +118,7 @@ class Bundles:
 
         Their owner will read those records again, including the ones in the bundle.
         """
-        ledgers = [await self.ledgers.look(block.partition) for block in bundle.blocks]
+        ledgers = [await self.ledgers.read(block.partition) for block in bundle.blocks]
         # Ledgers are read first: an active partition only moves forward in ClickHouse meanwhile.
         for block, ledger in zip(bundle.blocks, ledgers, strict=True):
             if ledger.incarnation != block.incarnation:

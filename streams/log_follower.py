@@ -61,7 +61,7 @@ class LogFollower:
             await self._rewrite_ledger(plan.ledger)
 
     async def _rewrite_ledger(self, ledger: Ledger) -> None:
-        await self._retry.forever(lambda: self._ledgers.restart(self._partition, ledger), "write the ledger")
+        await self._retry.forever(lambda: self._ledgers.rewrite(self._partition, ledger), "write the ledger")
 
     async def recount(self, ledger: Ledger) -> Ledger:
         """Recount the live window from ClickHouse; return the ledger with the new generation."""

@@ -107,7 +107,9 @@ class PartitionWorker:
             if writer.stored_to < counted:
                 return  # The writer has ended: its `on_failure` or `give_up` deals with that.
             ledger = await self._follower.recount(replace(state.ledger, counted=counted))
-            await self._stores.ledgers.recounted(self.partition, ledger.epoch, ledger.generation, request)
+            await self._stores.ledgers.finish_recount(
+                self.partition, ledger.epoch, ledger.generation, request
+            )
             state.ledger = ledger
             self.retry.log.info("counted the live window again", request=request)
 

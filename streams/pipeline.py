@@ -147,7 +147,7 @@ class Pipeline:
         """Do the requested recounts of live windows; one that fails is left for the next call."""
         workers = {worker.partition: (tp, worker) for tp, worker in self._workers.items() if worker.is_ready}
         try:
-            wanted = await self._stores.ledgers.recounts(list(workers))
+            wanted = await self._stores.ledgers.requested_recounts(list(workers))
         except Unavailable:
             return
         for partition, request in wanted.items():

@@ -122,7 +122,7 @@ class TakeOver:
         if not plan.mark and plan.position == landed:
             mark = await self._mark_by_time(place, batch_folder.folder.table, plan.position - 1)
         shard = ledger.shard or await self._retry.forever(
-            lambda: self._stores.blocks.place(place.log, place.topic, place.partition), "find a shard"
+            lambda: self._stores.blocks.find_shard(place.log, place.topic, place.partition), "find a shard"
         )
         return PartitionState(
             ledger=ledger,

@@ -21,7 +21,7 @@ from enum import StrEnum
 from secrets import token_hex
 from typing import Any, Final
 
-from sinks.redis.client import Patience
+from sinks.redis.client import CircuitBreaker
 
 _OPEN: Final = "vc:{exports}:open"
 _SECRET: Final = "vc:{exports}:secret"
@@ -123,10 +123,10 @@ class Job:
 class Jobs:
     """The jobs. Every method raises `StoreUnavailableError` when Redis cannot be used now."""
 
-    def __init__(self, redis: Any, patience: Patience | None = None) -> None:
+    def __init__(self, redis: Any, breaker: CircuitBreaker | None = None) -> None:
         """Take a client that answers bytes, and how long it is waited for."""
         self._redis = redis
-        self._patience = patience or Patience()
+        self._breaker = breaker or CircuitBreaker()
         self.owner = token_hex(8)
 
     async def add(self, job: Job) -> None:
@@ -144,7 +144,7 @@ class Jobs:
 
     async def find(self, export_id: str) -> Job | None:
         """Return a job; None when there is none, or it expired more than a day ago."""
-        async with self._patience.answering():
+        async with self._breaker.guard():
             raw = await self._redis.hgetall(_JOB + export_id)
         if not raw:
             return None
@@ -167,7 +167,7 @@ class Jobs:
 
         One that was tried too often comes back once, and failed: there is no lease, only a failure to tell.
         """
-        async with self._patience.answering():
+        async with self._breaker.guard():
             taken = await self._redis.eval(
                 _TAKE, 1, _OPEN, _JOB, self.owner, LEASE_SECONDS, MAX_TRIES, _GAVE_UP
             )
@@ -194,13 +194,13 @@ class Jobs:
 
     async def secret(self) -> str:
         """Return the secret that all processes share, made by the first that asks."""
-        async with self._patience.answering():
+        async with self._breaker.guard():
             await self._redis.set(_SECRET, token_hex(32), nx=True)
             kept: bytes = await self._redis.get(_SECRET)
         return kept.decode()
 
     async def _run(self, script: str, export_id: str, *arguments: Any) -> Any:
-        async with self._patience.answering():
+        async with self._breaker.guard():
             return await self._redis.eval(script, 2, _OPEN, _JOB + export_id, *arguments)
 
 

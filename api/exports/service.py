@@ -24,7 +24,7 @@ from api.exports.source import Source
 from api.exports.storage import Folder, Storage, StorageRefusedError, StorageUnavailableError
 from api.settings import Settings
 from api.tasks import stop
-from sinks.redis.client import Patience
+from sinks.redis.client import CircuitBreaker
 from streams.domain.errors import StoreUnavailableError
 from streams.domain.windows import rfc3339
 
@@ -35,9 +35,9 @@ _GONE: Final = "The file is not there any more. Ask for a new export."
 class ExportService:
     """The exports of one application. Methods raise `StoreUnavailableError` while Redis cannot be used."""
 
-    def __init__(self, settings: Settings, redis: Any, patience: Patience) -> None:
+    def __init__(self, settings: Settings, redis: Any, breaker: CircuitBreaker) -> None:
         """Take a Redis client that answers bytes, and how long it is waited for; nothing is started yet."""
-        self._jobs = Jobs(redis, patience)
+        self._jobs = Jobs(redis, breaker)
         self._source = Source(settings.clickhouse_url)
         self._lifetime = timedelta(hours=settings.export_hours)
         self._storage = _storage(settings)

@@ -114,7 +114,7 @@ def live(
 async def _live(chosen: Settings, steps: Bar, patience: float) -> list[str]:
     """Ask for it and wait; return the partitions that nobody has counted again."""
     from sinks.redis.client import connect as connect_redis
-    from sinks.redis.ledger import RedisLedgers, ask_for_recount, read_ledgers
+    from sinks.redis.ledger import RedisLedgers, read_ledgers, request_recount
     from streams.topics import cluster_id
 
     cluster = await cluster_id(chosen)
@@ -126,14 +126,14 @@ async def _live(chosen: Settings, steps: Bar, patience: float) -> list[str]:
             for where in await read_ledgers(redis)
             if where.cluster == cluster and where.topic in counted
         ]
-        await ask_for_recount(redis, wanted, f"{time.time_ns():x}")
+        await request_recount(redis, wanted, f"{time.time_ns():x}")
         steps.total(len(wanted))
         steps.say("partitions counted again")
         ledgers, moved = RedisLedgers(redis), time.monotonic()
         waiting = set(wanted)
         while waiting and time.monotonic() - moved < patience:
             await asyncio.sleep(_POLL_SECONDS)
-            left = set(await ledgers.recounts(sorted(waiting, key=str)))
+            left = set(await ledgers.requested_recounts(sorted(waiting, key=str)))
             if left != waiting:
                 steps.done(len(waiting - left))
                 waiting, moved = left, time.monotonic()

@@ -8,7 +8,7 @@ from typing import Any
 
 from sinks.base import Books, Ledger, Partition, log_name
 from sinks.clickhouse.audit import SUMS, Between, Booked, Difference, Forgotten, Where
-from sinks.redis.window import WindowRead
+from sinks.redis.window import LiveCounters
 
 #: ClickHouse's books by log, topic and partition.
 Booking = Mapping[Where, Booked]
@@ -154,7 +154,7 @@ def kept_sums(
     return [each for each in every if not is_kept(each)], [each for each in every if is_kept(each)]
 
 
-def window(where: Partition, read: WindowRead, recount: WindowRead) -> list[str]:
+def window(where: Partition, read: LiveCounters, recount: LiveCounters) -> list[str]:
     """Compare a partition's live counters with a recount of the raw events before the same offset."""
     found = []
     for what, mine, theirs in (

@@ -78,15 +78,15 @@ class DayCache:
         longest: float = LONGEST_SECONDS,
         quiet: float = QUIET_SECONDS,
         clock: Callable[[], float] = time.monotonic,
-        looked: Callable[[bool], None] = lambda found: None,
+        on_lookup: Callable[[bool], None] = lambda found: None,
     ) -> None:
-        """Ask through `store`; `clock` gives seconds. `looked` is told whether an answer was kept."""
+        """Ask through `store`; `clock` gives seconds. `on_lookup` is told whether an answer was kept."""
         self._store = store
         self._settled = settled
         self._longest = longest
         self._quiet = quiet
         self._clock = clock
-        self._looked = looked
+        self._on_lookup = on_lookup
         self._kept: OrderedDict[tuple[str, str], _Kept] = OrderedDict()
         self._asking = SingleFlight[Rows]()
         self._seen: dict[date, _Seen] = {}
@@ -99,7 +99,7 @@ class DayCache:
         Raises `StoreUnavailableError` when the store cannot be asked: what is kept may be outdated then.
         All who ask while the question is on its way share it, as an answer has several parts.
         """
-        return self._where(today, await self._looking.ask(today, lambda: self._look(today)))
+        return self._where(today, await self._looking.run(today, lambda: self._look(today)))
 
     def last(self, today: date) -> Split | None:
         """Return where to split as far as was seen last, if that was on this day."""
@@ -118,7 +118,7 @@ class DayCache:
 
         Raises `StoreUnavailableError` when the store cannot be asked.
         """
-        seen = await self._looking.ask(today, lambda: self._look(today))
+        seen = await self._looking.run(today, lambda: self._look(today))
         quiet = self._quiet_days(seen)
         if not quiet or self._clock() - seen[quiet[0]].since < self._settled:
             return None
@@ -141,12 +141,12 @@ class DayCache:
         kept = self._kept.get(key)
         known = kept is not None and kept.version == version and self._clock() - kept.at < longest
         if not ahead:
-            self._looked(known)
+            self._on_lookup(known)
         if kept is not None and known:
             self._kept.move_to_end(key)
             return kept.rows
         began = self._clock()
-        rows = await self._asking.ask((*key, version), lambda: self._store.rows(query))
+        rows = await self._asking.run((*key, version), lambda: self._store.rows(query))
         if began - split.since >= self._settled:
             self._kept[key] = _Kept(version, began, rows)
             while len(self._kept) > _MAX_ENTRIES:

@@ -123,7 +123,7 @@ class KnownAudience:
 
     async def _signed_up(self, known: KnownUsers, split: Split) -> Signups:
         query = known_queries.signups(split.day)
-        rows = await self._signups.ask(split.day, lambda: self._store.rows(query))
+        rows = await self._signups.run(split.day, lambda: self._store.rows(query))
         return await _told(sum(len(row["users"]) for row in rows), lambda: known.signups(rows))
 
     async def sessions(self, window: Window, split: Split) -> Rows | None:
@@ -171,7 +171,7 @@ class KnownAudience:
             heard = await self._store.table(known_queries.heard(stretches, window, split.day))
             return await _told(len(heard), lambda: known.since(heard, _end(window)))
 
-        return await self._users.ask((_users(window, stretches, split), split), late)
+        return await self._users.run((_users(window, stretches, split), split), late)
 
     def _kept_of(
         self, window: Window, stretches: Stretches, key: Hashable, kind: type[K], split: Split

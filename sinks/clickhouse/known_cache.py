@@ -42,13 +42,13 @@ class KnownCache:
         *,
         longest: float = LONGEST_SECONDS,
         clock: Callable[[], float] = time.monotonic,
-        looked: Callable[[bool], None] = lambda found: None,
+        on_lookup: Callable[[bool], None] = lambda found: None,
     ) -> None:
-        """Keep nothing yet; `clock` gives seconds. `looked` is told whether something was kept."""
+        """Keep nothing yet; `clock` gives seconds. `on_lookup` is told whether something was kept."""
         self._most = most
         self._longest = longest
         self._clock = clock
-        self._looked = looked
+        self._on_lookup = on_lookup
         self._kept: dict[Hashable, _Entry] = {}
 
     def get(self, key: Hashable, kind: type[K], split: Split) -> K | None:
@@ -56,7 +56,7 @@ class KnownCache:
         entry = self._kept.get(key)
         known = entry.known if entry is not None and self._serves(entry, split, self._longest) else None
         found = known if isinstance(known, kind) else None
-        self._looked(found is not None)
+        self._on_lookup(found is not None)
         return found
 
     async def keep(self, key: Hashable, split: Split, read: Callable[[int], Awaitable[Known | None]]) -> None:

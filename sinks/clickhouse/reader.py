@@ -11,14 +11,14 @@ from typing import Any, Final
 import orjson
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
-from sinks.base import Asked, Unavailable, unheard
+from sinks.base import QueryObserver, Unavailable, ignore_query
 from sinks.clickhouse import queries
 from sinks.clickhouse.client import GROUPING, READING, available, connect
 from sinks.clickhouse.migrator import checksums
 from sinks.clickhouse.native_reader import FORMAT, Table, TableQuery
 from sinks.clickhouse.queries import Query
 from sinks.clickhouse.schema_state import APPLIED, compare
-from sinks.single_flight import outcome
+from sinks.single_flight import shared_result
 from streams.domain.errors import MigrationError, StoreUnavailableError
 from streams.domain.measures import Sums
 from streams.domain.timeline import Timeline
@@ -45,14 +45,14 @@ class ClickHouseReader:
         patience: float = 1.0,
         longest: float = 30.0,
         connections: int = 20,
-        asked: Asked = unheard,
+        on_query: QueryObserver = ignore_query,
     ) -> None:
-        """Remember the address. `longest` bounds a query, in seconds; `asked` is told of each."""
+        """Remember the address. `longest` bounds a query, in seconds; `on_query` is told of each."""
         self._url = url
         self._patience = patience
         self._longest = longest
         self._connections = connections
-        self._asked = asked
+        self._on_query = on_query
         self._client: AsyncClient | None = None
         self._connecting: asyncio.Task[AsyncClient] | None = None
         self._slots = asyncio.Semaphore(connections)
@@ -75,7 +75,7 @@ class ClickHouseReader:
                     )
                 )
             async with asyncio.timeout(1.5 * self._patience):
-                self._client = await outcome(self._connecting)
+                self._client = await shared_result(self._connecting)
         return self._client
 
     async def close(self) -> None:
@@ -138,7 +138,7 @@ class ClickHouseReader:
         except (Unavailable, TimeoutError) as error:
             raise StoreUnavailableError(_STORE, str(error) or "no answer") from error
         finally:
-            self._asked(_STORE, asyncio.get_running_loop().time() - began, answered)
+            self._on_query(_STORE, asyncio.get_running_loop().time() - began, answered)
 
     async def _patiently(self, client: AsyncClient, asked: asyncio.Task[bytes]) -> bytes:
         """Wait for an answer as long as the server is alive, and `longest` at most."""

@@ -98,8 +98,8 @@ class ClickHouseBlocks:
         with available():
             await self._client.command("SELECT 1")
 
-    async def place(self, log: str, topic: str, partition: int) -> int:
-        """Return the shard that has most of a partition, else one by its number; see `BlockSink.place`."""
+    async def find_shard(self, log: str, topic: str, partition: int) -> int:
+        """Return the shard with most rows of a partition, else one by its number; see `BlockSink`."""
         if not self._cluster:
             return 0
         with available():

@@ -160,14 +160,14 @@ class ClickHouseUsers:
             return (await self._store.rows(user_queries.active_users(stretches, left=left)))[0]
         # All at once costs little more than some, and who asks for both groups asks once.
         key = (tuple(every.items()), window.zone.key, split)
-        return await self._counts.ask(key, lambda: self._counted(window, split))
+        return await self._counts.run(key, lambda: self._counted(window, split))
 
     async def _newcomers(self, window: Window, split: Split) -> Rows:
         """Return the cohorts of those first seen since a day: growth and retention both need them."""
         key = (window.whole, window.zone.key, split)
         query = partial(cohort_queries.cohort_sizes, window, since=_Before(window, split.day).midnight)
         known = self._known.newcomers
-        return await self._cohorts.ask(
+        return await self._cohorts.run(
             key, lambda: self._since(query, partial(known, window, _stretches(window), split))
         )
 

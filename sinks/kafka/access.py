@@ -1,4 +1,4 @@
-"""How clients are let in by Kafka: TLS and passwords, defined once for all that speak to it."""
+"""Settings for TLS and passwords of Kafka, defined once for all clients."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class KafkaAccess(BaseSettings):
-    """Environment variables about Kafka's door; worker, API, `vca topics`, agent and traffic share them."""
+    """Environment variables for access to Kafka; worker, API, `vca topics`, agent and traffic share them."""
 
     model_config = SettingsConfigDict(frozen=True, env_file=None, env_ignore_empty=True, extra="ignore")
 
@@ -39,7 +39,7 @@ class KafkaAccess(BaseSettings):
 
     @model_validator(mode="after")
     def _complete(self) -> KafkaAccess:
-        """Refuse settings that contradict each other: a password that would not be used is a mistake."""
+        """Raise ValueError for settings that contradict each other, as a password that would not be used."""
         protocol = self.kafka_security_protocol
         if self._sasl and not (self.kafka_sasl_username and self.kafka_sasl_password):
             raise ValueError(

@@ -1,4 +1,4 @@
-"""Connections to Redis, and which of its failures may pass."""
+"""Connections to Redis, and which of its failures are transient."""
 
 from __future__ import annotations
 
@@ -18,38 +18,38 @@ from redis.backoff import ExponentialBackoff
 from sinks.base import Unavailable
 from streams.domain.errors import StoreUnavailableError
 
-#: The server is away, starting, full, failing over, or only a replica just now, by redis-py's classes.
+#: Transient failures by redis-py's classes: the server is away, starting, full, failing over, or a replica.
 _PASSING: Final = (
     exceptions.ConnectionError,
     exceptions.TimeoutError,
     exceptions.ReadOnlyError,
     exceptions.OutOfMemoryError,
-    exceptions.ClusterError,  # every node that was asked sent the client on to another
+    exceptions.ClusterError,  # every node redirected the client to another one
     exceptions.ClusterDownError,
     exceptions.RedisClusterException,
     exceptions.TryAgainError,
     exceptions.MasterDownError,
     OSError,
 )
-#: The same by its code, which stands first, behind what a pipeline says of its command, or in the words of
-#: Redis 6 about a script. There are more: no place on its disk, too few replicas, another script that runs.
+#: Transient failures by Redis' error code. It comes first, after the command that a pipeline names, or after
+#: Redis 6's text about a script. They include a full disk, too few replicas, and another running script.
 _REFUSED: Final = re.compile(
     r"(?:^|caused error: |: -)"
     r"(?:BUSY|CLUSTERDOWN|LOADING|MASTERDOWN|MISCONF|NOREPLICAS|OOM|READONLY|TRYAGAIN|UNBLOCKED) "
 )
-#: What a script meets whose keys are just moving to another node: as Redis 6 and 7 say it, and as 8 does.
+#: Errors of a script whose keys are moving to another node, as Redis 6 and 7, and as Redis 8 word them.
 _MOVING: Final = ("non local key", "during rehashing of the slot")
 
 
 class _Cluster(RedisCluster):
-    """A cluster's client that many tasks may use from their first command on.
+    """A cluster client that many tasks may use from the first command on.
 
-    redis-py sends commands that come before it knows the cluster to any node, and takes many wrong guesses
-    for a cluster that changed: it closes the connections under everybody's commands.
+    Before redis-py knows the cluster, it sends commands to any node, and takes many wrong guesses for a
+    changed cluster: then it closes the connections of all running commands. So this client connects first.
     """
 
     async def execute_command(self, *args: Any, **kwargs: Any) -> Any:
-        """Run a command; raise `ConnectionError` where the client had closed its own connection."""
+        """Run a command; raise `ConnectionError` if the client closed the connection meanwhile."""
         await self.initialize()
         try:
             return await super().execute_command(*args, **kwargs)
@@ -59,7 +59,7 @@ class _Cluster(RedisCluster):
 
 
 def address_of(url: str) -> tuple[str, bool]:
-    """Return an address as redis-py takes it, and whether it is of a cluster (`?cluster=true`)."""
+    """Return the URL for redis-py, and whether it is that of a cluster (`?cluster=true`)."""
     parts = urlsplit(url)
     query = dict(parse_qsl(parts.query))
     clustered = query.pop("cluster", "").lower() in {"1", "true", "yes"}
@@ -67,7 +67,7 @@ def address_of(url: str) -> tuple[str, bool]:
 
 
 def at_node(url: str, node: str) -> str:
-    """Return the address of one node of a cluster, `HOST:PORT`, reached as another one is."""
+    """Return the URL of a cluster's node `HOST:PORT`, with the scheme, user and query of `url`."""
     parts = urlsplit(url)
     host, _, port = node.rpartition(":")
     user = parts.netloc.rpartition("@")[0]
@@ -83,16 +83,15 @@ def connect(
     connections: int = 50,
     ping_seconds: int = 30,
 ) -> Any:
-    """Return a client that answers bytes and connects at its first command.
+    """Return a client that returns bytes and connects at its first command.
 
-    `redis://` and `rediss://` reach one server; with `?cluster=true` in its query the address is a node of
-    a Redis Cluster. A command that fails is tried once more at once, which hides a server that was
-    restarted; what takes longer is for the caller to decide. Times are in seconds. A connection that was idle
-    for `ping_seconds` is pinged first, and a new one too; 0 leaves that out: a server whose disk is full
-    refuses pings.
+    `redis://` and `rediss://` reach one server; with `?cluster=true` in its query the address is a node of a
+    Redis Cluster. A failed command is retried once at once, which hides a restarted server; the caller
+    decides about longer outages. Times are in seconds. A new connection, and one that was idle for
+    `ping_seconds`, is pinged first; 0 disables that, because a server with a full disk refuses pings.
     """
     address, clustered = address_of(url)
-    # A slot that moved is learnt when it is asked for; nothing else is thrown away then.
+    # A moved slot is learned from the redirect alone, without dropping all connections.
     options = {"reinitialize_steps": 0} if clustered else {}
     kind: Any = _Cluster if clustered else Redis
     return kind.from_url(
@@ -109,7 +108,7 @@ def connect(
 
 @contextmanager
 def available() -> Iterator[None]:
-    """Turn failures that may pass into `Unavailable`; whether the command ran is then in doubt."""
+    """Turn transient failures into `Unavailable`; whether the command ran is then in doubt."""
     try:
         yield
     except _PASSING as error:
@@ -122,39 +121,39 @@ def available() -> Iterator[None]:
         raise
 
 
-class Patience:
-    """Waits `seconds` for a server and no longer, and remembers for twice as long that it was silent.
+class CircuitBreaker:
+    """Bounds calls by a timeout; after a timeout, calls fail at once for twice as long.
 
-    One request asks Redis for its key, its allowance and its answer: shared by them, only the first waits.
-    While a server is down, two of three requests do not wait at all.
+    One request of the API asks Redis for its key, its rate limit and its answer: with a shared breaker, only
+    the first of these calls waits. While a server is silent, two of three requests do not wait at all.
     """
 
-    def __init__(self, seconds: float = 1.0, clock: Callable[[], float] = time.monotonic) -> None:
-        """Believe that the server answers; `clock` gives seconds."""
-        self.seconds = seconds
+    def __init__(self, timeout: float = 1.0, clock: Callable[[], float] = time.monotonic) -> None:
+        """Start closed; `timeout` and `clock` are in seconds."""
+        self.timeout = timeout
         self._clock = clock
-        self._until = float("-inf")
+        self._open_until = float("-inf")
 
     @property
-    def over(self) -> bool:
-        """Say whether the server was silent a moment ago."""
-        return self._clock() < self._until
+    def is_open(self) -> bool:
+        """Whether calls fail at once, because the server was silent a moment ago."""
+        return self._clock() < self._open_until
 
-    def silent(self) -> None:
-        """Note that the server did not answer in time."""
-        self._until = self._clock() + 2 * self.seconds
+    def trip(self) -> None:
+        """Open the breaker: the server did not answer in time."""
+        self._open_until = self._clock() + 2 * self.timeout
 
     @asynccontextmanager
-    async def answering(self) -> AsyncIterator[None]:
-        """Bound what is done; every failure that may pass becomes `StoreUnavailableError`."""
-        if self.over:
+    async def guard(self) -> AsyncIterator[None]:
+        """Bound the calls inside; timeouts and transient failures become `StoreUnavailableError`."""
+        if self.is_open:
             raise StoreUnavailableError("redis", "it was silent a moment ago")
         try:
             with available():
-                async with asyncio.timeout(self.seconds):
+                async with asyncio.timeout(self.timeout):
                     yield
         except Unavailable as error:
-            # Ours is an OSError as well, the client's own is not.
+            # asyncio's TimeoutError is an OSError, redis-py's is not: both mean that the server was silent.
             if isinstance(error.__cause__, TimeoutError | exceptions.TimeoutError):
-                self.silent()
+                self.trip()
             raise StoreUnavailableError("redis", str(error)) from error

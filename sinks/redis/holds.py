@@ -1,8 +1,8 @@
-"""A hold on inserts into ClickHouse: for the moment in which something else must know what is in.
+"""Holds on inserts into ClickHouse, for operations during which no block may be begun (`vca rebuild`).
 
-It is kept in the ledgers and checked by the same script that begins a block, so there is nothing between
-the check and the writing down. It ends by itself, so that a holder who died holds up nobody; a holder
-learns at its next step that it was too slow.
+A hold is stored in the ledger and checked by the script that begins a block, so check and beginning are one
+atomic step. It expires by itself, so that a holder that died blocks nobody; a holder that was too slow gets
+`HoldLost` at its next step.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from sinks.base import Partition
 from sinks.redis.ledger import ledger_key
 from sinks.redis.scripts import Script
 
-#: A hold ends after this long without a step of its holder.
+#: A hold expires after this long without a step of its holder.
 HOLD_SECONDS: Final = 60.0
 
 
 class HeldByAnother(Exception):
-    """Somebody else holds inserts."""
+    """Another holder holds the inserts."""
 
 
 class HoldLost(Exception):
-    """The hold ended before its holder was done: blocks may have been begun since."""
+    """The hold expired before its holder was done: blocks may have been begun since."""
 
 
 class Holds:
     """One holder's hold on some partitions."""
 
     def __init__(self, redis: Redis, holder: str, seconds: float = HOLD_SECONDS) -> None:
-        """Hold under a name that nobody else uses; `redis` answers bytes."""
+        """Hold under a unique name; `redis` returns bytes."""
         self._script = Script(redis, "hold")
         self._holder, self._ms = holder, int(seconds * 1000)
 
@@ -41,11 +41,11 @@ class Holds:
         await self._each(partitions, self._ms, False)
 
     async def keep(self, partitions: Iterable[Partition]) -> None:
-        """Hold on for the whole time from now. Raises `HoldLost` when the hold had ended."""
+        """Extend the hold, from now. Raises `HoldLost` if it had expired."""
         await self._each(partitions, self._ms, True)
 
     async def release(self, partitions: Iterable[Partition], *, checked: bool) -> None:
-        """Let inserts go on. When `checked`, raises `HoldLost` if one was not held until now."""
+        """End the hold. When `checked`, raises `HoldLost` if a partition's hold had expired."""
         await self._each(partitions, 0, checked)
 
     async def _each(self, partitions: Iterable[Partition], ms: int, held: bool) -> None:

@@ -8,12 +8,12 @@ from typing import Any
 import msgspec
 
 from sinks.redis import keys
-from sinks.redis.client import Patience
+from sinks.redis.client import CircuitBreaker
 from streams.domain.access import Key, Scope
 
 
 class _Record(msgspec.Struct, frozen=True):
-    """What is written of a key: `created` in epoch seconds."""
+    """A key as it is stored; `created` is in epoch seconds."""
 
     id: str
     name: str
@@ -21,7 +21,7 @@ class _Record(msgspec.Struct, frozen=True):
     created: float
 
     def key(self, used: bytes | None = None) -> Key:
-        """Return the key; a scope that this version does not know opens nothing."""
+        """Return the key; scopes that this version does not know are left out."""
         known = frozenset(scope for scope in Scope if scope in self.scopes)
         return Key(self.id, self.name, known, _instant(self.created), _instant(float(used)) if used else None)
 
@@ -31,31 +31,31 @@ def _instant(seconds: float) -> datetime:
 
 
 class RedisKeyStore:
-    """`KeyStore` on Redis, and what the command line needs besides.
+    """`KeyStore` on Redis, with further methods for the command line.
 
-    Every method raises `StoreUnavailableError` when the server does not answer within `patience` seconds.
+    Every method raises `StoreUnavailableError` when the server does not answer in time.
     """
 
-    def __init__(self, redis: Any, *, patience: Patience | float = 1.0) -> None:
-        """Use a client that answers bytes."""
+    def __init__(self, redis: Any, *, breaker: CircuitBreaker | float = 1.0) -> None:
+        """Use a client that returns bytes."""
         self._redis = redis
-        self._patience = patience if isinstance(patience, Patience) else Patience(patience)
+        self._breaker = breaker if isinstance(breaker, CircuitBreaker) else CircuitBreaker(breaker)
 
     async def find(self, digest: str) -> Key | None:
         """See `KeyStore.find`."""
-        async with self._patience.answering():
+        async with self._breaker.guard():
             kept = await self._redis.hget(keys.API_KEYS, digest)
         return None if kept is None else _decoded(kept).key()
 
     async def use(self, digest: str, when: datetime) -> None:
         """See `KeyStore.use`."""
-        async with self._patience.answering():
+        async with self._breaker.guard():
             await self._redis.hset(keys.API_KEYS_USED, digest, int(when.timestamp()))
 
     async def add(self, digest: str, key: Key) -> None:
-        """Keep a new key."""
+        """Store a new key."""
         record = _Record(key.id, key.name, sorted(key.scopes), key.created.timestamp())
-        async with self._patience.answering():
+        async with self._breaker.guard():
             await self._redis.hset(keys.API_KEYS, digest, msgspec.json.encode(record))
 
     async def all(self) -> list[Key]:
@@ -64,17 +64,17 @@ class RedisKeyStore:
         return sorted((key for _, key in found), key=lambda key: (key.created, key.id))
 
     async def remove(self, key_id: str) -> Key | None:
-        """Forget a key by its id and return it; None when there is none of that id."""
+        """Delete a key by its id and return it; None when there is none."""
         for digest, key in await self._found():
             if key.id == key_id:
-                async with self._patience.answering():
+                async with self._breaker.guard():
                     await self._redis.hdel(keys.API_KEYS, digest)
                     await self._redis.hdel(keys.API_KEYS_USED, digest)
                 return key
         return None
 
     async def _found(self) -> list[tuple[bytes, Key]]:
-        async with self._patience.answering():
+        async with self._breaker.guard():
             kept = await self._redis.hgetall(keys.API_KEYS)
             used = await self._redis.hgetall(keys.API_KEYS_USED)
         return [(digest, _decoded(record).key(used.get(digest))) for digest, record in kept.items()]

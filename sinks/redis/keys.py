@@ -1,9 +1,8 @@
-"""Redis keys and lifetimes: the only place where either is spelled.
+"""Redis keys and lifetimes; no other module spells them.
 
-Everything that one Lua call touches belongs to one partition of one log and shares a hash tag, or is one
-bundle, so it sits in one slot of a Redis Cluster; readers add up over partitions. `generation` is part of
-every counter's key: a window rebuilt after a loss is written beside the old one, and one field of the
-ledger switches readers over.
+All keys of one Lua call belong to one partition of one log and share a hash tag, or are one bundle. So they
+are in one slot of a Redis Cluster; readers add up over partitions. `generation` is part of every counter's
+key: a rebuilt window is written beside the old one, and one field of the ledger switches readers over.
 
 | key | type | holds |
 |---|---|---|
@@ -32,11 +31,11 @@ LOGS: Final = "vc:logs"
 #: API keys, and when they were last used.
 API_KEYS: Final = "vc:keys"
 API_KEYS_USED: Final = "vc:keys:used"
-#: What the keys of the rate limit begin with.
+#: Prefix of the keys of the rate limit.
 LIMITS: Final = "vc:limits"
-#: Bundles that somebody died with, or gave up, are kept for as long as Kafka keeps their records by default.
+#: Bundles of workers that died or gave up are kept for as long as Kafka, by default, keeps their records.
 BUNDLE_SECONDS: Final = 7 * 86_400
-#: Minutes are kept this long after they begin: the hour that is read, and the longest replay.
+#: Minutes are kept this long after they begin: the hour that is read, and the hour before, to compare with.
 LIVE_SECONDS: Final = 2 * 3600
 #: A view counts as watching for this long after its newest event (docs/metrics.md: `concurrentViewers`).
 WATCHING_MS: Final = 30_000
@@ -45,7 +44,7 @@ WATCHING_KEPT_MS: Final = WATCHING_SECONDS * 1000
 
 
 def tag(cluster: str, topic: str, partition: int) -> str:
-    """Name a partition of a cluster; a Kafka topic has no slash in its name."""
+    """Return a partition's tag; names of Kafka topics have no slash."""
     return f"{cluster}/{topic}/{partition}"
 
 
@@ -60,12 +59,12 @@ def bundle(name: str) -> str:
 
 
 def prefix(tag: str, generation: int) -> str:
-    """Return what every live key of the partition begins with; the scripts append the rest."""
+    """Return the prefix of all live keys of a generation; the scripts append the rest."""
     return f"{prefix_of_all(tag)}{generation}:"
 
 
 def prefix_of_all(tag: str) -> str:
-    """Return what every key of the partition begins with; a generation and a colon make it `prefix`."""
+    """Return the prefix of all keys of the partition; a generation and a colon make it `prefix`."""
     return f"vc:{{{tag}}}:"
 
 
@@ -90,8 +89,8 @@ def top(tag: str, generation: int, minute: int) -> str:
 
 
 def watching(tag: str, generation: int) -> str:
-    """Key of the videos that are watched by their newest event (sorted set).
+    """Key of the videos that are watched, by their newest event (sorted set).
 
-    Scripts put `:` and a video after it: the key of the video's views by their newest event.
+    With `:` and a video appended, it is the key of that video's views by their newest event.
     """
     return f"{prefix(tag, generation)}on"

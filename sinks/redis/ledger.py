@@ -1,4 +1,4 @@
-"""The ledgers in Redis: one hash a partition, changed only by scripts that check the epoch."""
+"""The ledgers in Redis: one hash per partition, changed only by scripts that check the epoch."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from sinks.redis import keys
 from sinks.redis.client import available
 from sinks.redis.scripts import Script
 
-#: Of what a worker leaves behind: ledgers, bundles, the order in which it writes them. To be raised by a
-#: version that older workers must not take a partition over from: they leave ledgers of a higher one alone.
+#: Version of what workers write: ledgers, bundles, and the order of their writes. Raise it if older workers
+#: must not take over partitions from this one: they refuse to claim ledgers with a higher format.
 FORMAT: Final = 1
 _TAG: Final = re.compile(r"vc:\{(.+)/([^/]+)/(\d+)\}:ledger")
 
@@ -25,7 +25,7 @@ def ledger_key(partition: Partition) -> str:
 
 
 def ledger_of(fields: Mapping[str, str]) -> Ledger:
-    """Return the ledger that the fields of its hash say."""
+    """Return the ledger from the fields of its hash."""
 
     def number(name: str) -> int | None:
         return int(fields[name]) if name in fields else None
@@ -48,19 +48,19 @@ def ledger_of(fields: Mapping[str, str]) -> Ledger:
     )
 
 
-def _texts(found: Mapping[bytes, bytes]) -> dict[str, str]:
+def _decoded(found: Mapping[bytes, bytes]) -> dict[str, str]:
     return {name.decode(): value.decode() for name, value in found.items()}
 
 
 async def read_ledgers(redis: Any) -> dict[Partition, tuple[Ledger, Books]]:
-    """Return every ledger that there is, with its books, as they stand; nothing is claimed."""
+    """Return all ledgers and their books (numbers of records), without claiming them."""
     found = {}
     with available():
         async for key in redis.scan_iter(match=keys.ledger("*"), count=1000):
             match = _TAG.fullmatch(key.decode())
             if match is None:
                 continue
-            fields = _texts(await redis.hgetall(key))
+            fields = _decoded(await redis.hgetall(key))
             partition = Partition(match[1], match[2], int(match[3]))
             if "epoch" in fields:
                 books = Books(*(int(fields.get(f"books:{fate}", 0)) for fate in Books.__dataclass_fields__))
@@ -72,7 +72,7 @@ class RedisLedgers:
     """`LedgerStore` on Redis."""
 
     def __init__(self, redis: Redis) -> None:
-        """Use a client that answers bytes."""
+        """Use a client that returns bytes."""
         self._redis = redis
         self._claim = Script(redis, "claim")
         self._begin, self._finish, self._withdraw, self._write = (
@@ -80,7 +80,7 @@ class RedisLedgers:
         )
 
     async def claim(self, partition: Partition) -> Ledger:
-        """Raise the epoch and return the ledger as it stands."""
+        """Raise the epoch and return the ledger."""
         key = ledger_key(partition)
         flat = await self._claim(key, FORMAT)
         if flat[0] == b"NEWER":
@@ -88,10 +88,10 @@ class RedisLedgers:
                 f"the ledger {key} was left by a newer version (format {flat[1].decode()}, and this one knows"
                 f" {FORMAT}): run that one"
             )
-        return ledger_of(_texts(dict(zip(flat[::2], flat[1::2], strict=True))))
+        return ledger_of(_decoded(dict(zip(flat[::2], flat[1::2], strict=True))))
 
     async def begin(self, block: Block, epoch: int, from_mark: str, bundle: str = "") -> None:
-        """Write down that a block is about to be inserted, alone or in a bundle."""
+        """Record that a block is about to be inserted, alone or in a bundle."""
         await self._begin.fenced(
             ledger_key(block.partition),
             *(
@@ -107,21 +107,21 @@ class RedisLedgers:
         )
 
     async def finish(self, block: Block, epoch: int) -> None:
-        """Write down that the block is in."""
+        """Record that a block is inserted."""
         landed = block.landed if block.rows else ""
         await self._finish.fenced(ledger_key(block.partition), epoch, block.start, block.end, landed)
 
     async def withdraw(self, partition: Partition, epoch: int, bundle: str) -> None:
-        """Write down that the newest block was not begun, if it went with a bundle that is never sent."""
+        """Undo the beginning of the newest block, if it is in this bundle."""
         await self._withdraw.fenced(ledger_key(partition), epoch, bundle)
 
-    async def look(self, partition: Partition) -> Ledger:
-        """Return the ledger as it stands."""
+    async def read(self, partition: Partition) -> Ledger:
+        """Return a ledger without claiming it."""
         with available():
             found: dict[Any, Any] = await self._redis.hgetall(ledger_key(partition))
-        return ledger_of(_texts(found))
+        return ledger_of(_decoded(found))
 
-    async def restart(self, partition: Partition, ledger: Ledger) -> None:
+    async def rewrite(self, partition: Partition, ledger: Ledger) -> None:
         """Replace the ledger, keeping its books."""
         await self._write.fenced(
             ledger_key(partition),
@@ -134,11 +134,11 @@ class RedisLedgers:
         )
 
     async def name_log(self, partition: Partition, epoch: int, topic_ids: Sequence[str]) -> None:
-        """Write down Kafka's ids of the topic."""
+        """Store Kafka's ids of the topic."""
         await self._write.fenced(ledger_key(partition), epoch, "topic_ids", " ".join(topic_ids))
 
-    async def recounts(self, partitions: Collection[Partition]) -> dict[Partition, str]:
-        """Return the requests to count live windows again that nobody has done yet."""
+    async def requested_recounts(self, partitions: Collection[Partition]) -> dict[Partition, str]:
+        """Return open requests to recount live windows."""
         if not partitions:
             return {}
         pipeline = self._redis.pipeline(transaction=False)
@@ -152,13 +152,13 @@ class RedisLedgers:
             if wanted and wanted != done
         }
 
-    async def recounted(self, partition: Partition, epoch: int, generation: int, request: str) -> None:
-        """Switch readers to a generation, and write down which request that was."""
+    async def finish_recount(self, partition: Partition, epoch: int, generation: int, request: str) -> None:
+        """Switch readers to a generation, and mark the request as done."""
         await self._write.fenced(ledger_key(partition), epoch, "generation", generation, "recounted", request)
 
 
-async def ask_for_recount(redis: Any, partitions: Collection[Partition], request: str) -> None:
-    """Ask whoever owns the partitions, now or later, to count their live windows again."""
+async def request_recount(redis: Any, partitions: Collection[Partition], request: str) -> None:
+    """Request recounts of live windows from the partitions' owners, now or later."""
     with available():
         for partition in partitions:
             await redis.hset(ledger_key(partition), "recount", request)

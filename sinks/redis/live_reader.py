@@ -1,4 +1,4 @@
-"""What is going on now, from the live counters of every partition."""
+"""Live data from the live counters of all partitions."""
 
 from __future__ import annotations
 
@@ -23,34 +23,34 @@ from streams.domain.live import (
 )
 from streams.domain.windows import Window
 
-#: Videos looked up by one script call: a script holds up everybody else.
+#: Videos looked up by one script call: a script blocks all other clients.
 _VIDEOS_AT_ONCE: Final = 100
 #: Surges that were looked up less than this ago are not looked up again.
 CANDIDATES_FRESH: Final = timedelta(seconds=5)
 
 
 class RedisLiveReader:
-    """`LiveReader` on Redis. Views are spread over partitions by their id, so everything adds up."""
+    """`LiveReader` on Redis. A view is in one partition, by its id, so counters can be added up."""
 
     def __init__(self, reader: RedisReader) -> None:
-        """Ask through a reader of the same server, which knows the partitions."""
+        """Read through a `RedisReader`, which knows the partitions."""
         self._reader = reader
-        self._looking = asyncio.Lock()
-        self._looked_at = datetime.min.replace(tzinfo=UTC)
-        self._known: tuple[Candidate, ...] = ()
+        self._lock = asyncio.Lock()
+        self._candidates_at = datetime.min.replace(tzinfo=UTC)
+        self._candidates: tuple[Candidate, ...] = ()
         folder = files("sinks.redis.scripts")
         self._live = (folder / "read_live.lua").read_text("utf-8")
         self._views = (folder / "read_views.lua").read_text("utf-8")
 
     async def everything(self, window: Window) -> LiveReading:
         """See `LiveReader.everything`; candidates, the slowest part, may be `CANDIDATES_FRESH` old."""
-        async with self._looking:
-            stale = not timedelta() <= window.as_of - self._looked_at < CANDIDATES_FRESH
+        async with self._lock:
+            stale = not timedelta() <= window.as_of - self._candidates_at < CANDIDATES_FRESH
             watching, minutes, answers = await self._read("", window, candidates=stale)
             if stale:
-                self._known = await self._find_candidates(_recent(answers), window)
-                self._looked_at = window.as_of
-            return LiveReading(watching, minutes, self._known)
+                self._candidates = await self._find_candidates(_recent(answers), window)
+                self._candidates_at = window.as_of
+            return LiveReading(watching, minutes, self._candidates)
 
     async def video(self, video_id: str, window: Window) -> LiveReading:
         """See `LiveReader.video`."""
@@ -63,7 +63,7 @@ class RedisLiveReader:
         since = int(window.as_of.timestamp() * 1000) - keys.WATCHING_MS
         recent = recent_start(window) if candidates else window.end
         bounds = (_minute(window.start), _minute(recent), _minute(window.end))
-        answers = await self._reader.ask(self._live, window.as_of, *bounds, since, video_id)
+        answers = await self._reader.run_script(self._live, window.as_of, *bounds, since, video_id)
         minutes: dict[int, Counter[str]] = {}
         for answer in answers:
             for minute, *values in answer[1]:
@@ -71,7 +71,7 @@ class RedisLiveReader:
         return sum(answer[0] for answer in answers), minutes, answers
 
     async def _find_candidates(self, recent: Counter[str], window: Window) -> tuple[Candidate, ...]:
-        """Look up what was before, most viewed first, until no other video can be ranked any more."""
+        """Look up views `before`, for the most viewed videos first, until no other one can be ranked."""
         wanted = sorted(
             (video for video in recent if recent[video] >= MIN_RECENT), key=lambda v: (-recent[v], v)
         )
@@ -79,7 +79,7 @@ class RedisLiveReader:
         for begin in range(0, min(len(wanted), MAX_CANDIDATES), _VIDEOS_AT_ONCE):
             some = wanted[begin : min(begin + _VIDEOS_AT_ONCE, MAX_CANDIDATES)]
             best = ranked(found, window)
-            # No trend is above the recent views.
+            # A trend never exceeds the number of recent views.
             if len(best) == MAX_TRENDING and best[-1][1] > recent[some[0]]:
                 break
             before = await self._before(some, window)
@@ -90,12 +90,12 @@ class RedisLiveReader:
 
     async def _before(self, videos: Sequence[str], window: Window) -> list[int]:
         bounds = (_minute(window.start), _minute(recent_start(window)))
-        answers = await self._reader.ask(self._views, window.as_of, *bounds, *videos)
+        answers = await self._reader.run_script(self._views, window.as_of, *bounds, *videos)
         return [sum(views) for views in zip(*answers, strict=True)]
 
 
 def _recent(answers: Sequence[Any]) -> Counter[str]:
-    """Add up the views of the last minutes by video."""
+    """Return the sum of recent views by video."""
     recent = Counter[str]()
     for answer in answers:
         flat = answer[2]

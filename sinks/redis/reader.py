@@ -1,4 +1,4 @@
-"""Readings from Redis: the last hour, from the live counters of every partition."""
+"""Readings of videos from Redis: the last hour, from the live counters of all partitions."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from datetime import datetime, timedelta
 from importlib.resources import files
 from typing import Any, Final
 
-from sinks.base import Asked, unheard
+from sinks.base import QueryObserver, ignore_query
 from sinks.redis import keys
-from sinks.redis.client import Patience
+from sinks.redis.client import CircuitBreaker
 from streams.domain.errors import StoreUnavailableError
 from streams.domain.measures import Sums
 from streams.domain.timeline import Timeline
@@ -22,7 +22,7 @@ from streams.domain.windows import Window
 
 _STORE: Final = "redis"
 _TOP: Final = 10
-#: Videos summed by one script call: a script holds up everybody else.
+#: Videos summed by one script call: a script blocks all other clients.
 _VIDEOS_AT_ONCE: Final = 100
 _SUMMED: Final = ("comments", "completions", "likes", "parts", "shares", "sized", "views", "watched_ms")
 _MINUTE: Final = timedelta(minutes=1)
@@ -30,7 +30,7 @@ _MINUTE: Final = timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True)
 class _Minutes:
-    """The minutes of a window (since the epoch), and the cuts of what it is compared with."""
+    """The minutes (since the epoch) of a window, of its elapsed part, and of the stretch before."""
 
     first: int
     start: int
@@ -39,7 +39,7 @@ class _Minutes:
 
     @classmethod
     def of(cls, window: Window, compare: bool) -> _Minutes:
-        """Take a window apart; raise `StoreUnavailableError` when it is not one of whole, live minutes."""
+        """Return the minutes of a window; raise `StoreUnavailableError` unless they are whole and live."""
         before = window.before if compare else None
         first = before.start if before else window.start
         if any(instant.timestamp() % 60 for instant in (first, window.start, window.end)) or (
@@ -52,7 +52,7 @@ class _Minutes:
     def fold(
         self, cells: Iterable[tuple[int, Counter[str]]]
     ) -> tuple[Counter[str], Counter[str], Counter[str]]:
-        """Add minutes up: the whole window, its elapsed part, and as long a stretch before."""
+        """Return sums over the window, over its elapsed part, and over the equally long stretch before."""
         total, elapsed, before = Counter[str](), Counter[str](), Counter[str]()
         for minute, cell in cells:
             if minute >= self.start:
@@ -67,22 +67,26 @@ class _Minutes:
 class RedisReader:
     """`VideoReader` on Redis, for windows of the last hour in whole minutes.
 
-    Counters of all partitions are added up. When no partition is known, or one of them is just being
-    rebuilt, the live window is not whole, and the reader says so: `StoreUnavailableError`.
+    Counters of all partitions are added up. When no partition is known, or one of them is just being rebuilt,
+    the live window is incomplete, and the reader raises `StoreUnavailableError`.
     """
 
     def __init__(
-        self, redis: Any, catalog: Catalog, *, patience: Patience | None = None, asked: Asked = unheard
+        self,
+        redis: Any,
+        catalog: Catalog,
+        *,
+        breaker: CircuitBreaker | None = None,
+        on_query: QueryObserver = ignore_query,
     ) -> None:
-        """Use a client that answers bytes; `catalog` tells which videos are live.
+        """Use a client that returns bytes; `catalog` tells which videos are live.
 
-        A server that does not answer within the patience, a second without one, is given up. `asked` is told
-        of each question.
+        `breaker` bounds the time of a query, by default to a second; `on_query` is called after each query.
         """
         self._redis = redis
         self._catalog = catalog
-        self._patience = patience or Patience()
-        self._asked = asked
+        self._breaker = breaker or CircuitBreaker()
+        self._on_query = on_query
         folder = files("sinks.redis.scripts")
         self._video = (folder / "read_video.lua").read_text("utf-8")
         self._totals = (folder / "read_totals.lua").read_text("utf-8")
@@ -90,7 +94,7 @@ class RedisReader:
 
     async def ready(self) -> None:
         """Raise `StoreUnavailableError` unless the server answers."""
-        async with self._answering():
+        async with self._query():
             await self._redis.exists(keys.LOGS)
 
     async def video(
@@ -99,7 +103,9 @@ class RedisReader:
         """See `VideoReader.video`."""
         minutes = _Minutes.of(window, compare)
         edges = [max(minutes.start, edge // 60) for edge in timeline.edges] + [minutes.end]
-        answers = await self.ask(self._video, window.as_of, video_id, minutes.first, minutes.end, *edges)
+        answers = await self.run_script(
+            self._video, window.as_of, video_id, minutes.first, minutes.end, *edges
+        )
         cells = [cell for answer in answers for cell in _cells(answer[0])]
         total, elapsed, before = minutes.fold(cells)
         points: dict[int, Counter[str]] = {}
@@ -111,11 +117,11 @@ class RedisReader:
             for mine, found in zip(users, answer[1], strict=True):
                 mine.update(found)
         return VideoReading(
-            total=_only(total, measures),
-            elapsed=_only(elapsed, measures),
-            before=_only(before, measures) if compare and window.previous else None,
+            total=_pick(total, measures),
+            elapsed=_pick(elapsed, measures),
+            before=_pick(before, measures) if compare and window.previous else None,
             unique=len(set().union(*users)),
-            points={position: _only(cell, measures) for position, cell in points.items()},
+            points={position: _pick(cell, measures) for position, cell in points.items()},
             unique_points={position: len(found) for position, found in enumerate(users)},
             countries=_dimension(total, "country:"),
             devices=_dimension(total, "device:"),
@@ -126,7 +132,8 @@ class RedisReader:
         """See `VideoReader.summary`."""
         minutes = _Minutes.of(window, compare)
         answers, live = await asyncio.gather(
-            self.ask(self._totals, window.as_of, minutes.first, minutes.start, minutes.end), self._live()
+            self.run_script(self._totals, window.as_of, minutes.first, minutes.start, minutes.end),
+            self._live(),
         )
         total, elapsed, before = minutes.fold(cell for answer in answers for cell in _cells(answer[0]))
         views = Counter[str]()
@@ -154,9 +161,9 @@ class RedisReader:
             }
         return SummaryReading(
             videos=len(viewed),
-            total=_only(total, _SUMMED),
-            elapsed=_only(elapsed, _SUMMED),
-            before=_only(before, _SUMMED) if compare and window.previous else None,
+            total=_pick(total, _SUMMED),
+            elapsed=_pick(elapsed, _SUMMED),
+            before=_pick(before, _SUMMED) if compare and window.previous else None,
             recorded=recorded,
             reactions=reactions,
             top=tuple(RankedVideo(video, sums[video]) for video in ranked[:_TOP]),
@@ -169,11 +176,11 @@ class RedisReader:
             return None
 
     async def _sums(self, videos: Sequence[str], now: datetime, minutes: _Minutes) -> dict[str, Counter[str]]:
-        """Return the window's sums of some videos."""
+        """Return the sums of videos over the window."""
         found = {video: Counter[str]() for video in videos}
         for begin in range(0, len(videos), _VIDEOS_AT_ONCE):
             some = videos[begin : begin + _VIDEOS_AT_ONCE]
-            answers = await self.ask(
+            answers = await self.run_script(
                 self._videos, now, minutes.start, minutes.end, len(_SUMMED), *_SUMMED, *some
             )
             for answer in answers:
@@ -181,14 +188,14 @@ class RedisReader:
                     found[video].update(dict(zip(_SUMMED, values, strict=True)))
         return found
 
-    async def ask(self, script: str, now: datetime, *arguments: Any) -> list[Any]:
-        """Run a script on every partition that is alive, in one round trip, and return the answers."""
-        async with self._answering():
+    async def run_script(self, script: str, now: datetime, *arguments: Any) -> list[Any]:
+        """Run a read script on every announced partition, in one round trip; return the answers."""
+        async with self._query():
             since = now.timestamp() - keys.LIVE_SECONDS
             tags = [tag.decode() for tag in await self._redis.zrangebyscore(keys.LOGS, since, "+inf")]
             if not tags:
                 raise StoreUnavailableError(_STORE, "no partition has live counters")
-            # A generation that changes in between makes the script answer nothing.
+            # If the generation changes in between, the script returns nothing.
             generations = await self._pipelined(("HGET", keys.ledger(tag), "generation") for tag in tags)
             answers = await self._pipelined(
                 (
@@ -202,20 +209,20 @@ class RedisReader:
         return answers
 
     @asynccontextmanager
-    async def _answering(self) -> AsyncIterator[None]:
-        """Bound what is done by the patience, and tell of it."""
+    async def _query(self) -> AsyncIterator[None]:
+        """Bound the calls inside by the breaker, and report them to `on_query`."""
         began, answered = asyncio.get_running_loop().time(), False
         try:
-            async with self._patience.answering():
+            async with self._breaker.guard():
                 try:
                     yield
                 except StoreUnavailableError:
-                    # The server answered; what it has is not enough.
+                    # The server answered, but its data is incomplete.
                     answered = True
                     raise
             answered = True
         finally:
-            self._asked(_STORE, asyncio.get_running_loop().time() - began, answered)
+            self._on_query(_STORE, asyncio.get_running_loop().time() - began, answered)
 
     async def _pipelined(self, commands: Iterable[Sequence[Any]]) -> list[Any]:
         pipeline = self._redis.pipeline(transaction=False)
@@ -238,7 +245,7 @@ def _cells(answer: Sequence[Any]) -> list[tuple[int, Counter[str]]]:
     return [(minute, Counter({name: int(value) for name, value in _pairs(flat)})) for minute, flat in answer]
 
 
-def _only(sums: Counter[str], measures: Collection[str]) -> Sums:
+def _pick(sums: Counter[str], measures: Collection[str]) -> Sums:
     return {name: sums[name] for name in measures}
 
 

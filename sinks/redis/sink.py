@@ -1,4 +1,4 @@
-"""The live window in Redis: one script call a batch adds its counters and moves its ledger."""
+"""The live window in Redis: one script call per batch adds its counters and moves the ledger's cursor."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from sinks.redis.ledger import ledger_key
 from sinks.redis.scripts import Script
 from streams.domain.aggregate import Live
 
-#: A partition says that it is alive this often; readers forget it after `keys.LIVE_SECONDS`.
+#: How often a partition is announced to readers, which drop it after `keys.LIVE_SECONDS`.
 _ANNOUNCE_SECONDS = 60.0
 
 
 def encode(live: Live) -> bytes:
-    """Return increments as the scripts read them; nothing for none."""
+    """Encode increments for the scripts (see `apply.lua`); empty for no increments."""
     if not live:
         return b""
     # Hashes go as text: Lua's numbers are doubles and would round 64-bit integers.
@@ -45,7 +45,7 @@ class RedisLive:
     """`LiveSink` on Redis."""
 
     def __init__(self, redis: Redis, clock: Callable[[], float] = time.time) -> None:
-        """Use a client that answers bytes; `clock` gives epoch seconds."""
+        """Use a client that returns bytes; `clock` gives epoch seconds."""
         self._redis = redis
         self._clock = clock
         self._count, self._rebuild = (
@@ -67,13 +67,13 @@ class RedisLive:
             *(books.read, books.stored, books.repeated, books.late, books.rejected),
         )
         if now - self._announced.get(partition, 0.0) > _ANNOUNCE_SECONDS:
-            # The batch is counted; a partition that is announced a minute late does no harm.
+            # The batch is counted already, and a partition may be announced a minute late.
             with suppress(RedisError, OSError):
                 await self._redis.zadd(keys.LOGS, {tag: now})
                 self._announced[partition] = now
 
     async def rebuild(self, partition: Partition, epoch: int, generation: int, live: Live) -> None:
-        """Add increments to a generation that nobody reads yet."""
+        """Add increments to a generation that no reader uses yet."""
         if live:
             tag = keys.tag(partition.cluster, partition.topic, partition.number)
             await self._rebuild.fenced(

@@ -1,4 +1,4 @@
-"""A partition's live counters as they stand, for whoever holds them against a recount."""
+"""A partition's live counters, for a comparison with a recount (`vca verify`)."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from streams.domain.aggregate import Live
 
 
 @dataclass(frozen=True, slots=True)
-class WindowRead:
-    """Counters of a partition's minutes that hold every record before `counted`."""
+class LiveCounters:
+    """Counters of a partition's minutes, which have every record before the offset `counted`."""
 
     counted: int
     #: Measures of all videos by minute, and views by minute and video; zeros are left out.
@@ -28,16 +28,16 @@ class RedisWindow:
     """Reads live windows."""
 
     def __init__(self, redis: Redis) -> None:
-        """Use a client that answers bytes."""
+        """Use a client that returns bytes."""
         self._read = Script(redis, "read_window")
 
-    async def read(self, partition: Partition, first: int, end: int) -> WindowRead | None:
+    async def read(self, partition: Partition, first: int, end: int) -> LiveCounters | None:
         """Return the counters of minutes `first`..`end` (since the epoch); None without a ledger."""
         tag = keys.tag(partition.cluster, partition.topic, partition.number)
         answer: Any = await self._read(ledger_key(partition), keys.prefix_of_all(tag), first, end)
         if answer is None:
             return None
-        read = WindowRead(int(answer[0]))
+        read = LiveCounters(int(answer[0]))
         for minute, cell, top in answer[1]:
             for into, flat in ((read.totals, cell), (read.views, top)):
                 for n in range(0, len(flat), 2):
@@ -46,9 +46,9 @@ class RedisWindow:
         return read
 
 
-def expected(live: Live, counted: int, first: int, end: int) -> WindowRead:
-    """Return what a partition's counters must say when `live` is all that was counted."""
-    read = WindowRead(counted)
+def expected(live: Live, counted: int, first: int, end: int) -> LiveCounters:
+    """Return the counters that a partition must have if exactly `live` was counted."""
+    read = LiveCounters(counted)
     for (minute, video), measures in live.counters.items():
         if first <= minute < end:
             for name, value in measures.items():

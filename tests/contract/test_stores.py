@@ -43,7 +43,7 @@ from sinks.redis import keys
 from sinks.redis.bundles import RedisBundles
 from sinks.redis.client import connect as connect_redis
 from sinks.redis.holds import HeldByAnother, HoldLost, Holds
-from sinks.redis.ledger import FORMAT, RedisLedgers, ask_for_recount, ledger_key, read_ledgers
+from sinks.redis.ledger import FORMAT, RedisLedgers, ledger_key, read_ledgers, request_recount
 from sinks.redis.sink import RedisLive
 from streams.domain.aggregate import Live, fold_playback
 from streams.domain.events import LATEST_MS
@@ -114,7 +114,7 @@ async def stores(request: pytest.FixtureRequest) -> AsyncIterator[Stores]:
         RedisLedgers(redis),
         RedisBundles(redis),
         lambda partition, generation: _redis_counters(redis, partition, generation),
-        lambda partition, request: ask_for_recount(redis, [partition], request),
+        lambda partition, request: request_recount(redis, [partition], request),
     )
     await redis.aclose()
 
@@ -153,7 +153,7 @@ async def _count(client: Any) -> int:
 
 async def claimed(stores: Stores, partition: Partition) -> int:
     ledger = await stores.ledgers.claim(partition)
-    await stores.ledgers.restart(partition, replace(ledger, counted=0, block_from=0, block_to=0))
+    await stores.ledgers.rewrite(partition, replace(ledger, counted=0, block_from=0, block_to=0))
     return ledger.epoch
 
 
@@ -199,19 +199,19 @@ class TestLedger:
         assert (ledger.block_from, ledger.block_to, ledger.bundle) == (9, 12, "")
         await stores.ledgers.finish(second, ledger.epoch)
         await stores.ledgers.begin(second, ledger.epoch, "m9")
-        assert (await stores.ledgers.look(partition)).done
+        assert (await stores.ledgers.read(partition)).done
 
     async def test_a_beginning_that_comes_late_is_not_of_the_log_that_came_since(
         self, stores: Stores, partition: Partition
     ) -> None:
         epoch = await claimed(stores, partition)
-        ledger = await stores.ledgers.look(partition)
-        await stores.ledgers.restart(partition, replace(ledger, incarnation=1))
+        ledger = await stores.ledgers.read(partition)
+        await stores.ledgers.rewrite(partition, replace(ledger, incarnation=1))
         before = block_of(partition, [], 30, 60)
         await stores.ledgers.begin(before, epoch, "")
-        assert (await stores.ledgers.look(partition)).done
+        assert (await stores.ledgers.read(partition)).done
         await stores.ledgers.begin(replace(before, log=f"{partition.cluster}#1"), epoch, "")
-        assert (await stores.ledgers.look(partition)).block_to == 60
+        assert (await stores.ledgers.read(partition)).block_to == 60
 
     async def test_an_end_that_comes_late_ends_no_other_block(
         self, stores: Stores, partition: Partition
@@ -222,7 +222,7 @@ class TestLedger:
         await stores.ledgers.finish(first, epoch)
         await stores.ledgers.begin(second, epoch, "m9")
         await stores.ledgers.finish(first, epoch)
-        assert not (await stores.ledgers.look(partition)).done
+        assert not (await stores.ledgers.read(partition)).done
 
     async def test_it_keeps_the_shard_that_took_the_first_block(
         self, stores: Stores, partition: Partition
@@ -233,7 +233,7 @@ class TestLedger:
         assert ledger.epoch > epoch
         await stores.ledgers.begin(replace(block_of(partition, [], 0, 9), shard=3), ledger.epoch, "")
         ledger = await stores.ledgers.claim(partition)
-        await stores.ledgers.restart(partition, ledger)
+        await stores.ledgers.rewrite(partition, ledger)
         assert (await stores.ledgers.claim(partition)).shard == 3
 
     async def test_a_ledger_names_the_topics_whose_logs_it_was_of(
@@ -245,7 +245,7 @@ class TestLedger:
         assert (ledger.topic_ids, ledger.is_new) == (("first",), True)
         with pytest.raises(Fenced):
             await stores.ledgers.name_log(partition, epoch, ["other"])
-        await stores.ledgers.restart(partition, replace(ledger, topic_ids=("first", "second")))
+        await stores.ledgers.rewrite(partition, replace(ledger, topic_ids=("first", "second")))
         assert (await stores.ledgers.claim(partition)).topic_ids == ("first", "second")
 
     async def test_a_block_without_rows_leaves_what_landed(
@@ -268,15 +268,15 @@ class TestLedger:
     ) -> None:
         ledgers, other = stores.ledgers, replace(partition, number=1)
         epoch = await claimed(stores, partition)
-        assert await ledgers.recounts([partition, other]) == {}
+        assert await ledgers.requested_recounts([partition, other]) == {}
         await stores.ask(partition, "first")
-        assert await ledgers.recounts([partition, other]) == {partition: "first"}
+        assert await ledgers.requested_recounts([partition, other]) == {partition: "first"}
         await stores.ask(partition, "second")
         with pytest.raises(Fenced):
-            await ledgers.recounted(partition, epoch - 1, 77, "second")
-        assert await ledgers.recounts([partition]) == {partition: "second"}
-        await ledgers.recounted(partition, epoch, 77, "second")
-        assert await ledgers.recounts([partition]) == {}
+            await ledgers.finish_recount(partition, epoch - 1, 77, "second")
+        assert await ledgers.requested_recounts([partition]) == {partition: "second"}
+        await ledgers.finish_recount(partition, epoch, 77, "second")
+        assert await ledgers.requested_recounts([partition]) == {}
         assert (await ledgers.claim(partition)).generation == 77
 
     async def test_a_ledger_that_went_back_in_time_fences_nobody(
@@ -331,11 +331,11 @@ class TestBundles:
         epoch = await claimed(stores, partition)
         block = block_of(partition, [], 0, 5)
         await stores.ledgers.begin(block, epoch, "", "bundle:1")
-        assert (await stores.ledgers.look(partition)).bundle == "bundle:1"
+        assert (await stores.ledgers.read(partition)).bundle == "bundle:1"
         await stores.ledgers.begin(block, epoch, "")
-        assert (await stores.ledgers.look(partition)).bundle == ""
+        assert (await stores.ledgers.read(partition)).bundle == ""
         await stores.ledgers.begin(block, epoch, "", "bundle:1")
-        assert (await stores.ledgers.look(partition)).bundle == "", "a request that came late"
+        assert (await stores.ledgers.read(partition)).bundle == "", "a request that came late"
 
     async def test_a_block_of_a_bundle_that_is_never_sent_is_withdrawn_and_no_other(
         self, stores: Stores, partition: Partition
@@ -343,15 +343,15 @@ class TestBundles:
         epoch = await claimed(stores, partition)
         await stores.ledgers.begin(block_of(partition, [], 0, 5), epoch, "m0", "bundle:1")
         await stores.ledgers.withdraw(partition, epoch, "bundle:2")
-        assert not (await stores.ledgers.look(partition)).done
+        assert not (await stores.ledgers.read(partition)).done
         await stores.ledgers.withdraw(partition, epoch, "bundle:1")
-        ledger = await stores.ledgers.look(partition)
+        ledger = await stores.ledgers.read(partition)
         assert (ledger.block_from, ledger.block_to, ledger.to_mark) == (0, 0, "m0")
         assert (ledger.done, ledger.bundle) == (True, "")
         await stores.ledgers.begin(block_of(partition, [], 0, 7), epoch, "m0", "bundle:2")
         await stores.ledgers.finish(block_of(partition, [], 0, 7), epoch)
         await stores.ledgers.withdraw(partition, epoch, "bundle:2")
-        assert (await stores.ledgers.look(partition)).block_to == 7, "it is done"
+        assert (await stores.ledgers.read(partition)).block_to == 7, "it is done"
         with pytest.raises(Fenced):
             await stores.ledgers.withdraw(partition, epoch - 1, "bundle:2")
 
@@ -396,7 +396,7 @@ class TestHolds:
     async def _claimed(self, redis: Redis, partition: Partition) -> tuple[RedisLedgers, int]:
         ledgers = RedisLedgers(redis)
         ledger = await ledgers.claim(partition)
-        await ledgers.restart(partition, replace(ledger, counted=0, block_from=0, block_to=0))
+        await ledgers.rewrite(partition, replace(ledger, counted=0, block_from=0, block_to=0))
         return ledgers, ledger.epoch
 
     async def test_no_block_is_begun_while_inserts_are_held(self, redis: Redis, partition: Partition) -> None:

@@ -126,7 +126,7 @@ async def _read_key(redis_url: str) -> str:
         secret = new_secret()
         digest = digest_of(secret)
         key = new_key(digest, "sdk", [Scope.READ], datetime.now(UTC))
-        await RedisKeyStore(redis, patience=5.0).add(digest, key)
+        await RedisKeyStore(redis, breaker=5.0).add(digest, key)
         return secret
     finally:
         await redis.aclose()

@@ -137,7 +137,7 @@ async def test_shards_are_merged_before_anything_is_counted_once(databases: dict
 async def test_memory_tells_what_the_shards_tell(databases: dict[str, str], which: str) -> None:
     looks: list[bool] = []
     store = ClickHouseReader(databases[which])
-    memory = KnownAudience(store, KnownCache(1 << 24, looked=looks.append))
+    memory = KnownAudience(store, KnownCache(1 << 24, on_lookup=looks.append))
     told = ClickHouseUsers(store, DayCache(store, settled=0, quiet=0), memory)
     asked = ClickHouseUsers(store)
     window = named("30d", zone=ZoneInfo("America/New_York"), now=NOW)
@@ -253,15 +253,15 @@ async def test_blocks_of_several_partitions_count_once_in_every_table_of_their_s
 
 async def test_a_partition_stays_on_the_shard_that_has_its_rows(client: Any, local_path: None) -> None:
     alone, blocks = ClickHouseBlocks(client), ClickHouseBlocks(client, TWO)
-    assert await alone.place("test", "playback.events", 3) == 0
-    fresh = [await blocks.place("test", "playback.events", number) for number in range(6)]
+    assert await alone.find_shard("test", "playback.events", 3) == 0
+    fresh = [await blocks.find_shard("test", "playback.events", number) for number in range(6)]
     assert sorted(fresh) == [1, 1, 1, 2, 2, 2]
     sent, elsewhere = block(1), 0
     there = sent.partition
-    while await blocks.place("test", f"topic {elsewhere}", there.number) == 1:
+    while await blocks.find_shard("test", f"topic {elsewhere}", there.number) == 1:
         elsewhere += 1
     await ClickHouseBlocks(client, ONE).write(sent)
-    assert await blocks.place("test", there.topic, there.number) == 1
+    assert await blocks.find_shard("test", there.topic, there.number) == 1
     archive = ClickHouseArchive(client)
     assert await archive.next_offset("test", there.topic, there.number) == sent.end
 

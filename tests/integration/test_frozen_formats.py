@@ -91,7 +91,7 @@ async def test_a_ledger_tells_where_to_go_on_and_takes_what_comes_next(
     await live.write(
         LiveBatch(PARTITION, ledger.epoch, ledger.generation, END, 20, "m", Live(), Books(read=2, repeated=2))
     )
-    after = await ledgers.look(PARTITION)
+    after = await ledgers.read(PARTITION)
     assert (after.done, after.block_to, after.counted, after.bundle) == (True, END, 20, "")
     ((_, books),) = (await read_ledgers(redis)).values()
     assert books == Books(read=20, stored=18, repeated=2)
@@ -111,7 +111,7 @@ async def test_a_hold_is_kept_and_ends(left: tuple[Redis, dict[str, Any]]) -> No
         await Holds(redis, "another").take([PARTITION])
     await redis.hset(ledger_key(PARTITION), "hold_until", until - 120_000)
     await ledgers.begin(following, ledger.epoch, "m18")
-    assert (await ledgers.look(PARTITION)).block_to == 20
+    assert (await ledgers.read(PARTITION)).block_to == 20
 
 
 async def test_a_bundle_is_settled_and_sent_once(

@@ -180,7 +180,7 @@ async def test_a_slot_that_moves_makes_writers_and_readers_wait_and_costs_no_cou
     partition = Partition(f"c{uuid4().hex[:8]}", "playback.events", 0)
     ledgers, live = RedisLedgers(redis), RedisLive(redis, NOW.timestamp)
     epoch = (await ledgers.claim(partition)).epoch
-    await ledgers.restart(partition, Ledger(epoch=epoch, counted=0))
+    await ledgers.rewrite(partition, Ledger(epoch=epoch, counted=0))
 
     def batch(start: int, views: int) -> LiveBatch:
         increments: Live = fold_playback(rows(views), int(NOW.timestamp()) // 60 - 120)
@@ -279,7 +279,7 @@ async def test_a_store_that_answers_too_little_is_not_counted_as_away(redis: Any
     away = connect("redis://127.0.0.1:1/0?cluster=true", connect_timeout=0.5)
     for client, why in ((redis, "no partition has live counters"), (away, "cannot be connected")):
         with pytest.raises(StoreUnavailableError, match=why):
-            await RedisReader(client, None, asked=asked).ask("return 1", NOW)  # type: ignore[arg-type]
+            await RedisReader(client, None, on_query=asked).run_script("return 1", NOW)  # type: ignore[arg-type]
     await away.aclose()
     assert told == [("redis", True), ("redis", False)]
 

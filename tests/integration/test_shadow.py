@@ -211,7 +211,7 @@ async def test_a_block_in_doubt_that_no_worker_ends_stops_the_rebuild_and_nothin
         partition = Partition(f"c{uuid4().hex[:8]}", "playback.events", 0)
         ledgers = RedisLedgers(redis)
         ledger = await ledgers.claim(partition)
-        await ledgers.restart(partition, replace(ledger, counted=30, block_from=0, block_to=0))
+        await ledgers.rewrite(partition, replace(ledger, counted=30, block_from=0, block_to=0))
         doubt = replace(block, partition=partition)
         await ledgers.begin(doubt, ledger.epoch, "")
         with pytest.raises(RebuildError, match="no worker ends it; nothing was changed"):
@@ -235,7 +235,7 @@ async def test_a_block_that_a_cluster_of_before_left_in_doubt_is_rolled_up(
         later = await tables.views(30, 2)
         ledgers = RedisLedgers(redis)
         ledger = await ledgers.claim(partition)
-        await ledgers.restart(partition, replace(ledger, counted=42, block_from=0, block_to=block.end))
+        await ledgers.rewrite(partition, replace(ledger, counted=42, block_from=0, block_to=block.end))
         # The worker was ended between the insert and the ledger, and then Kafka was another one.
         await ledgers.begin(later, ledger.epoch, "")
         await Rebuild(redis, tables.shadow, f"c{uuid4().hex[:8]}", Silent()).run(None)

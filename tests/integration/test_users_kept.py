@@ -116,7 +116,7 @@ class Ahead:
 def reading_ahead(world: World, memory: int) -> Ahead:
     """Have a world's answers told from so many bytes of memory, as far as that was read ahead."""
     looks: list[bool] = []
-    known = KnownAudience(world.store, KnownCache(memory, looked=looks.append))
+    known = KnownAudience(world.store, KnownCache(memory, on_lookup=looks.append))
     users = ClickHouseUsers(world.store, DayCache(world.store, settled=0, quiet=0), known)
     world.service = UserService(users)
     warm_up = WarmUp(users, lambda: NOW)
@@ -302,7 +302,7 @@ class Store:
 
 async def test_nothing_is_kept_before_it_has_settled_nor_for_ever() -> None:
     store, now, hits = Store(), 0.0, list[bool]()
-    kept = DayCache(store, settled=5, longest=60, quiet=0, clock=lambda: now, looked=hits.append)  # type: ignore[arg-type]
+    kept = DayCache(store, settled=5, longest=60, quiet=0, clock=lambda: now, on_lookup=hits.append)  # type: ignore[arg-type]
     day = date(2050, 11, 20)
 
     async def number() -> int:

@@ -65,7 +65,7 @@ async def _write(redis: Redis, topic: str, number: int, live: Live, rows: int, n
     partition = Partition("test", topic, number)
     ledgers = RedisLedgers(redis)
     epoch = (await ledgers.claim(partition)).epoch
-    await ledgers.restart(partition, Ledger(epoch=epoch, generation=number, counted=0))
+    await ledgers.rewrite(partition, Ledger(epoch=epoch, generation=number, counted=0))
     batch = LiveBatch(partition, epoch, number, 0, 1, "", live, Books(rows, rows))
     await RedisLive(redis, now.timestamp).write(batch)
 

@@ -25,7 +25,7 @@ class Memory:
         self.now = 0.0
         self.looks: list[bool] = []
         self.read: list[tuple[str, int]] = []
-        self.kept = KnownCache(most, longest=60, clock=lambda: self.now, looked=self.looks.append)
+        self.kept = KnownCache(most, longest=60, clock=lambda: self.now, on_lookup=self.looks.append)
 
     async def keep(self, name: str, split: Split = SPLIT, nbytes: int = 40) -> None:
         async def read(room: int) -> Thing | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sinks.single_flight import SingleFlight, outcome
+from sinks.single_flight import SingleFlight, shared_result
 
 
 class Question:
@@ -24,7 +24,7 @@ class Question:
 
 
 async def asked(shared: SingleFlight[str], question: Question, times: int = 1) -> list[asyncio.Task[str]]:
-    tasks = [asyncio.create_task(shared.ask("key", question)) for _ in range(times)]
+    tasks = [asyncio.create_task(shared.run("key", question)) for _ in range(times)]
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     return tasks
@@ -36,7 +36,7 @@ async def test_all_who_ask_meanwhile_have_one_answer_and_who_asks_later_another(
     question.answer.set_result("yes")
     assert await asyncio.gather(*tasks) == ["yes"] * 3
     assert question.put == 1
-    assert await shared.ask("key", question) == "yes"
+    assert await shared.run("key", question) == "yes"
     assert question.put == 2
 
 
@@ -60,7 +60,7 @@ async def test_a_failure_is_raised_by_all_and_forgotten() -> None:
             await task
     again = Question()
     again.answer.set_result("yes")
-    assert await shared.ask("key", again) == "yes"
+    assert await shared.run("key", again) == "yes"
 
 
 @pytest.mark.parametrize("alone", [True, False])
@@ -69,7 +69,7 @@ async def test_nobody_complains_of_a_failure_that_none_waits_for(alone: bool) ->
     asyncio.get_running_loop().set_exception_handler(lambda loop, context: said.append(context))
     question = Question()
     if alone:
-        asking = asyncio.create_task(outcome(asyncio.create_task(question())))
+        asking = asyncio.create_task(shared_result(asyncio.create_task(question())))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
     else:
@@ -87,7 +87,7 @@ async def test_nobody_complains_of_a_failure_that_none_waits_for(alone: bool) ->
 async def test_a_task_that_is_cancelled_cancels_who_waits_for_it() -> None:
     question = Question()
     task = asyncio.create_task(question())
-    waiting = asyncio.create_task(outcome(task))
+    waiting = asyncio.create_task(shared_result(task))
     await asyncio.sleep(0)
     task.cancel()
     await asyncio.wait({waiting})

@@ -19,7 +19,7 @@ from deploy.operations.verify import (
 from docs.schema_page import tables
 from sinks.base import Books, Ledger, Partition
 from sinks.clickhouse.audit import NOT_ROLLED_UP, QUESTIONS, RAW, SUMS, Between, Booked, Difference, Forgotten
-from sinks.redis.window import WindowRead, expected
+from sinks.redis.window import LiveCounters, expected
 from streams.domain.aggregate import Live
 
 HERE = Partition("c", "playback.events", 0)
@@ -133,7 +133,7 @@ def test_a_window_is_compared_by_minute_measure_and_video() -> None:
     recount = expected(live, 100, 10, 20)
     assert recount.totals == {(10, "views"): 3, (10, "likes"): 1}
     assert recount.views == {(10, "a"): 2, (10, "b"): 1}
-    read = WindowRead(100, {(10, "views"): 3}, {(10, "a"): 3})
+    read = LiveCounters(100, {(10, "views"): 3}, {(10, "a"): 3})
     assert window(HERE, recount, recount) == []
     assert window(HERE, read, recount) == [
         "c/playback.events/0: minute 10, likes: 0 in Redis, 1 by raw events",

@@ -1,4 +1,4 @@
-"""The Lua scripts, and what their answers mean."""
+"""The Lua scripts, and the errors that their answers become."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ class Script:
     """One script, loaded on first use and again after the server lost it."""
 
     def __init__(self, redis: Redis, name: str, *, after: Sequence[str] = ()) -> None:
-        """Read `name`.lua, put after the shared functions of those in `after`."""
+        """Read `name`.lua, after the shared functions in the files of `after`."""
         folder = files(__package__)
         source = "".join((folder / f"{part}.lua").read_text() for part in (*after, name))
         self._script: AsyncScript = redis.register_script(source)
 
     async def __call__(self, key: str, *arguments: Any) -> Any:
-        """Run the script on one partition's ledger, or one bundle.
+        """Run the script on the key of one partition's ledger, or one bundle.
 
         Raises `Unavailable` when the server cannot answer now; whether the script ran is then in doubt.
         """
@@ -31,10 +31,11 @@ class Script:
             return await self._script(keys=[key], args=arguments)
 
     async def fenced(self, key: str, *arguments: Any) -> None:
-        """Run a script that answers with a verdict; raise an error unless it is OK.
+        """Run a script that returns a verdict; raise an error unless it is OK.
 
-        `Fenced` and `Unexpected` say that the ledger is another's or stands elsewhere, `Unavailable` that
-        inserts are held or a cluster is moving it to another node: nothing was written then.
+        Raises `Fenced` if another worker owns the ledger, `Unexpected` if the ledger is lost or at another
+        offset, `Held` while inserts are held, and `Unavailable` also while a cluster moves the key to another
+        node. Nothing was written in any of these cases.
         """
         verdict, detail = (part.decode() for part in await self(key, *arguments))
         if verdict == "MOVING":
