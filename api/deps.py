@@ -52,8 +52,8 @@ class Stores:
         patience = settings.store_patience
         self.clickhouse = ClickHouseReader(
             settings.clickhouse_url,
-            patience=patience,
-            longest=settings.query_seconds,
+            ping_timeout=patience,
+            query_timeout=settings.query_seconds,
             connections=settings.clickhouse_connections,
             on_query=observe_query,
         )

@@ -50,19 +50,19 @@ MAX_HABITS: Final = 16
 Split = TypeVar("Split", bound=Hashable)
 
 
-class Keeper(Protocol[Split]):
+class Prefetcher(Protocol[Split]):
     """Keeps what the days before a day told; every method that reads may raise `StoreUnavailableError`."""
 
     async def first(self) -> datetime | None:
         """Return the instant of the first event of any user; None when there is none."""
 
-    async def newest(self, now: datetime) -> Split | None:
+    async def prefetch_split(self, now: datetime) -> Split | None:
         """Return what stands for the days that are over as they are now; None while they are changing."""
 
-    async def keep(self, window: Window, parts: Collection[str], split: Split) -> None:
+    async def prefetch(self, window: Window, parts: Collection[str], split: Split) -> None:
         """Read what parts of answers about a window need of those days, unless it is kept."""
 
-    def ready(self, split: Split) -> None:
+    def mark_prefetched(self, split: Split) -> None:
         """Take note that everything was read."""
 
 
@@ -87,14 +87,14 @@ class WarmUp(Generic[Split]):
 
     def __init__(
         self,
-        keeper: Keeper[Split],
+        prefetcher: Prefetcher[Split],
         clock: Callable[[], datetime],
         *,
         seconds: Callable[[], float] = time.monotonic,
         tick: float = TICK_SECONDS,
     ) -> None:
         """Read nothing yet. `clock` returns aware UTC, as that of the answers does."""
-        self._keeper = keeper
+        self._prefetcher = prefetcher
         self._clock = clock
         self._seconds = seconds
         self._tick = tick
@@ -143,7 +143,7 @@ class WarmUp(Generic[Split]):
         Raises `StoreUnavailableError` when the store cannot be asked.
         """
         now = self._clock()
-        split = await self._keeper.newest(now)
+        split = await self._prefetcher.prefetch_split(now)
         if split is None:
             return 0.0
         began = self._seconds()
@@ -159,8 +159,8 @@ class WarmUp(Generic[Split]):
         if reads == self._read and began - self._read_at < RENEW_SECONDS:
             return 0.0
         for window, parts in about.values():
-            await self._keeper.keep(window, parts, split)
-        self._keeper.ready(split)
+            await self._prefetcher.prefetch(window, parts, split)
+        self._prefetcher.mark_prefetched(split)
         self._read, self._read_at = reads, began
         return self._seconds() - began
 
@@ -171,7 +171,7 @@ class WarmUp(Generic[Split]):
         windows = []
         for habit in dict.fromkeys((*habits, *_USUAL)):
             if habit.period == ALL and self._first is None:
-                self._first = await self._keeper.first()
+                self._first = await self._prefetcher.first()
             window = named(habit.period, zone=habit.zone, now=now, first=self._first)
             windows.append((window if habit.compare else replace(window, previous=None), habit.parts))
         return windows

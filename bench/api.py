@@ -145,8 +145,8 @@ async def measure(
     Before that `wait` for some, or else until ClickHouse is idle: the API reads ahead after its start.
     """
     await (asyncio.sleep(wait) if wait else _until_idle(behind.clickhouse))
-    reader = Recorder(behind.url, patience=60, longest=300)
-    bare = ClickHouseReader(behind.url, patience=60, longest=300)
+    reader = Recorder(behind.url, ping_timeout=60, query_timeout=300)
+    bare = ClickHouseReader(behind.url, ping_timeout=60, query_timeout=300)
     audience, warm_up = reading_ahead(reader)
     measured: dict[str, Times] = {}
     try:

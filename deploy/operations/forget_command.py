@@ -105,7 +105,7 @@ async def run(
     from sinks.clickhouse import schema_state
     from sinks.clickhouse.client import READING, database_of
     from sinks.clickhouse.client import connect as connect_clickhouse
-    from sinks.clickhouse.forgetting import HELD, Forgetting, cluster_of, hashes_of, is_rebuilt
+    from sinks.clickhouse.forgetting import PERSONAL, Forgetting, cluster_of, hashes_of, is_rebuilt
     from sinks.clickhouse.migrator import checksums
 
     # Parts of many gigabytes are written anew.
@@ -113,13 +113,13 @@ async def run(
     try:
         steps.say("looking")
         found = await schema_state.ask(client, checksums())
-        if reason := found.another:
+        if reason := found.mismatch:
             # A table that it does not know may have something of theirs.
             raise ForgetError(reason)
         hashes = await hashes_of(client, users)
         forgetting = Forgetting(client, database_of(chosen.clickhouse_url), hashes, await cluster_of(client))
         known = Known(
-            await forgetting.held(),
+            await forgetting.row_counts(),
             await forgetting.last_seen(),
             await forgetting.others_in_sessions(),
             await forgetting.owned(),
@@ -132,14 +132,14 @@ async def run(
             )
         if not anyway:
             check_silence(known.last_seen, now)
-        steps.total(len(HELD))
+        steps.total(len(PERSONAL))
 
         def done(table: str) -> None:
             steps.say(table)
             steps.done(1)
 
         await forgetting.remove(whole_from(now, chosen.raw_retention_days), done)
-        if left := {table: rows for table, rows in (await forgetting.held()).items() if rows}:
+        if left := {table: rows for table, rows in (await forgetting.row_counts()).items() if rows}:
             told = ", ".join(f"{rows:,} in {table}" for table, rows in left.items())
             raise ForgetError(f"events came meanwhile: {told} are left. Run it again")
         return replace(known, removed=True)

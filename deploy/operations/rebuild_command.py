@@ -72,7 +72,7 @@ async def _rollups(chosen: Settings, steps: Bar) -> tuple[datetime | None, float
     clickhouse = await connect_clickhouse(chosen.clickhouse_url, read_timeout=3600.0)
     try:
         found = await schema_state.ask(clickhouse, checksums())
-        if reason := found.another:
+        if reason := found.mismatch:
             # Of a table that it does not know, it cannot tell whether raw events make it.
             raise RebuildError(reason)
         first = await Audit(clickhouse, database).first_instant()

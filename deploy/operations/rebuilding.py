@@ -140,14 +140,14 @@ class Rebuild:
             self._steps.say("switching over")
             await self._advance(starts, ends)
             if since is not None:
-                await self._shadow.keep_old(since)
+                await self._shadow.copy_old_rows(since)
             await self._holds.keep(partitions)
             kept = time.monotonic()
             for table, partition, filled in await self._shadow.parts(start):
                 if time.monotonic() - kept > _KEEP_SECONDS:
                     await self._holds.keep(partitions)
                     kept = time.monotonic()
-                await self._shadow.put(table, partition, filled)
+                await self._shadow.replace_partition(table, partition, filled)
             await self._holds.release(partitions, checked=True)
         except HoldLost as error:
             raise RebuildError(

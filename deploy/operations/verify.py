@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sinks.base import Books, Ledger, Partition, log_name
-from sinks.clickhouse.audit import SUMS, Between, Booked, Difference, Forgotten, Where
+from sinks.clickhouse.audit import SUMS, Bounds, Difference, Forgotten, Ingested, Where
 from sinks.redis.window import LiveCounters
 
 #: ClickHouse's books by log, topic and partition.
-Booking = Mapping[Where, Booked]
+Booking = Mapping[Where, Ingested]
 _SHOWN = 20
 
 
@@ -147,7 +147,7 @@ def kept_sums(
     def is_kept(each: Difference) -> bool:
         if each.table not in SUMS or each.bucket.date() not in forgotten.days:
             return False
-        most = each.raw.most if isinstance(each.raw, Between) else each.raw
+        most = each.raw.upper if isinstance(each.raw, Bounds) else each.raw
         return each.value == "checksum" or bool(each.rolled_up > most)
 
     every = list(differences)

@@ -27,7 +27,7 @@ from deploy.operations.verify import (
 )
 from sinks.base import Books, Ledger, Partition, log_name
 from sinks.clickhouse.archive import ClickHouseArchive
-from sinks.clickhouse.audit import QUESTIONS, Audit, Question
+from sinks.clickhouse.audit import ROLLUP_QUERIES, Audit, RollupQuery
 from sinks.redis.ledger import read_ledgers
 from sinks.redis.window import RedisWindow, expected
 from streams.domain.aggregate import MINUTE_MS, Live, fold_playback, fold_users
@@ -67,7 +67,7 @@ class Verification:
         say("live counters")
         checks.append(await self._live())
         start = oldest if since is None else max(since, oldest)
-        for question in QUESTIONS:
+        for question in ROLLUP_QUERIES:
             say(question.table)
             check = await self._rollup(question, start)
             if start == horizon:
@@ -89,7 +89,7 @@ class Verification:
         found: dict[Partition, tuple[list[str], list[str]]] = {}
         for attempt in range(_TRIES):
             before = await self._read()
-            booked: Booking = await self._audit.booked()
+            booked: Booking = await self._audit.ingested()
             after = await self._read()
             still = steady(*({where: each[0] for where, each in some.items()} for some in (before, after)))
             wanted = set(before) if left is None else left
@@ -118,7 +118,7 @@ class Verification:
             (settings.topic_systems, "system_events"),
         ):
             for attempt in range(_TRIES):
-                booked = await self._audit.booked()
+                booked = await self._audit.ingested()
                 forgotten = await self._audit.forgotten()
                 rows = await self._audit.rows(table, booked)
                 check = raw_rows(booked, rows, topic, forgotten.rows, whole=whole)
@@ -171,7 +171,7 @@ class Verification:
             await asyncio.sleep(_PAUSE / 2)
         return None
 
-    async def _rollup(self, question: Question, since: datetime) -> Check:
+    async def _rollup(self, question: RollupQuery, since: datetime) -> Check:
         check = Check(f"{question.table} against raw events", compared=len(question.values))
         readings = [await self._audit.rollup(question, since)]
         while readings[-1] and len(readings) < _TRIES:

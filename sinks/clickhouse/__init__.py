@@ -2,24 +2,24 @@
 
 Writing:
 
-- `sink` inserts blocks, as columns (`native_writer`); `archive` tells the worker what raw tables remember
-- `migrations` make the tables; the `migrator` applies them, statement by statement (`statements`), on one
-  server or on a `cluster` with `replicas`; `schema_state` tells whether they are those of this version
+- `sink` inserts blocks in a columnar format (`native_writer`); `archive` reads raw tables for the worker
+- `migrations` create the tables; the `migrator` applies them, statement by statement (`statements`), on one
+  server or on a `cluster` with `replicas`; `schema_state` compares them with those of this version
 
 Reading:
 
 - SQL: `queries` and `facts` about videos; `user_queries`, `session_queries` and `cohort_queries` about users;
-  `system_queries` about the platform; `live_queries` about now; `instants` are how time comes into it
-- `reader`, `user_reader`, `system_reader` and `live_reader` ask it; `user_readings` makes readings of rows
+  `system_queries` about the platform; `live_queries` for live data; `instants` binds times
+- `reader`, `user_reader`, `system_reader` and `live_reader` run it; `user_readings` makes readings of rows
 
 Answers about users without reading all days again:
 
-- `day_cache` keeps what the days that are over told, `known_cache` who and what was known then
-- `known_audience` tells today's difference by the arithmetic of `known_users` and `known_sessions`: they look
-  up in `hash_index` what `known_queries` ask for, in tables that `native_reader` reads
+- `day_cache` keeps the results for days that are over, `known_cache` the users and sessions of those days
+- `known_audience` computes today's difference with `known_users` and `known_sessions`: they look up in
+  `hash_index` the rows of `known_queries`, which `native_reader` reads as arrays
 
-Looking after it:
+Operations:
 
-- `audit` recounts; `shadow` builds roll-ups anew; `forgetting` removes a person
-- `analyst` lets others ask SQL of their own; `client` connects
+- `audit` compares roll-ups with raw rows; `shadow` rebuilds roll-ups; `forgetting` removes a person
+- `analyst` creates the user for ad hoc SQL; `client` connects
 """

@@ -1,4 +1,4 @@
-"""The read-only user for ad hoc SQL: it may read the analytics database, within limits."""
+"""The read-only user for ad hoc SQL, which may read the analytics database within limits."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _STATEMENTS: Final = (
 def admit(client: Client, database: str, password: str, on: str = "") -> bool:
     """Create the user `analyst`, or give it this password, and let it read `database`.
 
-    `on` is the clause that does it on every node of a cluster.
+    `on` is the `ON CLUSTER` clause, empty for a single server.
     Returns False, and says so in the log, where the server keeps no users that SQL can change (the
     embedded engine, or a server without `access_management`): ad hoc SQL then uses the server's own users.
     """

@@ -1,4 +1,4 @@
-"""What the raw tables remember: the worker's questions on recovery and when it meets an old key."""
+"""Reads of the raw tables by the worker: on recovery, and to look up old keys."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from sinks.clickhouse.replicas import Replicas
 from streams.domain.generations import Key
 from streams.domain.rows import CatalogRow, Row, columns, types
 
-#: Characters of keys asked for at once. They travel in the request's address, which servers keep under a
-#: megabyte, and where one may take twelve bytes.
+#: Characters of keys looked up at once. They are sent in the URL, which servers limit to a megabyte, and
+#: where one character may take twelve bytes.
 _CHARACTERS_AT_ONCE: Final = 60_000
 _ROWS_AT_ONCE: Final = 50_000
 
 
 def _select(row: type[Row]) -> str:
-    """Return the select list that gives a row's fields back as they were sent."""
+    """Return the select list that gives a row's fields as they were sent."""
     return ", ".join(
         f"toUnixTimestamp64Milli({name})" if type_.startswith("DateTime64") else name
         for name, type_ in zip(columns(row), types(row), strict=True)
@@ -31,15 +31,15 @@ class ClickHouseArchive:
     """`Archive` on ClickHouse. Table and column names come from the folders, never from input."""
 
     def __init__(self, client: AsyncClient, cluster: str = "") -> None:
-        """Use a client bound to the analytics database, which is spread over `cluster` if that is named."""
+        """Use a client bound to the analytics database, which is on `cluster` if that is not empty."""
         self._client = client
         self._replicas = Replicas(client, cluster) if cluster else None
 
     async def next_offset(self, log: str, topic: str, partition: int) -> int | None:
         """Return the offset after the last stored row; None when there is none.
 
-        On a cluster, everything that was acknowledged before this call is in every later answer: a replica
-        that is a second behind would have the worker insert again what is there.
+        On a cluster, this call and later ones see every insert acknowledged before it: with a replica that is
+        a second behind, the worker would insert rows again that are there.
         """
         if self._replicas is not None:
             await self._replicas.catch_up()
@@ -82,7 +82,7 @@ class ClickHouseArchive:
         return int(result.result_rows[0][0]) if result.result_rows else 0
 
     async def ahead(self, table: str, since: int, limit: int) -> list[int]:
-        """Return what clocks ahead of their records said, later than `since`, newest first."""
+        """Return distinct `ahead_at` later than `since` (epoch ms), newest first."""
         with available():
             result = await self._client.query(
                 f"SELECT DISTINCT toUnixTimestamp64Milli(ahead_at) AS at FROM {table}"
@@ -110,8 +110,9 @@ class ClickHouseArchive:
             f"SELECT {_select(row)} FROM {table}"
             f" WHERE ({', '.join(key_columns)}) IN {{keys:Array(Tuple(String, String))}}"
             f" AND NOT ({here} AND offset >= {{before:UInt64}})"
-            # Other logs came before this one; rows of one view never lie in two of its partitions. A record
-            # that is replayed from the dead letters comes late and with its old time.
+            # Other logs are older than this one, and rows of one view are never in two partitions of it.
+            # Within this log the order is by offset, not by time: a replayed dead letter comes late and has
+            # an old time.
             f" ORDER BY {here}, if({here}, 0, toUnixTimestamp64Milli(received_at)), offset"
         )
         for some in key_lists(keys):
@@ -172,7 +173,7 @@ class ClickHouseArchive:
 
 
 def key_lists(keys: Iterable[Key]) -> Iterator[list[Key]]:
-    """Cut keys into lists of about `_CHARACTERS_AT_ONCE`."""
+    """Cut keys into lists of about `_CHARACTERS_AT_ONCE` characters."""
     some: list[Key] = []
     size = 0
     for key in keys:

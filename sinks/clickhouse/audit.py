@@ -1,7 +1,7 @@
-"""Roll-ups held against the raw tables: the same question to both, and where the answers differ.
+"""Compares roll-ups with the raw tables: the same query to both, and the differences.
 
-What a roll-up should hold is what its materialized views say of the raw rows, in their own words: their
-SELECTs are read from the server, so that nothing is defined twice.
+The expected contents of a roll-up are what the SELECTs of its materialized views give for the raw rows. They
+are read from the server, so nothing is defined twice.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 from sinks.clickhouse.client import available
 from sinks.clickhouse.cluster import LOCAL
 
-#: Raw tables by the topic's kind, held against ClickHouse's books.
+#: The raw tables; their rows are compared with `ingested_offsets`.
 RAW: Final = ("playback_events", "user_events", "system_events")
-#: Every table that is neither raw nor a roll-up with a question below, and why it has none.
+#: Every table that is neither raw nor a roll-up with a query below, and the reason.
 NOT_ROLLED_UP: Final[Mapping[str, str]] = {
     "video_catalog": "keeps the newest version of a video only: there is nothing to count",
     "ingested_offsets": "the books: raw rows and the ledgers are held against them",
@@ -27,12 +27,12 @@ NOT_ROLLED_UP: Final[Mapping[str, str]] = {
     "activity": "keeps nothing: a step between raw tables and roll-ups",
     "forgotten_rows": "what `vca forget` removed: raw rows are held against it, with the books",
 }
-#: Roll-ups in which nobody can be found: they keep what they have of somebody whom `vca forget` removed.
+#: Roll-ups without user ids: they keep the contributions of persons whom `vca forget` removed.
 SUMS: Final = frozenset({"video_15m", "video_days", "all_videos_15m", "user_actions_15m", "activity_days"})
 _SINCE: Final = "occurred_at >= {since:DateTime('UTC')}"
 #: Sums of floating point numbers depend on their order.
 _TOLERANCE: Final = 1e-9
-#: Checksums are sums of 64-bit numbers that run over.
+#: Checksums are sums of 64-bit numbers modulo this.
 _CHECKSUMS: Final = 1 << 64
 
 
@@ -41,17 +41,17 @@ Where = tuple[str, str, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """What is asked of a roll-up: `values` by `bucket`, of its rows merged as its readers merge them."""
+class RollupQuery:
+    """The query to compare a roll-up by: `values` by `bucket`, after merging its rows as readers do."""
 
     table: str
     bucket: str
     values: Mapping[str, str]
-    #: Merges rows of one key, where the engine may not have done so yet; {source} is the table.
+    #: Subquery that merges rows of one key, for engines that merge later; {source} is the table.
     merged: str = "{source}"
-    #: Where values depend on how rows were cut into blocks: what they are if each row is a block of its own.
-    #: Those of one block of all rows are the least.
-    at_most: str = ""
+    #: For values that depend on how rows were cut into blocks: their source if each row is a block of its
+    #: own. One block of all rows gives the lower bound.
+    upper_bound: str = ""
 
 
 def _sums(*names: str) -> dict[str, str]:
@@ -62,8 +62,8 @@ def _rows(*columns: str) -> dict[str, str]:
     return {"rows": "count()", "checksum": f"sum(cityHash64({', '.join(columns)}))"}
 
 
-QUESTIONS: Final = (
-    Question(
+ROLLUP_QUERIES: Final = (
+    RollupQuery(
         "video_15m",
         "bucket",
         _sums(
@@ -72,34 +72,34 @@ QUESTIONS: Final = (
         )
         | {"checksum": "sum(cityHash64(video_id, country, device, platform) * (views + watched_ms + likes))"},
     ),
-    Question(
+    RollupQuery(
         "view_starts",
         "toStartOfHour(started_at)",
         _rows(
             *("video_id", "view_id", "user_id", "session_id", "started_at", "country", "device", "platform")
         ),
     ),
-    Question(
+    RollupQuery(
         "session_days",
         "toDateTime(day, 'UTC')",
         {"sessions": "count()", **_sums("pages", "actions"), **_rows("session", "first", "last", "played")},
         "(SELECT day, session, min(first) AS first, max(last) AS last, sum(pages) AS pages,"
         " sum(actions) AS actions, max(played) AS played FROM {source} GROUP BY day, session)",
     ),
-    Question(
+    RollupQuery(
         "users",
         "toStartOfDay(first_seen)",
         _rows("user", "first_seen"),
         "(SELECT user, min(first_seen) AS first_seen FROM {source} GROUP BY user)",
     ),
-    Question(
+    RollupQuery(
         "user_days",
         "toDateTime(day, 'UTC')",
         _rows("user", "slots"),
         "(SELECT day, user, groupBitOr(slots) AS slots FROM {source} GROUP BY day, user)",
     ),
-    Question("signups", "toStartOfDay(signed_up)", _rows("user", "signed_up", "source")),
-    Question(
+    RollupQuery("signups", "toStartOfDay(signed_up)", _rows("user", "signed_up", "source")),
+    RollupQuery(
         "video_days",
         "toDateTime(day, 'UTC')",
         _sums(
@@ -107,30 +107,30 @@ QUESTIONS: Final = (
         )
         | {"checksum": "sum(cityHash64(video_id) * (views + watched_ms + likes))"},
     ),
-    Question(
+    RollupQuery(
         "all_videos_15m",
         "bucket",
         _sums("views", "completions", "sized", "parts", "watched_ms", "likes", "comments", "shares"),
     ),
-    Question("user_actions_15m", "bucket", _sums("uploads", "comments", "likes", "shares")),
-    Question(
+    RollupQuery("user_actions_15m", "bucket", _sums("uploads", "comments", "likes", "shares")),
+    RollupQuery(
         "system_1m",
         "toStartOfHour(minute)",
         _sums("events", "errors", "duration_ms", "bytes")
         | {"checksum": "sum(cityHash64(minute, kind, name, service) * events)"},
     ),
-    Question(
+    RollupQuery(
         "latency_1m",
         "toStartOfHour(minute)",
         {"quantiles": "toString(quantilesBFloat16Merge(0.95, 0.99)(durations))"},
     ),
-    Question(
+    RollupQuery(
         "jobs",
         "toStartOfDay(toDateTime(intDiv(latest, 4000), 'UTC'))",
         _rows("job_type", "job", "latest"),
         "(SELECT job_type, job, max(latest) AS latest FROM {source} GROUP BY job_type, job)",
     ),
-    Question(
+    RollupQuery(
         "host_samples",
         "toStartOfHour(occurred_at)",
         _rows(
@@ -138,31 +138,31 @@ QUESTIONS: Final = (
             *("memory_used_bytes", "memory_total_bytes", "storage_used_bytes", "storage_total_bytes"),
         ),
     ),
-    Question(
+    RollupQuery(
         "activity_days",
         "toDateTime(day, 'UTC')",
         _sums("events"),
-        at_most="(SELECT toDate(occurred_at) AS day, 1 AS events FROM playback_events"
+        upper_bound="(SELECT toDate(occurred_at) AS day, 1 AS events FROM playback_events"
         " UNION ALL SELECT toDate(occurred_at) AS day, 1 AS events FROM user_events)",
     ),
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Between:
-    """What a value may be, both ends included."""
+class Bounds:
+    """The allowed range of a value, including both bounds."""
 
-    least: Any
-    most: Any
+    lower: Any
+    upper: Any
 
     def __str__(self) -> str:
-        """Say it in a few words."""
-        return f"{self.least} to {self.most}"
+        """Return the range as text."""
+        return f"{self.lower} to {self.upper}"
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A value of a bucket of which raw rows and roll-up say different things."""
+    """A value of a bucket that differs between raw rows and roll-up."""
 
     table: str
     bucket: datetime
@@ -172,39 +172,40 @@ class Difference:
 
     @property
     def gap(self) -> Any:
-        """Return what the roll-up lacks; where that is no number, what both say; of bounds, which is passed.
+        """Return a signature of the difference, to compare with a later reading.
 
-        Of rows that are missing or double it is the same at every reading, however many come meanwhile.
+        It is what the roll-up lacks; both values if they are no integers; and for bounds, whether the upper
+        one is exceeded. For missing or doubled rows it stays the same, however many rows arrive meanwhile.
         """
-        if isinstance(self.raw, Between):
-            return self.rolled_up > self.raw.most
+        if isinstance(self.raw, Bounds):
+            return self.rolled_up > self.raw.upper
         if isinstance(self.raw, int) and isinstance(self.rolled_up, int):
             return (self.raw - self.rolled_up) % _CHECKSUMS
         return self.raw, self.rolled_up
 
     def __str__(self) -> str:
-        """Say it in a line."""
+        """Return the difference as one line of text."""
         where = f"{self.table}, {self.bucket:%Y-%m-%d %H:%M}, {self.value}"
         return f"{where}: {self.rolled_up}, but {self.raw} by raw events"
 
 
 class Audit:
-    """Compares roll-ups with what their views make of the raw rows."""
+    """Compares roll-ups with the raw rows."""
 
     def __init__(self, client: AsyncClient, database: str) -> None:
         """Use a client bound to the analytics database of that name."""
         self._client, self._database = client, database
 
-    async def rollup(self, question: Question, since: datetime) -> dict[tuple[datetime, str], Difference]:
-        """Return where a roll-up differs, by bucket (from `since` on) and value.
+    async def rollup(self, question: RollupQuery, since: datetime) -> dict[tuple[datetime, str], Difference]:
+        """Return the differences of a roll-up, by bucket (from `since` on) and name of the value.
 
-        The raw tables must be whole from `since` on. Rows that land between the two readings differ for a
-        moment: ask again.
+        The raw tables must be complete from `since` on. Rows that arrive between the two queries differ for a
+        moment: then run it again.
         """
         raw = self._raw(question.table, await self._views(), _SINCE)
         known = ""
         if question.table == "users":
-            # A user of old has events in the window as well; the roll-up alone knows since when.
+            # A user may have events in the window and before; only the roll-up has the first one.
             known = (
                 " AND user NOT IN (SELECT user FROM users"
                 " GROUP BY user HAVING min(first_seen) < {since:DateTime('UTC')})"
@@ -221,22 +222,22 @@ class Audit:
 
         least = await self._values(side(f"({raw})", known), since)
         rolled_up = await self._values(side(question.table, ""), since)
-        # Read last: a roll-up never has more than the raw rows of a moment later allow.
-        most = await self._values(side(question.at_most, ""), since) if question.at_most else least
+        # Read last: a roll-up never exceeds the bound from raw rows that are read later.
+        most = await self._values(side(question.upper_bound, ""), since) if question.upper_bound else least
         differences = {}
         nothing: tuple[Any, ...] = (0,) * len(names)
         for at in sorted(least.keys() | rolled_up.keys()):
             low, mine, high = (found.get(at, nothing) for found in (least, rolled_up, most))
             for n, name in enumerate(names):
-                allowed = Between(low[n], high[n]) if question.at_most else low[n]
+                allowed = Bounds(low[n], high[n]) if question.upper_bound else low[n]
                 if not _allows(allowed, mine[n]):
                     differences[at, name] = Difference(question.table, at, name, allowed, mine[n])
         return differences
 
-    async def recipe(self, table: str, condition: str) -> tuple[tuple[str, ...], str]:
-        """Return a roll-up's columns, and a query that makes its rows of the raw rows that meet a condition.
+    async def rows_query(self, table: str, condition: str) -> tuple[tuple[str, ...], str]:
+        """Return a roll-up's columns, and the query that makes its rows from raw rows that meet a condition.
 
-        It may be a condition on any column that the raw tables behind the roll-up have all.
+        The condition may use any column that all raw tables of the roll-up have.
         """
         views = await self._views()
         return _columns(views[table]), self._raw(table, views, condition)
@@ -246,17 +247,17 @@ class Audit:
             result = await self._client.query(sql, parameters={"since": since})
         return {_aware(row[0]): tuple(row[1:]) for row in result.result_rows}
 
-    async def booked(self) -> dict[Where, Booked]:
-        """Return ClickHouse's own books by log, topic and partition."""
+    async def ingested(self) -> dict[Where, Ingested]:
+        """Return offsets and rows in `ingested_offsets` by log, topic and partition."""
         with available():
             result = await self._client.query(
                 "SELECT log, topic, partition, max(next_offset), sum(rows)"
                 " FROM ingested_offsets GROUP BY log, topic, partition"
             )
-        return {(log, topic, number): Booked(*rest) for log, topic, number, *rest in result.result_rows}
+        return {(log, topic, number): Ingested(*rest) for log, topic, number, *rest in result.result_rows}
 
-    async def rows(self, table: str, booked: Mapping[Where, Booked]) -> dict[Where, tuple[int, int]]:
-        """Return a raw table's rows of each partition up to its books, and of how many records they are."""
+    async def rows(self, table: str, booked: Mapping[Where, Ingested]) -> dict[Where, tuple[int, int]]:
+        """Return by partition a raw table's rows before `next_offset`, and how many distinct records."""
         names = [f"{log}/{topic}/{number}" for log, topic, number in booked]
         ends = [each.next_offset for each in booked.values()]
         with available():
@@ -270,7 +271,7 @@ class Audit:
         return {(row[0], row[1], row[2]): (row[3], row[4]) for row in result.result_rows}
 
     async def forgotten(self) -> Forgotten:
-        """Return what `vca forget` has removed."""
+        """Return what `vca forget` removed."""
         with available():
             result = await self._client.query(
                 "SELECT log, topic, partition, sum(rows), groupUniqArray(day) FROM forgotten_rows"
@@ -280,7 +281,7 @@ class Audit:
         return Forgotten(rows, frozenset(day for row in result.result_rows for day in row[-1]))
 
     async def first_instant(self) -> datetime | None:
-        """Return when the first event occurred that a roll-up knows of; None when there is none."""
+        """Return the time of the first event in the roll-ups; None when there is none."""
         with available():
             result = await self._client.query(
                 "SELECT min(at), count() FROM"
@@ -292,7 +293,7 @@ class Audit:
         return _aware(first) if found else None
 
     async def _views(self) -> dict[str, list[_View]]:
-        """Return the materialized views by the table that they feed."""
+        """Return the materialized views by their target table."""
         with available():
             result = await self._client.query(
                 "SELECT create_table_query, as_select FROM system.tables"
@@ -300,7 +301,8 @@ class Audit:
                 parameters={"database": self._database},
             )
         found: dict[str, list[_View]] = {}
-        # On a cluster the views of a node are about its own tables; what they say of one is true of all.
+        # On a cluster, the views of a node read its local tables; without the suffix they apply to all
+        # shards.
         told = [[re.sub(rf"{LOCAL}\b", "", text) for text in row] for row in result.result_rows]
         for create, select in told:
             head = create.removesuffix(select)
@@ -311,7 +313,7 @@ class Audit:
         return found
 
     def _raw(self, table: str, views: Mapping[str, list[_View]], condition: str) -> str:
-        """Return a query that makes a roll-up's rows from the raw rows that meet a condition."""
+        """Return the query that makes a roll-up's rows from raw rows that meet a condition."""
         columns = _columns(views.get(table, ()))
         selects = []
         for view in views.get(table, ()):
@@ -319,10 +321,10 @@ class Audit:
             for name in RAW:
                 select = self._replaced(select, name, f"(SELECT * FROM {name} WHERE {condition})")
             for name in views:
-                # A roll-up of a roll-up, or of the step between.
+                # A roll-up of another roll-up, or of the table `activity`.
                 if name != table and self._replaced(select, name, "") != select:
                     select = self._replaced(select, name, f"({self._raw(name, views, condition)})")
-            # A view may feed some columns only; the others stay 0.
+            # A view may fill some columns only; the others are 0.
             mine = ", ".join(name if name in view.columns else f"0 AS {name}" for name in columns)
             selects.append(f"SELECT {mine} FROM ({select})")
         return " UNION ALL ".join(selects)
@@ -334,15 +336,15 @@ class Audit:
 
 @dataclass(frozen=True, slots=True)
 class Forgotten:
-    """What `vca forget` removed: raw rows by log, topic and partition, and the days (UTC) that it touched."""
+    """What `vca forget` removed: raw rows by log, topic and partition, and the affected days (UTC)."""
 
     rows: Mapping[Where, int]
     days: frozenset[date]
 
 
 @dataclass(frozen=True, slots=True)
-class Booked:
-    """What ClickHouse has written down of a partition: offset after its last row, and how many rows."""
+class Ingested:
+    """A partition in `ingested_offsets`: the offset after its last row, and its number of rows."""
 
     next_offset: int
     rows: int
@@ -363,8 +365,8 @@ def _columns(views: Iterable[_View]) -> tuple[str, ...]:
 
 
 def _allows(allowed: Any, value: Any) -> bool:
-    if isinstance(allowed, Between):
-        return bool(allowed.least <= value <= allowed.most)
+    if isinstance(allowed, Bounds):
+        return bool(allowed.lower <= value <= allowed.upper)
     return _equal(allowed, value)
 
 

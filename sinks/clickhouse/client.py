@@ -1,4 +1,4 @@
-"""Connections to ClickHouse over HTTP, and which of its failures may pass."""
+"""Connections to ClickHouse over HTTP, and which of its failures are transient."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from clickhouse_connect.driver.exceptions import Error, OperationalError
 
 from sinks.base import Unavailable
 
-#: Where tables live when the address names no database.
+#: The database if the URL names none.
 DEFAULT_DATABASE: Final = "videocloud"
 
-#: How long a server may say nothing. One that works on a long query tells its progress five seconds before
-#: that (the client asks for it). An insert takes less; one that was given up is repeated under its token.
+#: How long a server may send nothing. During a long query it sends its progress five seconds before that (the
+#: client asks for it). An insert takes less; one that was given up is repeated with its token.
 SILENCE_SECONDS: Final = 60.0
-#: Server errors after which the same statement may work later, with their names (ErrorCodes.cpp): what is
-#: busy, full, starting, or away behind the server that was asked. An unknown table or database is one of
-#: them: the migrations of a new installation may not have run yet.
+#: Transient server errors with their names (ErrorCodes.cpp): the server, or one behind it, is busy, full,
+#: starting or away. An unknown table or database is one of them, because the migrations of a new installation
+#: may not have run yet.
 PASSING: Final[Mapping[int, str]] = {
     32: "ATTEMPT_TO_READ_AFTER_EOF",  # another server has gone in the middle of its answer
     60: "UNKNOWN_TABLE",
@@ -73,27 +73,27 @@ PASSING: Final[Mapping[int, str]] = {
     1000: "POCO_EXCEPTION",  # of files and sockets, mostly
     1001: "STD_EXCEPTION",  # no place on the disk, among others
 }
-#: How the client tells of an answer without ClickHouse's code: that of a proxy, before a server that is away.
+#: The client's error for an answer without ClickHouse's code, from a proxy whose server is away.
 _OF_A_PROXY: Final = re.compile(r"HTTP driver received HTTP status 5\d\d\b")
 
 
-#: Subqueries see the rows of all shards, as the ones around them do; one server takes no notice of it.
+#: Subqueries read the rows of all shards, like the outer query; a single server ignores this.
 READING: Final = {"distributed_product_mode": "global"}
-#: Newer servers put groups beyond the first 16,384 of a thread aside and count them later: what the API
-#: groups (videos, sessions and users of a day) takes up to 30 % longer that way.
+#: Newer servers aggregate groups beyond the first 16,384 of a thread later: the API's queries (by video,
+#: session and user of a day) take up to 30 % longer that way.
 GROUPING: Final = {"enable_adaptive_aggregator": "0"}
 
 
 def database_of(url: str) -> str:
-    """Return the database that an address names in its path, `videocloud` when it names none."""
+    """Return the database in the path of a URL, `videocloud` when there is none."""
     return urlsplit(url).path.strip("/") or DEFAULT_DATABASE
 
 
 def options(url: str, database: str | None) -> dict[str, Any]:
-    """Return the arguments of clickhouse-connect for an address `http(s)://user:password@host:port/database`."""
+    """Return clickhouse-connect's arguments for a URL `http(s)://user:password@host:port/database`."""
     return {
         "dsn": url,
-        # The client itself takes TLS from the port alone, and would send passwords in plain text elsewhere.
+        # The client itself derives TLS from the port only, and would send passwords in plain text on others.
         "interface": "https" if urlsplit(url).scheme in ("https", "clickhouses") else "http",
         "database": database,
         "autogenerate_session_id": False,
@@ -114,8 +114,8 @@ async def connect(
     """Return a client bound to the analytics database of `url`.
 
     It keeps up to `connections` open and may be shared by tasks of one event loop. Times are in seconds;
-    `read_timeout` is how long the server may be silent, unless the address says `?send_receive_timeout=`.
-    `where_known` are settings that not every server has: they are sent to those that know them.
+    `read_timeout` is how long the server may be silent, unless the URL has `?send_receive_timeout=`.
+    `where_known` are settings that are sent only to servers that know them.
     Raises `Unavailable` when the server does not answer.
     """
     with available():
@@ -136,9 +136,9 @@ async def connect(
 
 @contextmanager
 def available() -> Iterator[None]:
-    """Turn failures that may pass into `Unavailable`; whether the statement ran is then in doubt.
+    """Turn transient failures into `Unavailable`; whether the statement ran is then in doubt.
 
-    All others (bad SQL, missing rights, a value that does not fit) are raised as they are.
+    All others (invalid SQL, missing rights, a value out of range) are raised as they are.
     """
     try:
         yield
@@ -153,5 +153,5 @@ def available() -> Iterator[None]:
 def _may_pass(error: Error) -> bool:
     if error.code is not None:
         return error.code in PASSING
-    # There was no answer of ClickHouse at all: the network, or a proxy in between.
+    # No answer of ClickHouse: the network failed, or a proxy answered.
     return isinstance(error, OperationalError) or _OF_A_PROXY.match(str(error)) is not None

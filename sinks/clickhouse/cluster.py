@@ -1,10 +1,10 @@
 """The schema of one server spread over a cluster: replicated tables on every node, one name to read them all.
 
-Pure: statements of the migrations in, statements for a cluster out. What was table `x` becomes
+Pure: statements of the migrations in, statements for a cluster out. Table `x` becomes
 
-- `x_local`, of the `Replicated...` family, on every node: what blocks are inserted into and views read;
-- `x`, of the `Distributed` family: what is asked, so that all SQL stays as it is. It has no sharding key,
-  so it refuses a block that does not say which shard takes it: a block is never split
+- `x_local`, with a `Replicated...` engine, on every node: blocks are inserted into it, and views read it;
+- `x`, with the `Distributed` engine: queries read it, so all SQL stays as it is. It has no sharding key, so
+  it refuses an insert without a shard: a block is never split
   (docs/decisions/0016-blocks-stay-on-one-shard.md).
 
 Tables of `MERGED` are read with `FINAL`, which merges within a shard only: there, `x` is a view that
@@ -20,12 +20,12 @@ from typing import Final
 
 from streams.domain.errors import MigrationError
 
-#: What the names of the tables end with that each node has for itself.
+#: Suffix of the tables that each node has for itself.
 LOCAL: Final = "_local"
 _SHARDS: Final = "_shards"
-#: Tables whose readers want one row a key, whatever shards its rows are on.
+#: Tables whose readers need one row per key, over all shards.
 MERGED: Final = frozenset({"users", "jobs"})
-#: Keeper forgets tokens that are older, however few there are; the default of ClickHouse is an hour.
+#: Keeper drops older tokens, however few there are; ClickHouse's default is an hour.
 _WINDOW_SECONDS: Final = 30 * 86_400
 
 _CLUSTER: Final = re.compile(r"[A-Za-z_][\w.-]{0,63}", re.ASCII)
@@ -35,7 +35,7 @@ _TABLE: Final = re.compile(
     r"ENGINE = (?P<engine>\w+)(?:\((?P<arguments>[^()]*)\))?(?P<rest>.*)\Z",
     re.DOTALL | re.MULTILINE,
 )
-_FEED: Final = re.compile(
+_MATERIALIZED_VIEW: Final = re.compile(
     rf"\A{_COMMENTS}CREATE MATERIALIZED VIEW (?:IF NOT EXISTS )?(?P<name>\w+) TO (?P<to>\w+)(?P<rest>.*)\Z",
     re.DOTALL,
 )
@@ -44,11 +44,13 @@ _VIEW: Final = re.compile(
 )
 _ALTER: Final = re.compile(rf"\A{_COMMENTS}ALTER TABLE (?P<name>\w+)(?P<rest>.*)\Z", re.DOTALL)
 _TRUNCATE: Final = re.compile(rf"\A{_COMMENTS}TRUNCATE TABLE (?P<name>\w+)\s*\Z", re.DOTALL)
-_FILL: Final = re.compile(rf"\A{_COMMENTS}INSERT INTO (?P<name>\w+)\s+(?P<rest>SELECT\b.*)\Z", re.DOTALL)
+_INSERT_SELECT: Final = re.compile(
+    rf"\A{_COMMENTS}INSERT INTO (?P<name>\w+)\s+(?P<rest>SELECT\b.*)\Z", re.DOTALL
+)
 _SOURCE: Final = re.compile(r"\b(FROM|JOIN)(\s+)(\w+)\b")
 _KEY: Final = re.compile(r"ORDER BY \(?([\w, ]+)\)?")
 _MERGES: Final = re.compile(r"^ {4}(\w+)\s+SimpleAggregateFunction\((\w+), ", re.MULTILINE)
-#: What a Distributed table can be altered by.
+#: The alterations that a Distributed table supports.
 _COLUMNS_ONLY: Final = re.compile(r"\A\s*(ADD|DROP|MODIFY|RENAME|COMMENT) COLUMN\b", re.IGNORECASE)
 
 
@@ -60,7 +62,7 @@ class Cluster:
     database: str
 
     def __post_init__(self) -> None:
-        """Refuse what is not a cluster's name: it goes into statements."""
+        """Raise MigrationError for an invalid name, because it goes into statements."""
         if not _CLUSTER.fullmatch(self.name):
             raise MigrationError(f"{self.name!r} cannot be a cluster: see remote_servers in ClickHouse.")
 
@@ -70,14 +72,14 @@ class Cluster:
         return f"ON CLUSTER '{self.name}'"
 
     def spread(self, statement: str, tables: frozenset[str]) -> list[str]:
-        """Return the statements that do for the cluster what one statement does for one server.
+        """Return the statements for the cluster that correspond to one statement for a server.
 
         `tables` are the names of all tables that have a local one. Raises `MigrationError` for a statement
         that this module does not know how to spread.
         """
         if match := _TABLE.match(statement):
             return list(self._table(match))
-        if match := _FEED.match(statement):
+        if match := _MATERIALIZED_VIEW.match(statement):
             rest = _to_local(match["rest"], tables)
             head = f"{match['comments']}CREATE MATERIALIZED VIEW IF NOT EXISTS {match['name']}"
             return [f"{head} {self.on} TO {match['to']}{LOCAL}{rest}"]
@@ -87,15 +89,15 @@ class Cluster:
             return list(self._alter(match, tables))
         if match := _TRUNCATE.match(statement):
             return [f"{match['comments']}TRUNCATE TABLE {match['name']}{LOCAL} {self.on}"]
-        if (match := _FILL.match(statement)) and match["name"] in tables - MERGED:
-            return [self._fill(match)]
+        if (match := _INSERT_SELECT.match(statement)) and match["name"] in tables - MERGED:
+            return [self._insert_select(match)]
         raise MigrationError(f"This cannot be spread over a cluster: {statement[:200]}")
 
     @staticmethod
-    def _fill(match: re.Match[str]) -> str:
-        """Return a fill of a new table from old ones: read from all shards once, put on the first.
+    def _insert_select(match: re.Match[str]) -> str:
+        """Return an INSERT SELECT that reads all shards once and inserts into the first.
 
-        It makes no difference to readers, who add up over shards.
+        Readers see no difference, because they add up over shards.
         """
         settings = "insert_shard_id = 1, distributed_product_mode = 'global'"
         return (
@@ -106,7 +108,7 @@ class Cluster:
         name, engine, rest = match["name"], match["engine"], match["rest"]
         head = f"{match['comments']}CREATE TABLE IF NOT EXISTS {name}{LOCAL} {self.on}\n{match['body']}\n"
         if engine == "Null":
-            # It keeps nothing, so nobody reads it.
+            # It stores nothing, so no query reads it.
             yield f"{head}ENGINE = Null{rest}"
             return
         arguments = ["'/clickhouse/tables/{shard}/{database}/{table}'", "'{replica}'"]
@@ -127,7 +129,7 @@ class Cluster:
             yield self._merged(name, match["body"], rest)
 
     def _merged(self, name: str, body: str, rest: str) -> str:
-        """Return the view that has one row a key of all shards."""
+        """Return the view with one row per key over all shards."""
         found = _KEY.search(rest)
         assert found, f"{name} has no sorting key"
         key = found[1]
@@ -153,11 +155,11 @@ class Cluster:
 
 
 def check(cluster: Cluster, replicates: Sequence[int], macros: Collection[str]) -> None:
-    """Refuse a cluster whose configuration would lose or double rows; say what it lacks.
+    """Raise MigrationError for a cluster whose configuration would lose or double rows.
 
     Args:
-        cluster: the one that is meant.
-        replicates: `internal_replication` of each of its replicas, as `system.clusters` tells it.
+        cluster: the cluster to check.
+        replicates: `internal_replication` of each of its replicas, from `system.clusters`.
         macros: names of the macros of a node.
     """
     name = cluster.name
@@ -185,7 +187,7 @@ def table_of(statement: str) -> str | None:
 
 
 def _to_local(select: str, tables: Collection[str]) -> str:
-    """Have a query read the tables of the node that it runs on."""
+    """Make a query read the node's own tables."""
 
     def local(match: re.Match[str]) -> str:
         keyword, space, name = match.groups()

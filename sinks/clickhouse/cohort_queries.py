@@ -1,7 +1,7 @@
-"""The SQL that answers questions about retention. Values are bound; identifiers are written here.
+"""The SQL about retention. Values are bound; identifiers are spelled here.
 
-A cohort is the users whose first event fell on one local day. Where UTC days end in local days is handed
-over as numbers (`local_time.split_days`), so rows of `user_days` become one or two local days each.
+A cohort is the users whose first event was on one local day. The cuts of UTC days into local days are bound
+as numbers (`local_time.split_days`), so each row of `user_days` becomes one or two local days.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ _DAY: Final = timedelta(days=1)
 
 
 def cohorts_from(window: Window) -> datetime:
-    """Return where the first day begins whose cohort a window's retention needs: 30 days before it."""
+    """Return the beginning of the first cohort that a window's retention needs: 30 days before it."""
     day = window.start.astimezone(window.zone).date() - timedelta(days=max(DAYS_LATER))
     return midnight(day, window.zone)
 
 
-#: Users first seen in reach of a window: the number of their local day, and whether it was in the window.
+#: Users first seen in or up to 30 days before a window: their local day's number, and whether it was inside.
 _NEWCOMERS: Final = (
     f"SELECT user, intDiv({local_seconds('toUnixTimestamp(first_seen)')}, 86400) AS cohort,"
     " first_seen >= {start:DateTime64(3, 'UTC')} AS inside\n"
@@ -33,7 +33,7 @@ _NEWCOMERS: Final = (
 )
 
 
-#: The same of those first seen since a midnight, found among the few who were heard of since.
+#: The same for users first seen since a midnight, found among the few users with rows since then.
 _NEWCOMERS_SINCE: Final = (
     f"SELECT user, intDiv({local_seconds('toUnixTimestamp(min(first_seen))')}, 86400) AS cohort,"
     " min(first_seen) >= {start:DateTime64(3, 'UTC')} AS inside\n"
@@ -48,7 +48,7 @@ _NEWCOMERS_SINCE: Final = (
 def cohort_sizes(window: Window, *, before: datetime | None = None, since: datetime | None = None) -> Query:
     """Return `cohort` (number of the local day), `inside` and `users` of every cohort.
 
-    Of the users first seen before a UTC midnight or since one, when there is one.
+    With `before` or `since`, a UTC midnight, only users first seen before or since then count.
     """
     newcomers = _NEWCOMERS if since is None else _NEWCOMERS_SINCE
     sql = (
@@ -71,8 +71,8 @@ def _newcomers(window: Window, before: datetime | None) -> dict[str, Any]:
 def cohort_returns(window: Window, before: datetime) -> Query:
     """Return, by `cohort` and `inside`, how many were active on exactly that local day + N, as `later_N`.
 
-    Only local days as a whole count, and those begin on quarters of an hour: the roll-up knows them. It is
-    those days only that were over at `before`, a UTC midnight: nothing later is read.
+    Only whole local days that were over at `before`, a UTC midnight, count; later days are not read. Local
+    days begin on quarters of an hour, so the roll-up has them exactly.
     """
     begin, over = cohorts_from(window), _first_not_over(window, before)
     end = min(_last_return(window), midnight(over, window.zone))
@@ -85,7 +85,7 @@ def cohort_returns(window: Window, before: datetime) -> Query:
 
 
 def cohort_returns_since(window: Window, before: datetime) -> Query | None:
-    """Return, as `cohort_returns` does, those of the local days that are over since; None when none is."""
+    """Return `cohort_returns` on local days that ended since; None when no day did."""
     over, today = _first_not_over(window, before), window.as_of.astimezone(window.zone).date()
     begin, end = midnight(over, window.zone), min(_last_return(window), midnight(today, window.zone))
     if begin >= end:
@@ -99,7 +99,7 @@ def cohort_returns_since(window: Window, before: datetime) -> Query | None:
 
 
 def _first_not_over(window: Window, instant: datetime) -> date:
-    """Return the local day that an instant lies in: those before it are over by then."""
+    """Return the local day of an instant: all earlier days are over."""
     return instant.astimezone(window.zone).date()
 
 
@@ -108,7 +108,7 @@ def _last_return(window: Window) -> datetime:
 
 
 _WITHIN: Final = "day >= {first_day:Date} AND day <= {last_day:Date}"
-#: As `_NEWCOMERS`, but only those who were heard of on the days that are read.
+#: As `_NEWCOMERS`, but only users with rows on the days that are read.
 _SEEN_THEN: Final = (
     f"SELECT user, intDiv({local_seconds('toUnixTimestamp(min(first_seen))')}, 86400) AS cohort,"
     " min(first_seen) >= {start:DateTime64(3, 'UTC')} AS inside\n"
@@ -121,7 +121,7 @@ _SEEN_THEN: Final = (
 
 
 def _returns(newcomers: str, split: DaySplit, these: str, bound: dict[str, Any]) -> Query:
-    """Count returns on the local days that meet a condition, of the UTC days of a split."""
+    """Return the query that counts returns on local days that meet a condition, within a split."""
     local = LocalDays(split)
     last = split.first + timedelta(days=len(split.cuts) - 1)
     parameters = bound | {"first_day": split.first, "last_day": last} | local.parameters

@@ -1,19 +1,19 @@
-"""Answers about days that are over, kept as long as nothing changes about those days.
+"""A cache of query results about days that are over, valid until one of those days changes.
 
-Every accepted event of a person adds to `activity_days` at its own day (`0006_whole_days.sql`), in the insert
-that adds it to everything else. So the sum over the days before a day is another one as soon as a late
-event touches one of them, and then what was kept is asked for anew.
+Every accepted event of a person adds to `activity_days` at its own day (`0006_whole_days.sql`), in the same
+insert as everything else. So the sum over the days before a day is their version: it changes as soon as a
+late event belongs to one of them, and then cached results are invalid.
 
-Late events mostly belong to yesterday, and some platforms have one every second. While they come, what is
-kept is split off a day or two earlier (`DayCache.split`), where nothing changes.
+Late events mostly belong to yesterday, and some platforms have one every second. While they arrive, the split
+between cached and current days is a day or two earlier (`DayCache.split`), where nothing changes.
 
-The answers are kept here; whom they were about, in `known_cache.py`. What is kept can be read ahead
-(`api/warm_up.py`). When a day ends, or days that are over have become quiet again, answers go on with what
-was read before until the newer rest has been read, for a while.
+This module caches results; `known_cache.py` caches the users and sessions behind them. `api/warm_up.py`
+prefetches both. When a day ends, or late events stop, the previous split is used for a while, until results
+for the new one are prefetched.
 
-Two things keep a half-landed insert from being kept. Tables that an insert feeds are not changed at the same
-instant, so an answer is kept only when the sum has been the same for `SETTLED_SECONDS`; and an insert that
-was cut off and repaired later is known again after `LONGEST_SECONDS`.
+Two rules keep results of a half-finished insert out of the cache. The tables that an insert feeds do not
+change at the same instant, so a result is cached only if the version has been the same for `SETTLED_SECONDS`;
+and an insert that was interrupted and repaired later is seen after `MAX_AGE_SECONDS`.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from sinks.clickhouse.queries import Query
 from sinks.clickhouse.reader import ClickHouseReader
 from sinks.single_flight import SingleFlight
 
-#: An insert into all tables takes less.
+#: Longer than an insert into all tables takes.
 SETTLED_SECONDS: Final = 5.0
-LONGEST_SECONDS: Final = 600.0
-#: Days before one that have not changed for so long are taken for days that stay as they are.
+MAX_AGE_SECONDS: Final = 600.0
+#: Days without a change for this long count as quiet.
 QUIET_SECONDS: Final = 60.0
-#: What is read ahead is read again after this share of the time that it may be kept.
-RENEWED: Final = 0.75
-#: How many days before today may be split off at the earliest.
-_BACK: Final = 2
-#: Answers kept at most: a window of ninety days is some kilobytes.
+#: Prefetching renews an entry after this share of its maximum age.
+RENEW_SHARE: Final = 0.75
+#: The earliest split is this many days before today.
+_MAX_DAYS_BACK: Final = 2
+#: Results in the cache, at most: one for ninety days takes some kilobytes.
 _MAX_ENTRIES: Final = 500
 
 Rows = list[dict[str, Any]]
@@ -46,7 +46,7 @@ Rows = list[dict[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """The days before `day`, and what stands for their contents: the `version`, seen first at `since`."""
+    """The days before `day`, with the `version` of their contents, first seen at `since`."""
 
     day: date
     version: int
@@ -54,126 +54,130 @@ class Split:
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
+class _Version:
     version: int
     since: float
     changed: float = float("-inf")
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
+class _Entry:
     version: tuple[date, int]
     at: float
     rows: Rows
 
 
 class DayCache:
-    """Runs queries that read nothing of a day and later, or remembers what they told."""
+    """Runs queries about the days before a split, and caches their results."""
 
     def __init__(
         self,
         store: ClickHouseReader,
         *,
-        settled: float = SETTLED_SECONDS,
-        longest: float = LONGEST_SECONDS,
-        quiet: float = QUIET_SECONDS,
+        settle_seconds: float = SETTLED_SECONDS,
+        max_age: float = MAX_AGE_SECONDS,
+        quiet_seconds: float = QUIET_SECONDS,
         clock: Callable[[], float] = time.monotonic,
         on_lookup: Callable[[bool], None] = lambda found: None,
     ) -> None:
-        """Ask through `store`; `clock` gives seconds. `on_lookup` is told whether an answer was kept."""
+        """Query through `store`; all times are in seconds. `on_lookup` is called with True for a hit."""
         self._store = store
-        self._settled = settled
-        self._longest = longest
-        self._quiet = quiet
+        self._settle_seconds = settle_seconds
+        self._max_age = max_age
+        self._quiet_seconds = quiet_seconds
         self._clock = clock
         self._on_lookup = on_lookup
-        self._kept: OrderedDict[tuple[str, str], _Kept] = OrderedDict()
-        self._asking = SingleFlight[Rows]()
-        self._seen: dict[date, _Seen] = {}
-        self._looking = SingleFlight[dict[date, _Seen]]()
-        self._read_ahead: dict[date, int] = {}
+        self._entries: OrderedDict[tuple[str, str], _Entry] = OrderedDict()
+        self._queries = SingleFlight[Rows]()
+        self._versions: dict[date, _Version] = {}
+        self._version_queries = SingleFlight[dict[date, _Version]]()
+        self._prefetched: dict[date, int] = {}
 
     async def split(self, today: date) -> Split:
-        """Return where to split what is kept from what is asked anew: at today, or earlier.
+        """Return the split between cached and current days: today, or earlier.
 
-        Raises `StoreUnavailableError` when the store cannot be asked: what is kept may be outdated then.
-        All who ask while the question is on its way share it, as an answer has several parts.
+        Raises `StoreUnavailableError` when the store cannot be read, because entries may be outdated then.
+        Concurrent calls share one query, because an answer has several parts.
         """
-        return self._where(today, await self._looking.run(today, lambda: self._look(today)))
+        return self._choose_split(
+            today, await self._version_queries.run(today, lambda: self._read_versions(today))
+        )
 
-    def last(self, today: date) -> Split | None:
-        """Return where to split as far as was seen last, if that was on this day."""
-        return self._where(today, self._seen) if today == next(iter(self._seen), None) else None
+    def last_split(self, today: date) -> Split | None:
+        """Return the last known split, if it was read on this day."""
+        return (
+            self._choose_split(today, self._versions) if today == next(iter(self._versions), None) else None
+        )
 
-    def _where(self, today: date, seen: dict[date, _Seen]) -> Split:
+    def _choose_split(self, today: date, seen: dict[date, _Version]) -> Split:
         quiet = self._quiet_days(seen)
-        # Where nothing is quiet nothing can be kept, and the shortest rest is today.
+        # Without quiet days nothing can be cached, and the shortest current part is today.
         newest = quiet[0] if quiet else today
-        if self._clock() - seen[newest].since < 2 * self._quiet:
-            newest = next((day for day in quiet if self._read_ahead.get(day) == seen[day].version), newest)
+        if self._clock() - seen[newest].since < 2 * self._quiet_seconds:
+            newest = next((day for day in quiet if self._prefetched.get(day) == seen[day].version), newest)
         return _split(newest, seen)
 
-    async def newest(self, today: date) -> Split | None:
-        """Return where it is worth while to split, ready or not; None while nothing would be kept.
+    async def prefetch_split(self, today: date) -> Split | None:
+        """Return the split to prefetch for; None while no result could be cached.
 
-        Raises `StoreUnavailableError` when the store cannot be asked.
+        Raises `StoreUnavailableError` when the store cannot be read.
         """
-        seen = await self._looking.run(today, lambda: self._look(today))
+        seen = await self._version_queries.run(today, lambda: self._read_versions(today))
         quiet = self._quiet_days(seen)
-        if not quiet or self._clock() - seen[quiet[0]].since < self._settled:
+        if not quiet or self._clock() - seen[quiet[0]].since < self._settle_seconds:
             return None
         return _split(quiet[0], seen)
 
-    def ready(self, split: Split) -> None:
-        """Take note that what is usually asked of the days before a split was read, so answers can use it."""
-        days = {day: version for day, version in self._read_ahead.items() if day in self._seen}
-        self._read_ahead = days | {split.day: split.version}
+    def mark_prefetched(self, split: Split) -> None:
+        """Note that the usual results for a split were prefetched, so that answers use this split."""
+        days = {day: version for day, version in self._prefetched.items() if day in self._versions}
+        self._prefetched = days | {split.day: split.version}
 
-    async def rows(self, query: Query, split: Split, *, ahead: bool = False) -> Rows:
-        """Return the rows of a query that reads nothing of the day of a split and later.
+    async def rows(self, query: Query, split: Split, *, prefetch: bool = False) -> Rows:
+        """Return the rows of a query that reads only days before the split, from the cache or the store.
 
-        Who reads `ahead` also reads what will have been kept too long soon, and is no look that counts.
-        Raises `StoreUnavailableError` when the store cannot be asked.
+        With `prefetch`, entries are renewed before they expire, and `on_lookup` is not called. Raises
+        `StoreUnavailableError` when the store cannot be read.
         """
         version = (split.day, split.version)
         key = (query.sql, repr(query.parameters))
-        longest = self._longest * RENEWED if ahead else self._longest
-        kept = self._kept.get(key)
-        known = kept is not None and kept.version == version and self._clock() - kept.at < longest
-        if not ahead:
+        max_age = self._max_age * RENEW_SHARE if prefetch else self._max_age
+        kept = self._entries.get(key)
+        known = kept is not None and kept.version == version and self._clock() - kept.at < max_age
+        if not prefetch:
             self._on_lookup(known)
         if kept is not None and known:
-            self._kept.move_to_end(key)
+            self._entries.move_to_end(key)
             return kept.rows
         began = self._clock()
-        rows = await self._asking.run((*key, version), lambda: self._store.rows(query))
-        if began - split.since >= self._settled:
-            self._kept[key] = _Kept(version, began, rows)
-            while len(self._kept) > _MAX_ENTRIES:
-                self._kept.popitem(last=False)
+        rows = await self._queries.run((*key, version), lambda: self._store.rows(query))
+        if began - split.since >= self._settle_seconds:
+            self._entries[key] = _Entry(version, began, rows)
+            while len(self._entries) > _MAX_ENTRIES:
+                self._entries.popitem(last=False)
         return rows
 
-    async def _look(self, today: date) -> dict[date, _Seen]:
-        days = [today - timedelta(days=back) for back in range(_BACK + 1)]
+    async def _read_versions(self, today: date) -> dict[date, _Version]:
+        days = [today - timedelta(days=back) for back in range(_MAX_DAYS_BACK + 1)]
         sums = ", ".join(f"sumIf(events, day < {{day{n}:Date}}) AS before{n}" for n in range(len(days)))
         sql = f"SELECT {sums} FROM activity_days WHERE day < {{day0:Date}}"
         (row,) = await self._store.rows(Query(sql, {f"day{n}": day for n, day in enumerate(days)}))
         now = self._clock()
-        self._seen = {day: self._now(day, row[f"before{n}"], now) for n, day in enumerate(days)}
-        return self._seen
+        self._versions = {day: self._next_version(day, row[f"before{n}"], now) for n, day in enumerate(days)}
+        return self._versions
 
-    def _quiet_days(self, seen: dict[date, _Seen]) -> list[date]:
-        """Return the days before which nothing has changed for a while, the latest first."""
+    def _quiet_days(self, seen: dict[date, _Version]) -> list[date]:
+        """Return possible splits whose earlier days are quiet, the latest first."""
         now = self._clock()
-        return [day for day in seen if now - seen[day].changed >= self._quiet]
+        return [day for day in seen if now - seen[day].changed >= self._quiet_seconds]
 
-    def _now(self, day: date, version: int, now: float) -> _Seen:
-        """Return what is known of the days before a day, now that they have a version."""
-        seen = self._seen.get(day)
+    def _next_version(self, day: date, version: int, now: float) -> _Version:
+        """Return the state of the days before a day, given their version now."""
+        seen = self._versions.get(day)
         if seen is None:
-            return _Seen(version, now)
-        return seen if seen.version == version else _Seen(version, now, changed=now)
+            return _Version(version, now)
+        return seen if seen.version == version else _Version(version, now, changed=now)
 
 
-def _split(day: date, seen: dict[date, _Seen]) -> Split:
+def _split(day: date, seen: dict[date, _Version]) -> Split:
     return Split(day, seen[day].version, seen[day].since)

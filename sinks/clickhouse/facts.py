@@ -1,9 +1,8 @@
-"""The rows of a window, from roll-ups where that is exact and from raw events where it is not.
+"""The rows of a window, from roll-ups where that is exact, and from raw events elsewhere.
 
-A window is read from `video_15m` as far as its edges, and those of the stretches it is compared with,
-fall on quarters of an hour; where no dimensions are wanted, smaller tables have the same sums. A
-quarter in which an edge lies (`windows.cover`) is read from the raw events, each measure by the time that
-decides its bucket, so that every edge is exact.
+Whole quarters of an hour of a window, and of the stretches it is compared with, are read from `video_15m`;
+without dimensions, smaller tables have the same sums. A quarter with an edge in it (`windows.cover`) is read
+from the raw events, each measure by the time that decides its bucket, so every edge is exact.
 """
 
 from __future__ import annotations
@@ -15,10 +14,10 @@ from typing import Any, Final
 from streams.domain.measures import Anchor, Measure, anchored
 from streams.domain.windows import QUARTER, Stretch, Window, ceiling, cover, floor, quarters
 
-#: Where a row lies: in the stretch before, in the elapsed part of the window, in its rest, or in none.
+#: The piece of a row: the stretch before, the elapsed part of the window, its rest, or none of them.
 BEFORE, ELAPSED, REST, OUTSIDE = 0, 1, 2, 3
 _DAY: Final = timedelta(days=1)
-#: Where counters are added up without dimensions: of each video by whole UTC days, of all by the quarter.
+#: Roll-ups without dimensions: of each video by whole UTC days, and of all videos by quarter of an hour.
 EACH_BY_DAY, ALL_BY_QUARTER = "video_days", "all_videos_15m"
 DIMENSIONS: Final = ("country", "device", "platform")
 
@@ -29,7 +28,7 @@ def text(instant: datetime) -> str:
 
 
 def slot(at: str) -> str:
-    """Return where the point of the timeline begins that holds an instant, in epoch seconds."""
+    """Return the expression for the beginning of an instant's point in the timeline, in epoch seconds."""
     return f"roundDown(toUInt32(toUnixTimestamp({at})), {{edges:Array(UInt32)}})"
 
 
@@ -38,7 +37,7 @@ def indented(sql: str) -> str:
     return "\n".join(f"    {line}" for line in sql.split("\n"))
 
 
-#: Which stretch an instant lies in. A cut quarter holds instants that lie in none.
+#: The piece of an instant. A cut quarter has instants in no piece.
 _PIECE_OF_INSTANT: Final = (
     "multiIf("
     f"{{at}} < {{{{before_start:DateTime64(3, 'UTC')}}}}, {OUTSIDE}, "
@@ -47,7 +46,7 @@ _PIECE_OF_INSTANT: Final = (
     f"{{at}} < {{{{elapsed_end:DateTime64(3, 'UTC')}}}}, {ELAPSED}, "
     f"{{at}} < {{{{end:DateTime64(3, 'UTC')}}}}, {REST}, {OUTSIDE})"
 )
-#: The same for a quarter that lies in one stretch as a whole; seconds are compared faster.
+#: The piece of a quarter that is in one piece as a whole; comparing seconds is faster.
 _PIECE_OF_BUCKET: Final = (
     "multiIf("
     f"{{at}} < toDateTime({{{{start:DateTime64(3, 'UTC')}}}}), {BEFORE}, "
@@ -56,9 +55,9 @@ _PIECE_OF_BUCKET: Final = (
 
 
 class Facts:
-    """What happened in a window and in the stretch before, as branches of one UNION ALL.
+    """The rows of a window and of the stretch before, as branches of one UNION ALL.
 
-    Columns: `piece`, where `pieces` says so; of one video `slot`, `country`, `device`, `platform`, of all
+    Columns: `piece`, if `pieces` is true; of one video `slot`, `country`, `device`, `platform`, of all
     videos `video_id`; and the measures. What lies before the window has `slot` 0 and empty dimensions.
     `parameters` are the values to bind; those of one video also need `video` and `edges`.
     """
@@ -71,7 +70,7 @@ class Facts:
         video: bool,
         sums: str = "",
     ) -> None:
-        """Take a window apart. `video` says whether one video is meant, or all.
+        """Split a window into branches. `video` says whether the rows are of one video, or of all.
 
         With `sums`, rows come from that table: whole UTC days from `EACH_BY_DAY`, or everything from
         `ALL_BY_QUARTER`, which knows no videos; then there is no `video_id`. They have the measures of the
@@ -100,7 +99,8 @@ class Facts:
             self.parameters[f"day{number}_from"] = f"{stretch.start:%Y-%m-%d}"
             self.parameters[f"day{number}_to"] = f"{stretch.end:%Y-%m-%d}"
         self._cut = quarters(ragged)
-        #: Whether rows lie in different pieces: else all lie in the window, and none says so.
+        #: Whether rows are in different pieces; otherwise all are in the window, and there is no column
+        #: `piece`.
         self.pieces = compare or video or bool(self._cut) or not sums
         for number, stretch in enumerate(self._whole):
             self.parameters[f"from{number}"] = f"{stretch.start:%Y-%m-%d %H:%M:%S}"
@@ -114,7 +114,7 @@ class Facts:
 
     @property
     def sql(self) -> str:
-        """Return the rows as a subquery; those of cut quarters may lie outside of every stretch."""
+        """Return the rows as a subquery; rows of cut quarters may be in no piece."""
         return indented("\nUNION ALL\n".join(self._branches()))
 
     def _in_whole(self) -> str:
@@ -133,7 +133,7 @@ class Facts:
 
     @staticmethod
     def _in_cut(at: str) -> str:
-        # The range is for the indexes, the quarters are what is meant.
+        # The list of quarters is the condition; the range lets ClickHouse use its indexes.
         return (
             f"{at} >= {{cut_from:DateTime64(3, 'UTC')}} AND {at} < {{cut_to:DateTime64(3, 'UTC')}}"
             f" AND intDiv(toUnixTimestamp({at}), 900) IN {{cut:Array(UInt32)}}"
@@ -170,11 +170,11 @@ class Facts:
             yield self._reactions(reactions)
 
     def _raw(self, anchor: Anchor, measures: list[Measure]) -> str:
-        """Read deltas of raw events by the time they belong to."""
+        """Return a branch with deltas of raw events, by the instant that decides their bucket."""
         at, condition = anchor.value, self._in_cut(anchor.value)
         if anchor is Anchor.START:
-            # Deltas of a view come as long as it lasts, at any time after its start: find the views that
-            # started here, then their events by primary key.
+            # Deltas of a view arrive at any time after its start: find the views that started here, then
+            # their events by primary key.
             starts = f"SELECT video_id, view_id FROM view_starts WHERE {self._video}{condition}"
             condition = f"(video_id, view_id) IN ({starts}) AND {condition}"
         deltas = {each.name: f"toUInt64(d_{each.name})" for each in measures}
@@ -183,7 +183,7 @@ class Facts:
         return f"{select}\nFROM playback_events\nWHERE {self._video}{condition} AND {some} > 0"
 
     def _reactions(self, reactions: list[Measure]) -> str:
-        """Read likes, comments and shares."""
+        """Return a branch with likes, comments and shares."""
         at = "occurred_at"
         counts = {each.name: f"toUInt64(type = '{each.event}')" for each in reactions}
         types = ", ".join(f"'{each.event}'" for each in reactions)
@@ -192,7 +192,7 @@ class Facts:
 
 
 def _whole_days(stretches: list[Stretch]) -> Iterator[Stretch]:
-    """Yield what each stretch has of whole UTC days."""
+    """Yield the whole UTC days of each stretch."""
     for stretch in stretches:
         inner = Stretch(ceiling(stretch.start, _DAY), floor(stretch.end, _DAY))
         if inner.start < inner.end:
@@ -200,7 +200,7 @@ def _whole_days(stretches: list[Stretch]) -> Iterator[Stretch]:
 
 
 def _without(stretches: list[Stretch], parts: list[Stretch]) -> Iterator[Stretch]:
-    """Yield what is left of stretches without parts of them, which are in order and do not overlap."""
+    """Yield stretches without the given parts of them, which are in order and do not overlap."""
     for stretch in stretches:
         start = stretch.start
         for part in parts:

@@ -1,7 +1,7 @@
-"""Many hashes in order, among which others are looked up.
+"""Look-ups of hashes in a large sorted set of hashes.
 
-They are spread evenly, so a hash itself says about where it is. Both ways of looking it up rest on that, and
-take no longer than a binary search if somebody finds ids whose hashes crowd.
+Hashes are evenly distributed, so a hash itself gives its approximate position. Both classes use that, and
+take no longer than a binary search if somebody constructs ids whose hashes cluster.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from sinks.clickhouse.native_reader import Table
 
-#: Of how many places in the sieve one hash takes one, at least.
-_SIEVE_BITS: Final = 3
-#: One to two hashes have the same leading bits.
+#: The filter has at least two to this power bits per hash.
+_FILTER_BITS: Final = 3
+#: With this, one to two hashes share their leading bits.
 _TOGETHER_BITS: Final = 1
-#: Places for each hash that has a mark: with fewer of them, more are not where they should be.
+#: Places per hash in a `HashMap`: with fewer, more hashes are not at their own place.
 _PLACES: Final = 5 / 3
-#: How many places are looked at one by one. More of them are rare, or made up.
+#: Places that are probed one by one, before a binary search; longer runs are rare, or constructed.
 _STEPS: Final = 8
 _HALF: Final = np.uint64(32)
 
@@ -29,17 +29,17 @@ Flags = NDArray[np.bool_]
 
 
 class HashSet:
-    """Different hashes of 64 bits, in ascending order: for those among which hardly any is found.
+    """A set of 64-bit hashes, for look-ups that rarely find one.
 
-    Most that are not there fall through a sieve of the leading bits, which halves the time. For the rest a
-    table says from where hashes with the same leading bits begin.
+    A bit filter of the leading bits rejects most of those that are not there, which halves the time. For the
+    others, a table has the position at which hashes with the same leading bits begin.
     """
 
     def __init__(self, ascending: Numbers) -> None:
-        """Take hashes that are in order, each once."""
+        """Index distinct hashes in ascending order."""
         self._all = ascending
         bits = max(3, len(ascending).bit_length())
-        self._sieve = _BitFilter(ascending, bits + _SIEVE_BITS)
+        self._filter = _BitFilter(ascending, bits + _FILTER_BITS)
         self._shift = np.uint64(64 - bits + _TOGETHER_BITS)
         first = np.arange(1 << (bits - _TOGETHER_BITS), dtype=np.uint64) << self._shift
         self._starts = np.searchsorted(ascending, first).astype(np.int32)
@@ -47,20 +47,20 @@ class HashSet:
     @property
     def nbytes(self) -> int:
         """Return the bytes that it takes."""
-        return self._all.nbytes + self._starts.nbytes + self._sieve.nbytes
+        return self._all.nbytes + self._starts.nbytes + self._filter.nbytes
 
     def find(self, some: Numbers) -> tuple[Places, Places]:
-        """Return which of some hashes are there, by their numbers, and where."""
+        """Return the indexes of the hashes that are in the set, and their positions in it."""
         if not len(self._all):
             return np.empty(0, np.intp), np.empty(0, np.intp)
-        here = self._sieve.left(some)
+        here = self._filter.candidates(some)
         some = some.take(here)
-        there, at = _found(self._all, some, self._starts.take(_leading(some, self._shift)).astype(np.intp))
+        there, at = _search(self._all, some, self._starts.take(_leading(some, self._shift)).astype(np.intp))
         return here.compress(there), at.compress(there)
 
 
 class _BitFilter:
-    """A bit for each beginning of a hash: whether there is one that begins so."""
+    """A bit for each value of the leading bits: whether a hash in the set begins with them."""
 
     def __init__(self, hashes: Numbers, bits: int) -> None:
         self._shift = np.uint64(64 - bits)
@@ -72,21 +72,21 @@ class _BitFilter:
     def nbytes(self) -> int:
         return self._places.nbytes
 
-    def left(self, some: Numbers) -> Places:
-        """Return the numbers of those that may be there."""
+    def candidates(self, some: Numbers) -> Places:
+        """Return the indexes of hashes that may be in the set."""
         place = _leading(some, self._shift)
         return np.flatnonzero(self._places.take(place >> 3) >> (place & 7).astype(np.uint8) & 1)
 
 
 def _leading(hashes: Numbers, shift: np.uint64) -> Places:
-    """Return the leading bits of hashes, as places: what is left of them is no negative number."""
+    """Return the leading bits of hashes, as array indexes (never negative after the shift)."""
     return (hashes >> shift).view(np.int64)
 
 
-def _found(ascending: Numbers, some: Numbers, at: Places) -> tuple[Flags, Places]:
-    """Return whether hashes are there, and the places of those that are.
+def _search(ascending: Numbers, some: Numbers, at: Places) -> tuple[Flags, Places]:
+    """Return whether hashes are in an ascending array, and the positions of those that are.
 
-    They are looked for from `at` on, which becomes what is returned.
+    The search starts at `at`, which is updated in place and returned.
     """
     found = ascending.take(at, mode="clip")
     behind = np.flatnonzero(found < some)
@@ -105,46 +105,45 @@ def _found(ascending: Numbers, some: Numbers, at: Places) -> tuple[Flags, Places
 
 
 class HashMap:
-    """Different hashes, and a mark on each, a number: for those among which most that are asked for are.
+    """A map from 64-bit hashes to numbers, for look-ups that mostly find one.
 
-    Each hash has the place that is as far along as the hash is among all numbers, or the next one that is
-    free. The places before it that are free tell of it too. So one look is enough for two of three hashes,
-    where a table of where they begin takes two looks into memory that is not in the cache, and more steps
-    after them.
+    Each hash is stored at the place proportional to its value, or at the next free one. Free places before it
+    refer to it, too. So for two of three hashes one memory access is enough, where a table of positions takes
+    two accesses outside the processor's cache, and more steps after them.
     """
 
-    def __init__(self, ascending: Numbers, marks: NDArray[Any]) -> None:
-        """Take hashes that are in order, each once, and as many marks."""
+    def __init__(self, ascending: Numbers, values: NDArray[Any]) -> None:
+        """Index distinct hashes in ascending order, with a value each."""
         self._wanted = np.uint64(len(ascending) * _PLACES)
         rows = np.arange(len(ascending))
         places = np.maximum.accumulate(self._places(ascending) - rows) + rows
         taken = np.zeros(max(int(self._wanted), int(places[-1]) + 1) if len(places) else 0, np.bool_)
         taken[places] = True
-        # Of each place: the first hash that is there or behind it; behind the last one, that.
+        # For each place, the first hash at or after it; after the last hash, the last one.
         first = np.cumsum(taken, dtype=np.int32) - taken
         self._hashes = ascending.take(first, mode="clip")
-        self._marks = marks.take(first, mode="clip")
+        self._values = values.take(first, mode="clip")
 
     @classmethod
     def of(cls, table: Table) -> HashMap:
-        """Make it of a table of two columns: hashes in order, and their marks."""
-        hashes, marks = table.columns.values()
-        return cls(hashes, marks)
+        """Make a map of a table with two columns: sorted hashes, and their values."""
+        hashes, values = table.columns.values()
+        return cls(hashes, values)
 
     @property
     def nbytes(self) -> int:
         """Return the bytes that it takes."""
-        return self._hashes.nbytes + self._marks.nbytes
+        return self._hashes.nbytes + self._values.nbytes
 
     def find(self, some: Numbers) -> tuple[Flags, NDArray[Any]]:
-        """Return whether hashes are there, and their marks: 0 for those that are not."""
+        """Return whether hashes are in the map, and their values; 0 for those that are not."""
         if not len(self._hashes):
-            return np.zeros(len(some), np.bool_), np.zeros(len(some), self._marks.dtype)
-        there, at = _found(self._hashes, some, self._places(some))
-        return there, self._marks.take(at, mode="clip") * there
+            return np.zeros(len(some), np.bool_), np.zeros(len(some), self._values.dtype)
+        there, at = _search(self._hashes, some, self._places(some))
+        return there, self._values.take(at, mode="clip") * there
 
     def _places(self, hashes: Numbers) -> Places:
-        """Return the places that hashes should have."""
+        """Return the place proportional to each hash."""
         places = hashes >> _HALF
         places *= self._wanted
         places >>= _HALF

@@ -1,4 +1,4 @@
-"""How instants, stretches and local time come into SQL: as bound values only."""
+"""Instants, stretches and local time in SQL, always as bound values."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def ranges(column: str, stretches: list[Stretch], parameters: dict[str, Any], ki
 
 
 def local_seconds(seconds: str) -> str:
-    """Return the expression for local seconds since 1970 of one for epoch seconds; see `clock_parameters`."""
+    """Return the expression for local seconds since 1970 from epoch seconds; binds `clock_parameters`."""
     return (
         f"toInt64({seconds}) + transform(roundDown(toInt64({seconds}), {{since:Array(Int64)}}),"
         " {since:Array(Int64)}, {offsets:Array(Int64)}, toInt64(0))"
@@ -54,10 +54,10 @@ def clock_parameters(clock: Clock) -> dict[str, Any]:
 
 
 class LocalDays:
-    """Expressions over a row of `user_days`: the local days that its UTC day lies in, as numbers.
+    """Expressions over a row of `user_days`: the numbers of the local days in its UTC day.
 
-    `first` is the day of the quarters in `head`, `second` that of the others of `slots`, if the split is not
-    trivial. `parameters` are what they bind.
+    `first` is the day of the quarters in `head`, `second` that of the other `slots`, if the split is not
+    trivial. `parameters` are the values that they bind.
     """
 
     _NUMBER: Final = "toUInt16(day - {first_day:Date}) + 1"
@@ -66,7 +66,7 @@ class LocalDays:
     head: Final = f"bitAnd(slots, {{heads:Array(UInt128)}}[{_NUMBER}])"
 
     def __init__(self, split: DaySplit) -> None:
-        """Take how the UTC days that are read lie in local days."""
+        """Use a split of the UTC days that are read."""
         self.parameters: dict[str, Any] = {"first_day": split.first, "before": list(split.before)}
         if not split.trivial:
             heads = [(1 << cut) - 1 for cut in split.cuts]

@@ -1,7 +1,7 @@
-"""By how much answers about users differ since a day, told from memory of who was known before it.
+"""Differences of answers about users since a day, computed from cached users and sessions of the days before.
 
-Every method but `keep` returns the rows of its twin among the queries `*_since`, or None where what it takes
-is not kept: then those queries look it up in the store. Only what was heard of since is asked for.
+Each method but `prefetch` returns the rows of the corresponding query `*_since`, or None if the cache lacks
+what it needs: then that query is run instead. From the store, only rows since the day are read.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from sinks.clickhouse.day_cache import Rows, Split
 from sinks.clickhouse.hash_index import HashMap
 from sinks.clickhouse.instants import milliseconds
 from sinks.clickhouse.known_cache import K, Known, KnownCache
-from sinks.clickhouse.known_sessions import LENGTH, SESSION, KnownSessions, LateSessions
-from sinks.clickhouse.known_users import KnownUsers, LateUsers, Signups
+from sinks.clickhouse.known_sessions import LENGTH, SESSION, KnownSessions, RecentSessions
+from sinks.clickhouse.known_users import KnownUsers, RecentUsers, Signups
 from sinks.clickhouse.native_reader import Shape, Table, TableQuery
 from sinks.clickhouse.queries import Query
 from sinks.clickhouse.reader import ClickHouseReader
@@ -34,163 +34,165 @@ _log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
-#: Rows that are told from in the event loop: see `_told`.
+#: Rows that are processed in the event loop: see `_compute`.
 _FEW: Final = 100_000
 
 Stretches = Mapping[str, Stretch]
 
 
 class KnownAudience:
-    """Asks through a `ClickHouseReader`, and remembers in a `KnownCache`.
+    """Queries through a `ClickHouseReader`, and keeps earlier users and sessions in a `KnownCache`.
 
-    Every method raises `StoreUnavailableError` when the store cannot be asked.
+    Every method raises `StoreUnavailableError` when the store cannot be read.
     """
 
-    def __init__(self, store: ClickHouseReader, kept: KnownCache) -> None:
-        """Ask through `store`, which stays its owner's to close."""
+    def __init__(self, store: ClickHouseReader, cache: KnownCache) -> None:
+        """Query through `store`, which the caller closes."""
         self._store = store
-        self._kept = kept
-        self._users = SingleFlight[LateUsers]()
+        self._cache = cache
+        self._users = SingleFlight[RecentUsers]()
         self._signups = SingleFlight[Rows]()
 
-    async def keep(self, window: Window, stretches: Stretches, parts: Collection[str], split: Split) -> None:
-        """Read ahead what parts of answers about a window take, and the stretches it is compared with."""
+    async def prefetch(
+        self, window: Window, stretches: Stretches, parts: Collection[str], split: Split
+    ) -> None:
+        """Prefetch what `parts` of answers about a window and its stretches need."""
         if not _fits(window, stretches, split.day):
             return
         if {"activity", "growth", "retention"} & set(parts):
-            users = known_queries.known(stretches, window, split.day)
-            await self._keep(_users(window, stretches, split), users, split, KnownUsers)
+            users = known_queries.users_before(stretches, window, split.day)
+            await self._prefetch(_users(window, stretches, split), users, split, KnownUsers)
         if "engagement" in parts:
-            visitors = known_queries.visitors(window, split.day)
-            await self._keep(_visitors(window, split), visitors, split, HashMap.of)
+            visitors = known_queries.visitors_before(window, split.day)
+            await self._prefetch(_visitors(window, split), visitors, split, HashMap.of)
         if {"activity", "engagement"} & set(parts):
-            await self._keep_sessions(window, split)
+            await self._prefetch_sessions(window, split)
 
-    async def _keep(
+    async def _prefetch(
         self, key: Hashable, asked: TableQuery, split: Split, make: Callable[[Table], Known]
     ) -> None:
-        async def read(room: int) -> Known | None:
-            table = await self._read(asked, room)
+        async def read(max_bytes: int) -> Known | None:
+            table = await self._read(asked, max_bytes)
             return None if table is None else await asyncio.to_thread(make, table)
 
-        await self._kept.keep(key, split, read)
+        await self._cache.refresh(key, split, read)
 
-    async def _keep_sessions(self, window: Window, split: Split) -> None:
-        late, older = known_queries.sessions(window, split.day)
+    async def _prefetch_sessions(self, window: Window, split: Split) -> None:
+        newer, older = known_queries.sessions_before(window, split.day)
 
-        async def read(room: int) -> Known | None:
-            sessions = await self._read(late, room)
-            ids = None if sessions is None else await self._read(older, room - sessions.nbytes)
+        async def read(max_bytes: int) -> Known | None:
+            sessions = await self._read(newer, max_bytes)
+            ids = None if sessions is None else await self._read(older, max_bytes - sessions.nbytes)
             if sessions is None or ids is None:
                 return None
             return await asyncio.to_thread(KnownSessions, sessions, ids)
 
-        await self._kept.keep(_sessions(window, split), split, read)
+        await self._cache.refresh(_sessions(window, split), split, read)
 
-    async def _read(self, asked: TableQuery, room: int) -> Table | None:
-        """Return a table, unless its rows take more than so many bytes or cannot be had now."""
-        most = max(0, room) // asked.shape.row_bytes
-        query = Query(asked.query.sql, asked.query.parameters | {"most": most + 1})
+    async def _read(self, asked: TableQuery, max_bytes: int) -> Table | None:
+        """Return a table; None if it takes more than `max_bytes`, or cannot be read now."""
+        max_rows = max(0, max_bytes) // asked.shape.row_bytes
+        query = Query(asked.query.sql, asked.query.parameters | {"most": max_rows + 1})
         try:
             table = await self._store.table(TableQuery(query, asked.shape))
         except StoreUnavailableError as error:
-            # Too much for ClickHouse, maybe; what else is read ahead does not wait for it.
+            # It may be too much for ClickHouse; the rest is prefetched nevertheless.
             _log.warning("who was known before today is not kept", reason=str(error))
             return None
-        return table if len(table) <= most else None
+        return table if len(table) <= max_rows else None
 
     async def active(
-        self, window: Window, stretches: Stretches, left: tuple[str, str] | None, split: Split
+        self, window: Window, stretches: Stretches, churn: tuple[str, str] | None, split: Split
     ) -> Rows | None:
         """See `user_queries.active_users_since`."""
-        late = await self._late_users(window, stretches, split)
-        return None if late is None else late.counts(flag_numbers(stretches), left)
+        users = await self._recent_users(window, stretches, split)
+        return None if users is None else users.counts(flag_numbers(stretches), churn)
 
     async def newcomers(self, window: Window, stretches: Stretches, split: Split) -> Rows | None:
-        """See `cohort_queries.cohort_sizes`, of those first seen since."""
-        late = await self._late_users(window, stretches, split)
-        return None if late is None else late.cohorts()
+        """See `cohort_queries.cohort_sizes` with `since`."""
+        users = await self._recent_users(window, stretches, split)
+        return None if users is None else users.cohorts()
 
     async def sources(self, window: Window, stretches: Stretches, split: Split) -> Rows | None:
         """See `user_queries.sources_since`."""
         known = self._known_users(window, stretches, split)
         if known is None:
             return None
-        signups, late = await asyncio.gather(
-            self._signed_up(known, split), self._heard(known, window, stretches, split)
+        signups, users = await asyncio.gather(
+            self._signed_up(known, split), self._users_since(known, window, stretches, split)
         )
-        return late.sources(signups)
+        return users.sources(signups)
 
     async def _signed_up(self, known: KnownUsers, split: Split) -> Signups:
-        query = known_queries.signups(split.day)
+        query = known_queries.signups_since(split.day)
         rows = await self._signups.run(split.day, lambda: self._store.rows(query))
-        return await _told(sum(len(row["users"]) for row in rows), lambda: known.signups(rows))
+        return await _compute(sum(len(row["users"]) for row in rows), lambda: known.signups(rows))
 
     async def sessions(self, window: Window, split: Split) -> Rows | None:
         """See `session_queries.sessions_by_device_since`."""
-        return await self._of_sessions(window, split, LENGTH, LateSessions.by_device)
+        return await self._of_sessions(window, split, LENGTH, RecentSessions.by_device)
 
     async def engagement(self, window: Window, split: Split) -> Rows | None:
         """See `session_queries.sessions_by_type_and_hour_since`."""
-        visitors = self._kept_of(window, {}, _visitors(window, split), HashMap, split)
+        visitors = self._cached(window, {}, _visitors(window, split), HashMap, split)
         if visitors is None:
             return None
         on_the_wall = clock(window.zone, window.start, window.end)
         return await self._of_sessions(
-            window, split, SESSION, lambda late: late.by_type_and_hour(visitors, on_the_wall)
+            window, split, SESSION, lambda sessions: sessions.by_type_and_hour(visitors, on_the_wall)
         )
 
     async def _of_sessions(
-        self, window: Window, split: Split, shape: Shape, told: Callable[[LateSessions], Rows]
+        self, window: Window, split: Split, shape: Shape, rows_of: Callable[[RecentSessions], Rows]
     ) -> Rows | None:
-        """Return what is told of the sessions that were heard of since a split, in a shape."""
-        known = self._kept_of(window, {}, _sessions(window, split), KnownSessions, split)
+        """Return `rows_of` the sessions with events since a split, which are read in a shape."""
+        known = self._cached(window, {}, _sessions(window, split), KnownSessions, split)
         if known is None:
             return None
-        heard = await self._store.table(known_queries.sessions_heard(split.day, shape))
+        recent = await self._store.table(known_queries.sessions_since(split.day, shape))
 
-        def tell() -> Rows | None:
-            late = known.since(heard, milliseconds(window.start), milliseconds(window.end))
-            return None if late is None else told(late)
+        def compute() -> Rows | None:
+            sessions = known.since(recent, milliseconds(window.start), milliseconds(window.end))
+            return None if sessions is None else rows_of(sessions)
 
-        return await _told(len(heard), tell)
+        return await _compute(len(recent), compute)
 
-    async def _late_users(self, window: Window, stretches: Stretches, split: Split) -> LateUsers | None:
+    async def _recent_users(self, window: Window, stretches: Stretches, split: Split) -> RecentUsers | None:
         known = self._known_users(window, stretches, split)
-        return None if known is None else await self._heard(known, window, stretches, split)
+        return None if known is None else await self._users_since(known, window, stretches, split)
 
     def _known_users(self, window: Window, stretches: Stretches, split: Split) -> KnownUsers | None:
-        return self._kept_of(window, stretches, _users(window, stretches, split), KnownUsers, split)
+        return self._cached(window, stretches, _users(window, stretches, split), KnownUsers, split)
 
-    async def _heard(
+    async def _users_since(
         self, known: KnownUsers, window: Window, stretches: Stretches, split: Split
-    ) -> LateUsers:
-        """Return who was heard of since a split; all parts of an answer share it."""
+    ) -> RecentUsers:
+        """Return the users with events since a split; all parts of an answer share one query."""
 
-        async def late() -> LateUsers:
-            heard = await self._store.table(known_queries.heard(stretches, window, split.day))
-            return await _told(len(heard), lambda: known.since(heard, _end(window)))
+        async def read() -> RecentUsers:
+            recent = await self._store.table(known_queries.users_since(stretches, window, split.day))
+            return await _compute(len(recent), lambda: known.since(recent, _end(window)))
 
-        return await self._users.run((_users(window, stretches, split), split), late)
+        return await self._users.run((_users(window, stretches, split), split), read)
 
-    def _kept_of(
+    def _cached(
         self, window: Window, stretches: Stretches, key: Hashable, kind: type[K], split: Split
     ) -> K | None:
         fits = _fits(window, stretches, split.day)
-        return self._kept.get(key, kind, split) if fits else None
+        return self._cache.get(key, kind, split) if fits else None
 
 
-async def _told(rows: int, tell: Callable[[], T]) -> T:
-    """Return what is told of so many rows: in a thread, if it would keep other requests waiting.
+async def _compute(rows: int, compute: Callable[[], T]) -> T:
+    """Run a computation over `rows` rows; in a thread if they are so many that other requests would wait.
 
-    A hundred thousand take some five milliseconds. A thread costs an answer one, for it has to wait for the
-    interpreter once it has begun, and again to be heard.
+    A hundred thousand rows take about five milliseconds. A thread adds about one: it waits for the
+    interpreter lock when it starts, and again when it ends.
     """
-    return tell() if rows <= _FEW else await asyncio.to_thread(tell)
+    return compute() if rows <= _FEW else await asyncio.to_thread(compute)
 
 
 def _users(window: Window, stretches: Stretches, split: Split) -> Hashable:
-    """Return under what users are kept."""
+    """Return the cache key of users."""
     return "users", window.whole, tuple(stretches.items()), window.zone.key, split.day
 
 
@@ -199,12 +201,12 @@ def _visitors(window: Window, split: Split) -> Hashable:
 
 
 def _sessions(window: Window, split: Split) -> Hashable:
-    # Of all windows that begin on one day, in any zone.
+    # Shared by all windows that begin on one day, in any zone.
     return "sessions", reach(window)["day_from"], split.day
 
 
 def _fits(window: Window, stretches: Stretches, day: date) -> bool:
-    """Say whether the arithmetic is right for a window: see `known_queries.py`."""
+    """Say whether a window meets the conditions of `known_queries.py`."""
     at_midnight = window.end == midnight(window.end.astimezone(window.zone).date(), window.zone)
     quarters = all(map(aligned, [window.whole, *stretches.values()]))
     return at_midnight and quarters and window.start <= midnight(day, UTC_ZONE) < window.end

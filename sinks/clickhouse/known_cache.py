@@ -1,7 +1,7 @@
-"""Who and what was known before a day, kept in memory as far as that goes.
+"""A cache of the users and sessions known before a day.
 
-It is read ahead only, and used for as long as what is kept of the days that are over would be
-(`day_cache.py`): until one of those days changes. Where something is not kept, it is looked up in the store.
+It is filled by prefetching only, and its entries are valid as long as those of `day_cache.py`: until one of
+the days before changes. Whatever is not in the cache is looked up in the store.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Protocol, TypeVar
 
-from sinks.clickhouse.day_cache import LONGEST_SECONDS, RENEWED, Split
+from sinks.clickhouse.day_cache import MAX_AGE_SECONDS, RENEW_SHARE, Split
 
 
 class Known(Protocol):
-    """Something that is kept."""
+    """A value in the cache."""
 
     @property
     def nbytes(self) -> int:
@@ -34,63 +34,65 @@ class _Entry:
 
 
 class KnownCache:
-    """Keeps what was known before days, of `most` bytes at most. What is being read comes on top."""
+    """A cache of at most `max_bytes` bytes; a value that is being read comes on top."""
 
     def __init__(
         self,
-        most: int,
+        max_bytes: int,
         *,
-        longest: float = LONGEST_SECONDS,
+        max_age: float = MAX_AGE_SECONDS,
         clock: Callable[[], float] = time.monotonic,
         on_lookup: Callable[[bool], None] = lambda found: None,
     ) -> None:
-        """Keep nothing yet; `clock` gives seconds. `on_lookup` is told whether something was kept."""
-        self._most = most
-        self._longest = longest
+        """Start empty; `clock` and `max_age` are in seconds. `on_lookup` is called with True for a hit."""
+        self._max_bytes = max_bytes
+        self._max_age = max_age
         self._clock = clock
         self._on_lookup = on_lookup
-        self._kept: dict[Hashable, _Entry] = {}
+        self._entries: dict[Hashable, _Entry] = {}
 
     def get(self, key: Hashable, kind: type[K], split: Split) -> K | None:
-        """Return what is kept under a key of the days before a split, if it is and is of that kind."""
-        entry = self._kept.get(key)
-        known = entry.known if entry is not None and self._serves(entry, split, self._longest) else None
+        """Return the value of a key for the days before a split, if it is cached and of that kind."""
+        entry = self._entries.get(key)
+        known = entry.known if entry is not None and self._serves(entry, split, self._max_age) else None
         found = known if isinstance(known, kind) else None
         self._on_lookup(found is not None)
         return found
 
-    async def keep(self, key: Hashable, split: Split, read: Callable[[int], Awaitable[Known | None]]) -> None:
-        """Read and keep what is not kept yet, or has been for long.
+    async def refresh(
+        self, key: Hashable, split: Split, read: Callable[[int], Awaitable[Known | None]]
+    ) -> None:
+        """Read a value that is not cached yet, or is due to be renewed.
 
-        `read` is told how many bytes there is room for, and may return None if it takes more; where there is
-        none, it is not asked. What it raises is raised.
+        `read` is called with the available bytes, unless there are none, and may return None for a value that
+        takes more. Its errors are raised.
         """
         now, version = self._clock(), (split.day, split.version)
-        entry = self._kept.get(key)
-        # What was too large is not read again before its time, what is kept somewhat earlier.
-        longest = self._longest * (RENEWED if entry and entry.known else 1)
-        if entry is not None and self._serves(entry, split, longest):
+        entry = self._entries.get(key)
+        # A value that was too large is not read again before `max_age`; a cached one is renewed earlier.
+        max_age = self._max_age * (RENEW_SHARE if entry and entry.known else 1)
+        if entry is not None and self._serves(entry, split, max_age):
             return
-        # What is kept of the same days stays; only what is of other days makes room.
-        others = (other for name, other in self._kept.items() if name != key and other.version == version)
-        room = self._most - sum(_bytes(other) for other in others)
-        known = await read(room) if room > 0 else None
-        # What it takes to find something is known only now.
-        fits = known is not None and known.nbytes <= room
-        self._kept[key] = _Entry(version, now, known if fits else None)
+        # Entries of the same days stay; only those of other days make room.
+        others = (other for name, other in self._entries.items() if name != key and other.version == version)
+        available = self._max_bytes - sum(_bytes(other) for other in others)
+        known = await read(available) if available > 0 else None
+        # The size includes the index, which is known only now.
+        fits = known is not None and known.nbytes <= available
+        self._entries[key] = _Entry(version, now, known if fits else None)
         self._drop(version)
 
-    def _serves(self, entry: _Entry, split: Split, longest: float) -> bool:
-        return entry.version == (split.day, split.version) and self._clock() - entry.at < longest
+    def _serves(self, entry: _Entry, split: Split, max_age: float) -> bool:
+        return entry.version == (split.day, split.version) and self._clock() - entry.at < max_age
 
     def _drop(self, version: tuple[date, int]) -> None:
-        """Forget what is too old, and what is of other days where it all takes too much."""
-        oldest = self._clock() - self._longest
-        self._kept = {key: entry for key, entry in self._kept.items() if entry.at > oldest}
-        for key in [key for key, entry in self._kept.items() if entry.version != version]:
-            if sum(map(_bytes, self._kept.values())) <= self._most:
+        """Drop entries that are too old, and those of other days while all take too much memory."""
+        oldest = self._clock() - self._max_age
+        self._entries = {key: entry for key, entry in self._entries.items() if entry.at > oldest}
+        for key in [key for key, entry in self._entries.items() if entry.version != version]:
+            if sum(map(_bytes, self._entries.values())) <= self._max_bytes:
                 break
-            del self._kept[key]
+            del self._entries[key]
 
 
 def _bytes(entry: _Entry) -> int:

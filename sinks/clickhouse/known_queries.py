@@ -1,9 +1,9 @@
-"""The SQL of what was known before a day, and of what was heard since, as tables for arithmetic in memory.
+"""The SQL of users and sessions before a day, and since that day, as tables for arithmetic in memory.
 
-What was known before is asked for one window and kept (`known_cache.py`); what was heard since, for each
-answer. The window begins before that day or with it, and ends at a midnight of its zone after that. Its edges
-are whole quarters of an hour, and so are those of the stretches it is compared with. Rows mean what they mean
-in `user_queries.py` and `session_queries.py`.
+Tables before the day are read for one window and cached (`known_cache.py`); tables since the day are read for
+each answer. The window begins before that day or with it, and ends at a later midnight of its zone. Its edges
+are whole quarters of an hour, and so are those of the stretches it is compared with. Rows have the meaning of
+those in `user_queries.py` and `session_queries.py`.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from streams.domain.local_time import clock, split_days
 from streams.domain.user_readings import SESSION_SILENCE
 from streams.domain.windows import UTC_ZONE, Stretch, Window, midnight
 
-#: Tables that are kept have this many rows at most: one more tells that there are more.
+#: Limit of cached tables; it is one more than may be cached, to detect larger tables.
 _LIMIT: Final = "LIMIT {most:UInt64}"
 
 
-def known(stretches: Mapping[str, Stretch], window: Window, day: date) -> TableQuery:
-    """Return everybody known before a day, and when they were active: the shape `known_users.KNOWN`."""
+def users_before(stretches: Mapping[str, Stretch], window: Window, day: date) -> TableQuery:
+    """Return all users known before a day, and when they were active: the shape `known_users.KNOWN`."""
     active = Flags(stretches, day)
     sql = (
         f"SELECT\n    {known_users.KNOWN.columns({'user': 'user', 'bits': 'groupBitOr(active)'})}\n"
@@ -50,26 +50,26 @@ def known(stretches: Mapping[str, Stretch], window: Window, day: date) -> TableQ
     return TableQuery(Query(sql, active.parameters | bound), known_users.KNOWN)
 
 
-def heard(stretches: Mapping[str, Stretch], window: Window, day: date) -> TableQuery:
-    """Return everybody heard of since a day, in one of the stretches: the shape `known_users.HEARD`."""
+def users_since(stretches: Mapping[str, Stretch], window: Window, day: date) -> TableQuery:
+    """Return users active since a day in one of the stretches: the shape `known_users.RECENT`."""
     active = Flags(stretches, since=day)
     split = split_days(window.zone, midnight(day, UTC_ZONE), window.end)
     days = LocalDays(split)
     local = days.first if split.trivial else f"if({days.head} != 0, {days.first}, {days.second})"
     columns = {"user": "user", "day": "min(local)", "active": "groupBitOr(active)"}
     sql = (
-        f"SELECT\n    {known_users.HEARD.columns(columns)}\n"
+        f"SELECT\n    {known_users.RECENT.columns(columns)}\n"
         "FROM\n(\n"
         f"    SELECT user, active, {local} AS local\n"
         f"    FROM\n    (\n{indented(active.sql, 2)}\n    )\n"
         ")\n"
         "GROUP BY user"
     )
-    return TableQuery(Query(sql, active.parameters | days.parameters), known_users.HEARD)
+    return TableQuery(Query(sql, active.parameters | days.parameters), known_users.RECENT)
 
 
-def signups(day: date) -> Query:
-    """Return all `users` who signed up since a day, by `source`: that of the first time since then."""
+def signups_since(day: date) -> Query:
+    """Return all `users` who signed up since a day, by the `source` of their first signup since then."""
     sql = (
         "SELECT first_source AS source, groupArray(user) AS users\n"
         "FROM\n(\n"
@@ -101,10 +101,11 @@ def _sessions(
     return TableQuery(Query(sql, dict(bound)), shape)
 
 
-def sessions(window: Window, day: date) -> tuple[TableQuery, TableQuery]:
-    """Return the sessions known before a day that may go on: shapes `known_sessions.SESSION` and `ID`.
+def sessions_before(window: Window, day: date) -> tuple[TableQuery, TableQuery]:
+    """Return the sessions before a day that may go on: shapes `known_sessions.SESSION` and `ID`.
 
-    Those that were heard of within `SESSION_SILENCE` before it, whole; and the ids of those heard of before.
+    The first table has whole sessions with events within `SESSION_SILENCE` before the day; the second has the
+    ids of earlier ones.
     """
     bound = {"day_from": reach(window)["day_from"], "lately": day - SESSION_SILENCE, "open": day}
     lately = "day >= {lately:Date} AND day < {open:Date}"
@@ -117,13 +118,13 @@ def sessions(window: Window, day: date) -> tuple[TableQuery, TableQuery]:
     return _sessions(whole, order, bound), _sessions(before, order, bound, known_sessions.ID)
 
 
-def sessions_heard(day: date, shape: Shape = known_sessions.SESSION) -> TableQuery:
-    """Return what was heard of sessions since a day: the shape `known_sessions.SESSION`, or some of it."""
+def sessions_since(day: date, shape: Shape = known_sessions.SESSION) -> TableQuery:
+    """Return sessions with events since a day: the shape `known_sessions.SESSION`, or a part of it."""
     return _sessions("day >= {open:Date}", "", {"open": day}, shape)
 
 
-def visitors(window: Window, day: date) -> TableQuery:
-    """Return everybody known before a day, and in which hours: the shape `known_sessions.VISITOR`."""
+def visitors_before(window: Window, day: date) -> TableQuery:
+    """Return all users before a day with the hours of their sessions: the shape `known_sessions.VISITOR`."""
     columns = {"user": "user", "bits": "groupBitOr(mark)"}
     sql = (
         f"SELECT\n    {known_sessions.VISITOR.columns(columns)}\n"

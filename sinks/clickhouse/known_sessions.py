@@ -1,7 +1,7 @@
-"""Sessions known before a day, in memory, and what events since change about sums over sessions.
+"""Sessions before a day, in memory, and how events since then change sums over sessions.
 
-Everything here is arithmetic on tables that `known_queries.py` asks for. What is returned are rows as those
-of the queries `*_since` in `session_queries.py`, which look up the same in the store.
+Only arithmetic on the tables of `known_queries.py`. The results are the same rows as those of the queries
+`*_since` in `session_queries.py`, which look the sessions up in the store.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sinks.clickhouse.native_reader import Shape, Table
 from streams.domain.local_time import Clock
 from streams.domain.user_readings import BOUNCE_MS
 
-#: What a session has been, in some days; `opening` is when and on what it began (`0003_sessions.sql`).
+#: A session over some days; `opening` has the time and the device of its beginning (`0003_sessions.sql`).
 SESSION: Final = Shape(
     session="UInt64",
     opening="UInt64",
@@ -30,28 +30,28 @@ SESSION: Final = Shape(
     acted="UInt8",
     watched="UInt8",
 )
-#: How long it has been, as far as one is heard of: enough for sums by device.
+#: The columns of a session that sums by device need.
 LENGTH: Final = Shape(session="UInt64", opening="UInt64", last_ms="Int64")
-#: Only the id of one.
+#: Only the id of a session.
 ID: Final = Shape(session="UInt64")
-#: Bit h of `bits`: a session of the user began in that hour of a local day of the window; and the one below.
+#: Bit h of `bits`: a session of the user began in hour h of a local day of the window; and `EARLIER`.
 VISITOR: Final = Shape(user="UInt64", bits="UInt32")
 #: First seen before the window.
 EARLIER: Final = 1 << 24
 _HOURS: Final = 24
 _HOUR_MS: Final = 3_600_000
 _DEVICE_BITS: Final = 4
-#: Instead of the number of its row, where only the id of a session is known.
+#: Row number of a session of which only the id is known.
 _NO_ROW: Final = -1
 
 Integers = NDArray[np.int64]
 
 
 class KnownSessions:
-    """Sessions known before a day: whole if they were heard of in the week before it, else their ids."""
+    """Sessions before a day: whole ones with events in the week before it, and the ids of older ones."""
 
     def __init__(self, sessions: Table, older: Table) -> None:
-        """Take tables of the shapes `SESSION` and `ID`; they may overlap, and are soonest merged in order."""
+        """Index tables of the shapes `SESSION` and `ID`; they may overlap, and should be sorted for speed."""
         ids = np.concatenate([sessions["session"], older["session"]])
         ids, first = np.unique(ids, return_index=True)
         self._ids = HashSet(ids)
@@ -63,35 +63,36 @@ class KnownSessions:
         """Return the bytes that it takes."""
         return self._ids.nbytes + self._rows.nbytes + self._sessions.nbytes
 
-    def since(self, heard: Table, start_ms: int, end_ms: int) -> LateSessions | None:
-        """Return those of a window that were heard of since the day.
+    def since(self, recent: Table, start_ms: int, end_ms: int) -> RecentSessions | None:
+        """Return the sessions of a window with events since the day.
 
-        They are told by a table of the shape `SESSION`, or `LENGTH` for what needs no more. None is returned
-        when one comes back of which only the id is known.
+        `recent` is a table of the shape `SESSION`, or `LENGTH` where that is enough. Returns None when a
+        session goes on of which only the id is known.
         """
-        known, at = self._ids.find(heard["session"])
+        known, at = self._ids.find(recent["session"])
         rows = self._rows.take(at)
         if np.any(rows == _NO_ROW):
             return None
         then = self._sessions.take(rows)
-        unknown = np.ones(len(heard), np.bool_)
+        unknown = np.ones(len(recent), np.bool_)
         unknown[known] = False
-        opening = heard["opening"].copy()
+        opening = recent["opening"].copy()
         opening[known] = then["opening"]
         opened_ms = (opening >> np.uint64(_DEVICE_BITS)).view(np.int64)
         inside = (opened_ms >= start_ms) & (opened_ms < end_ms)
-        return LateSessions(heard, opening, opened_ms, inside, unknown, known, then)
+        return RecentSessions(recent, opening, opened_ms, inside, unknown, known, then)
 
 
 @dataclass(frozen=True, slots=True)
-class LateSessions:
-    """Sessions heard of since a day: those `inside` a window count.
+class RecentSessions:
+    """Sessions with events since a day; those `inside` a window count.
 
-    `heard` tells what came since, of all; and `then` what those that were `known` before, by their numbers,
-    had been. An event of a later day changes neither when and on what a session began, nor whose it is.
+    `recent` has what came since, for all of them; `then` has the earlier values of those that were `known`
+    before (row numbers in `recent`). Later events change neither the beginning and device of a session, nor
+    its user.
     """
 
-    heard: Table
+    recent: Table
     opening: Numbers
     opened_ms: Integers
     inside: Flags
@@ -100,29 +101,29 @@ class LateSessions:
     then: Table
 
     def by_device(self) -> Rows:
-        """Return what `session_queries.sessions_by_device_since` tells."""
+        """Return the rows of `session_queries.sessions_by_device_since`."""
         devices = (self.opening & np.uint64((1 << _DEVICE_BITS) - 1)).astype(np.uint8)
         groups = _Groups(devices, self.inside)
         sums = groups.sums(sessions=self.unknown, durations_ms=self._added_ms())
         return [{"device": device, **row} for device, row in sums]
 
     def by_type_and_hour(self, visitors: HashMap, clock: Clock) -> Rows:
-        """Return what `session_queries.sessions_by_type_and_hour_since` tells.
+        """Return the rows of `session_queries.sessions_by_type_and_hour_since`.
 
-        `visitors` are everybody known before, of the shape `VISITOR`; the window begins before that day.
+        `visitors` are all users before the day, of the shape `VISITOR`; the window begins before that day.
         """
-        users = self.heard["user"].copy()
+        users = self.recent["user"].copy()
         users[self.known] = self.then["user"]
         _, bits = visitors.find(users)
         hours = _hours(self.opened_ms, clock)
         kinds = (bits & EARLIER == 0) * np.uint8(_HOURS) + hours
-        # Who had a session in that hour before counts no more.
+        # A user who had a session in that hour before is counted already.
         unseen = self.unknown & (bits >> hours & 1 == 0)
         groups = _Groups(kinds, self.inside)
         sums = groups.sums(
             sessions=self.unknown,
             durations_ms=self._added_ms(),
-            page_views=self.heard["pages"],
+            page_views=self.recent["pages"],
             bounces=self._bounces(),
         )
         visits = groups.different(users, unseen)
@@ -132,19 +133,19 @@ class LateSessions:
         ]
 
     def _added_ms(self) -> Integers:
-        """Return by how much each became longer."""
-        added: Integers = self.heard["last_ms"] - self.opened_ms
-        added[self.known] = self.heard["last_ms"][self.known] - self.then["last_ms"]
+        """Return by how many milliseconds each session became longer."""
+        added: Integers = self.recent["last_ms"] - self.opened_ms
+        added[self.known] = self.recent["last_ms"][self.known] - self.then["last_ms"]
         return added
 
     def _bounces(self) -> Integers:
-        """Return 1 for each that is a bounce now, less 1 where it was one before."""
+        """Return for each session 1 if it is a bounce now, less 1 if it was one before."""
         known, then = self.known, self.then
-        pages = self.heard["pages"].astype(np.int64)
-        more = self.heard["acted"] | self.heard["watched"]
+        pages = self.recent["pages"].astype(np.int64)
+        more = self.recent["acted"] | self.recent["watched"]
         pages[known] += then["pages"]
         more[known] |= then["acted"] | then["watched"]
-        bounces = _bounced(pages, self.heard["last_ms"] - self.opened_ms, more).astype(np.int64)
+        bounces = _bounced(pages, self.recent["last_ms"] - self.opened_ms, more).astype(np.int64)
         bounces[known] -= _bounced(
             then["pages"], then["last_ms"] - self.opened_ms[known], then["acted"] | then["watched"]
         )
@@ -152,10 +153,10 @@ class LateSessions:
 
 
 class _Groups:
-    """Some of a table's rows, in order of the groups that they are in."""
+    """A selection of a table's rows, sorted by group."""
 
     def __init__(self, groups: NDArray[np.uint8], some: Flags) -> None:
-        """Take the group of every row, and which rows are meant."""
+        """Sort the rows selected by `some` by their groups."""
         rows = np.flatnonzero(some)
         groups = groups.take(rows)
         order = np.argsort(groups, kind="stable")
@@ -164,7 +165,7 @@ class _Groups:
         self._present = groups.take(self._first).tolist()
 
     def sums(self, **columns: NDArray[Any]) -> Iterator[tuple[int, dict[str, int]]]:
-        """Yield each group that there is, and the sums of columns over its rows."""
+        """Yield each non-empty group, and the sums of columns over its rows."""
         sums = [
             np.add.reduceat(column.take(self._rows), self._first, dtype=np.int64).tolist()
             for column in columns.values()
@@ -173,7 +174,7 @@ class _Groups:
             yield group, dict(zip(columns, row, strict=True))
 
     def different(self, column: Numbers, some: Flags) -> Iterator[int]:
-        """Yield how many different values some rows of each group have."""
+        """Yield for each group the number of distinct values among its rows in `some`."""
         meant = some.take(self._rows)
         ends = np.cumsum(np.add.reduceat(meant, self._first, dtype=np.intp))
         pieces = np.split(column.take(self._rows.compress(meant)), ends)
@@ -183,7 +184,7 @@ class _Groups:
 
 
 def _hours(at_ms: Integers, clock: Clock) -> NDArray[np.uint8]:
-    """Return the hours on the clock of a zone."""
+    """Return the local hours (0-23) of instants."""
     local = at_ms + 1000 * clock.offsets[0]
     for since, (before, after) in zip(clock.since[1:], pairwise(clock.offsets), strict=True):
         local += 1000 * (after - before) * (at_ms >= 1000 * since)

@@ -1,7 +1,7 @@
-"""Who was known before a day, in memory, and what those heard of since change about counts of users.
+"""Users known before a day, in memory, and how users active since then change counts of users.
 
-Everything here is arithmetic on tables that `known_queries.py` asks for. What is returned are rows as those
-of the queries `*_since` in `user_queries.py` and `cohort_queries.py`, which look up the same in the store.
+Only arithmetic on the tables of `known_queries.py`. The results are the same rows as those of the queries
+`*_since` in `user_queries.py` and `cohort_queries.py`, which look the users up in the store.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from sinks.clickhouse.day_cache import Rows
 from sinks.clickhouse.hash_index import HashMap, HashSet, Numbers
 from sinks.clickhouse.native_reader import Shape, Table
 
-#: Everybody known before a day. Bit n of `bits`: active in the n-th stretch; and those below.
+#: All users known before a day. Bit n of `bits`: active in the n-th stretch; and the two bits below.
 KNOWN: Final = Shape(user="UInt64", bits="UInt8")
 #: First seen before the window.
 EARLIER: Final = 1 << 6
 SIGNED_UP: Final = 1 << 7
-#: Everybody heard of since a day: the number of the first local day then, and the stretches as above.
-HEARD: Final = Shape(user="UInt64", day="Int32", active="UInt8")
+#: Users active since a day: the number of their first local day since, and bits of stretches as above.
+RECENT: Final = Shape(user="UInt64", day="Int32", active="UInt8")
 
 
 class KnownUsers:
-    """Everybody known before a day, for one window. The window begins before that day, or with it."""
+    """All users known before a day, for one window, which begins before that day or with it."""
 
     def __init__(self, known: Table) -> None:
-        """Take a table of the shape `KNOWN`, in order of users."""
+        """Index a table of the shape `KNOWN`, in order of users."""
         self._users = HashMap.of(known)
 
     @property
@@ -38,22 +38,22 @@ class KnownUsers:
         """Return the bytes that it takes."""
         return self._users.nbytes
 
-    def since(self, heard: Table, end: int) -> LateUsers:
-        """Return who was heard of since the day, from a table of the shape `HEARD`.
+    def since(self, recent: Table, end: int) -> RecentUsers:
+        """Return the users active since the day, from a table of the shape `RECENT`.
 
         `end` is the number of the first local day after the window.
         """
-        known, before = self._users.find(heard["user"])
-        new = np.flatnonzero((heard["day"] < end) & ~known)
-        return LateUsers(before, heard["active"], heard["user"].take(new), heard["day"].take(new))
+        known, before = self._users.find(recent["user"])
+        new = np.flatnonzero((recent["day"] < end) & ~known)
+        return RecentUsers(before, recent["active"], recent["user"].take(new), recent["day"].take(new))
 
     def signups(self, rows: Sequence[Mapping[str, Any]]) -> Signups:
-        """Return who signed up since the day; rows tell all `users` who did, by `source`."""
+        """Return signups since the day, from rows of `signups_since`."""
         given = [np.array(row["users"], np.uint64) for row in rows]
         users = np.concatenate([np.empty(0, np.uint64), *given])
         sources = np.repeat(np.arange(len(rows)), [len(some) for some in given])
         known, bits = self._users.find(users)
-        # Who has signed up before stays with that source.
+        # A user who signed up before keeps that source.
         first = known & (bits & (EARLIER | SIGNED_UP) == 0)
         counted = np.bincount(sources[first], minlength=len(rows))
         return Signups([row["source"] for row in rows], counted, users[~known], sources[~known])
@@ -61,9 +61,10 @@ class KnownUsers:
 
 @dataclass(frozen=True, slots=True)
 class Signups:
-    """Who signed up since a day, by the numbers of `names` of sources.
+    """Signups since a day, by source.
 
-    How many of those known before count, and who was `unknown` with the `sources` of these.
+    `counted` has, by index in `names`, the counted signups of users known before; `unknown` are the other
+    users, and `sources` the indexes of theirs.
     """
 
     names: Sequence[str]
@@ -73,11 +74,11 @@ class Signups:
 
 
 @dataclass(frozen=True, slots=True)
-class LateUsers:
-    """Users heard of since a day.
+class RecentUsers:
+    """Users active since a day.
 
-    Their bits `before` it, the stretches in which they were `active` since, those who are `new` with the
-    local `days` of that.
+    `before` has their bits before that day, `active` the bits of stretches since; `new` are users never seen
+    before, and `days` the local days of their first event.
     """
 
     before: NDArray[np.uint8]
@@ -85,8 +86,8 @@ class LateUsers:
     new: Numbers
     days: NDArray[np.int32]
 
-    def counts(self, numbers: Mapping[str, int], left: tuple[str, str] | None) -> Rows:
-        """Return what `user_queries.active_users_since` tells; `numbers` are those of stretches, by name."""
+    def counts(self, numbers: Mapping[str, int], churn: tuple[str, str] | None) -> Rows:
+        """Return the row of `user_queries.active_users_since`; `numbers` has the bit of each stretch."""
         now = self.before | self.active
 
         def more(name: str) -> int:
@@ -94,12 +95,12 @@ class LateUsers:
             return _count(now & bit) - _count(self.before & bit)
 
         row = {name: more(name) for name in numbers}
-        if left:
-            row["lost"] = _lost(now, numbers, left) - _lost(self.before, numbers, left)
+        if churn:
+            row["lost"] = _lost(now, numbers, churn) - _lost(self.before, numbers, churn)
         return [row]
 
     def cohorts(self) -> Rows:
-        """Return what `cohort_queries.cohort_sizes` tells since a day."""
+        """Return the rows of `cohort_queries.cohort_sizes` with `since`."""
         cohorts, users = np.unique(self.days, return_counts=True)
         return [
             {"cohort": int(cohort), "inside": 1, "users": int(count)}
@@ -107,7 +108,7 @@ class LateUsers:
         ]
 
     def sources(self, signups: Signups) -> Rows:
-        """Return what `user_queries.sources_since` tells."""
+        """Return the rows of `user_queries.sources_since`."""
         new, _ = HashSet(np.sort(self.new)).find(signups.unknown)
         counts = signups.counted + np.bincount(signups.sources.take(new), minlength=len(signups.names))
         return [
@@ -118,10 +119,10 @@ class LateUsers:
 
 
 def _count(some: NDArray[Any]) -> int:
-    """Return how many are not 0."""
+    """Return how many values are not 0."""
     return int(np.count_nonzero(some))
 
 
-def _lost(flags: NDArray[np.uint8], numbers: Mapping[str, int], left: tuple[str, str]) -> int:
-    before, now = (1 << numbers[name] for name in left)
+def _lost(flags: NDArray[np.uint8], numbers: Mapping[str, int], churn: tuple[str, str]) -> int:
+    before, now = (1 << numbers[name] for name in churn)
     return _count(flags & (before | now) == before)

@@ -1,4 +1,4 @@
-"""The SQL that stands in for the live counters, from raw events and view starts. Values are bound."""
+"""The SQL of live data from raw events and view starts, in place of the live counters. Values are bound."""
 
 from __future__ import annotations
 

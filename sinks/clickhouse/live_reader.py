@@ -1,4 +1,4 @@
-"""What is going on now, from ClickHouse: for while the live counters cannot be read."""
+"""Live data from ClickHouse, for times when the live counters cannot be read."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class ClickHouseLiveReader:
     """`LiveReader` on ClickHouse, as new as its newest block: a few seconds behind the live counters."""
 
     def __init__(self, reader: ClickHouseReader) -> None:
-        """Ask through a reader of the same server."""
+        """Query through a `ClickHouseReader`."""
         self._reader = reader
 
     async def everything(self, window: Window) -> LiveReading:

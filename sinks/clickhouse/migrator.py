@@ -1,10 +1,10 @@
 """Brings the schema of a ClickHouse database up to date.
 
-Files `migrations/NNNN_*.sql` are applied in order, and each is written down in `schema_migrations` with
-the checksum of its text. ClickHouse has no transactions over DDL, so every file is written to be
-applied again after it stopped half way: `CREATE` is sent as `CREATE ... IF NOT EXISTS`.
-Two processes that migrate at once both send the same statements, and the second ones do nothing. Whoever is
-slower stops once a file was written down, for workers insert from then on.
+Files `migrations/NNNN_*.sql` are applied in order, and each is recorded in `schema_migrations` with the
+checksum of its text. ClickHouse has no transactions for DDL, so a file can be applied again after it stopped
+half way: `CREATE` is sent as `CREATE ... IF NOT EXISTS`. Two processes that migrate at once send the same
+statements, and the second ones have no effect. The slower process stops as soon as the file is recorded,
+because workers insert from then on.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ _CREATE: Final = re.compile(
     r"\A((?:\s|--[^\n]*\n|/\*.*?\*/)*CREATE\s+(?:MATERIALIZED\s+VIEW|TABLE|VIEW|DICTIONARY))\s+(?!IF\s)",
     re.IGNORECASE | re.DOTALL,
 )
-_KEPT: Final = re.compile(r"^TTL .+ INTERVAL \{(\w+)\} DAY", re.MULTILINE)
-_BOOKS: Final = """
+_TTL: Final = re.compile(r"^TTL .+ INTERVAL \{(\w+)\} DAY", re.MULTILINE)
+_CREATE_TABLE: Final = """
 CREATE TABLE IF NOT EXISTS schema_migrations {on}
 (
     name        String,
@@ -49,9 +49,9 @@ ENGINE = {engine}
 ORDER BY name
 COMMENT 'Migrations of this database that were applied'
 """
-_ONE: Final = "ReplacingMergeTree(applied_at)"
-#: All nodes of a cluster keep the same books, whatever their shard.
-_ALL: Final = (
+_LOCAL_ENGINE: Final = "ReplacingMergeTree(applied_at)"
+#: All nodes of a cluster share this table, whatever their shard.
+_REPLICATED_ENGINE: Final = (
     "ReplicatedReplacingMergeTree("
     "'/clickhouse/tables/all/{database}/{table}', '{shard}-{replica}', applied_at)"
 )
@@ -59,14 +59,14 @@ _ALL: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """A numbered file: `sql` holds placeholders such as `{raw_retention_days}`."""
+    """A numbered file; `sql` has placeholders such as `{raw_retention_days}`."""
 
     name: str
     sql: str
 
     @property
     def checksum(self) -> str:
-        """Return what must not change once the file was applied anywhere."""
+        """Return the checksum of the text, which must not change after a release."""
         return hashlib.sha256(self.sql.encode()).hexdigest()
 
     def statements(self, values: Mapping[str, int]) -> list[str]:
@@ -78,7 +78,7 @@ class Migration:
 
 
 def migrations() -> list[Migration]:
-    """Return the files that come with this version, in order."""
+    """Return the migrations of this version, in order."""
     folder = files("sinks.clickhouse.migrations")
     found = [each for each in folder.iterdir() if _NAME.fullmatch(each.name)]
     return [
@@ -88,7 +88,7 @@ def migrations() -> list[Migration]:
 
 @cache
 def checksums() -> Mapping[str, str]:
-    """Return the checksums of the files that come with this version, by name: asked for at every probe."""
+    """Return the checksums of this version's migrations by name; cached, because every probe reads them."""
     return {migration.name: migration.checksum for migration in migrations()}
 
 
@@ -99,11 +99,11 @@ def tables_of(wanted: Iterable[Migration], values: Mapping[str, int]) -> frozens
 
 
 def retentions(wanted: Iterable[Migration]) -> dict[str, str]:
-    """Return by which placeholder each table is told how long it keeps rows; others keep them for good."""
+    """Return by table the placeholder of its retention; tables that keep rows for ever are left out."""
     found = {}
     for migration in wanted:
         for statement in split(migration.sql):
-            name, kept = table_of(statement), _KEPT.search(statement)
+            name, kept = table_of(statement), _TTL.search(statement)
             if name and kept:
                 found[name] = kept[1]
     return found
@@ -121,7 +121,7 @@ def migrate(
 ) -> list[str]:
     """Create the database of `url` if it is missing, apply what is new, and return the names applied.
 
-    Nothing is applied to a database of a newer version, beside which this one goes on. Retention and window
+    Nothing is applied to a database of a newer version, with which this one still works. Retention and window
     are used when a table is created; changing them later changes no table. With `analyst_password`, a
     read-only user `analyst` is kept on servers that have users. With `cluster`, the tables are replicated and
     spread over it (`sinks.clickhouse.cluster`).
@@ -143,17 +143,21 @@ def migrate(
     with available():
         with closing(_client(url, "default", connect_timeout)) as server:
             if spread:
-                check(spread, *_told(server, cluster))
+                check(spread, *_cluster_config(server, cluster))
             server.command(f"CREATE DATABASE IF NOT EXISTS {database} {on}")
             if analyst_password is not None:
                 admit(server, database, analyst_password, on)
         with closing(_client(url, database, connect_timeout)) as client:
-            client.command(_BOOKS.replace("{on}", on).replace("{engine}", _ALL if spread else _ONE))
+            client.command(
+                _CREATE_TABLE.replace("{on}", on).replace(
+                    "{engine}", _REPLICATED_ENGINE if spread else _LOCAL_ENGINE
+                )
+            )
             return _apply(client, migrations(), values, spread)
 
 
-def _told(server: Client, cluster: str) -> tuple[list[int], set[str]]:
-    """Return whether each replica's shard replicates by itself, and the macros of the node that answers."""
+def _cluster_config(server: Client, cluster: str) -> tuple[list[int], set[str]]:
+    """Return `internal_replication` of each replica, and the names of the node's macros."""
     replicas = server.query(
         "SELECT internal_replication FROM system.clusters WHERE cluster = {cluster:String}",
         parameters={"cluster": cluster},
@@ -197,7 +201,8 @@ def _apply_one(
     """Apply a file; return False if another process was quicker."""
     for statement in migration.statements(values):
         for part in spread.spread(statement, tables) if spread else (statement,):
-            # Asked each time: to empty and fill a table again would lose what workers inserted meanwhile.
+            # Checked before each statement: truncating and filling a table again would lose rows that workers
+            # inserted meanwhile.
             if migration.name in _applied(client):
                 return False
             client.command(part)

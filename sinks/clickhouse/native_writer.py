@@ -1,12 +1,11 @@
-"""Rows as ClickHouse's Native format: column by column, as its tables hold them.
+"""Encodes rows in ClickHouse's Native format: column by column, as its tables store them.
 
-A format of rows has ClickHouse read every value of every row by itself, which is as dear as all that it
-does with the row afterwards; a column in its own form is copied. Each few hundred rows are encoded while
-they are in the processor's cache, and what they gave, `Encoded`, is put together column by column when the
-block is sent: one block of the format, whatever it was gathered from.
+From a row format ClickHouse parses every value, which costs as much as all further work on a row; a Native
+column is only copied. Rows are encoded a few hundred at a time, while they are in the processor's cache. The
+results, `Encoded`, are joined column by column into one block of the format when it is sent.
 
-The format: numbers of columns and rows; then each column's name, its type, and all its values. Numbers are
-little-endian, texts have their length before them, arrays are told by where each ends.
+The format: numbers of columns and rows; then for each column its name, its type, and all its values. Numbers
+are little-endian, texts have their length in front, arrays come as their cumulative end positions.
 """
 
 from __future__ import annotations
@@ -25,13 +24,13 @@ from streams.domain.rows import Row, columns, types
 if sys.byteorder != "little":
     raise ImportError("numbers are sent as this machine holds them, and ClickHouse reads little-endian ones")
 
-#: A column's values as bytes.
+#: Encodes a column's values.
 _Codec = Callable[[Sequence[Any]], bytes]
 
-#: Lengths below this take one byte, which is the character of that number.
+#: Lengths below this are encoded in one byte, the ASCII character of that number.
 _SHORT: Final = 128
 _LENGTHS: Final = [chr(length) for length in range(_SHORT)]
-#: Labels whose encoding is kept. There are few, unless somebody makes them up.
+#: Labels whose encoding is cached. There are few, unless a producer invents them.
 _MAX_LABELS: Final = 10_000
 
 
@@ -65,7 +64,7 @@ def _texts(values: Sequence[str]) -> bytes:
 
 
 class _Labels(dict[str, bytes]):
-    """The encoding of each label met."""
+    """A cache of the encoding of labels."""
 
     def __missing__(self, label: str) -> bytes:
         if len(self) >= _MAX_LABELS:
@@ -79,7 +78,7 @@ def _labels() -> _Codec:
 
     def encode(values: Sequence[str]) -> bytes:
         first = values[0]
-        if values.count(first) == len(values):  # As log and topic always are, and codes of errors mostly.
+        if values.count(first) == len(values):  # Always true for log and topic, mostly for error codes.
             return encoding(first) * len(values)
         return b"".join(map(encoding, values))
 
@@ -90,7 +89,7 @@ def _numbers(kind: str) -> _Codec:
     return lambda values: array(kind, values).tobytes()
 
 
-#: By type of column; `bytes` takes numbers below 256, and truth.
+#: Factories of codecs by column type; `bytes` encodes numbers below 256 and booleans.
 _CODECS: Final[dict[str, Callable[[], _Codec]]] = {
     "UInt8": lambda: bytes,
     "Bool": lambda: bytes,
@@ -102,7 +101,7 @@ _CODECS: Final[dict[str, Callable[[], _Codec]]] = {
     "String": lambda: _texts,
     "LowCardinality(String)": _labels,
 }
-#: What a type is sent as; ClickHouse makes the labels itself.
+#: Types that are sent as another one; ClickHouse converts them.
 _SENT_AS: Final = {"LowCardinality(String)": "String"}
 
 
@@ -113,7 +112,7 @@ class Columns:
         """Prepare for the rows of one table."""
         self._heads: list[bytes] = []
         self._codecs: list[_Codec] = []
-        #: Which columns are arrays; they have their lengths in front of their values.
+        #: Whether each column is an array; an array column has its lengths before its values.
         self._arrays: list[bool] = []
         for name, kind in zip(columns(row), types(row), strict=True):
             element = kind.removeprefix("Array(").removesuffix(")") if kind.startswith("Array(") else ""
@@ -122,7 +121,7 @@ class Columns:
             self._heads.append(text(name) + text(_SENT_AS.get(kind, kind)))
 
     def encode(self, rows: Sequence[Row]) -> Encoded:
-        """Encode rows, at least one, of which the result keeps nothing."""
+        """Encode rows, at least one; the result does not refer to them."""
         pieces: list[bytes] = []
         for codec, is_array, values in zip(
             self._codecs, self._arrays, zip(*map(astuple, rows), strict=True), strict=True
@@ -134,7 +133,7 @@ class Columns:
         return Encoded(len(rows), sum(map(len, pieces)), pieces)
 
     def block(self, chunks: Sequence[Encoded]) -> Iterator[bytes]:
-        """Yield the bytes of one block that has the rows of all chunks."""
+        """Yield the bytes of one block with the rows of all chunks."""
         yield varint(len(self._heads)) + varint(sum(chunk.rows for chunk in chunks))
         number = 0
         for head, is_array in zip(self._heads, self._arrays, strict=True):

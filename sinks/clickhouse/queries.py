@@ -1,6 +1,6 @@
 """The SQL that answers the video endpoints. Values are bound; identifiers come from the registries.
 
-Roll-ups are always summed: rows that wait to be merged count as well.
+Roll-ups are always summed, so unmerged rows count as well.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = ["BEFORE", "ELAPSED", "REST"]
 
 #: How many videos `topVideos` names.
 TOP: Final = 10
-#: What `grouping(piece, slot, country, device, platform)` says of each set: a bit for each column left out.
+#: Values of `grouping(piece, slot, country, device, platform)` for each set: a bit for each column left out.
 BY_PIECE, BY_SLOT, BY_COUNTRY, BY_DEVICE, BY_PLATFORM = (0b11111 ^ 1 << bit for bit in (4, 3, 2, 1, 0))
 _KEYS: Final = ", ".join(("piece", "slot", *DIMENSIONS))
 

@@ -1,4 +1,4 @@
-"""Readings from ClickHouse: any window, any video."""
+"""Readings of videos from ClickHouse, for any window."""
 
 from __future__ import annotations
 
@@ -26,31 +26,31 @@ from streams.domain.video_readings import CatalogEntry, RankedVideo, SummaryRead
 from streams.domain.windows import Window
 
 _STORE: Final = "clickhouse"
-#: Bytes of a table that would keep other requests waiting for milliseconds while it is copied.
+#: Tables of more bytes are copied in a thread: that takes milliseconds, and would delay other requests.
 _LARGE: Final = 1 << 23
 
 
 class ClickHouseReader:
     """`VideoReader` and `Catalog` on ClickHouse.
 
-    It connects at the first question and again after a failure, so it may be made while the server is
-    down. A server that is slow is waited for as long as it answers pings; one that does not answer a ping
-    within `patience` seconds is given up.
+    It connects at the first query and again after a failure, so it can be created while the server is down.
+    It waits for a slow server as long as that answers pings; a query fails if a ping has no answer within
+    `ping_timeout` seconds.
     """
 
     def __init__(
         self,
         url: str,
         *,
-        patience: float = 1.0,
-        longest: float = 30.0,
+        ping_timeout: float = 1.0,
+        query_timeout: float = 30.0,
         connections: int = 20,
         on_query: QueryObserver = ignore_query,
     ) -> None:
-        """Remember the address. `longest` bounds a query, in seconds; `on_query` is told of each."""
+        """Remember the URL. `query_timeout` bounds a query, in seconds; `on_query` is called after each."""
         self._url = url
-        self._patience = patience
-        self._longest = longest
+        self._ping_timeout = ping_timeout
+        self._query_timeout = query_timeout
         self._connections = connections
         self._on_query = on_query
         self._client: AsyncClient | None = None
@@ -59,22 +59,22 @@ class ClickHouseReader:
         self._silent_at = float("-inf")
 
     async def _connected(self) -> AsyncClient:
-        """Return the client; all who ask while it connects wait for the same try."""
+        """Return the client; callers that come while it connects wait for the same attempt."""
         if self._client is None:
             if self._connecting is None or _failed(self._connecting):
                 self._connecting = asyncio.create_task(
                     connect(
                         self._url,
-                        connect_timeout=self._patience,
-                        read_timeout=self._longest,
-                        # Some are left for pings while all others are taken.
+                        connect_timeout=self._ping_timeout,
+                        read_timeout=self._query_timeout,
+                        # Some connections are reserved for pings.
                         connections=self._connections + 4,
                         name="vca-api",
                         settings=READING,
                         where_known=GROUPING,
                     )
                 )
-            async with asyncio.timeout(1.5 * self._patience):
+            async with asyncio.timeout(1.5 * self._ping_timeout):
                 self._client = await shared_result(self._connecting)
         return self._client
 
@@ -95,21 +95,21 @@ class ClickHouseReader:
             raise MigrationError(found.lacks)
 
     async def rows(self, query: Query) -> list[dict[str, Any]]:
-        """Run a query and return its rows; raise `StoreUnavailableError` when that is not possible now."""
+        """Run a query and return its rows; raise `StoreUnavailableError` when it cannot run now."""
         answer = await self._answer(query, "JSONEachRow")
-        with _whole():
+        with _complete_answer():
             return [orjson.loads(line) for line in answer.splitlines()]
 
     async def table(self, asked: TableQuery) -> Table:
         """Run a query and return its columns; raise `StoreUnavailableError` as `rows` does."""
         answer = await self._answer(asked.query, FORMAT)
-        with _whole():
+        with _complete_answer():
             if len(answer) > _LARGE:
                 return await asyncio.to_thread(asked.shape.read, answer)
             return asked.shape.read(answer)
 
     async def _answer(self, query: Query, form: str) -> bytes:
-        async with self._answering() as client:
+        async with self._borrow_client() as client:
             asked = asyncio.create_task(
                 client.raw_query(
                     query.sql,
@@ -119,13 +119,13 @@ class ClickHouseReader:
                 )
             )
             try:
-                return await self._patiently(client, asked)
+                return await self._await_answer(client, asked)
             finally:
                 asked.cancel()
 
     @asynccontextmanager
-    async def _answering(self) -> AsyncIterator[AsyncClient]:
-        """Lend the client; every failure that may pass becomes `StoreUnavailableError`."""
+    async def _borrow_client(self) -> AsyncIterator[AsyncClient]:
+        """Lend the client; transient failures become `StoreUnavailableError`."""
         began, answered = asyncio.get_running_loop().time(), False
         try:
             client = await self._connected()
@@ -140,13 +140,13 @@ class ClickHouseReader:
         finally:
             self._on_query(_STORE, asyncio.get_running_loop().time() - began, answered)
 
-    async def _patiently(self, client: AsyncClient, asked: asyncio.Task[bytes]) -> bytes:
-        """Wait for an answer as long as the server is alive, and `longest` at most."""
-        async with asyncio.timeout(self._longest):
-            while not (await asyncio.wait({asked}, timeout=self._patience / 2))[0]:
-                if not await client.ping(self._patience):
+    async def _await_answer(self, client: AsyncClient, asked: asyncio.Task[bytes]) -> bytes:
+        """Wait for an answer while the server answers pings, and for `query_timeout` at most."""
+        async with asyncio.timeout(self._query_timeout):
+            while not (await asyncio.wait({asked}, timeout=self._ping_timeout / 2))[0]:
+                if not await client.ping(self._ping_timeout):
                     self._silent_at = asyncio.get_running_loop().time()
-                    raise Unavailable(f"no answer, and none to a ping within {self._patience:g} s")
+                    raise Unavailable(f"no answer, and none to a ping within {self._ping_timeout:g} s")
         return asked.result()
 
     async def entry(self, video_id: str) -> CatalogEntry:
@@ -248,8 +248,8 @@ class ClickHouseReader:
 
 
 @contextmanager
-def _whole() -> Iterator[None]:
-    """Turn an answer that cannot be read, for it broke off in the middle, into `StoreUnavailableError`."""
+def _complete_answer() -> Iterator[None]:
+    """Turn the parse error of a truncated answer into `StoreUnavailableError`."""
     try:
         yield
     except ValueError as error:

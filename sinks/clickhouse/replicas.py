@@ -1,4 +1,4 @@
-"""Replicas of a cluster, and how the worker knows that none of those it reads is behind."""
+"""Replicas of a cluster, and how the worker makes sure that it reads none that is behind."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 from sinks.clickhouse.client import READING, available
 from sinks.clickhouse.cluster import LOCAL
 
-#: What the worker reads, on every shard.
+#: The tables that the worker reads, on every shard.
 _READ: Final = ("ingested_offsets", "playback_events", "user_events", "system_events", "video_catalog")
-#: A replica that does not answer is no reason to wait: it is not read either, or is a minute behind at most.
+#: Do not wait for a replica that does not answer: it is not read either, or is a minute behind at most.
 _SYNCING: Final = {"distributed_ddl_output_mode": "throw_only_active", "distributed_ddl_task_timeout": 60}
-#: Settings of a worker's reads. What it asks for between two recoveries is older than the two minutes that it
-#: remembers by itself (`MEMORY_SECONDS`), so a replica may be a minute behind, and no more.
+#: Settings of a worker's reads. Between recoveries it looks up only rows older than the two minutes that its
+#: own memory covers (`MEMORY_SECONDS`), so a replica may be a minute behind.
 CONSISTENT: Final = {
     **READING,
     "max_replica_delay_for_distributed_queries": 60,
@@ -35,10 +35,10 @@ class Replicas:
         self._covered = 0
 
     async def catch_up(self) -> None:
-        """Return when every active replica has what was acknowledged before the call.
+        """Return when every active replica has all inserts acknowledged before the call.
 
-        Calls that come while others wait are answered together: a worker takes over many partitions at
-        once. Raises `Unavailable` while a replica cannot get at what it lacks.
+        Calls that arrive while another one waits share the next sync, because a worker takes over many
+        partitions at once. Raises `Unavailable` while a replica cannot fetch what it lacks.
         """
         self._asked += 1
         mine = self._asked

@@ -1,8 +1,8 @@
-"""How a database stands to a version: which migrations it has, and which that version knows.
+"""Compares the migrations of a database with those of this version.
 
-A database may be newer than who asks: an older worker goes on while others are replaced, or was put back.
-Migrations only add, so it works. It must not be older: what is inserted before a materialized view is there,
-that view never adds up.
+The database may be newer: an older worker goes on during an upgrade, or after a rollback. Migrations only
+add, so it works. The database must not be older: a materialized view never sees rows that were inserted
+before it was created.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 from sinks.clickhouse.client import available
 from streams.domain.errors import MigrationError
 
-#: Names and checksums of what was applied.
+#: Names and checksums of the applied migrations.
 APPLIED: Final = "SELECT name, argMax(checksum, applied_at) AS checksum FROM schema_migrations GROUP BY name"
 
 
 @dataclass(frozen=True, slots=True)
 class SchemaState:
-    """Names of migrations: not applied, applied as another text, and not known to the version."""
+    """Names of migrations: not applied, applied with another text, and unknown to this version."""
 
     missing: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
     newer: tuple[str, ...] = ()
 
     def check(self) -> None:
-        """Raise `MigrationError` for a database that can neither be worked with nor be upgraded."""
+        """Raise `MigrationError` for a database that can neither be used nor be upgraded."""
         if self.changed:
             raise MigrationError(
                 f"The database was made with another {', '.join(self.changed)}, by a build from before the"
@@ -45,21 +45,21 @@ class SchemaState:
 
     @property
     def lacks(self) -> str:
-        """Say what is to be done before a version works on the database; nothing if it may."""
+        """Return what must be done before this version can use the database; empty if it can."""
         if not self.missing:
             return ""
         return f"the database lacks {', '.join(self.missing)}: run `vca migrate` of this version"
 
     @property
-    def another(self) -> str:
-        """Say why what must know every table cannot be done by this version; nothing if it can."""
+    def mismatch(self) -> str:
+        """Return why operations on all tables need another version; empty if this one knows all tables."""
         if self.newer:
             return f"the database has {', '.join(self.newer)}, of a newer version: use that one for this"
         return self.lacks
 
 
 def compare(wanted: Mapping[str, str], applied: Mapping[str, str]) -> SchemaState:
-    """Compare the migrations of a version with those of a database, each a checksum by name."""
+    """Compare the migrations of a version with those of a database; both are checksums by name."""
     both = wanted.keys() & applied.keys()
     return SchemaState(
         missing=tuple(sorted(wanted.keys() - applied.keys())),
@@ -69,9 +69,9 @@ def compare(wanted: Mapping[str, str], applied: Mapping[str, str]) -> SchemaStat
 
 
 async def applied(client: AsyncClient) -> dict[str, str]:
-    """Return the checksums of what was applied to the client's database, by name. Raises `Unavailable`."""
+    """Return the checksums of the migrations applied to a database, by name. Raises `Unavailable`."""
     with available():
-        # A table that is not there would be an error like that of a server that is away.
+        # A missing table would raise a transient error, as a server that is away.
         there = await client.query("EXISTS TABLE schema_migrations")
         if not there.result_rows[0][0]:
             return {}
@@ -80,5 +80,5 @@ async def applied(client: AsyncClient) -> dict[str, str]:
 
 
 async def ask(client: AsyncClient, wanted: Mapping[str, str]) -> SchemaState:
-    """Return how the client's database stands; one that is empty lacks everything. Raises `Unavailable`."""
+    """Return the state of the client's database; an empty one lacks everything. Raises `Unavailable`."""
     return compare(wanted, await applied(client))

@@ -1,12 +1,12 @@
-"""The SQL that answers questions about sessions. Values are bound; identifiers are written here.
+"""The SQL about sessions. Values are bound; identifiers are spelled here.
 
-A session is all rows of its id in `session_days`: one a UTC day, more while parts wait to be merged. It
-belongs to the window in which its first event lies, however long it lasted. So the days around a window
-are read as well, as far as `SESSION_SILENCE`. Narrowing those to ids that the window knows, or grouping
-only ids that come twice, was tried with 43 million rows: both took longer than grouping all.
+A session is all rows of its id in `session_days`: one per UTC day, more while parts are unmerged. It belongs
+to the window of its first event, however long it lasted. So the days around a window are read as well, up to
+`SESSION_SILENCE`. Restricting those to ids in the window, or grouping only ids that occur twice, was tried
+with 43 million rows: both took longer than grouping all.
 
-As of users (`user_queries.py`), there is a query of what was known before a day, and a twin that tells by how
-much the answer differs since: it reads the sessions with an event since then.
+As for users (`user_queries.py`), there is a query for the days before a day, and a twin with the difference
+since, which reads the sessions with an event since then.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ _ROW_USER: Final = "toUInt64(first)"
 
 
 def _lately(more: str = "") -> str:
-    """Return the sessions of a window with an event since a day, and by how much that made each longer.
+    """Return the sessions of a window with an event since a day.
 
-    Whether it is `known` from before, `added_ms`, and what `more` aggregates. Events of a later day change
-    neither when and on what a session began, nor whose it is.
+    Columns: `known`, whether it has earlier events; `added_ms`, its growth since; and those of `more`.
+    Later events change neither the beginning and device of a session, nor its user.
     """
     return (
         "SELECT\n"
@@ -73,7 +73,7 @@ def _lately(more: str = "") -> str:
     )
 
 
-#: What tells whether a session was and is a bounce.
+#: Aggregates that decide whether a session was a bounce before, and is one now.
 _BOUNCES: Final = f""",
         sum(pages) AS pages_of, sumIf(pages, {_THEN}) AS pages_then,
         sum(actions) AS acted, sumIf(actions, {_THEN}) AS acted_then,
@@ -83,7 +83,7 @@ _BOUNCED: Final = (
     f"known AND pages_then <= 1 AND then_ms - opened_ms < {BOUNCE_MS} AND NOT watched_then"
     " AND acted_then = 0",
 )
-#: Whoever has a session in the window and was not seen before it was first seen inside.
+#: A user with a session in the window who was not seen before it was first seen inside.
 _FRESH: Final = "user NOT IN (SELECT user FROM users WHERE first_seen < {start:DateTime64(3, 'UTC')})"
 
 
@@ -93,13 +93,13 @@ def _hour(opened_ms: str) -> str:
 
 #: The hour, on the clock of a zone, in which a session began.
 HOUR: Final = _hour("opened_ms")
-#: The hour of a row of `session_days`, which is that of its session if it is the first one.
+#: The local hour of a row of `session_days`; for the first row of a session, the hour of the session.
 _ROW_HOUR: Final = _hour("bitShiftRight(first, 68)")
 
 
-#: Users and the hours in which sessions of theirs began before a day, as far as one may have begun since in
-#: the same hour. What a row says of user and hour is true of its session if it is the first one, so the rows
-#: only tell which sessions to look at. The costly hour is left to the few rows of those users.
+#: Users and the hours in which their sessions began before a day, where another session may have begun since
+#: in the same hour. User and hour of a row are those of its session only if it is the first row, so the rows
+#: only select sessions to check. The expensive hour is computed only for rows of these users.
 _SEEN: Final = f"""\
 SELECT toUInt64(first_of) AS user, {HOUR} AS hour
 FROM
@@ -123,7 +123,7 @@ WHERE {_OPENED}"""
 
 
 def reach(window: Window, before: date | None = None) -> dict[str, Any]:
-    """Return the edges of a window, and the days that are read of its sessions: none from `before` on."""
+    """Return the bound edges of a window, and the days to read of its sessions: none from `before` on."""
     first = window.start.astimezone(UTC).date()
     last = (window.end.astimezone(UTC) - timedelta(microseconds=1)).date() + SESSION_SILENCE
     return {
@@ -145,7 +145,7 @@ def sessions_by_device(window: Window, *, before: date | None = None) -> Query:
 
 
 def sessions_by_device_since(window: Window, day: date) -> Query:
-    """Return, as `sessions_by_device` does, by how much it differs from what it told before a day."""
+    """Return the difference of `sessions_by_device` from its result before a day."""
     sql = (
         "SELECT device, countIf(NOT known) AS sessions, sum(added_ms) AS durations_ms\n"
         f"FROM\n(\n{indented(_lately())}\n)\n"
@@ -174,7 +174,7 @@ def sessions_by_type_and_hour(window: Window, *, before: date | None = None) -> 
 
 
 def sessions_by_type_and_hour_since(window: Window, day: date) -> Query:
-    """Return, as `sessions_by_type_and_hour` does, by how much it differs from what it told before a day."""
+    """Return the difference of `sessions_by_type_and_hour` from its result before a day."""
     now, then = _BOUNCED
     sql = (
         "SELECT fresh, hour, countIf(NOT known) AS sessions, sum(added_ms) AS durations_ms,\n"

@@ -1,9 +1,9 @@
-"""Roll-ups built anew beside the ones that are read, and put in their place.
+"""Rebuilds roll-ups in a shadow database, and then replaces the old ones.
 
-A second database gets a copy of every roll-up, empty, and of every materialized view, behind raw tables
-that keep nothing (their engine is Null). Raw rows inserted there are rolled up by the very same SELECTs.
-`REPLACE PARTITION` then puts the new parts in the place of the old ones, a month of a table at a time and
-each at once. The table stays the same one, so it goes on to know the tokens of all blocks it ever took.
+The shadow database gets an empty copy of every roll-up and every materialized view, and raw tables that store
+nothing (engine Null). Raw rows inserted there are rolled up by the same SELECTs. `REPLACE PARTITION` then
+replaces the old parts by the new ones, one month of a table at a time, each atomically. The table itself
+stays, and with it the deduplication tokens of all its blocks.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 from sinks.clickhouse.audit import NOT_ROLLED_UP, RAW
 from sinks.clickhouse.client import available
 
-#: Every row counts here, also one that looks like another; and nothing is taken later.
+#: Every row must count here, even identical ones, and at once: no deduplication, no asynchronous inserts.
 _FILL: Final = {
     "async_insert": 0,
     "insert_deduplicate": 0,
     "deduplicate_blocks_in_dependent_materialized_views": 0,
     "throw_on_max_partitions_per_insert_block": 0,
 }
-#: How rows of before raw events began are told in tables that are not cut by month.
-_OLD: Final = {
+#: Queries for rows from before the raw events, in tables without monthly partitions.
+_OLD_ROWS: Final = {
     "users": "SELECT user, min(first_seen) FROM {db}.users GROUP BY user"
     " HAVING min(first_seen) < {before:DateTime('UTC')}",
     "jobs": "SELECT job_type, job, max(latest) FROM {db}.jobs GROUP BY job_type, job"
@@ -36,13 +36,13 @@ _OLD: Final = {
     "all_videos_15m": "SELECT * FROM {db}.all_videos_15m WHERE bucket < {before:DateTime('UTC')}",
     "activity_days": "SELECT * FROM {db}.activity_days WHERE day < toDate({before:DateTime('UTC')})",
 }
-#: Of these, what raw rows that are older still have made would be there twice.
-_ADDED_UP: Final = {
+#: In these tables, old rows that the raw rows rebuilt would be doubled, so they are deleted first.
+_SUMMED: Final = {
     "signups": "signed_up < {before:DateTime('UTC')}",
     "all_videos_15m": "bucket < {before:DateTime('UTC')}",
     "activity_days": "day < toDate({before:DateTime('UTC')})",
 }
-#: What a raw table is cut by when it is too large for one go: what it is sorted by, if that is fine enough.
+#: Column by which a large raw table is cut into shares: its sorting key, if that is fine enough.
 _CUT_BY: Final = {"playback_events": "video_id", "user_events": "user_id", "system_events": "event_id"}
 _ROWS_AT_ONCE: Final = 3_000_000
 _END: Final = (1 << 64) - 1
@@ -52,7 +52,7 @@ Where = tuple[str, str, int]
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A part of a raw table that one statement takes: a month, and one of `of` shares of it."""
+    """A part of a raw table that one statement inserts: share number `share` of `of` in a month."""
 
     table: str
     month: int
@@ -62,17 +62,17 @@ class Piece:
 
 
 class Shadow:
-    """The second database."""
+    """The shadow database."""
 
     def __init__(self, client: AsyncClient, database: str) -> None:
-        """Build beside a database; `client` may create and drop others."""
+        """Prepare for a database; the client's user must be allowed to create and drop others."""
         self._client = client
         self._database, self.name = database, f"{database}_rebuild"
 
     async def is_spread(self) -> bool:
-        """Say whether the tables are spread over a cluster, where no second database stands in for them."""
+        """Say whether the tables are on a cluster, where this kind of rebuild is not possible."""
         return bool(
-            await self._ask(
+            await self._query(
                 "SELECT 1 FROM system.tables"
                 " WHERE database = {database:String} AND engine = 'Distributed' LIMIT 1",
                 database=self._database,
@@ -80,10 +80,10 @@ class Shadow:
         )
 
     async def create(self) -> None:
-        """Make it anew, empty."""
+        """Create the database anew, with empty tables."""
         await self.drop()
-        await self._do(f"CREATE DATABASE {self.name}")
-        tables = await self._ask(
+        await self._command(f"CREATE DATABASE {self.name}")
+        tables = await self._query(
             "SELECT name, engine FROM system.tables WHERE database = {database:String}"
             " AND engine NOT IN ('View', 'MaterializedView') AND NOT is_temporary",
             database=self._database,
@@ -98,25 +98,25 @@ class Shadow:
         for name, _ in tables:
             if name in RAW or name in NOT_ROLLED_UP:
                 source = f"SELECT * FROM {self._database}.{name} WHERE 0"
-                await self._do(f"CREATE TABLE {self.name}.{name} ENGINE = Null AS {source}")
+                await self._command(f"CREATE TABLE {self.name}.{name} ENGINE = Null AS {source}")
             else:
-                await self._do(f"CREATE TABLE {self.name}.{name} AS {self._database}.{name}")
-        views = await self._ask(
+                await self._command(f"CREATE TABLE {self.name}.{name} AS {self._database}.{name}")
+        views = await self._query(
             "SELECT create_table_query FROM system.tables"
             " WHERE database = {database:String} AND engine = 'MaterializedView'",
             database=self._database,
         )
         mine = re.compile(rf"(?<![\w.])`?{re.escape(self._database)}`?\.")
         for (create,) in views:
-            await self._do(mine.sub(f"{self.name}.", create))
+            await self._command(mine.sub(f"{self.name}.", create))
 
     async def drop(self) -> None:
-        """Remove it with all it has."""
-        await self._do(f"DROP DATABASE IF EXISTS {self.name} SYNC")
+        """Drop the database."""
+        await self._command(f"DROP DATABASE IF EXISTS {self.name} SYNC")
 
     async def pieces(self) -> list[Piece]:
-        """Return what is to be filled: all raw rows that there are."""
-        rows = await self._ask(
+        """Return all raw rows, cut into pieces to fill."""
+        rows = await self._query(
             "SELECT table, toUInt32(partition_id) AS month, sum(rows) FROM system.parts"
             " WHERE database = {database:String} AND table IN {tables:Array(String)} AND active"
             " GROUP BY table, month ORDER BY month, table",
@@ -130,7 +130,7 @@ class Shadow:
         return found
 
     async def fill(self, piece: Piece, ends: Mapping[Where, int]) -> None:
-        """Take in a piece: its rows before the end of their partition, and all of logs that have none."""
+        """Roll up a piece: its rows before the end in `ends`, and all rows of partitions without an end."""
         share = ""
         if piece.of > 1:
             share = f" AND cityHash64({_CUT_BY[piece.table]}) % {piece.of} = {piece.share}"
@@ -142,8 +142,8 @@ class Shadow:
         )
 
     async def advance(self, starts: Mapping[Where, int], ends: Mapping[Where, int]) -> None:
-        """Take in the rows of each partition from its start to its end."""
-        # Bounds in plain sight: parts and granules that hold none of these offsets are not read.
+        """Roll up the rows of each partition from its start to its end offset."""
+        # Literal bounds let ClickHouse skip parts and granules without these offsets.
         moved = [(where, starts[where], end) for where, end in ends.items() if end > starts[where]]
         if not moved:
             return
@@ -157,23 +157,23 @@ class Shadow:
         for table in RAW:
             await self._insert(table, between, **names, **logs)
 
-    async def keep_old(self, before: datetime) -> None:
-        """Take over what tables that are not cut by month tell of before a time.
+    async def copy_old_rows(self, before: datetime) -> None:
+        """Copy rows from before a time, in tables without monthly partitions.
 
-        Of users and jobs, raw rows that are older still can only add what is true.
+        For users and jobs, older raw rows do no harm: their aggregates only become more complete.
         """
         for table in self.rollups:
-            if table in _ADDED_UP:
-                delete = f"ALTER TABLE {self.name}.{table} DELETE WHERE {_ADDED_UP[table]}"
-                await self._do(delete, {"mutations_sync": 1}, before=before)
+            if table in _SUMMED:
+                delete = f"ALTER TABLE {self.name}.{table} DELETE WHERE {_SUMMED[table]}"
+                await self._command(delete, {"mutations_sync": 1}, before=before)
         for table in self.rollups:
-            if table in _OLD:
-                select = _OLD[table].replace("{db}", self._database)
-                await self._do(f"INSERT INTO {self.name}.{table} {select}", _FILL, before=before)
+            if table in _OLD_ROWS:
+                select = _OLD_ROWS[table].replace("{db}", self._database)
+                await self._command(f"INSERT INTO {self.name}.{table} {select}", _FILL, before=before)
 
     async def parts(self, since: datetime) -> list[tuple[str, str, bool]]:
-        """Return table and partition of what is to be put in place; False when it must become empty."""
-        rows = await self._ask(
+        """Return table and partition to replace, and whether the shadow has rows; False empties it."""
+        rows = await self._query(
             "SELECT table, partition_id, countIf(database = {shadow:String}) FROM system.parts"
             " WHERE database IN ({database:String}, {shadow:String}) AND table IN {tables:Array(String)}"
             " AND active AND rows > 0"
@@ -184,34 +184,34 @@ class Shadow:
             tables=list(self.rollups),
             month=_month(since),
         )
-        # A table in one piece of which nobody wrote down how its old rows are told stays as it is.
+        # A table without monthly partitions and without a query in `_OLD_ROWS` is not replaced.
         whole = since.year <= 1970
         return [
             (table, partition, bool(mine))
             for table, partition, mine in rows
-            if whole or partition != "all" or table in _OLD
+            if whole or partition != "all" or table in _OLD_ROWS
         ]
 
-    async def put(self, table: str, partition: str, filled: bool) -> None:
-        """Put a partition of a table in the place of what the real one has."""
+    async def replace_partition(self, table: str, partition: str, filled: bool) -> None:
+        """Replace a partition of the real table; if not `filled`, drop it."""
         if filled:
             how = f"REPLACE PARTITION ID '{partition}' FROM {self.name}.{table}"
         else:
             how = f"DROP PARTITION ID '{partition}'"
-        await self._do(f"ALTER TABLE {self._database}.{table} {how}")
+        await self._command(f"ALTER TABLE {self._database}.{table} {how}")
 
     async def _insert(self, table: str, condition: str, **parameters: Any) -> None:
-        await self._do(
+        await self._command(
             f"INSERT INTO {self.name}.{table} SELECT * FROM {self._database}.{table} WHERE {condition}",
             _FILL,
             **parameters,
         )
 
-    async def _do(self, sql: str, settings: Mapping[str, int] | None = None, **parameters: Any) -> None:
+    async def _command(self, sql: str, settings: Mapping[str, int] | None = None, **parameters: Any) -> None:
         with available():
             await self._client.command(sql, parameters=parameters or None, settings=dict(settings or {}))
 
-    async def _ask(self, sql: str, **parameters: Any) -> list[tuple[Any, ...]]:
+    async def _query(self, sql: str, **parameters: Any) -> list[tuple[Any, ...]]:
         with available():
             result = await self._client.query(sql, parameters=parameters)
         return [tuple(row) for row in result.result_rows]
@@ -222,7 +222,7 @@ def _month(instant: datetime) -> int:
 
 
 def _bound(name: str, otherwise: int) -> str:
-    """Return the bound of a row's partition, `otherwise` for one that has none."""
+    """Return the expression for the bound of a row's partition, `otherwise` for one without."""
     return (
         f"transform(concat(log, '/', topic, '/', toString(partition)), {{{name}_of:Array(String)}},"
         f" {{{name}:Array(UInt64)}}, toUInt64({otherwise}))"

@@ -1,6 +1,6 @@
-"""Blocks into ClickHouse: one insert a block, or one of several partitions' blocks, under a token.
+"""Inserts of blocks into ClickHouse: one block each, or a bundle of blocks of several partitions.
 
-The token makes a second one count for nothing.
+Each insert has a deduplication token, so a repeated one has no effect.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from sinks.clickhouse.client import available
 from sinks.clickhouse.native_writer import Columns
 from streams.domain.rows import Row, columns
 
-#: The same bytes must make the same blocks in every try, or the token would swallow other rows than
-#: those it stands for: one block however large.
+#: The server must not split an insert: the same bytes must make the same block in every try, or the token
+#: would drop other rows than its own.
 _SETTINGS: Final = {
     "async_insert": 0,
     "insert_deduplicate": 1,
@@ -27,26 +27,27 @@ _SETTINGS: Final = {
     "max_insert_block_size": 100_000_000,
     "min_insert_block_size_rows": 100_000_000,
     "min_insert_block_size_bytes": 4_000_000_000,
-    # A block of late events may touch many months; refusing it would stop the partition for ever.
+    # A block of late events may touch many months; if it were refused, the Kafka partition would never go on.
     "throw_on_max_partitions_per_insert_block": 0,
-    # ClickHouse 26.8 counts the different values of every column of each part inserted, unless told not to.
-    # Parts are merged soon, and merges count them anyway.
+    # ClickHouse 26.8 builds column statistics for every inserted part, unless told not to. Parts are merged
+    # soon, and merges build them anyway.
     "materialize_statistics_on_insert": 0,
 }
-#: On a cluster, beside the shard. Whichever node takes the statement sends it to the shard as a client
-#: would, so that every try of a block comes in one way, and answers when the shard has it.
+#: On a cluster, besides the shard. Any node sends the insert to the shard as a client would, so that every
+#: try of a block arrives in the same way, and answers when the shard has it.
 SHARDED: Final = {"prefer_localhost_replica": 0, "distributed_foreground_insert": 1}
 
 
-#: Bytes sent at once, at least.
+#: Bytes sent at once, at least (except the last ones).
 _PIECE: Final = 1 << 16
 
 
 class _Body:
-    """The bytes of a block, the same as often as they are asked for.
+    """The bytes of a block, for any number of iterations.
 
-    Sent piece by piece: a block in one piece would be copied three times on its way to the socket. A body
-    that could be read only once might, on another try, be sent as nothing, and nothing is soon inserted.
+    They are sent in pieces, because one piece would be copied three times on its way to the socket. A body
+    that could be iterated only once would be empty when the client retries, and the empty insert would
+    succeed.
     """
 
     def __init__(self, columns: Columns, chunks: Sequence[Encoded]) -> None:
@@ -65,14 +66,14 @@ class _Body:
 
 
 def _check(block: Block) -> None:
-    """Raise an error unless a block is whole."""
-    # An insert of fewer rows would succeed, and nobody would miss the rest.
+    """Raise ValueError unless a block has as many encoded rows as it says."""
+    # An insert of fewer rows would succeed, and the loss would not be noticed.
     if block.rows != sum(chunk.rows for chunk in block.chunks):
         raise ValueError(f"{block.token} has not the {block.rows} rows that it says")
 
 
 class _Packed(msgspec.Struct, array_like=True):
-    """An insert that any worker can make, also one of another version: it says all that there is to it."""
+    """A self-contained insert, which any worker can make, even one of another version."""
 
     table: str
     columns: tuple[str, ...]
@@ -84,11 +85,12 @@ class _Packed(msgspec.Struct, array_like=True):
 class ClickHouseBlocks:
     """`BlockSink` on ClickHouse over HTTP, on one server or on a cluster of shards.
 
-    A shard's tables know the tokens of what they took, so a block goes to one shard, whole, in every try.
+    Each shard remembers the tokens of its own inserts, so every try of a block goes to the same shard, as a
+    whole.
     """
 
     def __init__(self, client: AsyncClient, cluster: str = "") -> None:
-        """Use a client bound to the analytics database, which is spread over `cluster` if that is named."""
+        """Use a client bound to the analytics database, which is on `cluster` if that is not empty."""
         self._client = client
         self._cluster = cluster
         self._columns: dict[type[Row], Columns] = {}
@@ -115,11 +117,11 @@ class ClickHouseBlocks:
                 "SELECT max(shard_num) FROM system.clusters WHERE cluster = {cluster:String}",
                 parameters={"cluster": self._cluster},
             )
-        # Topics begin at different shards: partition 0 of one is often busy when that of another is.
+        # Topics start at different shards, because low partitions of several topics are often busy together.
         return 1 + (crc32(topic.encode()) + partition) % int(shards.result_rows[0][0])
 
     def encode(self, row: type[Row], rows: Sequence[Any]) -> Encoded:
-        """Return rows column by column, in ClickHouse's own form."""
+        """Encode rows column by column, in ClickHouse's Native format."""
         return self._columns_of(row).encode(rows)
 
     def _columns_of(self, row: type[Row]) -> Columns:
@@ -136,12 +138,12 @@ class ClickHouseBlocks:
         await self._insert(block.token, block.table, columns(block.row), block.shard, body)
 
     def pack(self, blocks: Sequence[Block]) -> bytes:
-        """Return one insert of blocks, compressed: it is kept in Redis until it is done."""
+        """Return one insert of blocks, compressed, because it is stored in Redis until it is done."""
         for block in blocks:
             _check(block)
         first = blocks[0]
         chunks = [chunk for block in blocks for chunk in block.chunks]
-        # Piece by piece: put together first, it would be there twice, and it is three times as large.
+        # Compressed in pieces: otherwise the uncompressed bytes, three times as many, would be there as well.
         with lz4.frame.LZ4FrameCompressor() as frame:
             pieces = [frame.begin(), *map(frame.compress, self._columns_of(first.row).block(chunks))]
             body = b"".join([*pieces, frame.flush()])

@@ -1,7 +1,7 @@
-"""The SQL that answers questions about the platform itself. Values are bound; identifiers are written here.
+"""The SQL about the platform itself. Values are bound; identifiers are spelled here.
 
-A window is read from the tables by minute as far as its edges fall on minutes, and what lies between an
-edge and the next minute from `system_events`, so that every edge is exact.
+Whole minutes of a window are read from the tables by minute, and what lies between an edge and the next
+minute from `system_events`, so every edge is exact.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from sinks.clickhouse.queries import Query
 from streams.domain.system_readings import JOB, PROBE, REQUEST, STORAGE
 from streams.domain.windows import Stretch, Window, ceiling, floor
 
-#: How many endpoints an answer names.
+#: Endpoints in an answer, at most.
 MAX_ENDPOINTS: Final = 1000
 _MINUTE: Final = timedelta(minutes=1)
 _QUANTILES: Final = "(0.95, 0.99)"

@@ -23,10 +23,10 @@ from streams.domain.windows import Window
 
 
 class ClickHouseSystem:
-    """`SystemReader` on ClickHouse; it asks through the connections of a `ClickHouseReader`."""
+    """`SystemReader` on ClickHouse, through the connections of a `ClickHouseReader`."""
 
     def __init__(self, store: ClickHouseReader) -> None:
-        """Ask through `store`, which stays its owner's to close."""
+        """Query through `store`, which the caller closes."""
         self._store = store
 
     async def first(self) -> datetime | None:

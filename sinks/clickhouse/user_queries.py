@@ -1,14 +1,13 @@
-"""The SQL that answers questions about users. Values are bound; identifiers are written here.
+"""The SQL about users. Values are bound; identifiers are spelled here.
 
-Users are 64-bit hashes (`0004_users.sql`). Who was active when is read from `user_days` as far as the
-edges of a stretch fall on quarters of an hour; what lies between an edge and the next quarter is read
-from the raw events. A user may come from both: flags are combined with OR, so nobody counts twice.
-Rows that wait to be merged count as merged: by `GROUP BY user`, or by `FINAL`.
+Users are 64-bit hashes (`0004_users.sql`). Activity in whole quarters of an hour is read from `user_days`;
+what lies between an edge and the next quarter is read from the raw events. A user may come from both: flags
+are combined with OR, so no user counts twice. Unmerged rows are merged by `GROUP BY user`, or by `FINAL`.
 
-Counts of people cannot be added up over days, but they can be split by when they were last heard of. A query
-with `before` tells what the days before one told, which hardly ever changes and is kept (`day_cache.py`); its
-twin `*_since` tells by how much the answer differs now. That reads only those people who were heard of
-since: everybody else adds to both the same.
+Distinct users cannot be added up over days, but a count can be split by the time of their last event. A query
+with `before` gives the result for the days before one, which hardly ever changes and is cached
+(`day_cache.py`); its twin `*_since` gives the difference of the full result from that. It reads only users
+with events since then: all others add the same to both.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from sinks.clickhouse.instants import indented, ranges, text
 from sinks.clickhouse.queries import Query
 from streams.domain.windows import QUARTER, Stretch, Window, ceiling, cover, floor
 
-#: Both hold `user_id` and `occurred_at`, and together every event of a person.
+#: Both have `user_id` and `occurred_at`; together they have every event of a person.
 _RAW: Final = ("playback_events", "user_events")
 _NOBODY: Final = "SELECT toUInt64(0) AS user, toUInt8(0) AS active LIMIT 0"
 _NOBODY_EVER: Final = "SELECT toDate(0) AS day, toUInt64(0) AS user, toUInt8(0) AS active LIMIT 0"
@@ -48,27 +47,27 @@ def flag_numbers(stretches: Mapping[str, Stretch]) -> dict[str, int]:
     return {name: numbers[each] for name, each in stretches.items()}
 
 
-def _counts(stretches: Mapping[str, Stretch], left: tuple[str, str] | None, flags: str) -> dict[str, str]:
+def _counts(stretches: Mapping[str, Stretch], churn: tuple[str, str] | None, flags: str) -> dict[str, str]:
     """Return the columns of `active_users` over the flags of each user."""
     bit = {name: f"bitTest({flags}, {number})" for name, number in flag_numbers(stretches).items()}
     counts = {name: f"countIf({test})" for name, test in bit.items()}
-    if left:
-        before, now = left
+    if churn:
+        before, now = churn
         counts["lost"] = f"countIf({bit[before]} AND NOT {bit[now]})"
     return counts
 
 
 def active_users(
-    stretches: Mapping[str, Stretch], *, left: tuple[str, str] | None = None, before: date | None = None
+    stretches: Mapping[str, Stretch], *, churn: tuple[str, str] | None = None, before: date | None = None
 ) -> Query:
     """Return one row with the distinct users of each stretch, by its name (an identifier of the caller's).
 
-    The stretches may overlap; there are `MAX_STRETCHES` at most. With `left=(before, now)` the column `lost`
+    The stretches may overlap; there are `MAX_STRETCHES` at most. With `churn=(before, now)` the column `lost`
     counts those active in stretch `before` and not in stretch `now`. With `before`, days from that one on are
     left out; stretches must then be whole quarters of an hour.
     """
     source = Flags(stretches, before)
-    columns = [f"{count} AS {name}" for name, count in _counts(stretches, left, "flags").items()]
+    columns = [f"{count} AS {name}" for name, count in _counts(stretches, churn, "flags").items()]
     sql = (
         f"SELECT {', '.join(columns)}\n"
         "FROM\n(\n"
@@ -81,11 +80,11 @@ def active_users(
 
 
 def active_users_since(
-    stretches: Mapping[str, Stretch], day: date, *, left: tuple[str, str] | None = None
+    stretches: Mapping[str, Stretch], day: date, *, churn: tuple[str, str] | None = None
 ) -> Query:
-    """Return one row: `active_users`, less what it told before `day`. Stretches are whole quarters."""
-    source = Flags(stretches, heard_since=day)
-    now, then = (_counts(stretches, left, flags) for flags in ("flags", "flags_before"))
+    """Return one row: `active_users` less its result before `day`. Stretches are whole quarters."""
+    source = Flags(stretches, active_since=day)
+    now, then = (_counts(stretches, churn, flags) for flags in ("flags", "flags_before"))
     columns = [f"toInt64({now[name]}) - toInt64({then[name]}) AS {name}" for name in now]
     sql = (
         f"SELECT {', '.join(columns)}\n"
@@ -99,34 +98,34 @@ def active_users_since(
     return Query(sql, source.parameters | {"open": day})
 
 
-#: Everybody heard of since a day.
+#: Users with events since a day.
 _HEARD: Final = "SELECT user FROM user_days WHERE day >= {open:Date}"
 
 
 class Flags:
     """Rows of `user` and `active`: bit n says that the user was active in the stretch of that number.
 
-    With `before`, days from that one on are left out. With `since`, days before that one are, and there are
-    the columns `day` and `slots`. With `heard_since`, it is the rows of those only who were heard of since
-    that day, and there is a column `day`.
+    With `before`, days from that one on are left out. With `since`, days before that one are left out, and
+    there are the columns `day` and `slots`. With `active_since`, there are only rows of users with events
+    since that day, and there is a column `day`.
     """
 
     def __init__(
         self,
         stretches: Mapping[str, Stretch],
         before: date | None = None,
-        heard_since: date | None = None,
+        active_since: date | None = None,
         since: date | None = None,
     ) -> None:
         """Number the stretches as `flag_numbers` does."""
         self.parameters: dict[str, Any] = {}
         self._before = before
         self._since = since
-        self._heard_since = heard_since
+        self._active_since = active_since
         self._numbered = [
             (n, each) for n, each in enumerate(dict.fromkeys(stretches.values())) if each.start < each.end
         ]
-        self.sql = "\nUNION ALL\n".join(self._branches()) or (_NOBODY_EVER if heard_since else _NOBODY)
+        self.sql = "\nUNION ALL\n".join(self._branches()) or (_NOBODY_EVER if active_since else _NOBODY)
 
     def _bind(self, kind: str, value: object) -> str:
         name = f"p{len(self.parameters)}"
@@ -146,16 +145,16 @@ class Flags:
                 first = max(first, self._since)
             within = f"day >= {self._bind('Date', first)} AND day <= {self._bind('Date', last)}"
             flags = f"{_flags(conditions)} AS active"
-            if self._heard_since is None:
+            if self._active_since is None:
                 more = "" if self._since is None else "day, slots, "
                 yield f"SELECT {more}user, {flags}\nFROM user_days\nWHERE {within} AND active != 0"
             else:
-                # Few rows are left when it comes to flags, so they are the last thing to be told.
+                # PREWHERE leaves few rows, so the flags are computed last.
                 yield f"SELECT day, user, {flags}\nFROM user_days\nPREWHERE {within} AND user IN ({_HEARD})"
         edges = list(dict.fromkeys(stretch for _, _, ragged in covered for stretch in ragged))
         if not edges:
             return
-        assert not (self._before or self._since or self._heard_since), (
+        assert not (self._before or self._since or self._active_since), (
             "only whole quarters can be split by days"
         )
         moments = [
@@ -214,7 +213,7 @@ _NEW: Final = (
 def new_users(window: Window, *, before: datetime | None = None) -> Query:
     """Return the new `users` of a window: by `source`, of those who signed up; and all (`everyone` = 1).
 
-    With `before`, a UTC midnight, it is what was known then.
+    With `before`, a UTC midnight, the result is the one at that time.
     """
     end = window.end if before is None else min(window.end, before)
     known = "" if before is None else " AND signed_up < {before:DateTime64(3, 'UTC')}"
@@ -245,7 +244,7 @@ _NEW_AGAIN: Final = (
 
 
 def sources_since(window: Window, midnight: datetime) -> Query:
-    """Return by how many new `users` each `source` differs from what `new_users` told before a midnight.
+    """Return by source the difference in new `users` from the result of `new_users` before a midnight.
 
     A user who was new before may have signed up only now: then `source` counts one more.
     """

@@ -28,12 +28,12 @@ from streams.domain.windows import UTC_ZONE, Stretch, Window, aligned, midnight
 A = TypeVar("A")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_LEFT = ("previous", "active")
+_CHURN = ("previous", "active")
 
 
 @dataclass(frozen=True, slots=True)
-class _Before:
-    """The questions about a window whose answers are kept: what the days before a day told."""
+class _BaselineQueries:
+    """The cached queries of a window, over the days before a day."""
 
     window: Window
     day: date
@@ -44,7 +44,7 @@ class _Before:
 
     def active(self) -> Query:
         stretches = _stretches(self.window)
-        return user_queries.active_users(stretches, left=_left(stretches), before=self.day)
+        return user_queries.active_users(stretches, churn=_churn(stretches), before=self.day)
 
     def sessions(self) -> Query:
         return session_queries.sessions_by_device(self.window, before=self.day)
@@ -61,8 +61,8 @@ class _Before:
     def engagement(self) -> Query:
         return session_queries.sessions_by_type_and_hour(self.window, before=self.day)
 
-    def of(self, parts: Collection[str]) -> Iterator[Query]:
-        """Yield what parts of answers need: `activity`, `growth`, `retention`, `engagement`."""
+    def for_parts(self, parts: Collection[str]) -> Iterator[Query]:
+        """Yield the queries that parts of answers need: `activity`, `growth`, `retention`, `engagement`."""
         if {"activity", "growth"} & set(parts):
             yield self.active()
         if "activity" in parts:
@@ -77,19 +77,19 @@ class _Before:
 
 
 class ClickHouseUsers:
-    """`UserReader` on ClickHouse; it asks through the connections of a `ClickHouseReader`.
+    """`UserReader` on ClickHouse, through the connections of a `ClickHouseReader`.
 
-    What is asked of windows of whole quarters of an hour is asked in two parts: of the days that are over
-    (`day_cache.py`), and by how much it differs today. That is told from memory of who was known before,
-    where that is kept (`known_audience.py`), else by the store.
+    For windows of whole quarters of an hour, an answer is the sum of two parts: the cached result for the
+    days that are over (`day_cache.py`), and today's difference. That is computed from cached users and
+    sessions (`known_audience.py`) if they are there, otherwise by the store.
     """
 
     def __init__(
-        self, store: ClickHouseReader, kept: DayCache | None = None, known: KnownAudience | None = None
+        self, store: ClickHouseReader, days: DayCache | None = None, known: KnownAudience | None = None
     ) -> None:
-        """Ask through `store`, which stays its owner's to close; `kept` and `known` are what it remembers."""
+        """Query through `store`, which the caller closes; `days` and `known` are the caches."""
         self._store = store
-        self._kept = kept or DayCache(store)
+        self._days = days or DayCache(store)
         self._known = known or KnownAudience(store, KnownCache(0))
         self._counts = SingleFlight[dict[str, int]]()
         self._cohorts = SingleFlight[Rows]()
@@ -99,56 +99,56 @@ class ClickHouseUsers:
         (row,) = await self._store.rows(user_queries.first_seen())
         return None if row["first"] is None else _EPOCH + timedelta(milliseconds=row["first"])
 
-    async def newest(self, now: datetime) -> Split | None:
-        """Return where it is worth while to read ahead up to; None while nothing would be kept.
+    async def prefetch_split(self, now: datetime) -> Split | None:
+        """Return the split to prefetch for; None while no result could be cached.
 
-        Raises `StoreUnavailableError` when the store cannot be asked, as `keep` does.
+        Raises `StoreUnavailableError` when the store cannot be read, as `prefetch` does.
         """
-        return await self._kept.newest(now.astimezone(UTC).date())
+        return await self._days.prefetch_split(now.astimezone(UTC).date())
 
-    async def keep(self, window: Window, parts: Collection[str], split: Split) -> None:
-        """Read ahead what parts of answers about a window need of the days before a split, one by one."""
-        for query in _Before(window, split.day).of(parts):
-            await self._kept.rows(query, split, ahead=True)
-        await self._known.keep(window, _stretches(window), parts, split)
+    async def prefetch(self, window: Window, parts: Collection[str], split: Split) -> None:
+        """Prefetch what parts of answers about a window need of the days before a split, one by one."""
+        for query in _BaselineQueries(window, split.day).for_parts(parts):
+            await self._days.rows(query, split, prefetch=True)
+        await self._known.prefetch(window, _stretches(window), parts, split)
 
-    def ready(self, split: Split) -> None:
-        """Take note that all that is usually asked was read ahead up to a split."""
-        self._kept.ready(split)
+    def mark_prefetched(self, split: Split) -> None:
+        """Note that the usual results for a split were prefetched."""
+        self._days.mark_prefetched(split)
 
-    async def _both(
+    async def _with_difference(
         self,
         before: Query,
         since: Callable[[], Query],
         known: Callable[[], Awaitable[Rows | None]],
         split: Split,
     ) -> Rows:
-        """Return the rows of the days before a day, and after them those of the difference since."""
-        first, then = await asyncio.gather(self._kept.rows(before, split), self._since(since, known))
+        """Return the rows for the days before a day, followed by the rows of the difference since."""
+        first, then = await asyncio.gather(self._days.rows(before, split), self._since(since, known))
         return [*first, *then]
 
     async def _since(self, query: Callable[[], Query], known: Callable[[], Awaitable[Rows | None]]) -> Rows:
-        """Return the difference since a day, from memory or else from the store."""
+        """Return the rows of the difference since a day, from the cache or else from the store."""
         rows = await known()
         return await self._store.rows(query()) if rows is None else rows
 
     async def _at_split(self, window: Window, read: Callable[[Window, Split], Coroutine[Any, Any, A]]) -> A:
-        """Read where what is kept ends: before the UTC day that is not over yet, or somewhat earlier.
+        """Run `read` with the current split: the current UTC day, or somewhat earlier.
 
-        The store has to be asked where that is, and meanwhile it is read where it was last, for it hardly
-        ever moves. When it has moved, what was read is thrown away.
+        The store must be asked for the split. Meanwhile `read` runs with the last one, because it hardly ever
+        changes; when it has changed, that result is discarded.
         """
         today = window.as_of.astimezone(UTC).date()
-        last = self._kept.last(today)
+        last = self._days.last_split(today)
         if last is None:
-            return await read(window, await self._kept.split(today))
+            return await read(window, await self._days.split(today))
         reading = asyncio.create_task(read(window, last))
         try:
-            split = await self._kept.split(today)
+            split = await self._days.split(today)
             if split == last:
                 return await reading
         finally:
-            # Also where it has failed already: asyncio does not warn of what it raised, then.
+            # Also if it failed already: then asyncio does not warn of an unretrieved error.
             reading.cancel()
         return await read(window, split)
 
@@ -156,16 +156,18 @@ class ClickHouseUsers:
         """Return the distinct users of some stretches of a window; `lost` where `previous` is one of them."""
         every = _stretches(window)
         if not all(map(aligned, every.values())):
-            left = _left(stretches)
-            return (await self._store.rows(user_queries.active_users(stretches, left=left)))[0]
-        # All at once costs little more than some, and who asks for both groups asks once.
+            churn = _churn(stretches)
+            return (await self._store.rows(user_queries.active_users(stretches, churn=churn)))[0]
+        # One query for all stretches costs little more, and activity and growth share it.
         key = (tuple(every.items()), window.zone.key, split)
         return await self._counts.run(key, lambda: self._counted(window, split))
 
     async def _newcomers(self, window: Window, split: Split) -> Rows:
-        """Return the cohorts of those first seen since a day: growth and retention both need them."""
+        """Return cohorts of users first seen since a day, which growth and retention share."""
         key = (window.whole, window.zone.key, split)
-        query = partial(cohort_queries.cohort_sizes, window, since=_Before(window, split.day).midnight)
+        query = partial(
+            cohort_queries.cohort_sizes, window, since=_BaselineQueries(window, split.day).midnight
+        )
         known = self._known.newcomers
         return await self._cohorts.run(
             key, lambda: self._since(query, partial(known, window, _stretches(window), split))
@@ -173,11 +175,11 @@ class ClickHouseUsers:
 
     async def _counted(self, window: Window, split: Split) -> dict[str, int]:
         stretches = _stretches(window)
-        left = _left(stretches)
-        rows = await self._both(
-            _Before(window, split.day).active(),
-            partial(user_queries.active_users_since, stretches, split.day, left=left),
-            partial(self._known.active, window, stretches, left, split),
+        churn = _churn(stretches)
+        rows = await self._with_difference(
+            _BaselineQueries(window, split.day).active(),
+            partial(user_queries.active_users_since, stretches, split.day, churn=churn),
+            partial(self._known.active, window, stretches, churn, split),
             split,
         )
         return {name: sum(row[name] for row in rows) for name in rows[0]}
@@ -189,8 +191,8 @@ class ClickHouseUsers:
     async def _activity(self, window: Window, split: Split) -> ActivityReading:
         active, sessions, (actions,) = await asyncio.gather(
             self._active(window, active_stretches(window), split),
-            self._both(
-                _Before(window, split.day).sessions(),
+            self._with_difference(
+                _BaselineQueries(window, split.day).sessions(),
                 partial(session_queries.sessions_by_device_since, window, split.day),
                 partial(self._known.sessions, window, split),
                 split,
@@ -204,10 +206,10 @@ class ClickHouseUsers:
         return await self._at_split(window, self._growth)
 
     async def _growth(self, window: Window, split: Split) -> GrowthReading:
-        told = _Before(window, split.day)
+        told = _BaselineQueries(window, split.day)
         users, new, sources, newcomers = await asyncio.gather(
             self._active(window, _compared(window), split),
-            self._kept.rows(told.new(), split),
+            self._days.rows(told.new(), split),
             self._since(
                 partial(user_queries.sources_since, window, told.midnight),
                 partial(self._known.sources, window, _stretches(window), split),
@@ -221,13 +223,13 @@ class ClickHouseUsers:
         return await self._at_split(window, self._retention)
 
     async def _retention(self, window: Window, split: Split) -> Sequence[Cohort]:
-        before = _Before(window, split.day)
-        # Returns of a day count once it is over: some local day may have ended since.
+        before = _BaselineQueries(window, split.day)
+        # Returns on a local day count once it is over, and one may have ended since the split.
         lately = cohort_queries.cohort_returns_since(window, before.midnight)
         sizes, sizes_since, returns, returns_since = await asyncio.gather(
-            self._kept.rows(before.cohorts(), split),
+            self._days.rows(before.cohorts(), split),
             self._newcomers(window, split),
-            self._kept.rows(before.returns(), split),
+            self._days.rows(before.returns(), split),
             self._store.rows(lately) if lately else asyncio.sleep(0, Rows()),
         )
         return user_readings.retention([*sizes, *sizes_since], [*returns, *returns_since])
@@ -237,8 +239,8 @@ class ClickHouseUsers:
         return await self._at_split(window, self._engagement)
 
     async def _engagement(self, window: Window, split: Split) -> EngagementReading:
-        rows = await self._both(
-            _Before(window, split.day).engagement(),
+        rows = await self._with_difference(
+            _BaselineQueries(window, split.day).engagement(),
             partial(session_queries.sessions_by_type_and_hour_since, window, split.day),
             partial(self._known.engagement, window, split),
             split,
@@ -257,6 +259,6 @@ def _stretches(window: Window) -> dict[str, Stretch]:
     return active_stretches(window) | _compared(window)
 
 
-def _left(stretches: Mapping[str, Stretch]) -> tuple[str, str] | None:
-    """Return which stretches tell who is gone."""
-    return _LEFT if "previous" in stretches else None
+def _churn(stretches: Mapping[str, Stretch]) -> tuple[str, str] | None:
+    """Return the stretches to compare for lost users; None without a previous window."""
+    return _CHURN if "previous" in stretches else None

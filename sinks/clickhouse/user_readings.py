@@ -1,6 +1,6 @@
-"""Rows about users and sessions made into readings: pure, and the same whoever told the rows.
+"""Rows about users and sessions made into readings. Pure.
 
-Rows of the days before a day and those of the difference since then are added up (`user_reader.py`).
+Rows for the days before a day and rows of the difference since then are added up (`user_reader.py`).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _LATER: Final = {later: f"later_{later}" for later in DAYS_LATER}
 
 
 def activity(active: Mapping[str, int], sessions: Rows, actions: Mapping[str, int]) -> ActivityReading:
-    """Return who was active: `active` are users by stretch, `sessions` sums by device."""
+    """Return the activity reading: `active` are users by stretch, `sessions` sums by device."""
     devices: Counter[str] = Counter()
     for row in sessions:
         devices[DEVICES[row["device"]]] += row["sessions"]
@@ -41,7 +41,7 @@ def activity(active: Mapping[str, int], sessions: Rows, actions: Mapping[str, in
 
 
 def growth(users: Mapping[str, int], before: Rows, sources_since: Rows, newcomers: Rows) -> GrowthReading:
-    """Return who came: `before` are new users by source and in all, `newcomers` the cohorts since."""
+    """Return the growth reading: `before` are new users by source and in all, `newcomers` cohorts since."""
     new = _sum([row for row in before if row["everyone"]], "users")
     new += _sum([row for row in newcomers if row["inside"]], "users")
     sources: Counter[str] = Counter()
@@ -78,7 +78,7 @@ def retention(sizes: Rows, returns: Rows) -> Sequence[Cohort]:
 
 
 def engagement(rows: Rows) -> EngagementReading:
-    """Return how sessions went, of sums by type of user and hour of the day."""
+    """Return the engagement reading, from sums by type of user and hour of the day."""
     by_type: dict[bool, Rows] = {True: [], False: []}
     by_hour: defaultdict[int, Rows] = defaultdict(list)
     for row in rows:

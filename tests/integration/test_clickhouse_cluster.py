@@ -23,7 +23,7 @@ from deploy.operations.rebuilding import Rebuild, RebuildError
 from sinks.base import Block, Partition, Unavailable
 from sinks.clickhouse import sink as sinks
 from sinks.clickhouse.archive import ClickHouseArchive
-from sinks.clickhouse.audit import QUESTIONS, Audit
+from sinks.clickhouse.audit import ROLLUP_QUERIES, Audit
 from sinks.clickhouse.client import READING, connect
 from sinks.clickhouse.cluster import Cluster
 from sinks.clickhouse.day_cache import DayCache
@@ -138,13 +138,13 @@ async def test_memory_tells_what_the_shards_tell(databases: dict[str, str], whic
     looks: list[bool] = []
     store = ClickHouseReader(databases[which])
     memory = KnownAudience(store, KnownCache(1 << 24, on_lookup=looks.append))
-    told = ClickHouseUsers(store, DayCache(store, settled=0, quiet=0), memory)
+    told = ClickHouseUsers(store, DayCache(store, settle_seconds=0, quiet_seconds=0), memory)
     asked = ClickHouseUsers(store)
     window = named("30d", zone=ZoneInfo("America/New_York"), now=NOW)
     try:
-        split = await told.newest(NOW)
+        split = await told.prefetch_split(NOW)
         assert split is not None
-        await told.keep(window, ("activity", "growth", "retention", "engagement"), split)
+        await told.prefetch(window, ("activity", "growth", "retention", "engagement"), split)
         assert await told.activity(window) == await asked.activity(window)
         assert await told.growth(window) == await asked.growth(window)
         assert await told.retention(window) == await asked.retention(window)
@@ -159,11 +159,11 @@ async def test_roll_ups_are_verified_over_all_shards(databases: dict[str, str]) 
     client = await connect(databases[ONE], settings=READING)
     audit, since = Audit(client, databases[ONE].rpartition("/")[2]), NOW - timedelta(days=100)
     try:
-        for question in QUESTIONS:
+        for question in ROLLUP_QUERIES:
             assert await audit.rollup(question, since) == {}, question.table
         # It would have found what is missing.
         await client.command("ALTER TABLE view_starts_local DELETE WHERE user_id = 'other'", settings=AT_ONCE)
-        (starts,) = (question for question in QUESTIONS if question.table == "view_starts")
+        (starts,) = (question for question in ROLLUP_QUERIES if question.table == "view_starts")
         assert await audit.rollup(starts, since) != {}
     finally:
         await client.close()

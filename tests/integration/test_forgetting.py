@@ -14,9 +14,9 @@ import pytest_asyncio
 
 from deploy.operations.verify import kept_sums, raw_rows
 from sinks.base import Unavailable
-from sinks.clickhouse.audit import QUESTIONS, SUMS, Audit, Difference
+from sinks.clickhouse.audit import ROLLUP_QUERIES, SUMS, Audit, Difference
 from sinks.clickhouse.client import READING, connect
-from sinks.clickhouse.forgetting import HELD, Forgetting, cluster_of, hashes_of, is_rebuilt
+from sinks.clickhouse.forgetting import PERSONAL, Forgetting, cluster_of, hashes_of, is_rebuilt
 from sinks.clickhouse.migrations import migrate
 from sinks.clickhouse.shadow import Shadow
 from tests.audience.landing import land
@@ -114,13 +114,13 @@ class World:
     async def unexplained(self) -> tuple[list[Any], list[Difference]]:
         """Return what `vca verify` would call a difference, and the sums that it says to be kept."""
         audit = Audit(self.client, self.database)
-        forgotten, booked = await audit.forgotten(), await audit.booked()
+        forgotten, booked = await audit.forgotten(), await audit.ingested()
         wrong: list[Any] = []
         for topic, table in ((PLAYBACK, "playback_events"), (USERS, "user_events")):
             rows = await audit.rows(table, booked)
             wrong += raw_rows(booked, rows, topic, forgotten.rows, whole=True).differences
         kept: list[Difference] = []
-        for question in QUESTIONS:
+        for question in ROLLUP_QUERIES:
             rest, sums = kept_sums((await audit.rollup(question, EARLY)).values(), forgotten)
             wrong, kept = wrong + rest, kept + sums
         return wrong, kept
@@ -190,7 +190,7 @@ async def rebuild(world: World) -> None:
         for piece in await shadow.pieces():
             await shadow.fill(piece, {})
         for table, partition, filled in await shadow.parts(EPOCH):
-            await shadow.put(table, partition, filled)
+            await shadow.replace_partition(table, partition, filled)
     finally:
         await shadow.drop()
 
@@ -205,9 +205,9 @@ async def test_of_a_person_nothing_is_left_anywhere_and_of_everybody_else_all(wo
     assert shared and mine - shared
     wanted = [PERSON, "a long one", *(mine - shared)]
     forgetting, others_before = await world.forgetting(PERSON), await world.others()
-    before = await forgetting.held()
+    before = await forgetting.row_counts()
     assert min(before.values()) > 0
-    assert {table for table, _ in await world.places(wanted)} == set(HELD)
+    assert {table for table, _ in await world.places(wanted)} == set(PERSONAL)
     assert await world.unexplained() == ([], [])
     assert f"{PERSON}-in" in await forgetting.others_in_sessions()
     assert (await forgetting.owned(), await (await world.forgetting("o")).owned()) == (0, 1)
@@ -217,9 +217,9 @@ async def test_of_a_person_nothing_is_left_anywhere_and_of_everybody_else_all(wo
     told: list[str] = []
     await forgetting.remove(WHOLE, told.append)
 
-    assert told == list(HELD)
+    assert told == list(PERSONAL)
     assert await world.places(wanted) == set()
-    assert await forgetting.held() == dict.fromkeys(HELD, 0)
+    assert await forgetting.row_counts() == dict.fromkeys(PERSONAL, 0)
     assert await world.others() == others_before
     assert await world.ask(version, today=NOW.date()) > kept_by_the_api
     wrong, kept = await world.unexplained()
@@ -228,7 +228,7 @@ async def test_of_a_person_nothing_is_left_anywhere_and_of_everybody_else_all(wo
     ((events,),) = await world.ask("SELECT sum(rows) FROM forgotten_rows")
     assert events == before["playback_events"] + before["user_events"]
     if isinstance(world.client, WithoutKeeper):
-        assert {name.split()[0] for name in world.client.spread} == {f"{table}_local" for table in HELD}
+        assert {name.split()[0] for name in world.client.spread} == {f"{table}_local" for table in PERSONAL}
 
     if not isinstance(world.client, WithoutKeeper):
         await rebuild(world)
@@ -261,16 +261,20 @@ async def test_a_run_that_was_cut_short_is_run_again_and_books_still_balance(
             with pytest.raises(Unavailable):
                 await forgetting.remove(WHOLE, lambda _: None)
     await forgetting.remove(WHOLE, lambda _: None)
-    assert await forgetting.held() == dict.fromkeys(HELD, 0)
+    assert await forgetting.row_counts() == dict.fromkeys(PERSONAL, 0)
     assert await world.others() == others_before
     assert (await world.unexplained())[0] == []
 
     # Who comes back is known again, and can be forgotten again.
     later = [make.reaction("clip", NOW, user_id=PERSON), make.view("clip", NOW, user_id=PERSON)]
     await insert(world.url, later)
-    assert (await forgetting.held())["user_events"] == (await forgetting.held())["playback_events"] == 1
+    assert (
+        (await forgetting.row_counts())["user_events"]
+        == (await forgetting.row_counts())["playback_events"]
+        == 1
+    )
     assert await forgetting.last_seen() == NOW
     await forgetting.remove(WHOLE, lambda _: None)
-    assert await forgetting.held() == dict.fromkeys(HELD, 0)
+    assert await forgetting.row_counts() == dict.fromkeys(PERSONAL, 0)
     assert await forgetting.last_seen() is None
     assert (await world.unexplained())[0] == []

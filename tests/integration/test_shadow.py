@@ -16,7 +16,7 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 from deploy.operations.rebuilding import Rebuild, RebuildError
 from sinks.base import Block, Partition
 from sinks.clickhouse import client as clickhouse
-from sinks.clickhouse.audit import QUESTIONS, Audit
+from sinks.clickhouse.audit import ROLLUP_QUERIES, Audit
 from sinks.clickhouse.migrator import migrate
 from sinks.clickhouse.shadow import Shadow
 from sinks.clickhouse.sink import ClickHouseBlocks
@@ -85,14 +85,14 @@ class Tables:
 
     async def wrong(self) -> set[str]:
         """Return the roll-ups that are not what their views make of the raw rows."""
-        return {q.table for q in QUESTIONS if await self.audit.rollup(q, EPOCH)}
+        return {q.table for q in ROLLUP_QUERIES if await self.audit.rollup(q, EPOCH)}
 
     async def rebuild(self, ends: dict[tuple[str, str, int], int], since: datetime = EPOCH) -> None:
         await self.shadow.create()
         for piece in await self.shadow.pieces():
             await self.shadow.fill(piece, ends)
         for table, partition, filled in await self.shadow.parts(since):
-            await self.shadow.put(table, partition, filled)
+            await self.shadow.replace_partition(table, partition, filled)
 
 
 @pytest.fixture
@@ -143,7 +143,7 @@ async def test_what_depends_on_how_blocks_were_cut_is_held_between_the_least_and
     await tables.client.command("INSERT INTO activity_days SELECT max(day), 10 FROM activity_days")
     assert await tables.wrong() == set()
     await tables.client.command("INSERT INTO activity_days SELECT max(day), 1 FROM activity_days")
-    (question,) = (each for each in QUESTIONS if each.table == "activity_days")
+    (question,) = (each for each in ROLLUP_QUERIES if each.table == "activity_days")
     (found,) = (await tables.audit.rollup(question, EPOCH)).values()
     assert str(found).endswith("events: 13, but 1 to 12 by raw events")
     await tables.client.command("DELETE FROM activity_days WHERE 1", settings={"mutations_sync": 1})
@@ -181,9 +181,9 @@ async def test_what_raw_events_do_not_have_any_more_stays(tables: Tables) -> Non
     await tables.shadow.create()
     for piece in await tables.shadow.pieces():
         await tables.shadow.fill(piece, {})
-    await tables.shadow.keep_old(since)
+    await tables.shadow.copy_old_rows(since)
     for table, partition, filled in await tables.shadow.parts(since):
-        await tables.shadow.put(table, partition, filled)
+        await tables.shadow.replace_partition(table, partition, filled)
     # Three likes of old times, four of now; sign-ups of now were not in the raw events.
     for table in ("user_actions_15m", "video_days", "all_videos_15m"):
         assert await tables.ask(f"SELECT sum(likes) FROM {table}") == [(7,)]

@@ -86,7 +86,7 @@ async def world(clickhouse_server: str, clickhouse_database: str) -> AsyncIterat
     url = f"{clickhouse_server}/{clickhouse_database}"
     migrate(url)
     store = Counting(url)
-    kept = DayCache(store, settled=0, quiet=0)
+    kept = DayCache(store, settle_seconds=0, quiet_seconds=0)
     yield World(url, store, UserService(ClickHouseUsers(store, kept)), [], Audience([]))
     await store.close()
 
@@ -117,7 +117,7 @@ def reading_ahead(world: World, memory: int) -> Ahead:
     """Have a world's answers told from so many bytes of memory, as far as that was read ahead."""
     looks: list[bool] = []
     known = KnownAudience(world.store, KnownCache(memory, on_lookup=looks.append))
-    users = ClickHouseUsers(world.store, DayCache(world.store, settled=0, quiet=0), known)
+    users = ClickHouseUsers(world.store, DayCache(world.store, settle_seconds=0, quiet_seconds=0), known)
     world.service = UserService(users)
     warm_up = WarmUp(users, lambda: NOW)
     for zone in ZONES:
@@ -215,7 +215,7 @@ async def test_days_that_are_over_are_read_again_only_after_a_late_event(world: 
 
 
 async def test_late_events_of_yesterday_do_not_make_everything_be_read_again(world: World) -> None:
-    world.service = UserService(ClickHouseUsers(world.store, DayCache(world.store, settled=0)))
+    world.service = UserService(ClickHouseUsers(world.store, DayCache(world.store, settle_seconds=0)))
     rng = Random(23)
     everything = people(rng, NOW, sessions=200)
     yesterday = NOW.date() - timedelta(days=1)
@@ -237,7 +237,7 @@ async def test_late_events_of_yesterday_do_not_make_everything_be_read_again(wor
 
 async def test_the_first_question_reads_only_today_after_it_was_read_ahead(world: World) -> None:
     await world.land(people(Random(17), NOW, sessions=150))
-    users = ClickHouseUsers(world.store, DayCache(world.store, settled=0, quiet=0))
+    users = ClickHouseUsers(world.store, DayCache(world.store, settle_seconds=0, quiet_seconds=0))
     warm_up = WarmUp(users, lambda: NOW)
     for zone in ZONES:
         for period in ("7d", "all"):
@@ -256,7 +256,7 @@ async def test_nobody_waits_when_a_day_ends(world: World) -> None:
     seconds = 0.0
     evening = now_of("2050-11-20T23:57:00.000")
     await world.land(people(Random(29), evening, sessions=150))
-    kept = DayCache(world.store, settled=5, quiet=60, clock=lambda: seconds)
+    kept = DayCache(world.store, settle_seconds=5, quiet_seconds=60, clock=lambda: seconds)
     users = ClickHouseUsers(world.store, kept)
     now = evening
     warm_up = WarmUp(users, lambda: now, seconds=lambda: seconds)
@@ -302,7 +302,14 @@ class Store:
 
 async def test_nothing_is_kept_before_it_has_settled_nor_for_ever() -> None:
     store, now, hits = Store(), 0.0, list[bool]()
-    kept = DayCache(store, settled=5, longest=60, quiet=0, clock=lambda: now, on_lookup=hits.append)  # type: ignore[arg-type]
+    kept = DayCache(
+        store,  # type: ignore[arg-type]
+        settle_seconds=5,
+        max_age=60,
+        quiet_seconds=0,
+        clock=lambda: now,
+        on_lookup=hits.append,
+    )
     day = date(2050, 11, 20)
 
     async def number() -> int:
@@ -335,7 +342,7 @@ async def test_nothing_is_kept_before_it_has_settled_nor_for_ever() -> None:
 
 async def test_the_split_is_where_nothing_has_changed_for_a_while() -> None:
     store, now = Store(), 0.0
-    kept = DayCache(store, quiet=60, clock=lambda: now)  # type: ignore[arg-type]
+    kept = DayCache(store, quiet_seconds=60, clock=lambda: now)  # type: ignore[arg-type]
     today = date(2050, 11, 20)
 
     async def split() -> int:
@@ -359,18 +366,18 @@ async def test_the_split_is_where_nothing_has_changed_for_a_while() -> None:
 
 async def test_answers_go_on_with_what_was_read_ahead_until_the_newer_rest_was() -> None:
     store, now = Store(), 0.0
-    kept = DayCache(store, quiet=60, clock=lambda: now)  # type: ignore[arg-type]
+    kept = DayCache(store, quiet_seconds=60, clock=lambda: now)  # type: ignore[arg-type]
     today = date(2050, 11, 20)
 
     async def ready() -> None:
-        split = await kept.newest(today)
+        split = await kept.prefetch_split(today)
         assert split is not None
-        kept.ready(split)
+        kept.mark_prefetched(split)
 
     async def split() -> int:
         return (today - (await kept.split(today)).day).days
 
-    assert await kept.newest(today) is None, "nothing is kept before it has settled"
+    assert await kept.prefetch_split(today) is None, "nothing is kept before it has settled"
     now = 5
     await ready()
     today += timedelta(days=1)
@@ -422,7 +429,7 @@ class Slow:
 async def test_the_day_is_asked_for_beside_the_days_and_what_was_read_for_another_is_not_told() -> None:
     today, yesterday = NOW.date(), NOW.date() - timedelta(days=1)
     store = Slow()
-    users = ClickHouseUsers(store, DayCache(store, settled=0, quiet=60))  # type: ignore[arg-type]
+    users = ClickHouseUsers(store, DayCache(store, settle_seconds=0, quiet_seconds=60))  # type: ignore[arg-type]
     window = named("30d", zone=ZoneInfo("UTC"), now=NOW)
     for version, days in ((1, [today]), (1, [today]), (2, [today, yesterday])):
         store.version, store.days = version, []

@@ -11,10 +11,10 @@ from typer.testing import CliRunner
 
 from deploy.cli import app
 from deploy.operations.forget_command import ForgetError, Known, _show, check_silence, whole_from
-from sinks.clickhouse.forgetting import HELD
+from sinks.clickhouse.forgetting import PERSONAL
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
-ROWS = dict.fromkeys(HELD, 0) | {"user_events": 1_234}
+ROWS = dict.fromkeys(PERSONAL, 0) | {"user_events": 1_234}
 
 
 def told(known: Known) -> str:
@@ -42,7 +42,7 @@ def test_an_operator_sees_what_there_is_and_who_else_it_may_be() -> None:
     assert "viewer_10" not in text
     assert "owner of 3 videos" in text
     assert "stays" in told(Known(ROWS, NOW, {}, 0, removed=True))
-    assert "holds no rows" in told(Known(dict.fromkeys(HELD, 0), None, {}, 0))
+    assert "holds no rows" in told(Known(dict.fromkeys(PERSONAL, 0), None, {}, 0))
 
 
 def test_an_empty_id_is_nobody() -> None:

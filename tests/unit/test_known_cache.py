@@ -25,14 +25,14 @@ class Memory:
         self.now = 0.0
         self.looks: list[bool] = []
         self.read: list[tuple[str, int]] = []
-        self.kept = KnownCache(most, longest=60, clock=lambda: self.now, on_lookup=self.looks.append)
+        self.kept = KnownCache(most, max_age=60, clock=lambda: self.now, on_lookup=self.looks.append)
 
     async def keep(self, name: str, split: Split = SPLIT, nbytes: int = 40) -> None:
         async def read(room: int) -> Thing | None:
             self.read.append((name, room))
             return Thing(name, nbytes) if nbytes <= room else None
 
-        await self.kept.keep(name, split, read)
+        await self.kept.refresh(name, split, read)
 
     def has(self, name: str, split: Split = SPLIT) -> bool:
         return self.kept.get(name, Thing, split) is not None
@@ -82,7 +82,7 @@ async def test_what_takes_more_than_its_rows_did_is_not_kept() -> None:
     async def read(room: int) -> Thing:
         return Thing("a", room + 1)
 
-    await memory.kept.keep("a", SPLIT, read)
+    await memory.kept.refresh("a", SPLIT, read)
     assert not memory.has("a")
 
 

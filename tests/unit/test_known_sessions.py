@@ -10,7 +10,7 @@ from random import Random
 import pytest
 
 from sinks.clickhouse.hash_index import HashMap
-from sinks.clickhouse.known_sessions import EARLIER, ID, SESSION, VISITOR, KnownSessions, LateSessions
+from sinks.clickhouse.known_sessions import EARLIER, ID, SESSION, VISITOR, KnownSessions, RecentSessions
 from streams.domain.local_time import Clock
 from tests.audience.tables import table
 
@@ -169,7 +169,7 @@ def test_a_session_of_which_only_the_id_is_known_is_a_question_for_the_store(id_
     assert known.since(table(SESSION, [back]), START, END) is None
 
 
-def new(*sessions: Part) -> LateSessions:
+def new(*sessions: Part) -> RecentSessions:
     """Return sessions of which none was known before."""
     heard = table(SESSION, [part.row(number) for number, part in enumerate(sessions)])
     late = KnownSessions(table(SESSION, []), table(ID, [])).since(heard, START, END)

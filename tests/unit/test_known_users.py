@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from random import Random
 
-from sinks.clickhouse.known_users import EARLIER, HEARD, KNOWN, SIGNED_UP, KnownUsers
+from sinks.clickhouse.known_users import EARLIER, KNOWN, RECENT, SIGNED_UP, KnownUsers
 from tests.audience.tables import table
 
 #: Two of the stretches are one.
@@ -36,7 +36,7 @@ def test_the_difference_is_that_of_the_counts() -> None:
         }
         before_today = KnownUsers(table(KNOWN, sorted(marks.items())))
         late = before_today.since(
-            table(HEARD, [(user, days[user], active) for user, active in heard.items()]), END
+            table(RECENT, [(user, days[user], active) for user, active in heard.items()]), END
         )
 
         before, now = (
@@ -61,6 +61,6 @@ def test_the_difference_is_that_of_the_counts() -> None:
 
 def test_nobody_is_known_and_nobody_was_heard_of() -> None:
     nobody = KnownUsers(table(KNOWN, []))
-    late = nobody.since(table(HEARD, []), END)
+    late = nobody.since(table(RECENT, []), END)
     assert late.counts(NUMBERS, None) == [dict.fromkeys(NUMBERS, 0)]
     assert late.cohorts() == late.sources(nobody.signups([])) == []

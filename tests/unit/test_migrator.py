@@ -97,14 +97,14 @@ def test_an_older_database_is_upgraded_before_anything_works_on_it() -> None:
     state.check()
     assert state == SchemaState(missing=("0002_y.sql",))
     assert "0002_y.sql" in state.lacks and "vca migrate" in state.lacks
-    assert state.another == state.lacks
+    assert state.mismatch == state.lacks
 
 
 def test_beside_a_newer_database_a_version_goes_on_but_for_what_must_know_every_table() -> None:
     state = compare({"0001_x.sql": "one"}, {"0001_x.sql": "one", "0002_y.sql": "two"})
     state.check()
     assert not state.lacks
-    assert "0002_y.sql" in state.another
+    assert "0002_y.sql" in state.mismatch
 
 
 def test_a_database_of_another_line_of_versions_is_refused() -> None:

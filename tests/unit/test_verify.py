@@ -18,7 +18,16 @@ from deploy.operations.verify import (
 )
 from docs.schema_page import tables
 from sinks.base import Books, Ledger, Partition
-from sinks.clickhouse.audit import NOT_ROLLED_UP, QUESTIONS, RAW, SUMS, Between, Booked, Difference, Forgotten
+from sinks.clickhouse.audit import (
+    NOT_ROLLED_UP,
+    RAW,
+    ROLLUP_QUERIES,
+    SUMS,
+    Bounds,
+    Difference,
+    Forgotten,
+    Ingested,
+)
 from sinks.redis.window import LiveCounters, expected
 from streams.domain.aggregate import Live
 
@@ -28,25 +37,27 @@ DONE = Ledger(3, counted=100, block_from=50, block_to=90, landed=88)
 
 
 def test_a_ledger_and_clickhouse_that_agree() -> None:
-    assert offsets(HERE, DONE, {WHERE: Booked(88, 80)}) == []
+    assert offsets(HERE, DONE, {WHERE: Ingested(88, 80)}) == []
     assert offsets(HERE, replace(DONE, landed=0), {}) == []
 
 
 def test_rows_that_one_of_them_does_not_know() -> None:
-    assert "up to offset 88, ClickHouse has them up to 70" in offsets(HERE, DONE, {WHERE: Booked(70, 60)})[0]
+    assert (
+        "up to offset 88, ClickHouse has them up to 70" in offsets(HERE, DONE, {WHERE: Ingested(70, 60)})[0]
+    )
     assert "up to 0" in offsets(HERE, DONE, {})[0]
-    assert offsets(HERE, replace(DONE, incarnation=1), {WHERE: Booked(88, 80)}) != []
+    assert offsets(HERE, replace(DONE, incarnation=1), {WHERE: Ingested(88, 80)}) != []
 
 
 def test_a_block_under_way_may_be_in_or_not_but_nothing_else() -> None:
     doubt = replace(DONE, done=False, landed=50)
     for landed in (50, 88, 90):
-        assert offsets(HERE, doubt, {WHERE: Booked(landed, 40)}) == []
-    assert offsets(HERE, doubt, {WHERE: Booked(95, 40)}) != []
+        assert offsets(HERE, doubt, {WHERE: Ingested(landed, 40)}) == []
+    assert offsets(HERE, doubt, {WHERE: Ingested(95, 40)}) != []
 
 
 def test_books_balance_when_every_record_has_a_fate_and_every_stored_one_a_row() -> None:
-    booked = {WHERE: Booked(88, 60), ("c#1", "playback.events", 0): Booked(20, 10)}
+    booked = {WHERE: Ingested(88, 60), ("c#1", "playback.events", 0): Ingested(20, 10)}
     assert balance(HERE, DONE, Books(100, 75, 20, 3, 2), booked) == []
     assert "100 records read, but 99" in balance(HERE, DONE, Books(100, 75, 20, 2, 2), booked)[0]
     # Ten records are counted and not landed yet, so at most ten rows may be missing.
@@ -55,7 +66,7 @@ def test_books_balance_when_every_record_has_a_fate_and_every_stored_one_a_row()
 
 
 def test_double_and_missing_rows_are_told_apart() -> None:
-    booked = {WHERE: Booked(88, 60)}
+    booked = {WHERE: Ingested(88, 60)}
     assert raw_rows(booked, {WHERE: (60, 60)}, HERE.topic, {}, whole=True).differences == []
     assert "some are double" in raw_rows(booked, {WHERE: (60, 59)}, HERE.topic, {}, whole=True).differences[0]
     assert "50 rows, but 60" in raw_rows(booked, {WHERE: (50, 50)}, HERE.topic, {}, whole=True).differences[0]
@@ -65,7 +76,7 @@ def test_double_and_missing_rows_are_told_apart() -> None:
 
 
 def test_rows_that_were_forgotten_are_not_missing_and_no_others_are_excused() -> None:
-    booked, gone = {WHERE: Booked(88, 60)}, {WHERE: 10}
+    booked, gone = {WHERE: Ingested(88, 60)}, {WHERE: 10}
     right = raw_rows(booked, {WHERE: (50, 50)}, HERE.topic, gone, whole=True)
     assert right.differences == [] and "10 rows" in right.notes[0]
     for rows in (49, 51):
@@ -78,7 +89,7 @@ def test_sums_may_have_more_on_days_of_somebody_who_was_forgotten() -> None:
     forgotten = Forgotten({}, frozenset({date(2026, 5, 1)}))
     more = Difference("video_15m", at, "views", 5, 7)
     checksum = replace(more, value="checksum", raw=9, rolled_up=2)
-    over = replace(more, table="activity_days", raw=Between(1, 5), rolled_up=6)
+    over = replace(more, table="activity_days", raw=Bounds(1, 5), rolled_up=6)
     kept = [more, checksum, over]
     wrong = [
         replace(more, rolled_up=4),
@@ -119,8 +130,8 @@ def test_a_roll_up_that_events_are_just_reaching_is_not_judged() -> None:
     text = Difference("latency_1m", datetime(2026, 5, 1, tzinfo=UTC), "quantiles", "[1]", "[2]")
     assert lasting([{"q": text}, {"q": text}]) == ([text], 0)
     assert lasting([{"q": text}, {"q": replace(text, raw="[3]")}]) == ([], 1)
-    over = replace(text, raw=Between(1, 5), rolled_up=9)
-    later = replace(over, raw=Between(1, 7), rolled_up=11)
+    over = replace(text, raw=Bounds(1, 5), rolled_up=9)
+    later = replace(over, raw=Bounds(1, 7), rolled_up=11)
     assert lasting([{"q": over}, {"q": later}]) == ([later], 0)
     assert lasting([{"q": over}, {"q": replace(over, rolled_up=0)}]) == ([], 1)
 
@@ -143,14 +154,14 @@ def test_a_window_is_compared_by_minute_measure_and_video() -> None:
 
 
 def test_every_table_is_compared_or_has_a_reason_not_to_be() -> None:
-    """A migration that makes a table adds it to `QUESTIONS`, `RAW` or `NOT_ROLLED_UP`."""
-    compared = [question.table for question in QUESTIONS]
+    """A migration that makes a table adds it to `ROLLUP_QUERIES`, `RAW` or `NOT_ROLLED_UP`."""
+    compared = [question.table for question in ROLLUP_QUERIES]
     known = [*compared, *RAW, *NOT_ROLLED_UP]
     assert sorted(known) == sorted({*(table.name for table in tables()), "schema_migrations"})
 
 
 def test_every_column_of_a_roll_up_is_compared() -> None:
-    questions = {question.table: question for question in QUESTIONS}
+    questions = {question.table: question for question in ROLLUP_QUERIES}
     for table in tables():
         if question := questions.get(table.name):
             text = " ".join((question.bucket, question.merged, *question.values.values()))

@@ -35,17 +35,17 @@ class Keeper:
     async def first(self) -> datetime:
         return self.first_event
 
-    async def newest(self, now: datetime) -> str | None:
+    async def prefetch_split(self, now: datetime) -> str | None:
         if self.fails:
             raise self.fails.pop()
         return self.newest_days
 
-    async def keep(self, window: Window, parts: Collection[str], split: str) -> None:
+    async def prefetch(self, window: Window, parts: Collection[str], split: str) -> None:
         self.kept.append((window.period or "", window.zone.key, "+".join(sorted(parts))))
         self.starts.append(window.start)
         self.took()
 
-    def ready(self, split: str) -> None:
+    def mark_prefetched(self, split: str) -> None:
         self.readies += 1
 
 
@@ -165,7 +165,7 @@ async def test_a_reading_that_goes_on_does_not_keep_the_process() -> None:
         begun.set()
         await asyncio.Event().wait()
 
-    keeper.keep = for_ever  # type: ignore[method-assign]
+    keeper.prefetch = for_ever  # type: ignore[method-assign]
     async with asyncio.timeout(5):
         async with WarmUp(keeper, lambda: NOW).open():
             await begun.wait()
