@@ -14,7 +14,7 @@ from starlette.responses import RedirectResponse
 
 from api import errors, openapi
 from api.auth import requires
-from api.cors import Cors, origins_of
+from api.cors import Cors, parse_origins
 from api.dashboard.files import PATH, Dashboard
 from api.deps import Clock, Stores
 from api.encoded_slash import EncodedSlash
@@ -25,7 +25,7 @@ from api.reporting import Reporter, Reporting
 from api.root_path import RootPath, path_of
 from api.routes import exports, health, live, system, users, videos
 from api.settings import Settings
-from api.telemetry import Telemetry, configure_logging, traced
+from api.telemetry import Telemetry, configure_logging, tracing_config
 from api.video_service import utc_now
 from streams.domain.access import Scope
 from streams.domain.instruments import expose_build_info
@@ -73,7 +73,7 @@ def create_app(settings: Settings | None = None, *, clock: Clock = utc_now) -> F
         version=_version(),
         lifespan=lifespan,
         generate_unique_id_function=lambda route: to_camel(route.name),
-        telemetry=traced(),
+        telemetry=tracing_config(),
     )
     app.state.settings = settings
     app.state.clock = clock
@@ -86,7 +86,7 @@ def create_app(settings: Settings | None = None, *, clock: Clock = utc_now) -> F
     app.add_middleware(RateLimitHeaders)
     app.add_middleware(Telemetry)
     app.add_middleware(Reporting)
-    if origins := origins_of(settings.cors_origins):
+    if origins := parse_origins(settings.cors_origins):
         # Outermost: what browsers ask beforehand is no request to the API.
         app.add_middleware(Cors, origins=origins)
     errors.install(app)

@@ -39,7 +39,7 @@ def requires(scope: Scope) -> Callable[..., Awaitable[None]]:
             raise UnauthorizedError(_UNKNOWN if secret else MESSAGES[401])
         if scope not in key.scopes:
             raise ForbiddenError(f"This key does not have the scope {scope}: ask with one that has it.")
-        passed, request.state.allowance = await stores.limit.take(key.id)
+        passed, request.state.allowance = await stores.limit.hit(key.id)
         if not passed:
             raise RateLimitedError
 

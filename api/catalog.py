@@ -14,9 +14,9 @@ from streams.domain.errors import StoreUnavailableError
 from streams.domain.video_readings import Catalog, CatalogEntry
 
 #: What was read less than this many seconds ago is not read again.
-FRESH_SECONDS: Final = 5.0
+TTL_SECONDS: Final = 5.0
 #: A catalog that failed is left alone for this many seconds.
-REST_SECONDS: Final = 2.0
+COOLDOWN_SECONDS: Final = 2.0
 _MAX_ENTRIES: Final = 10_000
 _CACHE: Final = "catalog"
 
@@ -25,26 +25,26 @@ Value = TypeVar("Value")
 
 
 @dataclass(slots=True)
-class _Memory(Generic[Key, Value]):
+class _Cache(Generic[Key, Value]):
     """The newest answers, each with the time it was given."""
 
-    kept: OrderedDict[Key, tuple[float, Value]] = field(default_factory=OrderedDict)
+    entries: OrderedDict[Key, tuple[float, Value]] = field(default_factory=OrderedDict)
 
     def put(self, key: Key, value: Value, now: float) -> None:
-        self.kept[key] = (now, value)
-        self.kept.move_to_end(key)
-        while len(self.kept) > _MAX_ENTRIES:
-            self.kept.popitem(last=False)
+        self.entries[key] = (now, value)
+        self.entries.move_to_end(key)
+        while len(self.entries) > _MAX_ENTRIES:
+            self.entries.popitem(last=False)
 
     def drop(self, key: Key) -> None:
-        self.kept.pop(key, None)
+        self.entries.pop(key, None)
 
     def get(self, key: Key, oldest: float) -> tuple[bool, Value | None]:
-        at, value = self.kept.get(key, (float("-inf"), None))
+        at, value = self.entries.get(key, (float("-inf"), None))
         return at >= oldest, value
 
 
-class RememberingCatalog:
+class CachedCatalog:
     """`Catalog` that asks another one, not more often than needed, and remembers what it said.
 
     While the other one fails, the last answer stands in, however old; without one the failure is passed on.
@@ -55,23 +55,23 @@ class RememberingCatalog:
         """Stand before `catalog`; `clock` gives seconds."""
         self._catalog = catalog
         self._clock = clock
-        self._resting_until = float("-inf")
-        self._entries: _Memory[str, CatalogEntry] = _Memory()
-        self._titles: _Memory[str, str] = _Memory()
-        self._live: _Memory[str, Collection[str]] = _Memory()
+        self._cooldown_until = float("-inf")
+        self._entries: _Cache[str, CatalogEntry] = _Cache()
+        self._titles: _Cache[str, str] = _Cache()
+        self._live: _Cache[str, Collection[str]] = _Cache()
 
     async def _ask(self, question: Callable[[], Awaitable[Any]]) -> Any:
-        if self._clock() < self._resting_until:
+        if self._clock() < self._cooldown_until:
             raise StoreUnavailableError("catalog", "failed a moment ago")
         try:
             return await question()
         except StoreUnavailableError:
-            self._resting_until = self._clock() + REST_SECONDS
+            self._cooldown_until = self._clock() + COOLDOWN_SECONDS
             raise
 
     async def entry(self, video_id: str) -> CatalogEntry:
         """See `Catalog.entry`."""
-        fresh, kept = self._entries.get(video_id, self._clock() - FRESH_SECONDS)
+        fresh, kept = self._entries.get(video_id, self._clock() - TTL_SECONDS)
         observe_lookup(_CACHE, fresh)
         if fresh and kept is not None:
             return kept
@@ -87,7 +87,7 @@ class RememberingCatalog:
 
     async def titles(self, video_ids: Collection[str]) -> Mapping[str, str]:
         """See `Catalog.titles`."""
-        oldest = self._clock() - FRESH_SECONDS
+        oldest = self._clock() - TTL_SECONDS
         kept = {video: self._titles.get(video, oldest) for video in video_ids}
         stale = [video for video, (fresh, _) in kept.items() if not fresh]
         observe_lookup(_CACHE, not stale)
@@ -109,7 +109,7 @@ class RememberingCatalog:
 
     async def live(self) -> Collection[str]:
         """See `Catalog.live`."""
-        fresh, kept = self._live.get("", self._clock() - FRESH_SECONDS)
+        fresh, kept = self._live.get("", self._clock() - TTL_SECONDS)
         observe_lookup(_CACHE, fresh)
         if fresh and kept is not None:
             return kept

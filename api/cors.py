@@ -43,7 +43,7 @@ _ORIGIN: Final = re.compile(
 _REMEMBERED_SECONDS: Final = 7200
 
 
-def origins_of(text: str) -> tuple[str, ...]:
+def parse_origins(text: str) -> tuple[str, ...]:
     """Read origins, comma-separated, or `*` for all; raise ValueError for what no browser would send."""
     origins = tuple(filter(None, map(str.strip, text.split(","))))
     for origin in origins:

@@ -16,7 +16,7 @@ import orjson
 from fastapi import Depends, Request
 from starlette.responses import Response
 
-from api.catalog import RememberingCatalog
+from api.catalog import CachedCatalog
 from api.exports.service import ExportService
 from api.keys import Keyring
 from api.limits import RateLimit
@@ -24,7 +24,7 @@ from api.live_feed import Feeds
 from api.live_service import LiveService
 from api.metrics import observe_lookup, observe_query
 from api.settings import Settings
-from api.shutdown import at_signal
+from api.shutdown import on_shutdown_signal
 from api.video_service import LIVE, STORE, VideoService
 from api.warm_up import WarmUp
 from sinks.clickhouse.day_cache import DayCache
@@ -64,7 +64,7 @@ class Stores:
             connections=settings.redis_connections,
         )
         breaker = CircuitBreaker(patience)
-        remembered = RememberingCatalog(self.clickhouse)
+        remembered = CachedCatalog(self.clickhouse)
         self.redis = RedisReader(self._redis, remembered, breaker=breaker, on_query=observe_query)
         days = DayCache(self.clickhouse, on_lookup=partial(observe_lookup, "days"))
         people = KnownCache(settings.known_megabytes * 1_000_000, on_lookup=partial(observe_lookup, "people"))
@@ -90,7 +90,7 @@ class Stores:
         """Close all connections at the end."""
         try:
             async with AsyncExitStack() as running:
-                running.enter_context(at_signal(self.feeds.end))
+                running.enter_context(on_shutdown_signal(self.feeds.end))
                 await running.enter_async_context(self.exports.open())
                 if self._reads_ahead:
                     await running.enter_async_context(self.warm_up.open())

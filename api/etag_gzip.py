@@ -1,4 +1,4 @@
-"""Answers that did not change are not sent again, and long ones are sent small."""
+"""Conditional requests with ETags, and gzip for long answers."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Final
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-#: Below, the headers outweigh what is saved.
-SMALLEST: Final = 1024
-#: Beyond level 5, JSON gets hardly smaller, and much slower.
+#: Below this, the headers cost more than gzip saves.
+MIN_GZIP_BYTES: Final = 1024
+#: Above level 5, JSON gets hardly smaller, and takes much longer.
 _LEVEL: Final = 5
 
 
 class ETagGzip:
-    """ASGI middleware for JSON that comes in one piece; everything else passes as it is.
+    """ASGI middleware for JSON bodies in one piece; other responses pass unchanged.
 
-    An answer whose `ETag` the caller names in `If-None-Match` becomes a 304 without a body. One of
-    `SMALLEST` bytes or more is compressed for callers who take gzip. Tags are weak, as the same tag stands
-    for both forms (RFC 9110, 8.8.1).
+    An answer whose `ETag` the caller names in `If-None-Match` becomes a 304 without a body. One of at least
+    `MIN_GZIP_BYTES` is compressed for callers that accept gzip. Tags are weak, because one tag stands for
+    both forms (RFC 9110, 8.8.1).
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -31,7 +31,7 @@ class ETagGzip:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        asked = Headers(scope=scope)
+        request_headers = Headers(scope=scope)
         start: Message | None = None
 
         async def sending(message: Message) -> None:
@@ -42,7 +42,7 @@ class ETagGzip:
             if start is not None and message["type"] == "http.response.body":
                 held, start = start, None
                 if not message.get("more_body", False):
-                    message = _revisited(asked, held, message)
+                    message = _rewrite(request_headers, held, message)
                 await send(held)
             await send(message)
 
@@ -53,25 +53,25 @@ def _is_json(start: Message) -> bool:
     return Headers(scope=start).get("content-type", "").startswith("application/json")
 
 
-def _revisited(asked: Headers, start: Message, body: Message) -> Message:
-    """Change the headers in `start` for the body that is returned."""
+def _rewrite(request_headers: Headers, start: Message, body: Message) -> Message:
+    """Return the body to send, empty for a 304 or compressed; adapt the headers in `start`."""
     headers = MutableHeaders(scope=start)
     headers.add_vary_header("Accept-Encoding")
     tag = headers.get("etag")
-    if tag is not None and start["status"] == 200 and _names(asked.get("if-none-match", ""), tag):
+    if tag is not None and start["status"] == 200 and _matches(request_headers.get("if-none-match", ""), tag):
         start["status"] = 304
         for name in ("content-length", "content-type"):
             del headers[name]
         return {**body, "body": b""}
     content = body.get("body", b"")
-    if len(content) >= SMALLEST and _takes_gzip(asked.get("accept-encoding", "")):
+    if len(content) >= MIN_GZIP_BYTES and _takes_gzip(request_headers.get("accept-encoding", "")):
         content = gzip.compress(content, _LEVEL, mtime=0)
         headers["Content-Encoding"] = "gzip"
         headers["Content-Length"] = str(len(content))
     return {**body, "body": content}
 
 
-def _names(given: str, tag: str) -> bool:
+def _matches(given: str, tag: str) -> bool:
     """Say whether an If-None-Match names a tag; weak and strong compare alike (RFC 9110, 13.1.2)."""
     named = {each.strip().removeprefix("W/") for each in given.split(",")}
     return "*" in named or tag.removeprefix("W/") in named

@@ -19,9 +19,9 @@ from streams.domain.errors import StoreUnavailableError
 _log = structlog.get_logger(__name__)
 
 #: What was looked up less than this many seconds ago is not looked up again: how long a revoked key lives on.
-FRESH_SECONDS: Final = 5.0
+TTL_SECONDS: Final = 5.0
 #: A store that failed is left alone for this many seconds.
-REST_SECONDS: Final = 2.0
+COOLDOWN_SECONDS: Final = 2.0
 #: That a key is used is written down this often, in seconds.
 USED_SECONDS: Final = 60.0
 _MAX_ENTRIES: Final = 10_000
@@ -54,7 +54,7 @@ class Keyring:
         self._known: OrderedDict[str, tuple[float, Key]] = OrderedDict()
         self._unknown: OrderedDict[str, float] = OrderedDict()
         self._used: dict[str, float] = {}
-        self._resting_until = float("-inf")
+        self._cooldown_until = float("-inf")
         self._writing: set[asyncio.Task[None]] = set()
         self.open = environment is None and not required
 
@@ -69,7 +69,7 @@ class Keyring:
             return None
         digest = digest_of(secret)
         at, key = self._known.get(digest, (float("-inf"), None))
-        oldest = self._clock() - FRESH_SECONDS
+        oldest = self._clock() - TTL_SECONDS
         known_wrong = at < oldest and self._unknown.get(digest, float("-inf")) >= oldest
         observe_lookup("keys", at >= oldest or known_wrong)
         if known_wrong:
@@ -85,12 +85,12 @@ class Keyring:
         return key
 
     async def _ask(self, digest: str) -> Key | None:
-        if self._clock() < self._resting_until:
+        if self._clock() < self._cooldown_until:
             raise StoreUnavailableError("keys", "failed a moment ago")
         try:
             key = await self._store.find(digest)
         except StoreUnavailableError:
-            self._resting_until = self._clock() + REST_SECONDS
+            self._cooldown_until = self._clock() + COOLDOWN_SECONDS
             raise
         if key is None:
             self._known.pop(digest, None)
@@ -107,7 +107,7 @@ class Keyring:
 
     def _note_use(self, digest: str, now: datetime) -> None:
         """Write down that a key is used, beside the request and not for each."""
-        if self._clock() < max(self._used.get(digest, float("-inf")) + USED_SECONDS, self._resting_until):
+        if self._clock() < max(self._used.get(digest, float("-inf")) + USED_SECONDS, self._cooldown_until):
             return
         self._used[digest] = self._clock()
         task = asyncio.create_task(self._write_use(digest, now))

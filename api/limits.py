@@ -28,9 +28,9 @@ _log = structlog.get_logger(__name__)
 
 NONE: Final = "none"
 #: A store that failed is left alone for this many seconds: no request waits for it meanwhile.
-REST_SECONDS: Final = 2.0
+COOLDOWN_SECONDS: Final = 2.0
 #: That nothing is limited is said this often, in seconds.
-SAID_SECONDS: Final = 60.0
+WARN_INTERVAL_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Allowance:
         }
 
 
-def limit_of(text: str) -> RateLimitItem | None:
+def parse_limit(text: str) -> RateLimitItem | None:
     """Read `600/minute`, or `none`; raise ValueError for anything else."""
     return None if text.strip().lower() == NONE else parse(text)
 
@@ -96,16 +96,16 @@ class RateLimit:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Connect nothing yet. `limit` is like `600/minute`, or `none`; `clock` gives seconds."""
-        self._item = limit_of(limit)
+        self._item = parse_limit(limit)
         self._breaker = breaker or CircuitBreaker()
         self._clock = clock
         self._storage = _storage(url, self._breaker.timeout, prefix)
         self._limiter = SlidingWindowCounterRateLimiter(self._storage)
-        self._resting_until = self._silent_until = float("-inf")
+        self._cooldown_until = self._warned_until = float("-inf")
 
-    async def take(self, key_id: str) -> tuple[bool, Allowance | None]:
+    async def hit(self, key_id: str) -> tuple[bool, Allowance | None]:
         """Count a request: whether it may pass, and what is left; None when nothing is limited."""
-        if self._item is None or self._clock() < self._resting_until or self._breaker.is_open:
+        if self._item is None or self._clock() < self._cooldown_until or self._breaker.is_open:
             return True, None
         try:
             async with asyncio.timeout(self._breaker.timeout):
@@ -121,9 +121,9 @@ class RateLimit:
 
     def _failed(self, error: Exception) -> None:
         now = self._clock()
-        self._resting_until = now + REST_SECONDS
-        if now >= self._silent_until:
-            self._silent_until = now + SAID_SECONDS
+        self._cooldown_until = now + COOLDOWN_SECONDS
+        if now >= self._warned_until:
+            self._warned_until = now + WARN_INTERVAL_SECONDS
             _log.warning("requests are not limited: Redis does not answer", reason=str(error))
 
     async def close(self) -> None:

@@ -43,7 +43,7 @@ class _Poll:
         self._interval = interval
         self._number = 0
         self._changed = asyncio.Event()
-        self._over = False
+        self._ended = False
         self.listeners = 0
         self.latest: Update | None = None
         self._task = asyncio.create_task(self._run())
@@ -52,10 +52,10 @@ class _Poll:
         try:
             while True:
                 await asyncio.sleep(self._interval)
-                self._put(await self._next())
+                self._publish(await self._next())
         except RequestError as error:
             # The video is gone: that will not change.
-            self._put(_error(error, str(error)))
+            self._publish(_error(error, str(error)))
         except Exception:
             _log.exception("a stream ended")
         finally:
@@ -67,21 +67,21 @@ class _Poll:
         self._finish()
 
     @property
-    def over(self) -> bool:
+    def ended(self) -> bool:
         """Say whether nothing more will come."""
-        return self._over
+        return self._ended
 
     def _finish(self) -> None:
-        self._over = True
+        self._ended = True
         self._changed.set()
 
     async def _next(self) -> Update:
         try:
-            return await answered(self._ask)
+            return await ask_once(self._ask)
         except StoreUnavailableError as error:
             return _error(error, MESSAGES[503])
 
-    def _put(self, update: Update) -> None:
+    def _publish(self, update: Update) -> None:
         self.latest = update
         self._number += 1
         changed, self._changed = self._changed, asyncio.Event()
@@ -93,7 +93,7 @@ class _Poll:
         yield first
         while True:
             while self._number == seen:
-                if self._over:
+                if self._ended:
                     return
                 await self._changed.wait()
             seen = self._number
@@ -101,17 +101,17 @@ class _Poll:
             yield self.latest
 
 
-async def answered(ask: Ask) -> Update:
+async def ask_once(ask: Ask) -> Update:
     """Ask, and return the answer as an event."""
     return Update("live", orjson.dumps(await ask()).decode())
 
 
 class Feeds:
-    """The streams of one process: `most` at once, and one poll for each question."""
+    """The streams of one process: `max_streams` at once, and one poll for each question."""
 
-    def __init__(self, most: int, interval: float = INTERVAL) -> None:
+    def __init__(self, max_streams: int, interval: float = INTERVAL) -> None:
         """Ask nothing yet. `interval` is in seconds."""
-        self._most = most
+        self._max_streams = max_streams
         self._interval = interval
         self._polls: dict[Hashable, _Poll] = {}
         self.streams = 0
@@ -122,20 +122,22 @@ class Feeds:
         return len(self._polls)
 
     @asynccontextmanager
-    async def listen(self, question: Hashable, ask: Ask) -> AsyncIterator[AsyncIterator[Update]]:
+    async def subscribe(self, question: Hashable, ask: Ask) -> AsyncIterator[AsyncIterator[Update]]:
         """Lend the answers to a question for as long as the context lasts.
 
         The first one is there on entry: what is wrong with the question is raised here. Raises
         `TooManyStreamsError` when as many listen as may.
         """
-        if self.streams >= self._most:
-            raise TooManyStreamsError(f"This server sends {self._most} streams at once, and all are taken.")
+        if self.streams >= self._max_streams:
+            raise TooManyStreamsError(
+                f"This server sends {self._max_streams} streams at once, and all are taken."
+            )
         self.streams += 1
         STREAMS.inc()
         try:
-            first = await answered(ask)
+            first = await ask_once(ask)
             poll = self._polls.get(question)
-            if poll is None or poll.over:
+            if poll is None or poll.ended:
                 poll = self._polls[question] = _Poll(ask, self._interval)
             poll.listeners += 1
             try:

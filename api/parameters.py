@@ -113,7 +113,7 @@ class Question:
         return window
 
 
-def only(request: Request, known: Collection[str], repeatable: Collection[str] = ()) -> None:
+def check_names(request: Request, known: Collection[str], repeatable: Collection[str] = ()) -> None:
     """Raise InvalidParameterError for a parameter that is not known, or given twice."""
     for name, count in Counter(name for name, _ in request.query_params.multi_items()).items():
         if name not in known:
@@ -129,7 +129,7 @@ def only(request: Request, known: Collection[str], repeatable: Collection[str] =
 WINDOW_PARAMETERS: Final = frozenset({"period", "start", "end", "timezone", "compare"})
 
 
-def question(
+def parse_question(
     *,
     period: str | None,
     default: str,

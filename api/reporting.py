@@ -25,15 +25,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.metrics import REPORTS_DROPPED
 from api.tasks import stop
+from api.telemetry import METHODS, PROBE_PATHS
 
 _log = structlog.get_logger(__name__)
 
 SERVICE: Final = "analytics-api"
 #: Requests that wait at most: a minute of a busy process, a few megabytes.
 MAX_WAITING: Final = 10_000
-#: Asked by machines every few seconds: they would drown what people ask.
-_QUIET: Final = {"/healthz", "/readyz", "/metrics"}
-_METHODS: Final = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 _PAUSE_SECONDS: Final = 0.5
 _BATCH: Final = 500
 _RETRY_SECONDS: Final = (1.0, 30.0)
@@ -138,7 +136,7 @@ class Reporting:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        if scope["type"] != "http" or scope["path"] in _QUIET:
+        if scope["type"] != "http" or scope["path"] in PROBE_PATHS:
             await self._app(scope, receive, send)
             return
         began = time.perf_counter()
@@ -158,6 +156,6 @@ class Reporting:
             reporter: Reporter | None = scope["app"].state.reporter
             if reporter is not None:
                 route = getattr(scope.get("route"), "path", "unmatched")
-                method = scope["method"] if scope["method"] in _METHODS else "other"
+                method = scope["method"] if scope["method"] in METHODS else "other"
                 seconds = (answered or time.perf_counter()) - began
                 reporter.report(route, method, status, seconds, time.time())

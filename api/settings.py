@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr
 
-from api.cors import origins_of
-from api.limits import limit_of
+from api.cors import parse_origins
+from api.limits import parse_limit
 from api.root_path import path_of
 from sinks.kafka.access import KafkaAccess
 
@@ -52,11 +52,11 @@ class Settings(KafkaAccess):
     require_key: bool = Field(
         False, description="Refuse requests without a key also when API_KEY is not set: only `vca keys` open."
     )
-    rate_limit: Annotated[str, _readable(limit_of)] = Field(
+    rate_limit: Annotated[str, _readable(parse_limit)] = Field(
         "600/minute",
         description="Requests that each key may make, as `100/second` or `5000/hour`; `none` for no limit.",
     )
-    cors_origins: Annotated[str, _readable(origins_of)] = Field(
+    cors_origins: Annotated[str, _readable(parse_origins)] = Field(
         "",
         description="Origins of pages that browsers let ask this API, as `https://dash.example.com`, "
         "comma-separated; `*` for all. Without any, only pages of its own origin.",

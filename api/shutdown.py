@@ -14,7 +14,7 @@ _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
-def at_signal(end: Callable[[], None]) -> Iterator[None]:
+def on_shutdown_signal(end: Callable[[], None]) -> Iterator[None]:
     """Call `end` in the running loop when the process is asked to stop; the server's own handler follows.
 
     Without a handler of the server, or outside the main thread, nothing is changed.

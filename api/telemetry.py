@@ -25,12 +25,13 @@ _log = structlog.get_logger(__name__)
 
 _REQUEST_ID: Final = re.compile(r"[\w.:-]{1,64}", re.ASCII)
 #: Nothing that can be asked is longer; servers and proxies have such a limit as well.
-LONGEST_QUERY: Final = 8192
+MAX_QUERY_BYTES: Final = 8192
 #: A body that asks for anything has a few hundred bytes.
-LONGEST_BODY: Final = 65_536
-_QUIET: Final = {"/healthz", "/readyz", "/metrics"}
-
-_METHODS: Final = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+MAX_BODY_BYTES: Final = 65_536
+#: Requested by machines every few seconds: they would drown requests of people in logs and reports.
+PROBE_PATHS: Final = {"/healthz", "/readyz", "/metrics"}
+#: Methods that are counted by name; others count as `other`.
+METHODS: Final = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 
 def configure_logging(level: str) -> None:
@@ -53,7 +54,7 @@ def configure_logging(level: str) -> None:
     )
 
 
-def traced() -> TelemetryConfig:
+def tracing_config() -> TelemetryConfig:
     """Return what FastAPI makes of requests by itself: spans, if the environment says where they go."""
     on = traces.wanted(os.environ)
     if on and not traces.installed():
@@ -68,7 +69,7 @@ def traced() -> TelemetryConfig:
         "metrics": False,
         "logs": False,
         "operation_spans": False,
-        "exclude": lambda scope: scope.get("path") in _QUIET,
+        "exclude": lambda scope: scope.get("path") in PROBE_PATHS,
     }
 
 
@@ -82,15 +83,15 @@ def _length(scope: Scope) -> int:
     return int(given) if given.isdecimal() else 0
 
 
-def _bounded(receive: Receive) -> Receive:
-    """Return what receives a body, and refuses to go on beyond `LONGEST_BODY`."""
+def _limit_body(receive: Receive) -> Receive:
+    """Return what receives a body, and refuses to go on beyond `MAX_BODY_BYTES`."""
     seen = 0
 
     async def receiving() -> Message:
         nonlocal seen
         message = await receive()
         seen += len(message.get("body", b""))
-        if seen > LONGEST_BODY:
+        if seen > MAX_BODY_BYTES:
             raise HTTPException(413)
         return message
 
@@ -127,16 +128,16 @@ class Telemetry:
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
-                if len(scope["query_string"]) > LONGEST_QUERY:
-                    await _too_large(414, f"The query string is over {LONGEST_QUERY} bytes.", request_id)(
+                if len(scope["query_string"]) > MAX_QUERY_BYTES:
+                    await _too_large(414, f"The query string is over {MAX_QUERY_BYTES} bytes.", request_id)(
                         scope, receive, sending
                     )
-                elif _length(scope) > LONGEST_BODY:
-                    await _too_large(413, f"The body is over {LONGEST_BODY} bytes.", request_id)(
+                elif _length(scope) > MAX_BODY_BYTES:
+                    await _too_large(413, f"The body is over {MAX_BODY_BYTES} bytes.", request_id)(
                         scope, receive, sending
                     )
                 else:
-                    await self._app(scope, _bounded(receive), sending)
+                    await self._app(scope, _limit_body(receive), sending)
             except Exception:
                 _log.exception("unexpected error", path=scope["path"])
                 if seen["started"]:
@@ -147,10 +148,10 @@ class Telemetry:
 
     def _count(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "unmatched")
-        method = scope["method"] if scope["method"] in _METHODS else "other"
+        method = scope["method"] if scope["method"] in METHODS else "other"
         REQUESTS.labels(route, method, str(status)).inc()
         REQUEST_SECONDS.labels(route).observe(seconds)
-        if scope["path"] not in _QUIET:
+        if scope["path"] not in PROBE_PATHS:
             _log.info(
                 "request", method=method, path=scope["path"], status=status, ms=round(seconds * 1000, 1)
             )

@@ -35,7 +35,7 @@ _log = structlog.get_logger(__name__)
 #: How often it is looked whether there is something to read: a look is one small query.
 TICK_SECONDS: Final = 5.0
 #: Of the time, reading ahead takes one part in so many at most.
-_REST: Final = 10
+_REST_FACTOR: Final = 10
 #: After a failure of the store, and after one that nobody foresaw.
 _RETRY_SECONDS: Final = 30.0
 _FAILED_SECONDS: Final = 300.0
@@ -127,7 +127,7 @@ class WarmUp(Generic[Split]):
         while True:
             try:
                 took = await self.once()
-                rest, away = max(self._tick, _REST * took), False
+                rest, away = max(self._tick, _REST_FACTOR * took), False
             except StoreUnavailableError as error:
                 if not away:
                     _log.info("nothing is read ahead while the store is away", reason=str(error))

@@ -31,7 +31,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from api.parameters import Question, question
+from api.parameters import Question, parse_question
 from api.system_service import SystemService
 from api.user_service import UserService
 from api.video_service import VideoService
@@ -125,7 +125,7 @@ def endpoints(reader: ClickHouseReader, audience: UserService) -> list[Endpoint]
 
 
 def _asked() -> Question:
-    return question(
+    return parse_question(
         period=_PERIOD,
         default=_PERIOD,
         start=None,

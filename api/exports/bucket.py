@@ -87,17 +87,17 @@ class Bucket:
     async def draft(self, job: Job, owner: str) -> Draft:
         """See `Storage.draft`."""
         name, key = name_of(job), self._key(name_of(job))
-        told = {
+        attributes = {
             "Content-Type": FORMATS[job.extension],
             "Content-Disposition": f'attachment; filename="{name}"',
             "Cache-Control": "private, no-store",
         }
         if writers.needs_disk(job.extension):
-            return _Copied(self._store, key, told)
+            return _Copied(self._store, key, attributes)
         import obstore
 
         writer = obstore.open_writer(
-            self._store, key, attributes=told, buffer_size=_PART, max_concurrency=_PARTS_AT_ONCE
+            self._store, key, attributes=attributes, buffer_size=_PART, max_concurrency=_PARTS_AT_ONCE
         )
         return _Streamed(writers.sink_of(job.extension, _Upload(writer)))
 
@@ -108,7 +108,7 @@ class Bucket:
 
         key = self._key(name_of(job))
         seconds = min(LINK_SECONDS, max(1, int((job.expires - now).total_seconds())))
-        with _reaching():
+        with _storage_errors():
             try:
                 await obstore.head_async(self._store, key)
             except (NotFoundError, FileNotFoundError):
@@ -120,7 +120,7 @@ class Bucket:
         import obstore
 
         oldest = datetime.fromtimestamp(before, UTC)
-        with _reaching():
+        with _storage_errors():
             async for found in obstore.list(self._store, self._prefix or None):
                 old = [
                     each["path"]
@@ -139,11 +139,11 @@ class _Upload:
         self._writer = writer
 
     def write(self, content: bytes) -> None:
-        with _reaching():
+        with _storage_errors():
             self._writer.write(content)
 
     def close(self) -> None:
-        with _reaching():
+        with _storage_errors():
             self._writer.close()
 
     def abandon(self) -> None:
@@ -157,8 +157,8 @@ class _Streamed:
     def __init__(self, sink: writers.Sink) -> None:
         self.sink = sink
 
-    async def keep(self) -> None:
-        """See `Draft.keep`."""
+    async def publish(self) -> None:
+        """See `Draft.publish`."""
 
     def discard(self) -> None:
         """See `Draft.discard`."""
@@ -167,22 +167,22 @@ class _Streamed:
 class _Copied:
     """`Draft` on disk, uploaded as a whole."""
 
-    def __init__(self, store: Any, key: str, told: dict[str, str]) -> None:
-        self._store, self._key, self._told = store, key, told
+    def __init__(self, store: Any, key: str, attributes: dict[str, str]) -> None:
+        self._store, self._key, self._attributes = store, key, attributes
         self._folder = TemporaryDirectory(prefix="vca-export-")
         self._path = Path(self._folder.name, "book")
         self.sink = writers.workbook(self._path)
 
-    async def keep(self) -> None:
-        """See `Draft.keep`."""
+    async def publish(self) -> None:
+        """See `Draft.publish`."""
         import obstore
 
-        with _reaching():
+        with _storage_errors():
             await obstore.put_async(
                 self._store,
                 self._key,
                 self._path,
-                attributes=self._told,
+                attributes=self._attributes,
                 chunk_size=_PART,
                 max_concurrency=_PARTS_AT_ONCE,
             )
@@ -193,17 +193,17 @@ class _Copied:
 
 
 @contextmanager
-def _reaching() -> Iterator[None]:
+def _storage_errors() -> Iterator[None]:
     """Turn failures of the storage into those of `Storage`."""
     from obstore.exceptions import BaseError
 
     try:
         yield
     except (BaseError, OSError) as error:
-        raise _fault(error) from error
+        raise _classified(error) from error
 
 
-def _fault(error: Exception) -> StorageUnavailableError | StorageRefusedError:
+def _classified(error: Exception) -> StorageUnavailableError | StorageRefusedError:
     """Return what a failure of the storage means: whether it is worth trying again.
 
     Nobody there, and statuses of 500 and more, are generic errors of obstore; its writers raise them as a

@@ -39,8 +39,8 @@ class Order:
         """Say whether people open it in a program that takes some texts for formulas."""
         return self.format in (CSV, XLSX)
 
-    def written(self) -> str:
-        """Write it down for `read`."""
+    def to_json(self) -> str:
+        """Write it down for `from_json`."""
         window = self.window
         return orjson.dumps(
             {
@@ -55,8 +55,8 @@ class Order:
         ).decode()
 
 
-def read(text: str) -> Order:
-    """Read what `Order.written` wrote."""
+def from_json(text: str) -> Order:
+    """Read what `Order.to_json` wrote."""
     fields = orjson.loads(text)
     start, end, as_of = (datetime.fromisoformat(fields[name]) for name in ("start", "end", "asOf"))
     window = Window(start, end, None, ZoneInfo(fields["zone"]), as_of)

@@ -60,7 +60,7 @@ class Runner:
                 away = False
                 if job is not None:
                     if job.status is Status.FAILED:
-                        _tell_failed(job, job.reason)
+                        _record_failure(job, job.reason)
                     else:
                         await self._make(job)
                     continue
@@ -92,7 +92,7 @@ class Runner:
             draft = await self._storage.draft(job, self._jobs.owner)
             await self._write(job, draft)
             rows, size = draft.sink.rows, draft.sink.size
-            await self._leased(job, draft, draft.keep())
+            await self._with_lease(job, draft, draft.publish())
             if await self._jobs.complete(job.id, rows, size):
                 seconds = time.monotonic() - began
                 EXPORTS.labels("completed").inc()
@@ -116,16 +116,16 @@ class Runner:
             if draft is not None:
                 draft.discard()
 
-    async def _failed(self, job: Job, told: str, error: Exception) -> None:
-        _tell_failed(job, str(error))
-        await self._jobs.fail(job.id, told)
+    async def _failed(self, job: Job, reason: str, error: Exception) -> None:
+        _record_failure(job, str(error))
+        await self._jobs.fail(job.id, reason)
 
     async def _write(self, job: Job, draft: Draft) -> None:
         """Write the file of a job, to its end."""
-        order = orders.read(job.order)
-        await self._leased(job, draft, self._copy(order, draft.sink))
+        order = orders.from_json(job.order)
+        await self._with_lease(job, draft, self._copy(order, draft.sink))
 
-    async def _leased(self, job: Job, draft: Draft, work: Coroutine[Any, Any, None]) -> None:
+    async def _with_lease(self, job: Job, draft: Draft, work: Coroutine[Any, Any, None]) -> None:
         """Keep the lease while some work is done: sorting can take long before the first row comes."""
         working = asyncio.create_task(work)
         try:
@@ -150,6 +150,6 @@ class Runner:
             raise
 
 
-def _tell_failed(job: Job, reason: str) -> None:
+def _record_failure(job: Job, reason: str) -> None:
     _log.error("export failed", export=job.id, reason=reason)
     EXPORTS.labels("failed").inc()

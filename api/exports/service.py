@@ -54,17 +54,17 @@ class ExportService:
             await stop(working)
             await self._source.close()
 
-    async def order(self, order: Order, now: datetime, base: str) -> dict[str, Any]:
+    async def create(self, order: Order, now: datetime, base: str) -> dict[str, Any]:
         """Queue an order and return what is said of it; `base` is the address that links begin with."""
         created = now.replace(microsecond=0)
-        job = Job(new_id(), order.written(), order.format, Status.QUEUED, created, created + self._lifetime)
+        job = Job(new_id(), order.to_json(), order.format, Status.QUEUED, created, created + self._lifetime)
         await self._jobs.add(job)
         self._runner.wake()
-        return await self._told(job, base)
+        return await self._describe(job, base)
 
     async def status(self, export_id: str, now: datetime, base: str) -> dict[str, Any]:
         """Return how an export stands."""
-        return await self._told(await self._find(export_id, now), base)
+        return await self._describe(await self._find(export_id, now), base)
 
     async def file(self, export_id: str, token: str, now: datetime) -> tuple[Path | str, str]:
         """Return an export's file and its format: the path on disk, or the address that hands it out.
@@ -72,7 +72,7 @@ class ExportService:
         Raises an error of `api.exports.errors` for a link that is not valid, and for a file that is not
         there.
         """
-        signed_links.check(await self._signing(), export_id, token, now)
+        signed_links.check(await self._signing_secret(), export_id, token, now)
         job = await self._find(export_id, now)
         if job.status is Status.FAILED:
             raise FailedExportError(export_id, job.reason)
@@ -94,9 +94,9 @@ class ExportService:
             raise ExpiredExportError(export_id)
         return job
 
-    async def _told(self, job: Job, base: str) -> dict[str, Any]:
-        token = signed_links.token(await self._signing(), job.id, job.expires)
-        told: dict[str, Any] = {
+    async def _describe(self, job: Job, base: str) -> dict[str, Any]:
+        token = signed_links.token(await self._signing_secret(), job.id, job.expires)
+        answer: dict[str, Any] = {
             "exportId": job.id,
             "status": job.status.value,
             "downloadUrl": f"{base}/analytics/export/{job.id}/download?token={token}",
@@ -105,10 +105,10 @@ class ExportService:
             "bytes": job.bytes,
         }
         if job.status is Status.FAILED:
-            told["error"] = {"code": "ANALYTICS_EXPORT_FAILED", "message": job.reason}
-        return told
+            answer["error"] = {"code": "ANALYTICS_EXPORT_FAILED", "message": job.reason}
+        return answer
 
-    async def _signing(self) -> str:
+    async def _signing_secret(self) -> str:
         if not self._secret:
             self._secret = await self._jobs.secret()
         return self._secret

@@ -15,7 +15,7 @@ from sinks.clickhouse.client import READING, available, connect
 from sinks.clickhouse.queries import Query
 
 #: Ends the block that ClickHouse appends when a query fails after its first bytes were sent.
-_CUT: Final = b"__exception__\r\n"
+_EXCEPTION_END: Final = b"__exception__\r\n"
 _GAVE_UP: Final = "ClickHouse gave up in the middle of the result; its own log says why"
 #: Seconds that ClickHouse may take until the next piece; sorting comes before the first one.
 _SILENCE_SECONDS: Final = 1800.0
@@ -62,24 +62,24 @@ class Source:
                     query.sql, parameters=query.parameters, settings=settings, fmt=encoding
                 )
                 async with answer as pieces:
-                    yield _whole(pieces)
+                    yield _checked(pieces)
         except Unavailable:
             raise
         except Error as error:
             raise BrokenSourceError(str(error)) from error
 
 
-async def _whole(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def _checked(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """Pass pieces on; raise BrokenSourceError when they end with a failure instead of the result's end."""
     tail = b""
     try:
         async for piece in pieces:
-            tail = (tail + piece)[-len(_CUT) :]
+            tail = (tail + piece)[-len(_EXCEPTION_END) :]
             yield piece
     except (aiohttp.ClientError, OSError) as error:
         # The connection ends after the block, too; without it, it was the network.
-        if tail == _CUT:
+        if tail == _EXCEPTION_END:
             raise BrokenSourceError(_GAVE_UP) from error
         raise
-    if tail == _CUT:
+    if tail == _EXCEPTION_END:
         raise BrokenSourceError(_GAVE_UP)

@@ -33,11 +33,11 @@ class Draft(Protocol):
 
     sink: writers.Sink
 
-    async def keep(self) -> None:
+    async def publish(self) -> None:
         """Give the closed file its name; raise `StorageRefusedError` or `StorageUnavailableError`."""
 
     def discard(self) -> None:
-        """Remove what is left of it; after `keep`, nothing is."""
+        """Remove what is left of it; after `publish`, nothing is."""
 
 
 class Storage(Protocol):
@@ -97,8 +97,8 @@ class LocalDraft:
         else:
             self.sink = writers.sink_of(form, writers.LocalFile(part))
 
-    async def keep(self) -> None:
-        """See `Draft.keep`."""
+    async def publish(self) -> None:
+        """See `Draft.publish`."""
         self._part.replace(self._whole)
 
     def discard(self) -> None:

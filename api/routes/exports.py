@@ -61,11 +61,11 @@ async def create_export(
     Ask `GET /analytics/export/{id}` until its status is `completed`, then open `downloadUrl`. The window is
     that of the moment of asking. An export of type `system` needs a key with the scope system as well.
     """
-    parameters.only(request, ())
+    parameters.check_names(request, ())
     kind = kind_of(body.type)
     if kind == SYSTEM:
         await _may_see_systems(request, stores, now)
-    question = parameters.question(
+    question = parameters.parse_question(
         period=body.period if "period" in body.model_fields_set else None,
         default="30d",
         start=body.start,
@@ -83,10 +83,12 @@ async def create_export(
         SYSTEM: operations.reader,
     }
     window = question.window(await begins[kind].first() if question.needs_first else None)
-    told = await exports.order(Order(kind, metrics, form, window), now, _base(request, settings.public_url))
-    answer = json({"success": True, "data": told})
+    described = await exports.create(
+        Order(kind, metrics, form, window), now, _base(request, settings.public_url)
+    )
+    answer = json({"success": True, "data": described})
     answer.status_code = 202
-    answer.headers["Location"] = f"/analytics/export/{told['exportId']}"
+    answer.headers["Location"] = f"/analytics/export/{described['exportId']}"
     return answer
 
 
@@ -117,9 +119,9 @@ async def get_export(
     id: Id, request: Request, exports: ExportsDep, now: Now, settings: SettingsDep
 ) -> Response:
     """Status, rows and bytes so far, and the link to the file."""
-    parameters.only(request, ())
-    told = await exports.status(id, now, _base(request, settings.public_url))
-    return json({"success": True, "data": told})
+    parameters.check_names(request, ())
+    described = await exports.status(id, now, _base(request, settings.public_url))
+    return json({"success": True, "data": described})
 
 
 @downloads.get(
@@ -140,7 +142,7 @@ async def download_export(
     token: Annotated[str, Query(description="The signature in `downloadUrl`.", max_length=512)] = "",
 ) -> Response:
     """Opened by the token of `downloadUrl`, without a key. 409 with `Retry-After` until the file is there."""
-    parameters.only(request, {"token"})
+    parameters.check_names(request, {"token"})
     found, form = await exports.file(id, token, now)
     headers = {"Cache-Control": "private, no-store", "X-Content-Type-Options": "nosniff"}
     if isinstance(found, str):

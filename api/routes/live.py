@@ -31,16 +31,16 @@ _STREAM: dict[str, Any] = {
 async def _everything(
     request: Request, stores: StoresDep, clock: ClockDep
 ) -> AsyncIterator[AsyncIterator[Update]]:
-    parameters.only(request, ())
-    async with stores.feeds.listen("", lambda: stores.live.everything(clock())) as updates:
+    parameters.check_names(request, ())
+    async with stores.feeds.subscribe("", lambda: stores.live.everything(clock())) as updates:
         yield updates
 
 
 async def _video(
     request: Request, stores: StoresDep, clock: ClockDep, video_id: VideoId
 ) -> AsyncIterator[AsyncIterator[Update]]:
-    parameters.only(request, ())
-    async with stores.feeds.listen(video_id, lambda: stores.live.video(video_id, clock())) as updates:
+    parameters.check_names(request, ())
+    async with stores.feeds.subscribe(video_id, lambda: stores.live.video(video_id, clock())) as updates:
         yield updates
 
 
@@ -55,7 +55,7 @@ async def _video(
 )
 async def get_live(request: Request, stores: StoresDep, now: Now) -> Response:
     """Concurrent viewers, the last 60 minutes by the minute, and what is trending."""
-    parameters.only(request, ())
+    parameters.check_names(request, ())
     return json(await stores.live.everything(now))
 
 
@@ -84,7 +84,7 @@ async def stream_live(
 )
 async def get_video_live(request: Request, stores: StoresDep, now: Now, video_id: VideoId) -> Response:
     """Concurrent viewers of a video, and its last 60 minutes by the minute."""
-    parameters.only(request, ())
+    parameters.check_names(request, ())
     return json(await stores.live.video(video_id, now))
 
 

@@ -34,8 +34,8 @@ async def get_health(
     timezone: ZoneText = "UTC",
 ) -> Response:
     """Uptime, response times, errors and what the hosts have left. Without a window, `24h`."""
-    parameters.only(request, parameters.WINDOW_PARAMETERS - {"compare"})
-    question = parameters.question(
+    parameters.check_names(request, parameters.WINDOW_PARAMETERS - {"compare"})
+    question = parameters.parse_question(
         period=period,
         default="24h",
         start=start,
@@ -68,8 +68,8 @@ async def get_performance(
     timezone: ZoneText = "UTC",
 ) -> Response:
     """Requests, jobs and storage operations. Without a window, `1h`."""
-    parameters.only(request, parameters.WINDOW_PARAMETERS - {"compare"})
-    question = parameters.question(
+    parameters.check_names(request, parameters.WINDOW_PARAMETERS - {"compare"})
+    question = parameters.parse_question(
         period=period,
         default="1h",
         start=start,

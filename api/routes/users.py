@@ -40,8 +40,8 @@ async def get_users(
 
     `compare=none` leaves `churnRate` out.
     """
-    parameters.only(request, parameters.WINDOW_PARAMETERS | {"metrics"}, {"metrics"})
-    question = parameters.question(
+    parameters.check_names(request, parameters.WINDOW_PARAMETERS | {"metrics"}, {"metrics"})
+    question = parameters.parse_question(
         period=period,
         default="30d",
         start=start,
@@ -74,8 +74,8 @@ async def get_engagement(
     timezone: ZoneText = "UTC",
 ) -> Response:
     """Duration, pages and bounces of sessions, by type of user and by hour. Without a window, `7d`."""
-    parameters.only(request, parameters.WINDOW_PARAMETERS - {"compare"})
-    question = parameters.question(
+    parameters.check_names(request, parameters.WINDOW_PARAMETERS - {"compare"})
+    question = parameters.parse_question(
         period=period,
         default="7d",
         start=start,

@@ -44,8 +44,8 @@ async def get_summary(
     compare: CompareText = parameters.PREVIOUS,
 ) -> Response:
     """Totals, averages, the ten most viewed videos and trends. Without a window, `30d`."""
-    parameters.only(request, parameters.WINDOW_PARAMETERS)
-    question = parameters.question(
+    parameters.check_names(request, parameters.WINDOW_PARAMETERS)
+    question = parameters.parse_question(
         period=period,
         default="30d",
         start=start,
@@ -85,8 +85,8 @@ async def get_video(
 
     A video is known when it is in the catalog, or anything ever happened to it; 404 otherwise.
     """
-    parameters.only(request, parameters.WINDOW_PARAMETERS | {"metrics", "groupBy"}, {"metrics"})
-    question = parameters.question(
+    parameters.check_names(request, parameters.WINDOW_PARAMETERS | {"metrics", "groupBy"}, {"metrics"})
+    question = parameters.parse_question(
         period=period,
         default="7d",
         start=start,

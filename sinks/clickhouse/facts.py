@@ -8,9 +8,10 @@ from the raw events, each measure by the time that decides its bucket, so every 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any, Final
 
+from sinks.clickhouse.instants import indented, text
 from streams.domain.measures import Anchor, Measure, anchored
 from streams.domain.windows import QUARTER, Stretch, Window, ceiling, cover, floor, quarters
 
@@ -22,19 +23,9 @@ EACH_BY_DAY, ALL_BY_QUARTER = "video_days", "all_videos_15m"
 DIMENSIONS: Final = ("country", "device", "platform")
 
 
-def text(instant: datetime) -> str:
-    """Write an instant as ClickHouse reads it into a DateTime64(3, 'UTC')."""
-    return instant.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
-
-
 def slot(at: str) -> str:
     """Return the expression for the beginning of an instant's point in the timeline, in epoch seconds."""
     return f"roundDown(toUInt32(toUnixTimestamp({at})), {{edges:Array(UInt32)}})"
-
-
-def indented(sql: str) -> str:
-    """Indent a subquery."""
-    return "\n".join(f"    {line}" for line in sql.split("\n"))
 
 
 #: The piece of an instant. A cut quarter has instants in no piece.

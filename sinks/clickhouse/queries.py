@@ -18,10 +18,9 @@ from sinks.clickhouse.facts import (
     OUTSIDE,
     REST,
     Facts,
-    indented,
     slot,
-    text,
 )
+from sinks.clickhouse.instants import indented, text
 from streams.domain.timeline import Timeline
 from streams.domain.windows import Window
 

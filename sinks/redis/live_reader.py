@@ -10,7 +10,7 @@ from importlib.resources import files
 from typing import Any, Final
 
 from sinks.redis import keys
-from sinks.redis.reader import RedisReader
+from sinks.redis.reader import RedisReader, minute_of
 from streams.domain.live import (
     MAX_CANDIDATES,
     MAX_TRENDING,
@@ -62,7 +62,7 @@ class RedisLiveReader:
     ) -> tuple[int, dict[int, Counter[str]], list[Any]]:
         since = int(window.as_of.timestamp() * 1000) - keys.WATCHING_MS
         recent = recent_start(window) if candidates else window.end
-        bounds = (_minute(window.start), _minute(recent), _minute(window.end))
+        bounds = (minute_of(window.start), minute_of(recent), minute_of(window.end))
         answers = await self._reader.run_script(self._live, window.as_of, *bounds, since, video_id)
         minutes: dict[int, Counter[str]] = {}
         for answer in answers:
@@ -89,7 +89,7 @@ class RedisLiveReader:
         return tuple(found)
 
     async def _before(self, videos: Sequence[str], window: Window) -> list[int]:
-        bounds = (_minute(window.start), _minute(recent_start(window)))
+        bounds = (minute_of(window.start), minute_of(recent_start(window)))
         answers = await self._reader.run_script(self._views, window.as_of, *bounds, *videos)
         return [sum(views) for views in zip(*answers, strict=True)]
 
@@ -102,7 +102,3 @@ def _recent(answers: Sequence[Any]) -> Counter[str]:
         for place in range(0, len(flat), 2):
             recent[flat[place].decode()] += int(flat[place + 1])
     return recent
-
-
-def _minute(instant: datetime) -> int:
-    return int(instant.timestamp()) // 60

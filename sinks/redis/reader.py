@@ -47,7 +47,7 @@ class _Minutes:
         ):
             raise StoreUnavailableError(_STORE, "the window is not live")
         cut = window.elapsed.end if before else window.end
-        return cls(*(_minute(each) for each in (first, window.start, cut, window.end)))
+        return cls(*(minute_of(each) for each in (first, window.start, cut, window.end)))
 
     def fold(
         self, cells: Iterable[tuple[int, Counter[str]]]
@@ -232,7 +232,8 @@ class RedisReader:
         return answers
 
 
-def _minute(instant: datetime) -> int:
+def minute_of(instant: datetime) -> int:
+    """Return the minute of an instant, since the epoch."""
     return int(instant.timestamp()) // 60
 
 

@@ -12,7 +12,7 @@ from random import Random
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from api.parameters import Question, question
+from api.parameters import Question, parse_question
 from tests.oracle.log import PLAYBACK, SYSTEM, USERS, Accepted
 
 SECOND, MINUTE, HOUR, DAY = 1_000, 60_000, 3_600_000, 86_400_000
@@ -191,7 +191,7 @@ def stretch(rng: Random, now: datetime, accepted: list[Accepted]) -> tuple[datet
 
 def asked(period: str, zone: str, now: datetime) -> Question:
     """Return the question about a period in a zone, compared with the one before."""
-    return question(
+    return parse_question(
         period=period,
         default="",
         start=None,

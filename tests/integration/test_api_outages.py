@@ -220,7 +220,7 @@ async def test_a_request_waits_for_a_silent_redis_once(world: World, monkeypatch
     async with serving(lambda: NOW, **world.urls, require_key=True) as api:
         assert (await api.client.get(f"{RECENT}?period=1h", headers=headers)).status_code == 200
         # What is known of the key must be old enough to be asked for again.
-        monkeypatch.setattr("api.keys.FRESH_SECONDS", -1.0)
+        monkeypatch.setattr("api.keys.TTL_SECONDS", -1.0)
         with hanging(world.redis), hanging(world.clickhouse):
             for path in (f"{RECENT}?period=1h", "/analytics/users"):
                 began = time.monotonic()

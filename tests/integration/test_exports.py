@@ -253,7 +253,7 @@ async def test_a_process_that_died_leaves_nothing_processing(world: World, redis
     try:
         dead = Jobs(redis)
         order = Order("system", ("api",), "csv", named("1h", zone=zone_of("UTC"), now=NOW))
-        job = Job(new_id(), order.written(), "csv", Status.QUEUED, NOW, NOW + timedelta(hours=1))
+        job = Job(new_id(), order.to_json(), "csv", Status.QUEUED, NOW, NOW + timedelta(hours=1))
         # Taken by a process of which nothing is heard again, two tries ago.
         await redis.zadd("vc:{exports}:open", {"exp_other": 2**40})
         await dead.add(job)

@@ -167,7 +167,7 @@ async def test_a_long_file_goes_in_parts_and_is_there_only_when_it_is_whole(buck
     assert bucket.unfinished() == 1
     assert await storage.find(job, NOW) is None
     await asyncio.to_thread(draft.sink.close)
-    await draft.keep()
+    await draft.publish()
     assert (bucket.unfinished(), draft.sink.size) == (0, 40 << 20)
     (key,) = bucket.names()
     assert bucket.parts(key).strip('"').endswith("-5")
@@ -224,7 +224,7 @@ async def test_a_bucket_that_is_away_or_refuses_is_told_apart(bucket: Storage) -
                 for _ in range(pieces):
                     await asyncio.to_thread(draft.sink.write, b"x" * (1 << 20))
                 await asyncio.to_thread(draft.sink.close)
-                await draft.keep()
+                await draft.publish()
             assert "\n" not in str(told.value)
             draft.discard()
     missing = _bucket(bucket.settings | {"export_s3_url": "s3://not-there"})

@@ -16,7 +16,7 @@ import pytest_asyncio
 from redis.asyncio import Redis
 
 from api.exports.jobs import Jobs, Status
-from api.exports.orders import read as read_order
+from api.exports.orders import from_json as read_order
 from deploy.embedded import servers
 from deploy.embedded.ports import free_port
 from sinks.base import BlockId, Books, Held, LiveBatch, Partition

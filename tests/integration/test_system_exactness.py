@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from api.parameters import question
+from api.parameters import parse_question
 from api.system_service import SystemService
 from sinks.clickhouse.migrations import migrate
 from sinks.clickhouse.reader import ClickHouseReader
@@ -52,7 +52,7 @@ async def test_every_number_is_the_oracles(
 
     async def compare(window: windows.Window, **asked: Any) -> None:
         common: dict[str, Any] = {"default": "", "compare": "none", "now": NOW, "raw_retention_days": 180}
-        ask = question(**({"period": None, "start": None, "end": None} | common | asked))
+        ask = parse_question(**({"period": None, "start": None, "end": None} | common | asked))
         answer = (await service.health(ask))["data"]
         health = truth.health(window)
         assert not list(differences(within_a_percent(answer, health), health)), asked

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 import pytest_asyncio
 
-from api.parameters import Question, question
+from api.parameters import Question, parse_question
 from api.user_service import UserService
 from sinks.clickhouse.migrations import migrate
 from sinks.clickhouse.reader import ClickHouseReader
@@ -67,7 +67,7 @@ def questions(
     def ask(
         zone: str, period: str | None, start: datetime | None = None, end: datetime | None = None
     ) -> Question:
-        return question(
+        return parse_question(
             period=period,
             default="",
             start=rfc3339(start) if start else None,

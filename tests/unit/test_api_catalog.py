@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from api.catalog import FRESH_SECONDS, REST_SECONDS, RememberingCatalog
+from api.catalog import COOLDOWN_SECONDS, TTL_SECONDS, CachedCatalog
 from streams.domain.errors import StoreUnavailableError
 from streams.domain.video_readings import CatalogEntry
 
@@ -62,36 +62,36 @@ def time() -> Time:
 
 
 @pytest.fixture
-def catalog(shelf: Shelf, time: Time) -> RememberingCatalog:
-    return RememberingCatalog(shelf, time)
+def catalog(shelf: Shelf, time: Time) -> CachedCatalog:
+    return CachedCatalog(shelf, time)
 
 
 async def test_a_fresh_answer_is_not_asked_for_again(
-    catalog: RememberingCatalog, shelf: Shelf, time: Time
+    catalog: CachedCatalog, shelf: Shelf, time: Time
 ) -> None:
     for _ in range(3):
         assert (await catalog.entry("a")).title == "A"
         assert await catalog.titles(["a"]) == {"a": "A"}
         assert await catalog.live() == {"a"}
     assert shelf.asked == 3
-    time.now += FRESH_SECONDS + 1
+    time.now += TTL_SECONDS + 1
     shelf.entries["a"] = CatalogEntry(listed=True, title="A2")
     assert (await catalog.entry("a")).title == "A2"
     assert await catalog.titles(["a"]) == {"a": "A2"}
     assert await catalog.live() == frozenset()
 
 
-async def test_what_is_not_known_is_asked_for_every_time(catalog: RememberingCatalog, shelf: Shelf) -> None:
+async def test_what_is_not_known_is_asked_for_every_time(catalog: CachedCatalog, shelf: Shelf) -> None:
     assert (await catalog.titles(["a", "b"]), (await catalog.entry("b")).title) == ({"a": "A"}, None)
     shelf.entries["b"] = CatalogEntry(listed=True, title="B")
     assert (await catalog.titles(["a", "b"]), (await catalog.entry("b")).title) == ({"a": "A", "b": "B"}, "B")
 
 
 async def test_a_title_that_is_gone_is_not_remembered(
-    catalog: RememberingCatalog, shelf: Shelf, time: Time
+    catalog: CachedCatalog, shelf: Shelf, time: Time
 ) -> None:
     await catalog.titles(["a"])
-    time.now += FRESH_SECONDS + 1
+    time.now += TTL_SECONDS + 1
     del shelf.entries["a"]
     assert await catalog.titles(["a"]) == {}
     shelf.up = False
@@ -100,7 +100,7 @@ async def test_a_title_that_is_gone_is_not_remembered(
 
 
 async def test_an_old_answer_stands_in_while_the_catalog_is_down(
-    catalog: RememberingCatalog, shelf: Shelf, time: Time
+    catalog: CachedCatalog, shelf: Shelf, time: Time
 ) -> None:
     await catalog.entry("a")
     await catalog.titles(["a", "b"])
@@ -113,7 +113,7 @@ async def test_an_old_answer_stands_in_while_the_catalog_is_down(
 
 
 async def test_what_was_never_known_fails_while_the_catalog_is_down(
-    catalog: RememberingCatalog, shelf: Shelf
+    catalog: CachedCatalog, shelf: Shelf
 ) -> None:
     shelf.up = False
     for question in (catalog.entry("a"), catalog.titles(["a"]), catalog.live(), catalog.first()):
@@ -122,7 +122,7 @@ async def test_what_was_never_known_fails_while_the_catalog_is_down(
 
 
 async def test_a_catalog_that_failed_is_left_alone_for_a_moment(
-    catalog: RememberingCatalog, shelf: Shelf, time: Time
+    catalog: CachedCatalog, shelf: Shelf, time: Time
 ) -> None:
     shelf.up = False
     for _ in range(5):
@@ -130,11 +130,11 @@ async def test_a_catalog_that_failed_is_left_alone_for_a_moment(
             await catalog.entry("a")
     assert shelf.asked == 1
     shelf.up = True
-    time.now += REST_SECONDS
+    time.now += COOLDOWN_SECONDS
     assert (await catalog.entry("a")).known
 
 
-async def test_an_unknown_video_is_asked_for_every_time(catalog: RememberingCatalog, shelf: Shelf) -> None:
+async def test_an_unknown_video_is_asked_for_every_time(catalog: CachedCatalog, shelf: Shelf) -> None:
     assert not (await catalog.entry("new")).known
     shelf.entries["new"] = CatalogEntry(listed=True)
     assert (await catalog.entry("new")).known

@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from api import schemas
-from api.cors import EXPOSED, origins_of
+from api.cors import EXPOSED, parse_origins
 from api.settings import Settings
 from tests.readings.pages import PAGE, hidden
 from tests.readings.stores import NOWHERE, Api, serving
@@ -130,7 +130,7 @@ async def test_what_browsers_ask_beforehand_is_not_counted_as_a_request() -> Non
     ],
 )
 def test_origins_are_read(text: str, origins: tuple[str, ...]) -> None:
-    assert origins_of(text) == origins
+    assert parse_origins(text) == origins
     assert Settings(cors_origins=text).cors_origins == text
 
 

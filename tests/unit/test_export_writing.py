@@ -97,7 +97,7 @@ def test_a_stream_that_breaks_leaves_no_workbook(tmp_path: Path) -> None:
 
 def test_an_order_is_read_as_it_was_written() -> None:
     order = Order("user", ("growth",), CSV, named("7d", zone=zone_of("Asia/Kolkata"), now=NOW))
-    read = orders.read(order.written())
+    read = orders.from_json(order.to_json())
     assert (read.kind, read.metrics, read.format) == (order.kind, order.metrics, order.format)
     assert (read.window.whole, read.window.zone, read.window.as_of) == (
         order.window.whole,

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from api.keys import ENVIRONMENT, FRESH_SECONDS, REST_SECONDS, USED_SECONDS, Keyring
+from api.keys import COOLDOWN_SECONDS, ENVIRONMENT, TTL_SECONDS, USED_SECONDS, Keyring
 from streams.domain.access import ALL_SCOPES, Key, Scope, digest_of, is_secret, new_key, new_secret
 from streams.domain.errors import StoreUnavailableError
 
@@ -77,7 +77,7 @@ async def test_a_key_is_looked_up_once_in_a_while(shelf: Shelf, time: Time) -> N
         key = await ring.find(secret, NOW)
         assert key is not None and key.scopes == {Scope.READ}
     assert shelf.asked == 1
-    time.now += FRESH_SECONDS + 0.1
+    time.now += TTL_SECONDS + 0.1
     await ring.find(secret, NOW)
     assert shelf.asked == 2
 
@@ -87,12 +87,12 @@ async def test_a_revoked_key_is_forgotten_and_a_new_one_found(shelf: Shelf, time
     assert await ring.find(secret, NOW)
     kept = shelf.keys.copy()
     shelf.keys.clear()
-    time.now += FRESH_SECONDS + 0.1
+    time.now += TTL_SECONDS + 0.1
     assert await ring.find(secret, NOW) is None
     assert await ring.find(secret, NOW) is None
     assert shelf.asked == 2
     shelf.keys.update(kept)
-    time.now += FRESH_SECONDS + 0.1
+    time.now += TTL_SECONDS + 0.1
     assert await ring.find(secret, NOW)
 
 
@@ -108,7 +108,7 @@ async def test_while_the_store_is_down_known_keys_go_on(shelf: Shelf, time: Time
         await ring.find(other, NOW)
     # One that failed is left alone for a while.
     assert shelf.asked == 2
-    time.now += REST_SECONDS + 0.1
+    time.now += COOLDOWN_SECONDS + 0.1
     shelf.down = False
     assert await ring.find(other, NOW)
 
@@ -117,10 +117,10 @@ async def test_a_key_revoked_before_the_store_went_down_stays_so(shelf: Shelf, t
     ring, secret = Keyring(shelf, clock=time), put(shelf, Scope.READ)
     assert await ring.find(secret, NOW)
     shelf.keys.clear()
-    time.now += FRESH_SECONDS + 0.1
+    time.now += TTL_SECONDS + 0.1
     assert await ring.find(secret, NOW) is None
     shelf.down = True
-    time.now += FRESH_SECONDS + 0.1
+    time.now += TTL_SECONDS + 0.1
     with pytest.raises(StoreUnavailableError):
         await ring.find(secret, NOW)
 

@@ -10,11 +10,11 @@ from pydantic import ValidationError
 from redis.asyncio import Connection, RedisCluster, SSLConnection
 from starlette.types import Message, Receive, Scope, Send
 
-from api.etag_gzip import SMALLEST, ETagGzip
-from api.limits import Allowance, RateLimitHeaders, _storage, limit_of
+from api.etag_gzip import MIN_GZIP_BYTES, ETagGzip
+from api.limits import Allowance, RateLimitHeaders, _storage, parse_limit
 from api.settings import Settings
 
-LONG = b'"' + b"x" * SMALLEST + b'"'
+LONG = b'"' + b"x" * MIN_GZIP_BYTES + b'"'
 
 
 def app(body: bytes, *, kind: bytes = b"application/json", status: int = 200, pieces: int = 1) -> Any:
@@ -48,9 +48,9 @@ async def asked(application: Any, **headers: str) -> tuple[int, dict[str, str], 
 
 
 def test_a_limit_is_a_number_of_requests_in_a_time_or_none() -> None:
-    limit = limit_of("600/minute")
+    limit = parse_limit("600/minute")
     assert limit is not None and (limit.amount, limit.get_expiry()) == (600, 60)
-    assert limit_of("none") is None
+    assert parse_limit("none") is None
     for wrong in ("", "many", "600", "600/fortnight"):
         with pytest.raises(ValidationError):
             Settings(rate_limit=wrong)

@@ -11,7 +11,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from structlog.testing import capture_logs
 
-from api.telemetry import traced
+from api.telemetry import tracing_config
 from sinks.memory import MemoryStore
 from streams import tracing
 from streams.domain import traces
@@ -101,6 +101,6 @@ def test_a_worker_without_the_extra_says_so_and_goes_on(monkeypatch: pytest.Monk
     structlog.reset_defaults()
     with capture_logs() as said:
         tracing.configure()()
-        assert traced()["auto_configure"] is False
+        assert tracing_config()["auto_configure"] is False
     assert ["videocloud-analytics[otel]" in line["event"] for line in said] == [True, True]
     assert traces.span("x") is traces.span("y")
