@@ -1,26 +1,26 @@
-"""The read API, on FastAPI. Its modules, in the order in which a question meets them.
+"""The read API, on FastAPI. Its modules, in the order in which a request passes them.
 
-Putting together: `app` makes an application of `settings`; `deps` and `services` are what routes are given.
+Setup: `app` makes an application from `settings`; `deps` and `services` are the dependencies of routes.
 
-Letting in:
+Access:
 
 - `auth` with `keys` and `limits`; `cors` for pages of other origins
 - `root_path` for an API under a path of another server
 - `telemetry` gives each request an id and a line in the log
 
-Asking:
+Requests:
 
-- `routes` are the endpoints, `parameters` what may be asked; `encoded_slash` lets ids have a slash
-- a service decides which store answers: `video_service`, `user_service`, `system_service`, and for now
-  `live_service` with `live_feed`; `catalog` knows titles
-- `exports` makes files in the background; there, `warm_up` reads ahead what answers will need
+- `routes` are the endpoints, `parameters` parses query parameters; `encoded_slash` allows slashes in ids
+- a service decides which store answers: `video_service`, `user_service`, `system_service`, and for live data
+  `live_service` with `live_feed`; `catalog` caches the video catalog
+- `exports` makes files in the background; `warm_up` prefetches results in the background
 
-Answering:
+Responses:
 
 - `answers`, `user_answers` and `system_answers` make readings into answers, in the shapes of `schemas`,
   `schemas_users`, `schemas_system`, `schemas_live` and `schemas_exports`; `errors` have one shape
-- `etag_gzip` sends what did not change only once, and long answers small; `head` answers without a body
-- `openapi` says what the routes do not; `dashboard` is a page that asks all this in the browser
+- `etag_gzip` handles conditional requests and compression; `head` answers HEAD requests
+- `openapi` completes the OpenAPI document; `dashboard` is a page that shows the answers in the browser
 
-Of itself: `metrics` for Prometheus, `reporting` of its requests to Kafka. Ending: `tasks` and `shutdown`.
+The process itself: `metrics` for Prometheus, `reporting` of requests to Kafka; `tasks` and `shutdown` end it.
 """

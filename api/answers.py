@@ -1,4 +1,4 @@
-"""Readings made into answers: pure, and the same whichever store was read.
+"""Readings of videos made into answers. Pure, and independent of the store.
 
 The returned dictionaries are the `data` and `meta` of a response; `api/schemas.py` describes them.
 """
@@ -15,7 +15,7 @@ from streams.domain.timeline import Timeline
 from streams.domain.video_readings import SummaryReading, VideoReading
 from streams.domain.windows import Stretch, Window, rfc3339
 
-#: The stores hold ISO 3166; the API says what its reference says.
+#: Stores use ISO 3166; the API's reference shows GB as UK.
 _SHOWN: Final = {"GB": "UK"}
 _EMPTY: Final[Sums] = {}
 
@@ -23,7 +23,7 @@ Data = dict[str, Any]
 
 
 def envelope(data: Data, window: Window, source: str) -> Data:
-    """Wrap an answer: `asOf` is when it was asked, `partial` whether the window is not over yet."""
+    """Wrap an answer: `asOf` is the time of the request, `partial` whether the window is not over yet."""
     meta = {
         "asOf": window.as_of.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "partial": window.partial,
@@ -42,7 +42,7 @@ def video(
     compare: bool,
     live: bool | None,
 ) -> Data:
-    """Answer about one video. `live` is None when it is not known; then completion is not either."""
+    """Answer about one video. `live` is None when it is unknown; then there is no completion rate."""
     data: Data = {"period": _period(window, compare)}
     points = [reading.points.get(place, _EMPTY) for place in range(len(timeline.keys))]
     if "views" in groups:
@@ -112,7 +112,7 @@ def _performance(total: Sums, timeline: Timeline, points: list[Sums]) -> Data:
 
 
 def _ordered(counts: Mapping[str, int], shown: Mapping[str, str] | None = None) -> dict[str, int]:
-    """Order by count, most first, then by name; values shown alike are added up."""
+    """Order by count, largest first, then by name; values with the same shown name are added up."""
     added: dict[str, int] = {}
     for name, count in counts.items():
         name = shown.get(name, name) if shown else name
@@ -158,7 +158,7 @@ def _mean(count: int, videos: int) -> float | None:
 
 
 def _trend(formula: Formula, reading: VideoReading | SummaryReading) -> float | None:
-    """Return by how much a number changed; None when there is nothing before."""
+    """Return the relative change of a number; None without a stretch before."""
     if reading.before is None:
         return None
     return change(formula(reading.elapsed), formula(reading.before))

@@ -42,7 +42,7 @@ def create_app(settings: Settings | None = None, *, clock: Clock = utc_now) -> F
     """Return the application.
 
     Settings are read from the environment when none are given. `clock` returns aware UTC. Stores are
-    connected at the first question, so the application starts, and says so, while they are down.
+    connected at the first query, so the application starts, and reports its state, while they are down.
     """
     settings = settings or Settings()
     configure_logging(settings.log_level)
@@ -63,7 +63,7 @@ def create_app(settings: Settings | None = None, *, clock: Clock = utc_now) -> F
                 await running.enter_async_context(reporter.open())
             yield
 
-    # As FastAPI itself, with the files of its documentation page from here and not from another server.
+    # FastAPI, with the assets of its documentation page served from here and not from a CDN.
     app = FastAPIOffline(
         redoc_url=None,
         static_url="/docs-files",
@@ -87,7 +87,7 @@ def create_app(settings: Settings | None = None, *, clock: Clock = utc_now) -> F
     app.add_middleware(Telemetry)
     app.add_middleware(Reporting)
     if origins := parse_origins(settings.cors_origins):
-        # Outermost: what browsers ask beforehand is no request to the API.
+        # Outermost: preflight requests of browsers are no requests to the API.
         app.add_middleware(Cors, origins=origins)
     errors.install(app)
     for part, scope in (

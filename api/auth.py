@@ -1,4 +1,4 @@
-"""Who may ask, what, and how often."""
+"""Authentication, scopes and the rate limit, as a dependency of routes."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _header = APIKeyHeader(name="X-API-Key", auto_error=False, description="The API 
 
 
 def requires(scope: Scope) -> Callable[..., Awaitable[None]]:
-    """Return the dependency that lets requests pass whose key has a scope, and has not asked too often.
+    """Return the dependency that requires a key with a scope, within its rate limit.
 
-    It raises `UnauthorizedError` without a key that is known, `ForbiddenError` without the scope,
-    `RateLimitedError` over the limit, and `StoreUnavailableError` for a key that cannot be looked up just
-    now. Every request passes, and none is limited, when the API is open.
+    It raises `UnauthorizedError` without a known key, `ForbiddenError` without the scope, `RateLimitedError`
+    over the limit, and `StoreUnavailableError` for a key that cannot be looked up now. When the API is open,
+    every request passes, and none is limited.
     """
 
     async def authorized(

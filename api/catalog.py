@@ -1,4 +1,4 @@
-"""The catalog with a memory: what the live answers need of ClickHouse, also while it is down."""
+"""A cache of the video catalog, which live answers use also while ClickHouse is down."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from api.metrics import observe_lookup
 from streams.domain.errors import StoreUnavailableError
 from streams.domain.video_readings import Catalog, CatalogEntry
 
-#: What was read less than this many seconds ago is not read again.
+#: Seconds for which a cached value is fresh.
 TTL_SECONDS: Final = 5.0
-#: A catalog that failed is left alone for this many seconds.
+#: Seconds after a failure during which the catalog is not called.
 COOLDOWN_SECONDS: Final = 2.0
 _MAX_ENTRIES: Final = 10_000
 _CACHE: Final = "catalog"
@@ -26,7 +26,7 @@ Value = TypeVar("Value")
 
 @dataclass(slots=True)
 class _Cache(Generic[Key, Value]):
-    """The newest answers, each with the time it was given."""
+    """An LRU cache of values with the time of their reading."""
 
     entries: OrderedDict[Key, tuple[float, Value]] = field(default_factory=OrderedDict)
 
@@ -45,14 +45,14 @@ class _Cache(Generic[Key, Value]):
 
 
 class CachedCatalog:
-    """`Catalog` that asks another one, not more often than needed, and remembers what it said.
+    """`Catalog` that caches another one.
 
-    While the other one fails, the last answer stands in, however old; without one the failure is passed on.
-    A video that is not known is asked for every time.
+    While that one fails, cached values are used, however old; without one, the failure is raised. Unknown
+    videos are not cached.
     """
 
     def __init__(self, catalog: Catalog, clock: Callable[[], float] = time.monotonic) -> None:
-        """Stand before `catalog`; `clock` gives seconds."""
+        """Cache `catalog`; `clock` gives seconds."""
         self._catalog = catalog
         self._clock = clock
         self._cooldown_until = float("-inf")

@@ -1,8 +1,8 @@
-"""Pages of other origins: which of them browsers let ask the API, and what pages see of its answers.
+"""CORS: which origins' pages may call the API from a browser, and which headers they can read.
 
-A page of another origin than the API's may not read what it answers unless the API names that origin (CORS,
-in the Fetch standard). Keys go in headers and never in cookies, so a page that may ask can do nothing that
-whoever holds a key could not do anyway.
+A page of another origin cannot read the API's answers unless the API allows that origin (CORS, in the Fetch
+standard). Keys are sent in headers and never in cookies, so an allowed page can do nothing that the owner of
+a key could not do anyway.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from api import errors
 
 EVERY: Final = "*"
 METHODS: Final = ("GET", "HEAD", "POST")
-#: What answers say in headers beyond those that every page may see (a test goes through the answers).
+#: Response headers that pages may read besides the always readable ones (a test checks all answers).
 EXPOSED: Final = (
     "Accept-Ranges",
     "Content-Disposition",
@@ -39,12 +39,12 @@ EXPOSED: Final = (
 _ORIGIN: Final = re.compile(
     r"(https(?!.*:443$)|http(?!.*:80$))://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[1-9]\d{0,4})?", re.ASCII
 )
-#: How long a browser need not ask again what it may, in seconds; some forget it earlier.
+#: Seconds for which browsers cache a preflight answer; some limit it to less.
 _REMEMBERED_SECONDS: Final = 7200
 
 
 def parse_origins(text: str) -> tuple[str, ...]:
-    """Read origins, comma-separated, or `*` for all; raise ValueError for what no browser would send."""
+    """Parse origins, comma-separated, or `*` for all; raise ValueError for what no browser would send."""
     origins = tuple(filter(None, map(str.strip, text.split(","))))
     for origin in origins:
         if origin != EVERY and not _ORIGIN.fullmatch(origin):
@@ -56,22 +56,22 @@ def parse_origins(text: str) -> tuple[str, ...]:
 
 
 class Cors(CORSMiddleware):
-    """ASGI middleware for pages of some origins: around all others, as errors must be readable, too."""
+    """ASGI middleware for CORS; the outermost one, because pages must be able to read errors, too."""
 
     def __init__(self, app: ASGIApp, origins: Collection[str]) -> None:
-        """Wrap an application; `origins` are those that may ask, or `*`."""
+        """Wrap an application; `origins` are the allowed ones, or `*`."""
         super().__init__(
             app,
             allow_origins=origins,
             allow_methods=METHODS,
-            # Whatever is asked for: clients send headers of their own, as for traces.
+            # Any header: clients send their own ones, for example for traces.
             allow_headers=("*",),
             expose_headers=EXPOSED,
             max_age=_REMEMBERED_SECONDS,
         )
 
     def preflight_response(self, request_headers: Headers) -> Response:
-        """Say whether a page may ask; a refusal has the shape of all errors."""
+        """Answer a preflight request; a refusal has the shape of all errors."""
         answer = super().preflight_response(request_headers)
         if answer.status_code == 200:
             return answer

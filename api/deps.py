@@ -1,6 +1,6 @@
-"""What routes are given: the services, the clock and the settings of the application they run in.
+"""Dependencies of routes: the stores and services, the clock and the settings of their application.
 
-With `api.app` the only place that names a concrete reader.
+Besides `api.services`, the only module that names concrete readers.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ from sinks.redis.live_reader import RedisLiveReader
 from sinks.redis.reader import RedisReader
 
 Clock = Callable[[], datetime]
-#: Where `meta` says when it was asked; it comes after everything that others wrote.
+#: Begins the only changing part of `meta`; the last one in an answer, as data comes before `meta`.
 _AS_OF: Final = b'"asOf":"'
 
 
 class Stores:
-    """The stores of one application: connected at the first question, closed with it."""
+    """The stores and services of one application: connected at the first query, closed with it."""
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         """Connect nothing yet, so that the API starts while a store is down. `clock` returns aware UTC."""
@@ -87,7 +87,7 @@ class Stores:
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
-        """Close all connections at the end."""
+        """Run the background tasks; at the end, stop them and close all connections."""
         try:
             async with AsyncExitStack() as running:
                 running.enter_context(on_shutdown_signal(self.feeds.end))
@@ -104,19 +104,19 @@ class Stores:
 
 
 def stores_of(request: Request) -> Stores:
-    """Return the stores of the application that a request came to."""
+    """Return the stores of the request's application."""
     stores: Stores = request.app.state.stores
     return stores
 
 
 def clock_of(request: Request) -> Clock:
-    """Return the clock of that application."""
+    """Return the clock of the request's application."""
     clock: Clock = request.app.state.clock
     return clock
 
 
-# None of these waits, but what is no coroutine goes through a thread in every request; and each takes what it
-# needs from the request itself, for dependencies of dependencies are solved again wherever they are named.
+# These are coroutines because FastAPI runs other functions in a thread; and each reads the request itself,
+# because FastAPI resolves dependencies of dependencies again wherever they are used.
 async def _stores(request: Request) -> Stores:
     return stores_of(request)
 
@@ -153,14 +153,14 @@ Now = Annotated[datetime, Depends(_now)]
 def json(content: Any) -> Response:
     """Return an answer as a response, encoded once and not validated again.
 
-    Its tag is of everything but `asOf`, so an answer that did not change has the tag that it had.
+    Its ETag is a hash of everything but `asOf`, so an unchanged answer keeps its ETag.
     """
     encoded = orjson.dumps(content)
     before, as_of, after = encoded.rpartition(_AS_OF)
     tag = blake2b(before + as_of + after.partition(b'"')[2], digest_size=12).hexdigest()
     headers = {
         "ETag": f'W/"{tag}"',
-        # Kept by the caller alone, and asked for anew each time.
+        # Only the caller may cache it, and must revalidate it each time.
         "Cache-Control": "private, no-cache",
         "Vary": "Authorization, X-API-Key",
     }

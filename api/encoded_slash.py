@@ -1,7 +1,7 @@
-"""Ids in paths: any string may be one, also with a slash in it, which callers send as `%2F`.
+"""Ids in paths may be any string, even with a slash, which callers send as `%2F`.
 
-Servers decode a path before it is routed, and then such a slash would part it, though RFC 3986 (2.2) tells
-both apart. So a path is routed with `%2F` and `%25` as they were sent, and `VideoId` decodes them.
+Servers decode a path before routing. Then such a slash would separate path segments, although RFC 3986 (2.2)
+distinguishes the two. So paths are routed with `%2F` and `%25` as they were sent, and `VideoId` decodes them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from streams.domain.errors import UnknownVideoError
 
 _KEPT: Final = re.compile(rb"%(2[fF5])")
 _DECODED: Final = re.compile("%2[fF5]")
-#: As the event contract has it.
+#: As in the event contract.
 _LONGEST_ID: Final = 128
 
 
@@ -32,7 +32,7 @@ class EncodedSlash:
         """Answer one request."""
         if scope["type"] == "http":
             raw = scope.get("raw_path")
-            # Where a server tells no raw path, a slash that was encoded is lost.
+            # Without a raw path of the server, an encoded slash cannot be recognized.
             path = scope["path"].replace("%", "%25") if raw is None else unquote(_KEPT.sub(rb"%25\1", raw))
             scope["path"] = path
         await self._app(scope, receive, send)
@@ -41,7 +41,7 @@ class EncodedSlash:
 async def _video_id(
     routed: Annotated[str, Path(alias="id", description="The id of the video, as its events have it.")],
 ) -> str:
-    """Return the id; no video has a longer one than its events may have."""
+    """Return the id; raise UnknownVideoError for one that is longer than events allow."""
     video_id = _DECODED.sub(lambda found: unquote(found[0]), routed)
     if len(video_id) > _LONGEST_ID:
         raise UnknownVideoError(video_id[:_LONGEST_ID])

@@ -1,7 +1,7 @@
-"""Errors as the caller sees them: one table from class to status and code, and one shape.
+"""Errors in the API: one table from class to status and code, and one shape for all.
 
-`{"success": false, "error": {"code", "message", "details"}}`, always; `details.requestId` is the id under
-which the request is in the log. Nothing internal is ever in a message.
+The shape is `{"success": false, "error": {"code", "message", "details"}}`; `details.requestId` is the id of
+the request in the log. Messages never contain internals.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ RETRY_SECONDS: Final = 2
 
 
 class UnauthorizedError(domain.RequestError):
-    """The request carries no key, or one that is not known; the message says which."""
+    """The request has no key, or an unknown one; the message says which."""
 
 
 class ForbiddenError(domain.RequestError):
-    """The key does not open what was asked for."""
+    """The key does not have the scope of the endpoint."""
 
 
 class RateLimitedError(domain.VideoCloudError):
-    """The key asked too often."""
+    """The key is over its rate limit."""
 
 
 class TooManyStreamsError(domain.RequestError):
-    """This process sends as many streams as it may."""
+    """All live streams of this process are taken."""
 
 
 #: The first class that an error is an instance of decides.
@@ -58,7 +58,7 @@ TABLE: Final[dict[type[Exception], tuple[int, str]]] = {
     RateLimitedError: (429, "ANALYTICS_RATE_LIMIT"),
     TooManyStreamsError: (503, "ANALYTICS_TOO_MANY_STREAMS"),
 }
-#: What the framework refuses by itself, and faults of our own.
+#: Codes for what the framework refuses, and for unexpected errors.
 FRAMEWORK: Final = {
     400: "ANALYTICS_INVALID_PARAMETER",
     404: "ANALYTICS_NOT_FOUND",
@@ -83,7 +83,7 @@ MESSAGES: Final = {
 
 
 def body(code: str, message: str, **details: Any) -> bytes:
-    """Return the one shape of an error."""
+    """Return an error in the common shape, encoded."""
     error = {"code": code, "message": message, "details": details}
     return orjson.dumps({"success": False, "error": error})
 
@@ -95,7 +95,7 @@ def response(request_id: str, status: int, code: str, message: str, **details: A
 
 
 def code_of(error: Exception) -> str:
-    """Return the code of an error of the table."""
+    """Return the code of an error in the table."""
     return next(code for kind, (_, code) in TABLE.items() if isinstance(error, kind))
 
 
@@ -104,7 +104,7 @@ def _request_id(request: Request) -> str:
 
 
 async def _expected(request: Request, error: Exception) -> Response:
-    """Answer an error of the table."""
+    """Answer an error in the table."""
     status, code = next(answer for kind, answer in TABLE.items() if isinstance(error, kind))
     details = dict(error.details) if isinstance(error, domain.RequestError) else {}
     if isinstance(error, domain.StoreError):
@@ -126,7 +126,7 @@ async def _framework(request: Request, error: Exception) -> Response:
 
 
 def _problem(problem: Mapping[str, Any]) -> dict[str, str]:
-    """Name what is wrong with a parameter, or with the body as a whole."""
+    """Return what is wrong with a parameter, or with the body as a whole."""
     if problem["type"] == "json_invalid":
         text = f"It is not JSON, from character {problem['loc'][-1]} on."
         return {"parameter": "body", "problem": text}
@@ -144,7 +144,7 @@ async def _invalid(request: Request, error: Exception) -> Response:
 
 
 def unexpected(request_id: str) -> Response:
-    """Return the answer to a fault of our own, without a word about it."""
+    """Return the answer to an unexpected error, without details."""
     return response(request_id, 500, FRAMEWORK[500], MESSAGES[500])
 
 

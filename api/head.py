@@ -1,4 +1,4 @@
-"""HEAD on everything that can be asked with GET: the same headers, and no body (RFC 9110, 9.3.2)."""
+"""HEAD for all GET endpoints: the same headers, and no body (RFC 9110, 9.3.2)."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class Head:
-    """ASGI middleware: asks the application with GET, and passes on how its answer begins.
+    """ASGI middleware: runs the application with GET, and sends only the headers of its answer.
 
-    The headers are those of GET, the length of the body that is not sent among them. As soon as they are
-    out the answer is over, so a file is not read to its end, and a stream ends before it begins.
+    They include the length of the body that is not sent. The answer ends after the headers, so a file is not
+    read to its end, and a stream ends before it begins.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -23,7 +23,7 @@ class Head:
             return
 
         async def sending(message: Message) -> None:
-            # What comes after the headers is the body; who sends it is told that the caller is gone.
+            # The rest of the body is dropped.
             if message["type"] == "http.response.start":
                 await send(message)
                 await send({"type": "http.response.body", "body": b""})
@@ -32,6 +32,6 @@ class Head:
         try:
             await self._app(asked, receive, sending)
         finally:
-            # Counts and reports name the route.
+            # Metrics and reports need the route.
             if "route" in asked:
                 scope["route"] = asked["route"]

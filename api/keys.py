@@ -1,4 +1,4 @@
-"""The keys that the API knows, with a memory: a lookup does not cost every request a round trip."""
+"""API keys with a cache, so that not every request needs a round trip to look up its key."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from streams.domain.errors import StoreUnavailableError
 
 _log = structlog.get_logger(__name__)
 
-#: What was looked up less than this many seconds ago is not looked up again: how long a revoked key lives on.
+#: Seconds for which a look-up is cached, and so for which a revoked key stays valid.
 TTL_SECONDS: Final = 5.0
-#: A store that failed is left alone for this many seconds.
+#: Seconds after a failure during which the store is not called.
 COOLDOWN_SECONDS: Final = 2.0
-#: That a key is used is written down this often, in seconds.
+#: The time of a key's last use is stored this often, in seconds.
 USED_SECONDS: Final = 60.0
 _MAX_ENTRIES: Final = 10_000
-#: The key of the environment has all scopes, and is no secret's hash.
+#: The key from the environment: it has all scopes, and its id is not derived from a hash.
 ENVIRONMENT: Final = Key("environment", "API_KEY", ALL_SCOPES, datetime(1970, 1, 1, tzinfo=UTC))
 
 
 class Keyring:
-    """Tells whose key a secret is.
+    """Finds the key of a secret.
 
-    Only digests are compared with what is kept, so the time it takes says nothing of a key; the key of the
-    environment is compared in constant time. While the store fails, keys that were seen before go on.
+    Stored keys are compared by digest only, so the response time reveals nothing about a key; the key from
+    the environment is compared in constant time. While the store fails, keys found before stay valid.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Keyring:
         required: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Stand before a store; `environment` is the key that is always valid, `clock` gives seconds.
+        """Cache a store; `environment` is a key that is always valid, `clock` gives seconds.
 
         Without `environment` the API is open, unless a key is `required`.
         """
@@ -61,7 +61,7 @@ class Keyring:
     async def find(self, secret: str, now: datetime) -> Key | None:
         """Return the key of a secret, None when there is none.
 
-        Raises `StoreUnavailableError` when nobody can tell just now.
+        Raises `StoreUnavailableError` when the store fails and the key is not cached.
         """
         if self._environment is not None and compare_digest(secret.encode(), self._environment.encode()):
             return ENVIRONMENT
@@ -106,7 +106,7 @@ class Keyring:
         return key
 
     def _note_use(self, digest: str, now: datetime) -> None:
-        """Write down that a key is used, beside the request and not for each."""
+        """Store in the background, now and then, that a key is used."""
         if self._clock() < max(self._used.get(digest, float("-inf")) + USED_SECONDS, self._cooldown_until):
             return
         self._used[digest] = self._clock()
@@ -121,5 +121,5 @@ class Keyring:
             _log.info("the use of a key was not written down", reason=str(error))
 
     async def close(self) -> None:
-        """Wait for what is being written."""
+        """Wait for running writes."""
         await asyncio.gather(*self._writing)

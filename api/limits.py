@@ -1,4 +1,4 @@
-"""How often a key may ask: counted in Redis, so that all processes share one count."""
+"""Rate limits per key, counted in Redis, so that all processes share one count."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ from sinks.redis.client import CircuitBreaker
 _log = structlog.get_logger(__name__)
 
 NONE: Final = "none"
-#: A store that failed is left alone for this many seconds: no request waits for it meanwhile.
+#: Seconds after a failure during which Redis is not called, so that no request waits for it.
 COOLDOWN_SECONDS: Final = 2.0
-#: That nothing is limited is said this often, in seconds.
+#: The warning that nothing is limited is repeated this often, in seconds.
 WARN_INTERVAL_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """What a key may still ask: `reset` is in how many seconds it may ask more than `remaining`."""
+    """Requests that a key may still make; after `reset` seconds, it may make more than `remaining`."""
 
     limit: int
     remaining: int
@@ -43,7 +43,7 @@ class Allowance:
 
     @property
     def headers(self) -> dict[str, str]:
-        """Return the headers that tell of it."""
+        """Return the rate limit headers."""
         return {
             "RateLimit-Limit": str(self.limit),
             "RateLimit-Remaining": str(self.remaining),
@@ -52,7 +52,7 @@ class Allowance:
 
 
 def parse_limit(text: str) -> RateLimitItem | None:
-    """Read `600/minute`, or `none`; raise ValueError for anything else."""
+    """Parse `600/minute`, or `none`; raise ValueError for anything else."""
     return None if text.strip().lower() == NONE else parse(text)
 
 
@@ -60,11 +60,11 @@ def _storage(url: str, patience: float, prefix: str) -> Storage:
     parts = urlsplit(url)
     query = dict(parse_qsl(parts.query))
     clustered = query.pop("cluster", "").lower() in {"1", "true", "yes"}
-    # By itself the client tries a command again and again, seconds long.
+    # By default the client retries a command for seconds.
     options: Any = {"retry": Retry(NoBackoff(), 1)}
     scheme = f"async+{parts.scheme}"
     if clustered:
-        # The library knows no address of a cluster with TLS or a query, and takes both as options.
+        # The library's cluster URLs support neither TLS nor a query; both must be options.
         scheme, options = "async+redis+cluster", options | query | {"ssl": parts.scheme == "rediss"}
         options["reinitialize_steps"] = 0  # as sinks.redis.client
         query = {}
@@ -84,7 +84,7 @@ def _storage(url: str, patience: float, prefix: str) -> Storage:
 
 
 class RateLimit:
-    """Counts requests in a window that slides, by key. While Redis is down, nothing is limited."""
+    """Counts requests per key in a sliding window. While Redis is down, nothing is limited."""
 
     def __init__(
         self,
@@ -104,7 +104,7 @@ class RateLimit:
         self._cooldown_until = self._warned_until = float("-inf")
 
     async def hit(self, key_id: str) -> tuple[bool, Allowance | None]:
-        """Count a request: whether it may pass, and what is left; None when nothing is limited."""
+        """Count a request; return whether it may pass, and the allowance (None when nothing is limited)."""
         if self._item is None or self._clock() < self._cooldown_until or self._breaker.is_open:
             return True, None
         try:
@@ -133,7 +133,7 @@ class RateLimit:
 
 
 class RateLimitHeaders:
-    """ASGI middleware: tells every caller with a key what is left, whatever the answer is."""
+    """ASGI middleware: adds rate limit headers to every answer to a caller with a key."""
 
     def __init__(self, app: ASGIApp) -> None:
         """Wrap an application that puts an `Allowance` into `request.state.allowance`."""

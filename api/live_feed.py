@@ -1,4 +1,4 @@
-"""Streams of answers: every question is asked once a second, however many clients listen to it."""
+"""Streams of live answers: each question is polled once a second, however many clients subscribe."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _error(error: Exception, message: str) -> Update:
 
 
 class _Poll:
-    """Asks one question again and again, and holds the newest answer."""
+    """Polls one question, and keeps the newest answer."""
 
     def __init__(self, ask: Ask, interval: float) -> None:
         self._ask = ask
@@ -54,7 +54,7 @@ class _Poll:
                 await asyncio.sleep(self._interval)
                 self._publish(await self._next())
         except RequestError as error:
-            # The video is gone: that will not change.
+            # The video does not exist (any more), so polling ends.
             self._publish(_error(error, str(error)))
         except Exception:
             _log.exception("a stream ended")
@@ -62,13 +62,13 @@ class _Poll:
             self._finish()
 
     def end(self) -> None:
-        """Ask no more; whoever listens gets to the end."""
+        """Stop polling, and end the streams of all subscribers."""
         self._task.cancel()
         self._finish()
 
     @property
     def ended(self) -> bool:
-        """Say whether nothing more will come."""
+        """Whether no more answers will come."""
         return self._ended
 
     def _finish(self) -> None:
@@ -88,7 +88,7 @@ class _Poll:
         changed.set()
 
     async def updates(self, first: Update) -> AsyncIterator[Update]:
-        """Yield `first`, then each newest answer; one who is slow misses those in between."""
+        """Yield `first`, then each newest answer; a slow subscriber misses those in between."""
         seen = self._number
         yield first
         while True:
@@ -102,7 +102,7 @@ class _Poll:
 
 
 async def ask_once(ask: Ask) -> Update:
-    """Ask, and return the answer as an event."""
+    """Ask once, and return the answer as an event."""
     return Update("live", orjson.dumps(await ask()).decode())
 
 
@@ -110,7 +110,7 @@ class Feeds:
     """The streams of one process: `max_streams` at once, and one poll for each question."""
 
     def __init__(self, max_streams: int, interval: float = INTERVAL) -> None:
-        """Ask nothing yet. `interval` is in seconds."""
+        """Poll nothing yet. `interval` is in seconds."""
         self._max_streams = max_streams
         self._interval = interval
         self._polls: dict[Hashable, _Poll] = {}
@@ -118,15 +118,15 @@ class Feeds:
 
     @property
     def polls(self) -> int:
-        """Return how many questions are asked just now."""
+        """Return the number of questions that are polled now."""
         return len(self._polls)
 
     @asynccontextmanager
     async def subscribe(self, question: Hashable, ask: Ask) -> AsyncIterator[AsyncIterator[Update]]:
-        """Lend the answers to a question for as long as the context lasts.
+        """Subscribe to the answers to a question for as long as the context lasts.
 
-        The first one is there on entry: what is wrong with the question is raised here. Raises
-        `TooManyStreamsError` when as many listen as may.
+        The first answer is read on entry, so errors of the question are raised here. Raises
+        `TooManyStreamsError` when all streams are taken.
         """
         if self.streams >= self._max_streams:
             raise TooManyStreamsError(

@@ -1,4 +1,4 @@
-"""Who answers what is going on now: the live counters, or ClickHouse while they cannot be read."""
+"""Live answers: from the live counters, or from ClickHouse while they cannot be read."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _LIKES: Final = Total(("likes",))
 
 @dataclass(frozen=True, slots=True)
 class LiveService:
-    """Answers what is going on.
+    """Answers with live data.
 
-    `live` reads the counters, `store` stands in for it, `catalog` remembers what it said. Every method raises
+    `live` reads the counters, `store` is its fallback, `catalog` is a cache. Every method raises
     `StoreUnavailableError` when no store can answer.
     """
 
@@ -62,7 +62,7 @@ class LiveService:
         return envelope(data, window, source)
 
     async def video(self, video_id: str, now: datetime) -> Data:
-        """Answer `GET /analytics/videos/{id}/live`; raise `UnknownVideoError` when nobody heard of it."""
+        """Answer `GET /analytics/videos/{id}/live`; raise `UnknownVideoError` for an unknown one."""
         window = last_hour(now)
         (reading, source), entry = await asyncio.gather(
             _read(
@@ -79,7 +79,7 @@ class LiveService:
         return envelope({"id": video_id, "title": title} | _now(reading, window), window, source)
 
     async def _entry(self, video_id: str) -> CatalogEntry | None:
-        """Return what is known of a video; None when nobody can be asked."""
+        """Return the catalog entry of a video; None when the catalog cannot be read."""
         try:
             return await self.catalog.entry(video_id)
         except StoreUnavailableError:
@@ -97,7 +97,7 @@ async def _read(
 
 
 def _now(reading: LiveReading, window: Window) -> Data:
-    """Answer who is watching, and the hour by the minute: sixty points, the last one still running."""
+    """Return concurrent viewers, and the hour by the minute: sixty points, the last one incomplete."""
     first = int(window.start.timestamp()) // 60
     last = int(window.end.timestamp()) // 60
     return {

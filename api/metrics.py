@@ -1,4 +1,4 @@
-"""What the API says of itself to Prometheus; the definitions are in `streams.domain.instruments`."""
+"""The API's Prometheus metrics; the definitions are in `streams.domain.instruments`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _QUERY_SECONDS: Final = histogram(define.QUERY_SECONDS)
 _QUERY_FAILURES: Final = counter(define.QUERY_FAILURES)
 _CACHE: Final = counter(define.CACHE)
 
-# What never happened is told as 0: in a series that begins with 3, Prometheus sees nothing rise.
+# Series start at 0: in a series that begins with 3, Prometheus sees no increase.
 for _outcome in ("completed", "failed"):
     EXPORTS.labels(_outcome)
 for _store in ("redis", "clickhouse"):
@@ -26,7 +26,7 @@ for _store in ("redis", "clickhouse"):
 
 
 def observe_query(store: str, seconds: float, answered: bool) -> None:
-    """Take note of a question to a store."""
+    """Record a query to a store."""
     traces.record_span(f"ask {store}", seconds, answered=answered)
     _QUERY_SECONDS.labels(store).observe(seconds)
     if not answered:
@@ -34,5 +34,5 @@ def observe_query(store: str, seconds: float, answered: bool) -> None:
 
 
 def observe_lookup(cache: str, found: bool) -> None:
-    """Take note of a look into a memory."""
+    """Record a look-up in a cache."""
     _CACHE.labels(cache, "hit" if found else "miss").inc()

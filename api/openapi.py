@@ -1,4 +1,4 @@
-"""What the OpenAPI document says beyond what the routes say themselves."""
+"""The OpenAPI document: what FastAPI does not derive from the routes."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def errors(
 
 
 def _plain(parameter: dict[str, Any], groups: Collection[str]) -> None:
-    """Say what a parameter takes when it is there: a query string has no null."""
+    """Remove null from a parameter's schema, because a query string has none."""
     schema = parameter["schema"]
     for kind in schema.pop("anyOf", ()):
         if kind != {"type": "null"}:
@@ -116,7 +116,7 @@ def _plain(parameter: dict[str, Any], groups: Collection[str]) -> None:
 
 
 def _errors_as_json(content: dict[str, Any]) -> None:
-    """Say that an error is JSON also where the answer is a stream."""
+    """Make error responses of streams JSON."""
     if stream := content.pop("text/event-stream", None):
         content.setdefault("application/json", {}).update(stream)
 
@@ -131,7 +131,7 @@ def _event(name: str, schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _events_of(paths: dict[str, Any], name: str) -> None:
-    """Say what the events of a stream hold: what the path without `/stream` answers, or an error."""
+    """Describe the events of a stream: the answer of the path without `/stream`, or an error."""
     streams = paths[name]["get"]["responses"]["200"]["content"]
     once = paths[name.removesuffix("/stream")]["get"]["responses"]["200"]["content"]["application/json"]
     error = {"$ref": "#/components/schemas/ErrorResponse"}
@@ -141,7 +141,7 @@ def _events_of(paths: dict[str, Any], name: str) -> None:
 
 
 def document(app: FastAPI) -> dict[str, Any]:
-    """Return the OpenAPI document of an application, made once."""
+    """Return the OpenAPI document of an application; it is built once."""
     if app.openapi_schema is None:
         schema = get_openapi(
             title=app.title,
@@ -153,7 +153,7 @@ def document(app: FastAPI) -> dict[str, Any]:
         )
         for name, path in schema["paths"].items():
             for operation in path.values():
-                # Parameters are validated by hand and answer 400: 422 never comes.
+                # Invalid parameters answer 400, never 422.
                 operation["responses"].pop("422", None)
                 for status, response in operation["responses"].items():
                     if status >= "400":

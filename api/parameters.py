@@ -1,8 +1,7 @@
-"""Query parameters: what may be asked, and the question that is asked.
+"""Query parameters: their declarations, and the `Question` that they are parsed into.
 
-Every parameter is declared as a plain string, so that the errors are ours: `details` names the
-parameter and what it allows. A parameter that nobody knows is refused, because a typo that is
-silently ignored gives a wrong number.
+Every parameter is declared as a plain string, so that errors are our own: `details` names the parameter and
+the allowed values. Unknown parameters are refused, because a silently ignored typo gives a wrong number.
 """
 
 from __future__ import annotations
@@ -76,7 +75,7 @@ MetricsText = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A window that is asked for, before it is known when the data begins."""
+    """A requested window, before it is known when the data begins."""
 
     period: str | None
     start: datetime | None
@@ -88,12 +87,12 @@ class Question:
 
     @property
     def needs_first(self) -> bool:
-        """Say whether the window depends on when the data begins."""
+        """Whether the window depends on the beginning of the data."""
         return self.period == ALL
 
     @property
     def live(self) -> bool:
-        """Say whether the live counters can answer."""
+        """Whether the live counters can answer it."""
         return self.period == "1h"
 
     def window(self, first: datetime | None = None) -> Window:
@@ -114,7 +113,7 @@ class Question:
 
 
 def check_names(request: Request, known: Collection[str], repeatable: Collection[str] = ()) -> None:
-    """Raise InvalidParameterError for a parameter that is not known, or given twice."""
+    """Raise InvalidParameterError for an unknown parameter, or one that is given twice."""
     for name, count in Counter(name for name, _ in request.query_params.multi_items()).items():
         if name not in known:
             raise InvalidParameterError(
@@ -140,9 +139,9 @@ def parse_question(
     now: datetime,
     raw_retention_days: int,
 ) -> Question:
-    """Read what is asked for; raise InvalidPeriodError when it is nothing.
+    """Parse the parameters of a window; raise InvalidPeriodError for invalid ones.
 
-    `default` is the period when neither one nor a window of one's own is given.
+    `default` is the period if neither a period nor `start` and `end` are given.
     """
     if compare not in (PREVIOUS, NONE):
         raise InvalidPeriodError(

@@ -1,8 +1,8 @@
 """The API reports its own requests: `api.request` events to Kafka, as every service does.
 
-Nothing of it is in the way of an answer. What is to be reported waits in a bounded buffer; a task in the
-background sends it. While Kafka is away the buffer fills up, and what does not fit is dropped and counted
-in `videocloud_api_reports_dropped_total`.
+Answers never wait for it. Events wait in a bounded buffer, and a background task sends them. While Kafka is
+away the buffer fills up, and further events are dropped and counted in
+`videocloud_api_reports_dropped_total`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from api.telemetry import METHODS, PROBE_PATHS
 _log = structlog.get_logger(__name__)
 
 SERVICE: Final = "analytics-api"
-#: Requests that wait at most: a minute of a busy process, a few megabytes.
+#: Events in the buffer, at most: a minute of a busy process, a few megabytes.
 MAX_WAITING: Final = 10_000
 _PAUSE_SECONDS: Final = 0.5
 _BATCH: Final = 500
@@ -39,7 +39,7 @@ _CLOSE_SECONDS: Final = 2.0
 
 
 class Reporter:
-    """Sends what is reported to one topic, in the background of `open`."""
+    """Sends reported requests to one topic, in the background of `open`."""
 
     def __init__(self, access: Mapping[str, Any], topic: str) -> None:
         """Connect nothing yet: Kafka may be away, now and later. `access` is that of `KafkaAccess.kafka`."""
@@ -66,7 +66,7 @@ class Reporter:
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
-        """Send in the background; at the end, what waits is sent if that takes a moment only."""
+        """Send in the background; at the end, send the buffer if that takes only a moment."""
         sending = asyncio.create_task(self._run())
         try:
             yield
@@ -74,7 +74,7 @@ class Reporter:
             await stop(sending)
 
     async def _run(self) -> None:
-        # What aiokafka says again and again is said here once.
+        # Silence aiokafka's repeated messages; this class logs an outage once.
         logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
         pause, longest = _RETRY_SECONDS
         away = False
@@ -92,7 +92,7 @@ class Reporter:
             pause = min(2 * pause, longest)
 
     async def _connected(self, away: bool) -> None:
-        """Send for as long as Kafka takes it."""
+        """Send until Kafka fails."""
         producer = AIOKafkaProducer(**self._access, acks=1, client_id=SERVICE, request_timeout_ms=10_000)
         try:
             await producer.start()
@@ -110,7 +110,7 @@ class Reporter:
                 await asyncio.wait_for(producer.stop(), _CLOSE_SECONDS)
 
     async def _flush(self, producer: Any) -> None:
-        """Send all that waits; a batch that is refused is dropped, as it may have arrived."""
+        """Send the buffer; a failed batch is dropped, because it may have arrived."""
         while self._waiting:
             batch = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
             sent = 0

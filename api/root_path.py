@@ -1,4 +1,4 @@
-"""The API under a path of another server's, as `https://example.com/videocloud`."""
+"""The API under a path of another server, as `https://example.com/videocloud`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SCHEMES: Final = ("http", "https")
 def path_of(address: str | None) -> str:
     """Return the path of the address under which callers reach the API: `/videocloud`, or "" for the root.
 
-    Raises ValueError unless it is an address of HTTP that paths can be appended to.
+    Raises ValueError unless it is an HTTP URL that paths can be appended to.
     """
     if not address:
         return ""
@@ -24,10 +24,10 @@ def path_of(address: str | None) -> str:
 
 
 class RootPath:
-    """ASGI middleware: tells an application under which path callers see it, so that its own links are right.
+    """ASGI middleware: sets the path under which callers see the application, so that its links are right.
 
-    ASGI has that path in `root_path` and at the beginning of `path`. Most proxies take it off, and servers
-    behind them do not know it.
+    In ASGI, `root_path` has that path, and `path` begins with it. Most proxies strip it, and servers behind
+    them do not know it.
     """
 
     def __init__(self, app: ASGIApp, under: str) -> None:
@@ -36,7 +36,7 @@ class RootPath:
         self._under = under
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, whether the path is still there or not."""
+        """Answer one request, whether the proxy stripped the path or not."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -47,5 +47,5 @@ class RootPath:
         try:
             await self._app(scope, receive, send)
         finally:
-            # Counts and logs tell what was asked.
+            # Metrics and logs show the requested path.
             scope["path"] = asked

@@ -1,4 +1,4 @@
-"""What routes are given for users and for the platform itself: a service on the stores of the application."""
+"""Dependencies of routes for users and for the platform itself: services on the application's stores."""
 
 from __future__ import annotations
 

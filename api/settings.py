@@ -16,7 +16,7 @@ from sinks.kafka.access import KafkaAccess
 
 
 def _readable(read: Callable[[Any], object]) -> AfterValidator:
-    """Return the check that a text can be read; it stays the text that it is."""
+    """Return a validator that parses a text, and keeps the text as the value."""
 
     def check(text: Any) -> Any:
         read(text)

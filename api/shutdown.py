@@ -1,4 +1,4 @@
-"""What must end before the server waits for its connections: it tells an application only afterwards."""
+"""Ends streams at a shutdown signal: the server tells an application only when all connections closed."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 @contextmanager
 def on_shutdown_signal(end: Callable[[], None]) -> Iterator[None]:
-    """Call `end` in the running loop when the process is asked to stop; the server's own handler follows.
+    """Call `end` in the running loop at SIGINT or SIGTERM, before the server's own handler.
 
-    Without a handler of the server, or outside the main thread, nothing is changed.
+    Does nothing outside the main thread, or without a handler of the server.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -1,4 +1,4 @@
-"""Readings of the platform itself made into answers: pure, and as the API reference has them."""
+"""Readings of the platform itself made into the `data` of answers, as in the API reference. Pure."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _LOADS: Final = 3
 
 
 def size(count: float) -> str:
-    """Write a number of bytes as `4GB` or `3.7GB`; 1 GB is 10^9 bytes."""
+    """Format a number of bytes as `4GB` or `3.7GB`; 1 GB is 10^9 bytes."""
     for unit in _UNITS:
-        # 999.96 of a unit would be written as 1000.0 of it.
+        # 999.96 of a unit would be shown as 1000.0.
         if abs(count) < 999.95 or unit == _UNITS[-1]:
             break
         count /= 1000
@@ -35,7 +35,7 @@ def size(count: float) -> str:
 
 
 def health(reading: HealthReading) -> Data:
-    """Answer how the platform was. Response times in milliseconds."""
+    """Answer about uptime, response times (ms), errors and hosts."""
     requests = reading.kinds.get(REQUEST, Sums())
     sums = {name: reading.kinds.get(kind, Sums()) for name, kind in FALLIBLE.items()}
     everything = sum(each.events for each in sums.values())
@@ -55,7 +55,7 @@ def health(reading: HealthReading) -> Data:
 
 
 def _resources(hosts: Sequence[HostSample]) -> Data:
-    """Average over hosts; a host that does not tell how much it has in all is left out of that share."""
+    """Average over hosts; a host without a total is left out of that share."""
     memory = [(host.memory_used, host.memory_total) for host in hosts if host.memory_total]
     storage = [(host.storage_used, host.storage_total) for host in hosts if host.storage_total]
     return {
@@ -77,7 +77,7 @@ def _load(place: int) -> Callable[[HostSample], float]:
 
 
 def _room(hosts: Sequence[tuple[int, int]]) -> Data:
-    """Return the mean share in use and the mean size that is free, of (used, total) in bytes."""
+    """Return the mean share in use and the mean free size, from (used, total) in bytes."""
     if not hosts:
         return {"usage": None, "available": None}
     return {
@@ -87,7 +87,7 @@ def _room(hosts: Sequence[tuple[int, int]]) -> Data:
 
 
 def performance(reading: PerformanceReading, window: Window) -> Data:
-    """Answer what the platform did. What is a second is over the part of the window that is over."""
+    """Answer about requests, jobs and storage. Rates per second are over the elapsed part of the window."""
     seconds = max(0.0, (min(window.end, window.as_of) - window.start).total_seconds())
     requests = reading.requests
     reads, writes = (reading.operations.get(name, Sums()) for name in ("read", "write"))
@@ -122,7 +122,7 @@ def performance(reading: PerformanceReading, window: Window) -> Data:
 
 
 def _processing(jobs: Mapping[str, Sums], jobs_now: Mapping[str, JobsNow]) -> Data:
-    """Answer for videos and thumbnails always, and for other types of jobs under their own name."""
+    """Answer about jobs: always for videos and thumbnails, and for other types under their own name."""
     done = {name: Sums() for name in JOB_NAMES.values()}
     now = {name: JobsNow() for name in JOB_NAMES.values()}
     for kind, sums in sorted(jobs.items()):

@@ -1,4 +1,4 @@
-"""Who answers questions about the platform itself: ClickHouse, by the minute."""
+"""Answers about the platform itself, from ClickHouse, by the minute."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ STORE: Final = "clickhouse"
 class SystemService:
     """Answers questions about the platform.
 
-    Every method raises `RequestError` when the question is at fault, and `StoreUnavailableError` when the
-    store cannot answer.
+    Every method raises `RequestError` for an invalid question, and `StoreUnavailableError` when the store
+    cannot answer.
     """
 
     reader: SystemReader

@@ -1,4 +1,4 @@
-"""Ending background tasks for certain."""
+"""Reliable cancellation of background tasks."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _TRIES: Final = 3
 async def stop(task: asyncio.Task[Any]) -> None:
     """Cancel a task and wait until it is over, for about ten seconds at the most.
 
-    A client library may swallow a cancellation that comes together with its answer, so one may not be
-    enough. What the task raised is not raised again.
+    A client library may swallow a cancellation that arrives together with its answer, so it may take several.
+    Errors of the task are not raised.
     """
     for _ in range(_TRIES):
         task.cancel()

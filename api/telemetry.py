@@ -1,4 +1,4 @@
-"""What is seen of requests: an id for each, a line in the log, counters for Prometheus."""
+"""Telemetry of requests: an id, a line in the log, and counters for Prometheus."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from streams.domain import traces
 _log = structlog.get_logger(__name__)
 
 _REQUEST_ID: Final = re.compile(r"[\w.:-]{1,64}", re.ASCII)
-#: Nothing that can be asked is longer; servers and proxies have such a limit as well.
+#: No valid query is longer; servers and proxies have such a limit as well.
 MAX_QUERY_BYTES: Final = 8192
-#: A body that asks for anything has a few hundred bytes.
+#: A valid body has a few hundred bytes.
 MAX_BODY_BYTES: Final = 65_536
 #: Requested by machines every few seconds: they would drown requests of people in logs and reports.
 PROBE_PATHS: Final = {"/healthz", "/readyz", "/metrics"}
@@ -35,14 +35,14 @@ METHODS: Final = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 
 def configure_logging(level: str) -> None:
-    """Write one JSON object a line to stderr, from this level on."""
+    """Log one JSON object per line to stderr, from this level on."""
     number = logging.getLevelNamesMapping().get(level.upper(), logging.INFO)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            # Without locals: they hold what callers sent, their keys among it.
+            # Without local variables, because they have what callers sent, including their keys.
             structlog.processors.ExceptionRenderer(
                 structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
             ),
@@ -55,7 +55,7 @@ def configure_logging(level: str) -> None:
 
 
 def tracing_config() -> TelemetryConfig:
-    """Return what FastAPI makes of requests by itself: spans, if the environment says where they go."""
+    """Return FastAPI's telemetry settings: spans of requests, if the environment names a destination."""
     on = traces.wanted(os.environ)
     if on and not traces.installed():
         _log.warning("traces are not sent: install `videocloud-analytics[otel]`")
@@ -78,13 +78,13 @@ def _too_large(status: int, text: str, request_id: str) -> Response:
 
 
 def _length(scope: Scope) -> int:
-    """Return how long the body says that it is; one that does not say is counted as it comes."""
+    """Return the Content-Length; 0 without one, for `_limit_body` counts the bytes anyway."""
     given = Headers(scope=scope).get("content-length", "0")
     return int(given) if given.isdecimal() else 0
 
 
 def _limit_body(receive: Receive) -> Receive:
-    """Return what receives a body, and refuses to go on beyond `MAX_BODY_BYTES`."""
+    """Return a `receive` that raises a 413 for a body beyond `MAX_BODY_BYTES`."""
     seen = 0
 
     async def receiving() -> Message:

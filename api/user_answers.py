@@ -1,4 +1,4 @@
-"""Readings of users made into answers: pure, and the `data` of a response as the API reference has it."""
+"""Readings of users made into the `data` of answers, as in the API reference. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from streams.domain.user_readings import (
 from streams.domain.windows import Window, midnight
 
 Data = dict[str, Any]
-#: The source of new users who did not sign up, or did not say where they came from.
+#: The source of new users without a signup or without a source.
 UNKNOWN: Final = "unknown"
 
 
@@ -28,12 +28,12 @@ def ratio(above: float, below: float) -> float | None:
 
 
 def ordered(counts: Mapping[str, int]) -> dict[str, int]:
-    """Return the counts that are not 0, most first, then by name."""
+    """Return the counts that are not 0, largest first, then by name."""
     return dict(sorted(((n, c) for n, c in counts.items() if c), key=lambda item: (-item[1], item[0])))
 
 
 def activity(reading: ActivityReading) -> Data:
-    """Answer who was active and what they did; durations in seconds."""
+    """Answer about active users, sessions and actions; durations in seconds."""
     return {
         "activeUsers": dict(reading.active),
         "sessions": {
@@ -46,7 +46,7 @@ def activity(reading: ActivityReading) -> Data:
 
 
 def growth(reading: GrowthReading, *, compare: bool) -> Data:
-    """Answer who came and who left; `churnRate` is left out unless the previous window is compared with."""
+    """Answer about new, returning and lost users; `churnRate` only if `compare`."""
     answer: Data = {"newUsers": reading.new, "returningUsers": reading.active - reading.new}
     if compare:
         answer["churnRate"] = None if reading.previous is None else ratio(reading.lost or 0, reading.previous)
@@ -82,12 +82,11 @@ def retention(cohorts: Sequence[Cohort], window: Window) -> Data:
 class _Days:
     """Local days by their ordinals: `today`, and the whole days of a window that are over.
 
-    Those go from `first` to before `end`. A day is over if it comes before today, for it ends with the
-    midnight of the next one.
+    Those are the days in `[first, end)`. A day is over if it is before today, because it ends at midnight.
     """
 
     def __init__(self, window: Window) -> None:
-        """Take a window."""
+        """Compute the days of a window."""
         first = window.start.astimezone(window.zone).date()
         self.first = first.toordinal() + (midnight(first, window.zone) < window.start)
         self.today = window.as_of.astimezone(window.zone).toordinal()
@@ -104,7 +103,7 @@ def _pooled(cohorts: Iterable[Cohort], later: int, days: _Days) -> float | None:
 
 
 def engagement(reading: EngagementReading) -> Data:
-    """Answer how sessions went, in all, by type of user, and by the hour in which they began."""
+    """Answer about sessions: in all, by type of user, and by the hour of their beginning."""
     everyone = reading.new + reading.returning
     return {
         "engagement": {

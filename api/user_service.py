@@ -1,4 +1,4 @@
-"""Who answers questions about users: ClickHouse, as it keeps who was active when."""
+"""Answers about users, from ClickHouse."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from streams.domain.user_readings import UserReader, active_stretches
 from streams.domain.windows import Window, cover
 
 STORE: Final = "clickhouse"
-#: The part of the answers of its own endpoint; the others are groups of `metrics`.
+#: The part that has its own endpoint; the other parts are groups of `metrics`.
 ENGAGEMENT: Final = "engagement"
 
 
 def _unnoted(question: Question, parts: Collection[str]) -> None:
-    """Take no note of a question."""
+    """Do nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class UserService:
     """Answers questions about users.
 
-    Every method raises `RequestError` when the question is at fault, and `StoreUnavailableError` when the
-    store cannot answer. `note` is told of every question that can be answered, and of its parts.
+    Every method raises `RequestError` for an invalid question, and `StoreUnavailableError` when the store
+    cannot answer. `note` is called with every valid question and its parts.
     """
 
     reader: UserReader
@@ -71,7 +71,7 @@ class UserService:
 
 
 def _check_edges(window: Window, question: Question, groups: Collection[str]) -> None:
-    """Refuse edges within a quarter of an hour where the single events that they need are gone."""
+    """Raise InvalidPeriodError for edges within a quarter of an hour whose raw events are expired."""
     stretches = list(active_stretches(window).values()) if "activity" in groups else []
     if "growth" in groups and window.previous:
         stretches.append(window.previous)

@@ -1,7 +1,7 @@
-"""Who answers what: the live counters for the last hour, ClickHouse for everything else.
+"""Answers about videos: from live counters for the last hour, from ClickHouse for everything else.
 
-Each stands in for the other where it can: ClickHouse answers the last hour while Redis is down or its
-window is not whole; Redis answers it while ClickHouse is down, with what is remembered of the catalog.
+Each is the fallback of the other where possible: ClickHouse answers the last hour while Redis is down or its
+window is incomplete; Redis answers it while ClickHouse is down, with the cached catalog.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ _NOBODY_ELSE: Final = "no catalog, and nothing of this video in the last hour"
 class VideoService:
     """Answers questions about videos.
 
-    `live` reads the last hour and asks `remembered`; `store` reads everything and stands beside `catalog`.
-    Every method raises `RequestError` when the question is at fault, `StoreUnavailableError` when no
-    store can answer.
+    `live` reads the last hour, with the catalog in `remembered`, which is a cache; `store` reads every
+    window, with `catalog`. Every method raises `RequestError` for an invalid question, and
+    `StoreUnavailableError` when no store can answer.
     """
 
     live: VideoReader
@@ -69,12 +69,12 @@ class VideoService:
     async def _live_video(
         self, video_id: str, window: Window, points: Timeline, measures: Collection[str], compare: bool
     ) -> tuple[CatalogEntry | None, VideoReading]:
-        """Read the last hour from Redis; the entry is None when the catalog cannot be asked."""
+        """Read the last hour from Redis; the entry is None when the catalog cannot be read."""
         asking = asyncio.ensure_future(self.remembered.entry(video_id))
         try:
             reading = await self.live.video(video_id, window, points, measures, compare)
         except BaseException:
-            # Whoever stands in asks by itself: nobody waits for the same silence twice.
+            # The fallback reads the catalog itself: no request waits for the same silent store twice.
             asking.cancel()
             raise
         try:
@@ -127,7 +127,7 @@ def _video_answer(
     compare: bool,
     source: str,
 ) -> Data:
-    """Make the answer; raise `UnknownVideoError` when nobody ever heard of the video."""
+    """Make the answer; raise `UnknownVideoError` for an unknown video."""
     if entry is not None and not entry.known:
         raise UnknownVideoError(video_id)
     live = entry.live if entry is not None else None
@@ -136,5 +136,5 @@ def _video_answer(
 
 
 def utc_now() -> datetime:
-    """Return the current time: the only clock of the API's answers."""
+    """Return the current time; all answers use this clock."""
     return datetime.now(UTC)

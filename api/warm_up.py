@@ -1,12 +1,12 @@
-"""What answers about users need of the days that are over, read ahead, so that nobody waits for it.
+"""Prefetches results about users for the days that are over, so that no request waits for them.
 
-A process that has just started, and each one when a day ends, has nothing of what it keeps
-(`sinks/clickhouse/day_cache.py`). So a task in the background reads it: for the windows and time zones that
-were asked for within the last day, and for those that are asked for by default. It reads the windows of the
-day to come some minutes before that day begins, and again what has been kept for long.
+After its start, and when a day ends, the caches of a process (`sinks/clickhouse/day_cache.py`) are empty. So
+a background task fills them: for the windows and time zones that were requested within the last day, and for
+the defaults. It prefetches the windows of the next day some minutes before that begins, and renews old
+entries.
 
-It is polite: one query at a time, and after reading it rests for ten times as long as that took. Each process
-keeps for itself and so reads for itself, whenever its own look finds something to read.
+It limits its load: one query at a time, and after reading it rests for ten times as long as that took. Each
+process has its own caches, and so prefetches for itself.
 """
 
 from __future__ import annotations
@@ -32,18 +32,19 @@ from streams.domain.windows import ALL, CALENDAR, UTC_ZONE, Window, named
 
 _log = structlog.get_logger(__name__)
 
-#: How often it is looked whether there is something to read: a look is one small query.
+#: How often it checks whether there is something to prefetch, which takes one small query.
 TICK_SECONDS: Final = 5.0
-#: Of the time, reading ahead takes one part in so many at most.
+#: It rests this many times as long as it read.
 _REST_FACTOR: Final = 10
-#: After a failure of the store, and after one that nobody foresaw.
+#: Pauses after a failure of the store, and after an unexpected error.
 _RETRY_SECONDS: Final = 30.0
 _FAILED_SECONDS: Final = 300.0
-#: So long before a day begins, its windows are read. What is kept is kept for longer.
+#: How long before a day begins its windows are prefetched; entries are valid for longer.
 LEAD: Final = timedelta(minutes=5)
-#: What was read is looked through again after so long, for what has been kept too long by then.
+#: How often prefetched windows are checked for entries to renew.
 RENEW_SECONDS: Final = 60.0
-#: What nobody has asked for so long is forgotten; so is what was asked longest ago of more than so many.
+#: A habit is dropped this long after its last request; and the oldest ones if there are more than
+#: `MAX_HABITS`.
 HABIT_SECONDS: Final = 25 * 3600.0
 MAX_HABITS: Final = 16
 
@@ -51,24 +52,24 @@ Split = TypeVar("Split", bound=Hashable)
 
 
 class Prefetcher(Protocol[Split]):
-    """Keeps what the days before a day told; every method that reads may raise `StoreUnavailableError`."""
+    """Fills the caches of days that are over; methods that read may raise `StoreUnavailableError`."""
 
     async def first(self) -> datetime | None:
         """Return the instant of the first event of any user; None when there is none."""
 
     async def prefetch_split(self, now: datetime) -> Split | None:
-        """Return what stands for the days that are over as they are now; None while they are changing."""
+        """Return the split to prefetch for; None while the days that are over change."""
 
     async def prefetch(self, window: Window, parts: Collection[str], split: Split) -> None:
-        """Read what parts of answers about a window need of those days, unless it is kept."""
+        """Prefetch what parts of answers about a window need of those days, unless it is cached."""
 
     def mark_prefetched(self, split: Split) -> None:
-        """Take note that everything was read."""
+        """Note that everything for a split was prefetched."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Habit:
-    """A question that is asked again and again, but for when."""
+    """A question that is asked repeatedly, without its time."""
 
     period: str
     zone: ZoneInfo
@@ -83,7 +84,7 @@ _USUAL: Final = (
 
 
 class WarmUp(Generic[Split]):
-    """Reads ahead in the background of `open`, for what it is told of by `note`."""
+    """Prefetches in the background of `open`, for questions that `note` was called with."""
 
     def __init__(
         self,
@@ -93,7 +94,7 @@ class WarmUp(Generic[Split]):
         seconds: Callable[[], float] = time.monotonic,
         tick: float = TICK_SECONDS,
     ) -> None:
-        """Read nothing yet. `clock` returns aware UTC, as that of the answers does."""
+        """Read nothing yet. `clock` returns aware UTC, the time of answers; `seconds` is monotonic."""
         self._prefetcher = prefetcher
         self._clock = clock
         self._seconds = seconds
@@ -105,7 +106,7 @@ class WarmUp(Generic[Split]):
         self._read_at = float("-inf")
 
     def note(self, question: Question, parts: Collection[str]) -> None:
-        """Take note of a question; those of days that do not move, and those by the minute, are no habit."""
+        """Note a question; only calendar periods and `all` become habits."""
         if question.period in CALENDAR or question.period == ALL:
             habit = _Habit(question.period, question.zone, question.compare, frozenset(parts))
             self._habits[habit] = self._seconds()
@@ -115,7 +116,7 @@ class WarmUp(Generic[Split]):
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
-        """Read ahead in the background; at the end, what is being read is given up."""
+        """Prefetch in the background; at the end, a running query is cancelled."""
         reading = asyncio.create_task(self._run(), name="warm-up")
         try:
             yield
@@ -138,9 +139,9 @@ class WarmUp(Generic[Split]):
             await asyncio.sleep(rest)
 
     async def once(self) -> float:
-        """Read what is not kept yet; return for how many seconds it read.
+        """Prefetch what is not cached yet; return for how many seconds it read.
 
-        Raises `StoreUnavailableError` when the store cannot be asked.
+        Raises `StoreUnavailableError` when the store cannot be read.
         """
         now = self._clock()
         split = await self._prefetcher.prefetch_split(now)
@@ -148,10 +149,10 @@ class WarmUp(Generic[Split]):
             return 0.0
         began = self._seconds()
         if split != self._first_of:
-            # The first day is another one once an older event has landed.
+            # An older event may have arrived, so the first day of data is read again.
             self._first, self._first_of = None, split
         windows = [*await self._windows(now), *await self._windows(now + LEAD)]
-        # As a day goes on, nothing of a window changes but when it was asked.
+        # During a day, only `as_of` of a window changes.
         about: dict[Hashable, tuple[Window, frozenset[str]]] = {}
         for window, parts in windows:
             about.setdefault((window.whole, window.previous, window.zone.key, parts), (window, parts))
@@ -165,7 +166,7 @@ class WarmUp(Generic[Split]):
         return self._seconds() - began
 
     async def _windows(self, now: datetime) -> Sequence[tuple[Window, frozenset[str]]]:
-        """Return the windows that were asked lately, as they are at an instant, the latest first."""
+        """Return the windows of recent habits at an instant, the latest habit first, and of the defaults."""
         oldest = self._seconds() - HABIT_SECONDS
         habits = [habit for habit, at in reversed(self._habits.items()) if at >= oldest]
         windows = []

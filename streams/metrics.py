@@ -1,4 +1,4 @@
-"""What the worker says of itself to Prometheus; the definitions are in `streams.domain.instruments`."""
+"""The worker's Prometheus metrics; the definitions are in `streams.domain.instruments`."""
 
 from __future__ import annotations
 

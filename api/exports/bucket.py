@@ -1,9 +1,9 @@
 """`Storage` in a bucket of S3-compatible storage (the extra `s3`).
 
-Files go there as they are made, in parts of a multipart upload; only a spreadsheet is made on disk first,
-because its format wants it. Links are presigned, so the storage hands the files out and not the API.
-An upload that breaks off leaves nothing that anybody sees, but the bucket keeps its parts: give the bucket
-a lifecycle rule that ends incomplete multipart uploads after a day.
+Files are uploaded while they are made, in parts of a multipart upload; only a spreadsheet is made on disk
+first, because its format needs that. Links are presigned, so clients download from the storage and not from
+the API. An interrupted upload leaves no object, but the bucket keeps its parts: give the bucket a lifecycle
+rule that ends incomplete multipart uploads after a day.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from api.settings import Settings
 
 #: Bytes of a part: ten thousand of them, the most that S3 takes, are 80 GB.
 _PART: Final = 8 << 20
-#: Parts on their way at once; with the one that is being filled, this bounds the memory of an export.
+#: Parts that are uploaded at once; with the one that is being filled, they bound the memory of an export.
 _PARTS_AT_ONCE: Final = 3
 _SWEEP_SECONDS: Final = 3600.0
-#: A presigned link opens the file for this long, or until the export expires.
+#: A presigned link is valid for this long, or until the export expires.
 LINK_SECONDS: Final = 3600
 _CONNECT_SECONDS: Final = 5
 _REQUEST_SECONDS: Final = 300
 _RETRY_SECONDS: Final = 20
-#: What obstore writes of an answer that no second try changes: all of 400 but too slow, and too many.
+#: obstore's text for permanent errors: all 4xx statuses but 408 and 429.
 _FORBIDDEN: Final = re.compile(r"status code: 4(?!08|29)")
-#: What obstore writes before its own view of an error, of twenty lines.
+#: obstore's text before its debug output of twenty lines.
 _SOURCE: Final = "\n\nDebug source:"
 
 
@@ -59,7 +59,7 @@ def _store(settings: Settings, bucket: str, endpoint: str | None) -> Any:
     return S3Store(
         bucket,
         **given,
-        # Servers of one's own seldom have a name for each bucket.
+        # Self-hosted servers seldom have a host name for each bucket.
         virtual_hosted_style_request=endpoint is None,
         client_options={
             "allow_http": bool(endpoint and endpoint.startswith("http://")),
@@ -71,7 +71,7 @@ def _store(settings: Settings, bucket: str, endpoint: str | None) -> Any:
 
 
 class Bucket:
-    """See the module. `store` is how the API reaches the bucket, `public` how those who download do."""
+    """`Storage` in a bucket. The API uses `store`; clients reach the bucket through `public`."""
 
     sweep_seconds = _SWEEP_SECONDS
 
@@ -133,7 +133,7 @@ class Bucket:
 
 
 class _Upload:
-    """`Out` into a multipart upload; the object is there when it is closed."""
+    """`Out` into a multipart upload; closing it creates the object."""
 
     def __init__(self, writer: Any) -> None:
         self._writer = writer
@@ -147,12 +147,12 @@ class _Upload:
             self._writer.close()
 
     def abandon(self) -> None:
-        # One that is never closed makes no object.
+        # An upload that is never closed creates no object.
         self._writer = None
 
 
 class _Streamed:
-    """`Draft` that is there once its sink is closed."""
+    """`Draft` that is published when its sink is closed."""
 
     def __init__(self, sink: writers.Sink) -> None:
         self.sink = sink
@@ -194,7 +194,7 @@ class _Copied:
 
 @contextmanager
 def _storage_errors() -> Iterator[None]:
-    """Turn failures of the storage into those of `Storage`."""
+    """Turn errors of obstore into those of `Storage`."""
     from obstore.exceptions import BaseError
 
     try:
@@ -204,10 +204,10 @@ def _storage_errors() -> Iterator[None]:
 
 
 def _classified(error: Exception) -> StorageUnavailableError | StorageRefusedError:
-    """Return what a failure of the storage means: whether it is worth trying again.
+    """Return whether a failure of the storage is transient or permanent, as an error of `Storage`.
 
-    Nobody there, and statuses of 500 and more, are generic errors of obstore; its writers raise them as a
-    plain `OSError`, and a list that is refused is one as well, so the text decides.
+    For connection errors and statuses from 500 on, obstore raises generic errors, and its writers a plain
+    `OSError`; a refused list is a generic error as well. So the text decides.
     """
     from obstore.exceptions import GenericError
 

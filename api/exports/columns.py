@@ -1,4 +1,4 @@
-"""What an export holds: the metrics of each type, and the columns of each metric, in their order.
+"""The metrics of each type of export, and the columns of each metric, in order.
 
 | type | a row is | window |
 |---|---|---|
@@ -6,7 +6,7 @@
 | `user` | a day of the time zone, none left out | whole days: all that the window touches |
 | `system` | a quarter of an hour (UTC), none left out | whole quarters: all that the window touches |
 
-Days and quarters that have not begun are left out. Numerators and denominators come beside the ratios, so
+Days and quarters that have not begun are left out. Ratios come with their numerators and denominators, so
 that rows can be added up. Names and definitions are those of `docs/metrics.md`.
 """
 

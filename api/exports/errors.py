@@ -1,11 +1,11 @@
-"""What can be wrong with asking for an export, or for its file; `api/errors.py` gives each its status.
+"""Errors of exports and their files; `api/errors.py` maps them to statuses.
 
 RequestError
-├── UnknownExportError      there never was such an export, or it was long ago
-├── ExpiredExportError      its time is over, and its file is removed
-├── UnfinishedExportError   its file is not there yet
-├── FailedExportError       it was tried and could not be made
-└── ForbiddenLinkError      the link to the file does not carry our signature
+├── UnknownExportError      no export has this id, or it expired long ago
+├── ExpiredExportError      it expired, and its file is removed
+├── UnfinishedExportError   its file is not ready yet
+├── FailedExportError       its file could not be made
+└── ForbiddenLinkError      the link to the file has no valid signature
 """
 
 from __future__ import annotations

@@ -6,10 +6,10 @@
 | `vc:{exports}:job:<id>` | hash | `Job`; kept a day longer than the export, to tell old ids from wrong ones |
 | `vc:{exports}:secret` | string | what links are signed with, when the settings name nothing |
 
-A queued job may be taken at once, one that a process works on when that process's lease is over.
+A queued job may be taken at once; one that is processed, when its lease has expired.
 
-A job belongs to the process whose `owner` it carries, for as long as that renews its lease. When a process
-dies, the lease ends and another one starts the job anew; after `MAX_TRIES` it has failed. Leases are
+A job belongs to the process with its `owner` id, for as long as that renews the lease. When a process dies,
+the lease expires and another process starts the job anew; after `MAX_TRIES` it has failed. Leases are
 measured by the clock of Redis, so the clocks of the processes need not agree.
 """
 
@@ -26,9 +26,9 @@ from sinks.redis.client import CircuitBreaker
 _OPEN: Final = "vc:{exports}:open"
 _SECRET: Final = "vc:{exports}:secret"
 _JOB: Final = "vc:{exports}:job:"
-#: Seconds that a job's process may be silent.
+#: Seconds after which a lease that was not renewed expires.
 LEASE_SECONDS: Final = 30
-#: How often a job is begun before it has failed.
+#: Attempts before a job has failed.
 MAX_TRIES: Final = 3
 _KEPT_SECONDS: Final = 86_400
 
@@ -94,7 +94,7 @@ _GAVE_UP: Final = (
 
 
 class Status(StrEnum):
-    """Where a job stands."""
+    """The state of a job."""
 
     QUEUED = "queued"
     PROCESSING = "processing"
@@ -104,9 +104,9 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """An export as it is kept. `order` is what was asked for (`orders.Order`), `reason` why it failed.
+    """An export as it is stored. `order` is its `orders.Order` as JSON, `reason` why it failed.
 
-    `rows` and `bytes` are what is written so far; the rows of a Parquet file are never known, and None.
+    `rows` and `bytes` are those written so far; the rows of a Parquet file are unknown, and None.
     """
 
     id: str
@@ -124,7 +124,7 @@ class Jobs:
     """The jobs. Every method raises `StoreUnavailableError` when Redis cannot be used now."""
 
     def __init__(self, redis: Any, breaker: CircuitBreaker | None = None) -> None:
-        """Take a client that answers bytes, and how long it is waited for."""
+        """Use a client that returns bytes, and a breaker that bounds its calls."""
         self._redis = redis
         self._breaker = breaker or CircuitBreaker()
         self.owner = token_hex(8)
@@ -163,9 +163,9 @@ class Jobs:
         )
 
     async def take(self) -> Job | None:
-        """Take a job that nobody works on, and its lease; None when there is none.
+        """Take a waiting job and its lease; None when there is none.
 
-        One that was tried too often comes back once, and failed: there is no lease, only a failure to tell.
+        A job with too many attempts is returned once, as failed and without a lease, to be reported.
         """
         async with self._breaker.guard():
             taken = await self._redis.eval(
@@ -174,26 +174,26 @@ class Jobs:
         return await self.find(taken.decode()) if taken else None
 
     async def renew(self, export_id: str, rows: int | None, size: int) -> bool:
-        """Keep the lease and tell how far the job is; False when it belongs to another process by now."""
+        """Renew the lease and store the progress; return False if another process has the job now."""
         progress = ("rows", "" if rows is None else rows, "bytes", size)
         return bool(await self._run(_RENEW, export_id, export_id, self.owner, LEASE_SECONDS, *progress))
 
     async def complete(self, export_id: str, rows: int | None, size: int) -> bool:
-        """Say that the file is there; False when the job belongs to another process by now."""
+        """Mark a job as completed; return False if another process has it now."""
         result = ("status", Status.COMPLETED.value, "rows", "" if rows is None else rows, "bytes", size)
         return bool(await self._run(_END, export_id, export_id, self.owner, *result))
 
     async def fail(self, export_id: str, reason: str) -> None:
-        """Say why there will be no file; `reason` is shown to the caller."""
+        """Mark a job as failed; `reason` is shown to the caller."""
         result = ("status", Status.FAILED.value, "reason", reason)
         await self._run(_END, export_id, export_id, self.owner, *result)
 
     async def release(self, export_id: str) -> None:
-        """Give a job back, for another process to begin anew."""
+        """Return a job to the queue, to be started anew."""
         await self._run(_RELEASE, export_id, export_id, self.owner)
 
     async def secret(self) -> str:
-        """Return the secret that all processes share, made by the first that asks."""
+        """Return the secret that all processes share; the first call creates it."""
         async with self._breaker.guard():
             await self._redis.set(_SECRET, token_hex(32), nx=True)
             kept: bytes = await self._redis.get(_SECRET)

@@ -1,4 +1,4 @@
-"""An order: what is to be exported, fixed when it was asked for, so that a second try exports the same."""
+"""Orders: the content of an export, fixed at the time of the request, so that a retry exports the same."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FORMATS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A type, its metrics, a window and a format, all of them checked."""
+    """The type, metrics, window and format of an export, all validated."""
 
     kind: str
     metrics: tuple[str, ...]
@@ -36,11 +36,11 @@ class Order:
 
     @property
     def spreadsheet(self) -> bool:
-        """Say whether people open it in a program that takes some texts for formulas."""
+        """Whether programs for this format take some texts for formulas."""
         return self.format in (CSV, XLSX)
 
     def to_json(self) -> str:
-        """Write it down for `from_json`."""
+        """Return it as JSON, for `from_json`."""
         window = self.window
         return orjson.dumps(
             {
@@ -56,7 +56,7 @@ class Order:
 
 
 def from_json(text: str) -> Order:
-    """Read what `Order.to_json` wrote."""
+    """Return the order that `Order.to_json` wrote."""
     fields = orjson.loads(text)
     start, end, as_of = (datetime.fromisoformat(fields[name]) for name in ("start", "end", "asOf"))
     window = Window(start, end, None, ZoneInfo(fields["zone"]), as_of)
@@ -64,7 +64,7 @@ def from_json(text: str) -> Order:
 
 
 def kind_of(text: str) -> str:
-    """Check a type; raise InvalidParameterError naming those that there are."""
+    """Return a valid type; raise InvalidParameterError, with the valid ones, for any other."""
     if text not in columns.TYPES:
         allowed = list(columns.TYPES)
         raise InvalidParameterError(
@@ -74,7 +74,7 @@ def kind_of(text: str) -> str:
 
 
 def format_of(text: str) -> str:
-    """Check a format; raise InvalidParameterError when there is none, or this server cannot make it."""
+    """Return a valid format; raise InvalidParameterError for any other, and for one without its extra."""
     if text not in FORMATS:
         allowed = list(FORMATS)
         raise InvalidParameterError(

@@ -1,7 +1,7 @@
 """The SQL of exports. Values are bound; identifiers come from `columns` and the registries.
 
-Columns of a result are named as they are in the file. Texts that a spreadsheet would take for formulas are
-made harmless here, for the formats that spreadsheets open.
+Columns of a result have the names of the file. For formats that spreadsheets open, texts that they would take
+for formulas are escaped.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def _local(seconds: str) -> str:
 
 
 def _harmless(column: str, order: Order) -> str:
-    """Return a text column, with an apostrophe before what a spreadsheet would run as a formula."""
+    """Return a text column, with an apostrophe before texts that a spreadsheet would take for formulas."""
     if not order.spreadsheet:
         return column
     return f"if(match({column}, '^[=+@\\\\t\\\\r\\\\n-]'), concat('''', {column}), {column})"
@@ -74,7 +74,7 @@ def _videos(order: Order) -> Query:
     facts = _DailyFacts(window, measures, compare=False, video=False)
     rows = facts.sql
     if "views" in order.metrics:
-        # Names of viewers come with views, each in the day of its start.
+        # Viewers are counted with views, on the local day of the start.
         zeros = ", ".join(f"0 AS {name}" for name in measures)
         rows += indented(
             f"\nUNION ALL\nSELECT 1 AS piece, video_id, {zeros},\n"
@@ -115,7 +115,7 @@ def _is_count(name: str) -> bool:
 
 
 class _Days:
-    """The local days that a window touches, as far as they have begun."""
+    """The local days that a window touches and that have begun."""
 
     def __init__(self, window: Window) -> None:
         self.zone = window.zone
@@ -132,7 +132,7 @@ class _Days:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """Return what the branches bind."""
+        """Return the values that the branches bind."""
         return {
             "start": text(self.start),
             "end": text(self.end),
@@ -199,13 +199,13 @@ def _users(order: Order) -> Query:
 
 
 def _daily(rows: str, sums: Mapping[str, str]) -> str:
-    """Return a branch: `local`, and a column for every sum, 0 where `rows` say nothing of it."""
+    """Return a branch: `local`, and a column for every sum, 0 for those not in `sums`."""
     columns = ", ".join(f"toInt64({sums.get(name, '0')}) AS {name}" for name in _USER_SUMS)
     return f"SELECT toInt64(local) AS local, {columns}\nFROM\n(\n{indented(rows)}\n)\nGROUP BY local"
 
 
 def _active_days(days: _Days, start: datetime, end: datetime, parameters: dict[str, Any], name: str) -> str:
-    """Return `user` and `local` of everybody's active days; a day may come twice."""
+    """Return `user` and `local` of all active days; a day may occur twice."""
     split = split_days(days.zone, start, end)
     parameters |= {
         f"{name}_from": split.first,

@@ -1,4 +1,4 @@
-"""What makes the files: takes jobs one after the other, keeps their lease, and removes old files."""
+"""The background worker of exports: takes jobs one by one, renews their lease, and removes old files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from streams.domain.errors import StoreUnavailableError
 
 _log = structlog.get_logger(__name__)
 
-#: How often a job is looked for that another process queued or left behind.
+#: How often it checks for jobs that another process queued or left behind.
 _LOOK_SECONDS: Final = 2.0
 _RENEW_SECONDS: Final = LEASE_SECONDS / 10
 _BROKEN: Final = "The data could not be read to its end. Ask again, or for a shorter window."
@@ -28,7 +28,7 @@ _NO_SPACE: Final = "The file could not be written on the server: its operator fi
 
 
 class _LostLeaseError(Exception):
-    """Another process has the job by now."""
+    """Another process has the job now."""
 
 
 class Runner:
@@ -44,11 +44,11 @@ class Runner:
         self._swept = float("-inf")
 
     def wake(self) -> None:
-        """Say that there is a new job, so that nobody waits for the next look."""
+        """Wake the runner for a new job, before its next check."""
         self._wanted.set()
 
     async def run(self) -> None:
-        """Work until cancelled; the job under way is then given back."""
+        """Work until cancelled; a running job then returns to the queue."""
         away = False
         task = asyncio.current_task()
         # A client library may swallow a cancellation that comes with its answer: ask the task as well.
@@ -75,7 +75,7 @@ class Runner:
                     await self._wanted.wait()
 
     async def _sweep(self, now: float) -> None:
-        """Remove old files now and then; a storage that cannot be reached does not keep from jobs."""
+        """Remove old files now and then; a failure only logs a warning, and jobs go on."""
         if now - self._swept < self._storage.sweep_seconds:
             return
         self._swept = now
@@ -85,7 +85,7 @@ class Runner:
             _log.warning("old exports were not removed", reason=str(error))
 
     async def _make(self, job: Job) -> None:
-        """Make one file, and write down how that ended."""
+        """Make one file, and store the outcome in the job."""
         began = time.monotonic()
         draft: Draft | None = None
         try:
@@ -106,7 +106,7 @@ class Runner:
         except _LostLeaseError:
             _log.warning("another process took an export over", export=job.id)
         except (Unavailable, StorageUnavailableError) as error:
-            # The lease is left to end: then it is tried again, by whoever can.
+            # The lease expires, and then any process tries the job again.
             _log.warning("an export waits", export=job.id, reason=str(error))
         except BrokenSourceError as error:
             await self._failed(job, _BROKEN, error)
@@ -121,12 +121,12 @@ class Runner:
         await self._jobs.fail(job.id, reason)
 
     async def _write(self, job: Job, draft: Draft) -> None:
-        """Write the file of a job, to its end."""
+        """Write the whole file of a job."""
         order = orders.from_json(job.order)
         await self._with_lease(job, draft, self._copy(order, draft.sink))
 
     async def _with_lease(self, job: Job, draft: Draft, work: Coroutine[Any, Any, None]) -> None:
-        """Keep the lease while some work is done: sorting can take long before the first row comes."""
+        """Renew the lease while some work runs: sorting may take long before the first row comes."""
         working = asyncio.create_task(work)
         try:
             while not (await asyncio.wait({working}, timeout=_RENEW_SECONDS))[0]:
@@ -139,7 +139,7 @@ class Runner:
                 await asyncio.wait({working})
 
     async def _copy(self, order: orders.Order, sink: writers.Sink) -> None:
-        """Ask ClickHouse, and write what it answers."""
+        """Run the query, and write its result."""
         encoding = writers.ENCODINGS[order.format]
         try:
             query = queries.statement(order)

@@ -1,4 +1,4 @@
-"""Who takes orders for exports, tells how they stand, and hands out their files."""
+"""The service of exports: queues orders, returns their status, and finds their files."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class ExportService:
     """The exports of one application. Methods raise `StoreUnavailableError` while Redis cannot be used."""
 
     def __init__(self, settings: Settings, redis: Any, breaker: CircuitBreaker) -> None:
-        """Take a Redis client that answers bytes, and how long it is waited for; nothing is started yet."""
+        """Use a Redis client that returns bytes, and a breaker that bounds its calls; start nothing yet."""
         self._jobs = Jobs(redis, breaker)
         self._source = Source(settings.clickhouse_url)
         self._lifetime = timedelta(hours=settings.export_hours)
@@ -46,7 +46,7 @@ class ExportService:
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
-        """Make files in the background; at the end the one under way is given back to the queue."""
+        """Make files in the background; at the end, return the running job to the queue."""
         working = asyncio.create_task(self._runner.run())
         try:
             yield
@@ -55,7 +55,7 @@ class ExportService:
             await self._source.close()
 
     async def create(self, order: Order, now: datetime, base: str) -> dict[str, Any]:
-        """Queue an order and return what is said of it; `base` is the address that links begin with."""
+        """Queue an order and return its description; `base` is the beginning of links."""
         created = now.replace(microsecond=0)
         job = Job(new_id(), order.to_json(), order.format, Status.QUEUED, created, created + self._lifetime)
         await self._jobs.add(job)
@@ -63,11 +63,11 @@ class ExportService:
         return await self._describe(job, base)
 
     async def status(self, export_id: str, now: datetime, base: str) -> dict[str, Any]:
-        """Return how an export stands."""
+        """Return the description of an export."""
         return await self._describe(await self._find(export_id, now), base)
 
     async def file(self, export_id: str, token: str, now: datetime) -> tuple[Path | str, str]:
-        """Return an export's file and its format: the path on disk, or the address that hands it out.
+        """Return an export's file (the path on disk, or a URL to download it) and its format.
 
         Raises an error of `api.exports.errors` for a link that is not valid, and for a file that is not
         there.
@@ -117,7 +117,7 @@ class ExportService:
 def _storage(settings: Settings) -> Storage:
     if settings.export_s3_url is None:
         return Folder(Path(settings.export_dir))
-    # What an extra brings is only imported when it is asked for.
+    # The extra `s3` is imported only if it is used.
     from api.exports.bucket import bucket_of
 
     return bucket_of(settings)

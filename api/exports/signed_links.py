@@ -1,4 +1,4 @@
-"""Signed links to the files of exports: whoever has one may download, until it expires."""
+"""Signed links to the files of exports; a link allows the download until it expires."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def token(secret: str, export_id: str, expires: datetime) -> str:
 
 
 def check(secret: str, export_id: str, given: str, now: datetime) -> None:
-    """Raise ForbiddenLinkError for a token that is not of this export, ExpiredExportError for an old one."""
+    """Raise ForbiddenLinkError for a token not of this export, ExpiredExportError for an expired one."""
     try:
         meant, expires = URLSafeSerializer(secret, _SALT).loads(given)
     except (BadSignature, ValueError, TypeError):

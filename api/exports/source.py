@@ -14,7 +14,7 @@ from sinks.base import Unavailable
 from sinks.clickhouse.client import READING, available, connect
 from sinks.clickhouse.queries import Query
 
-#: Ends the block that ClickHouse appends when a query fails after its first bytes were sent.
+#: The end of the block that ClickHouse appends when a query fails after it sent its first bytes.
 _EXCEPTION_END: Final = b"__exception__\r\n"
 _GAVE_UP: Final = "ClickHouse gave up in the middle of the result; its own log says why"
 #: Seconds that ClickHouse may take until the next piece; sorting comes before the first one.
@@ -22,7 +22,7 @@ _SILENCE_SECONDS: Final = 1800.0
 
 
 class BrokenSourceError(Exception):
-    """ClickHouse refused the query, or gave up in the middle; the message is for the log."""
+    """ClickHouse refused the query, or failed in the middle; the message is for the log."""
 
 
 class Source:
@@ -70,14 +70,14 @@ class Source:
 
 
 async def _checked(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Pass pieces on; raise BrokenSourceError when they end with a failure instead of the result's end."""
+    """Yield the pieces; raise BrokenSourceError if they end with ClickHouse's error block."""
     tail = b""
     try:
         async for piece in pieces:
             tail = (tail + piece)[-len(_EXCEPTION_END) :]
             yield piece
     except (aiohttp.ClientError, OSError) as error:
-        # The connection ends after the block, too; without it, it was the network.
+        # The connection also breaks after an error block; without one, it was the network.
         if tail == _EXCEPTION_END:
             raise BrokenSourceError(_GAVE_UP) from error
         raise

@@ -1,7 +1,6 @@
-"""Where the files of exports are kept: a folder on disk, or S3-compatible storage.
+"""The storage of export files: a folder on disk, or S3-compatible storage.
 
-A file is there as a whole or not at all, under the name `<id>.<extension>`; while it is written it is found
-under no name that anybody asks for.
+A file appears atomically under the name `<id>.<extension>`; while it is written, it has another name or none.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from typing import Final, Protocol
 from api.exports import writers
 from api.exports.jobs import Job
 
-#: Left alone for this long, what an ended process wrote is rubbish.
+#: How often the folder is searched for old files.
 _DISK_SWEEP_SECONDS: Final = 60.0
 
 
@@ -25,7 +24,7 @@ class StorageUnavailableError(Exception):
 
 
 class StorageRefusedError(Exception):
-    """The storage does not take the file, now and later; the message is for the log."""
+    """The storage refuses the file permanently; the message is for the log."""
 
 
 class Draft(Protocol):
@@ -37,7 +36,7 @@ class Draft(Protocol):
         """Give the closed file its name; raise `StorageRefusedError` or `StorageUnavailableError`."""
 
     def discard(self) -> None:
-        """Remove what is left of it; after `publish`, nothing is."""
+        """Remove what is left of the draft; nothing after `publish`."""
 
 
 class Storage(Protocol):
@@ -53,7 +52,7 @@ class Storage(Protocol):
         """Return the path of a file, or an address that opens it for a while; None when it is gone."""
 
     async def sweep(self, before: float) -> None:
-        """Remove what exports left behind and nobody touched since `before` (epoch seconds)."""
+        """Remove files of exports that were last modified before `before` (epoch seconds)."""
 
 
 def name_of(job: Job) -> str:
@@ -62,7 +61,7 @@ def name_of(job: Job) -> str:
 
 
 class Folder:
-    """`Storage` in a folder, which processes that share the work share."""
+    """`Storage` in a folder, which all processes that share the jobs must share."""
 
     sweep_seconds = _DISK_SWEEP_SECONDS
 
@@ -107,7 +106,7 @@ class LocalDraft:
 
 
 def sweep(folder: Path, before: float) -> None:
-    """Remove what exports left in a folder and nobody touched since `before` (epoch seconds)."""
+    """Remove files of exports in a folder that were last modified before `before` (epoch seconds)."""
     if not folder.is_dir():
         return
     for path in folder.glob("exp_*"):

@@ -1,4 +1,4 @@
-"""What ClickHouse sends made into files, piece by piece: nothing of an export is ever held in memory.
+"""Writers of export files, piece by piece: an export is never held in memory as a whole.
 
 ClickHouse encodes CSV, JSON lines and Parquet by itself. A JSON array is made of JSON lines, and a
 spreadsheet is written row by row by xlsxwriter, which keeps one row in memory.
@@ -17,7 +17,7 @@ import orjson
 
 from api.exports.orders import CSV, JSON, NDJSON, PARQUET, XLSX
 
-#: What ClickHouse is asked for, by format of the export.
+#: ClickHouse's output format, by format of the export.
 ENCODINGS: Final = {
     CSV: "CSVWithNames",
     JSON: "JSONEachRow",
@@ -28,8 +28,8 @@ ENCODINGS: Final = {
 SETTINGS: Final = {
     "output_format_json_quote_64bit_integers": 0,
     "date_time_output_format": "iso",
-    # Of csv: without it null is \N, and to spreadsheets and data frames a column of numbers is one of texts.
-    # A text without characters is "", so the two are told apart.
+    # For csv: by default null is \N, which makes spreadsheets and data frames read a numeric column as text.
+    # An empty text is "", so the two are distinct.
     "format_csv_null_representation": "",
 }
 #: Rows of a sheet, its heading among them: no spreadsheet program takes more.
@@ -38,7 +38,7 @@ _PIECE: Final = 1 << 18
 
 
 class Out(Protocol):
-    """Where the bytes of a file go; its methods block."""
+    """The destination of a file's bytes; its methods block."""
 
     def write(self, content: bytes) -> Any:
         """Add bytes."""
@@ -83,7 +83,7 @@ class Sink(Protocol):
 
 
 async def write(pieces: AsyncIterator[bytes], sink: Sink) -> None:
-    """Write a stream into a file, in threads, so that the API goes on answering."""
+    """Write a stream into a file, in threads, so that the event loop is not blocked."""
     waiting = bytearray()
     try:
         async for piece in pieces:
@@ -115,7 +115,7 @@ def sink_of(form: str, out: Out) -> Sink:
 
 
 class _File:
-    """Bytes as they come; how many rows they hold is not known."""
+    """Bytes as they are; the number of rows is unknown."""
 
     rows: int | None = None
 
@@ -179,8 +179,8 @@ class _Array(_Lines):
         self._before = b"["
 
     def write(self, piece: bytes) -> None:
-        # A line end within a text is written as \n, so every one that is there ends a row. The comma waits
-        # for the next row, because none may follow the last.
+        # Line ends within texts are escaped, so every line end ends a row. The comma is written with the next
+        # row, because none may follow the last one.
         self.rows += piece.count(b"\n")
         if not piece:
             return
@@ -195,10 +195,10 @@ class _Array(_Lines):
 
 
 class _Workbook:
-    """A spreadsheet; what does not fit into one sheet goes on in the next."""
+    """A spreadsheet; rows that do not fit into a sheet continue in the next."""
 
     def __init__(self, path: Path) -> None:
-        # An extra: `orders.format_of` has seen that it is there.
+        # An extra; `orders.format_of` has checked that it is installed.
         xlsxwriter = import_module("xlsxwriter")
 
         self.rows: int | None = 0
@@ -223,7 +223,7 @@ class _Workbook:
 
     @property
     def size(self) -> int:
-        # Nothing of it is there before the end.
+        # The file is written only at the end.
         return self._path.stat().st_size if self._path.exists() else 0
 
     def write(self, piece: bytes) -> None:
@@ -259,7 +259,7 @@ class _Workbook:
         rmtree(self._folder, ignore_errors=True)
 
     def abandon(self) -> None:
-        # Without its folder the book is never written; closing it would write what there is.
+        # Not `close`, which would write the file; without its folder it is never written.
         for sheet in self._book.worksheets():
             sheet.row_data_fh.close()
         rmtree(self._folder, ignore_errors=True)

@@ -19,7 +19,7 @@ from streams.domain.access import Scope
 
 
 class Beginning(Protocol):
-    """Knows when the data of a type begins."""
+    """A reader that knows when its data begins."""
 
     async def first(self) -> datetime | None:
         """Return the instant of the first data; None when there is none."""
@@ -93,7 +93,7 @@ async def create_export(
 
 
 async def _may_see_systems(request: Request, stores: StoresDep, now: Now) -> None:
-    """Raise ForbiddenError for a key that opens exports only: it would see through them what it may not."""
+    """Raise ForbiddenError for a key without the scope system: exports must not give access to its data."""
     if stores.keyring.open:
         return
     scheme, _, bearer = request.headers.get("authorization", "").partition(" ")

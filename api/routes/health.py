@@ -1,4 +1,4 @@
-"""Whether the process lives, whether it can answer, and what it counted: for orchestrators and Prometheus."""
+"""Liveness, readiness and metrics, for orchestrators and Prometheus."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _log = structlog.get_logger(__name__)
 
 
 class _Answer(Enum):
-    """What a store says."""
+    """The result of probing a store."""
 
     UP = "up"
     DOWN = "down"
-    #: It is up, and this process must not be asked yet: its tables are those of an older version.
+    #: It is up, but its tables are those of an older version, so this process is not ready.
     LACKING = "lacking"
 
 
@@ -58,7 +58,7 @@ async def readyz(stores: StoresDep) -> Response:
     """Ask each store: `degraded` when one of them does not answer, 503 when none does."""
     found = await asyncio.gather(*(_answer(probe) for probe in stores.probes.values()))
     up = [answer is _Answer.UP for answer in found]
-    # Before `vca migrate`, processes of the version before can answer, and this one cannot.
+    # Before `vca migrate`, processes of the old version can answer, and this one cannot.
     ready = any(up) and _Answer.LACKING not in found
     status = "unavailable" if not ready else "ok" if all(up) else "degraded"
     content = {"status": status, "stores": dict(zip(stores.probes, up, strict=True))}

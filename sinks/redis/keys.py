@@ -35,7 +35,7 @@ API_KEYS_USED: Final = "vc:keys:used"
 LIMITS: Final = "vc:limits"
 #: Bundles of workers that died or gave up are kept for as long as Kafka, by default, keeps their records.
 BUNDLE_SECONDS: Final = 7 * 86_400
-#: Minutes are kept this long after they begin: the hour that is read, and the hour before, to compare with.
+#: Minutes are kept this long after they begin: the hour that is read, and the hour before it.
 LIVE_SECONDS: Final = 2 * 3600
 #: A view counts as watching for this long after its newest event (docs/metrics.md: `concurrentViewers`).
 WATCHING_MS: Final = 30_000

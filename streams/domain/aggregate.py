@@ -19,7 +19,7 @@ from streams.domain.rows import PlaybackRow, UserRow
 
 #: A minute in milliseconds.
 MINUTE_MS: Final = 60_000
-#: Minutes of the live window: the hour that is read, and the hour before it, to compare with.
+#: Minutes of the live window: the hour that is read, and the hour before it.
 LIVE_MINUTES: Final = 120
 #: A view without an event for this long never counts as watching, so it is not written at all.
 WATCHING_SECONDS: Final = 120
