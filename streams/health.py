@@ -38,15 +38,16 @@ class Health:
         self._check = check
 
     def beat(self) -> None:
-        """Note that the event loop runs, and whether the worker is ready."""
+        """Note that the event loop runs, and whether the worker is ready. Raises what the check raises."""
+        self._beat = self._clock()
         if self._check is not None:
             self._not_ready = self._check()
-        self._beat = self._clock()
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
         """Beat in `loop` for as long as it runs."""
-        self.beat()
+        # Before the check: one that fails goes to the log, and must not end the beats.
         loop.call_later(_BEAT_SECONDS, self.attach, loop)
+        self.beat()
 
     def liveness_problem(self) -> Problem:
         """Return why the worker must be restarted; None while its event loop runs, whatever the stores do."""

@@ -34,8 +34,8 @@ class Retry:
         """Bind `coordinates` to the log; they name the partition."""
         self.log = log.bind(**coordinates)
         self._released = asyncio.Event()
-        #: Attempts that failed since the last success; 0 while the stores answer.
-        self.failures = 0
+        #: Operations whose last attempt failed; one that succeeds says nothing about another store.
+        self._failing: set[object] = set()
         self._began_at: dict[object, float] = {}
         #: Retries of other owners, whose operations this partition waits for.
         self._shared: set[Retry] = set()
@@ -43,7 +43,7 @@ class Retry:
     def is_waiting(self, now: float) -> bool:
         """Say whether a store fails, or has not answered for long (`now` is the loop's time)."""
         silent = any(now - began > _SILENCE_SECONDS for began in self._began_at.values())
-        return bool(self.failures) or silent or any(other.is_waiting(now) for other in self._shared)
+        return bool(self._failing) or silent or any(other.is_waiting(now) for other in self._shared)
 
     async def wait_through(self, other: Retry, end: Awaitable[T]) -> T:
         """Await an operation that another `Retry` repeats; `is_waiting` then includes that one."""
@@ -67,25 +67,25 @@ class Retry:
         """
         pause = _FIRST_PAUSE
         call = object()
-        while True:
-            self._began_at[call] = asyncio.get_running_loop().time()
-            try:
-                result = await operation()
-            except Unavailable as error:
-                self.failures += 1
-                METRICS.retries.labels(error.store, what).inc()
-                self.log.warning("retrying", operation=what, error=str(error)[:300], **coordinates)
-            else:
-                self.failures = 0
-                return result
-            finally:
-                del self._began_at[call]
-            with suppress(TimeoutError):
-                async with asyncio.timeout(pause * random.uniform(0.5, 1.0)):
-                    await self._released.wait()
-            if self._released.is_set():
-                raise Released(what)
-            pause = min(_LONGEST_PAUSE, pause * 2)
+        try:
+            while True:
+                self._began_at[call] = asyncio.get_running_loop().time()
+                try:
+                    return await operation()
+                except Unavailable as error:
+                    self._failing.add(call)
+                    METRICS.retries.labels(error.store, what).inc()
+                    self.log.warning("retrying", operation=what, error=str(error)[:300], **coordinates)
+                finally:
+                    del self._began_at[call]
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(pause * random.uniform(0.5, 1.0)):
+                        await self._released.wait()
+                if self._released.is_set():
+                    raise Released(what)
+                pause = min(_LONGEST_PAUSE, pause * 2)
+        finally:
+            self._failing.discard(call)
 
     async def wait_for(self, wait: Coroutine[Any, Any, Any]) -> None:
         """Await something; raises `Released` as soon as the partition is released."""

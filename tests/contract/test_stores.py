@@ -48,7 +48,6 @@ from sinks.redis.sink import RedisLive
 from streams.domain.aggregate import Live, fold_playback
 from streams.domain.events import LATEST_MS
 from streams.domain.rows import PlaybackRow
-from streams.retry import Retry
 from tests.pipeline.bench import Log, view
 from tests.pipeline.fold import LOG, block_of, fold_log
 
@@ -622,4 +621,3 @@ async def test_a_server_that_is_away_is_unavailable() -> None:
         await RedisLedgers(redis).claim(Partition("c", "t", 0))
     with pytest.raises(Unavailable):
         await clickhouse.connect("http://127.0.0.1:1/videocloud", connect_timeout=1.0)
-    assert Retry(topic="x").failures == 0

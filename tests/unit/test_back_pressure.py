@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable
 from contextlib import suppress
 
+import pytest
 from faust.types import TP
 
 from sinks.base import LiveBatch, Partition, Unavailable
@@ -131,6 +132,27 @@ async def test_whoever_waits_for_a_store_is_not_taken_for_stalled() -> None:
     waiting.cancel()
     await asyncio.wait({waiting})
     assert not retry.is_waiting(now + 10)
+
+
+async def test_one_store_that_answers_does_not_hide_that_another_fails() -> None:
+    retry = Retry(partition=0)
+    failed = asyncio.Event()
+
+    async def fail() -> None:
+        failed.set()
+        raise Unavailable("clickhouse", "down")
+
+    async def succeed() -> None:
+        return None
+
+    failing = asyncio.create_task(retry.forever(fail, "insert"))
+    await failed.wait()
+    await retry.forever(succeed, "count")
+    assert retry.is_waiting(asyncio.get_running_loop().time())
+    retry.release()
+    with pytest.raises(Released):
+        await failing
+    assert not retry.is_waiting(asyncio.get_running_loop().time())
 
 
 async def _forever(retry: Retry, answer: Awaitable[None]) -> None:

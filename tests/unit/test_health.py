@@ -93,6 +93,28 @@ async def test_it_beats_in_the_event_loop(clock: Clock) -> None:
     assert health.readiness_problem() is None
 
 
+async def test_a_check_that_fails_is_made_again(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streams.health._BEAT_SECONDS", 0.01)
+    loop = asyncio.get_running_loop()
+    complaints: list[str] = []
+    loop.set_exception_handler(lambda _, context: complaints.append(str(context["exception"])))
+    checks = iter([ValueError("a mistake")])
+    again = asyncio.Event()
+
+    def check() -> str | None:
+        for error in checks:
+            raise error
+        again.set()
+        return None
+
+    health = Health(clock)
+    health.attach(loop)
+    health.watch(check)
+    await asyncio.wait_for(again.wait(), 5)
+    assert health.readiness_problem() is None
+    assert complaints == ["a mistake"]
+
+
 def test_metrics_are_beside_it_and_other_paths_are_told_where_to_look(port: int) -> None:
     status, text = get(port, "/metrics")
     assert status == 200 and "# TYPE python_info gauge" in text
