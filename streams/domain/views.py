@@ -39,6 +39,10 @@ class ViewState(Struct, gc=False):
     #: Bit i: part i of the content was played; `credited` has the parts that earlier rows already added.
     touched: int = 0
     credited: int = 0
+    #: Stretches `(from, to)` of content whose length nobody has told yet: the `view.start` that may tell
+    #: it has not come. One that is further behind than the window never comes, so they are few.
+    early: tuple[tuple[int, int], ...] = ()
+    begun: bool = False
     sized: bool = False
     reached_end: bool = False
     completed: bool = False
@@ -65,6 +69,24 @@ class ViewState(Struct, gc=False):
             return "repeat"
         self.missing ^= bit
         return "new"
+
+    def play(self, from_ms: int, to_ms: int) -> None:
+        """Take in a stretch of content that was played: how far it reached, and the parts that it touched."""
+        duration = self.duration_ms
+        if not duration:
+            if not self.begun and len(self.early) < WINDOW:
+                self.early = (*self.early, (from_ms, to_ms))
+            return
+        if to_ms >= COMPLETE_SHARE * duration:
+            self.reached_end = True
+        self.touched |= parts_of(from_ms, to_ms, duration)
+
+    def measure(self) -> None:
+        """Take in what was played before the length was known, or forget it where none is to come."""
+        early, self.early = self.early, ()
+        if self.duration_ms:
+            for from_ms, to_ms in early:
+                self.play(from_ms, to_ms)
 
 
 def parts_of(from_ms: int, to_ms: int, duration_ms: int) -> int:
@@ -103,6 +125,9 @@ def advance(
     kind = type(event)
     if kind is ViewStart:
         started_at = at
+        state.begun = True
+    if state.early and (state.duration_ms or state.begun):
+        state.measure()
     if started_at and not state.started_at:
         state.started_at = started_at
         d_views = 1
@@ -127,11 +152,14 @@ def advance(
         d_rebuffers, state.rebuffers = rebuffers - state.rebuffers, rebuffers
 
     duration, to_ms = state.duration_ms, event.to_ms
-    if to_ms is not None and duration:
+    if to_ms and duration:  # What `play` does, without the call.
         if to_ms >= COMPLETE_SHARE * duration:
             state.reached_end = True
         if event.from_ms is not None:
             state.touched |= parts_of(event.from_ms, to_ms, duration)
+    elif to_ms:
+        # Without its beginning a stretch has no length, and only tells how far it reached.
+        state.play(to_ms if event.from_ms is None else event.from_ms, to_ms)
     if event.reason == "ended":
         state.reached_end = True
 
@@ -174,7 +202,7 @@ def advance(
         rebuffer,
         rebuffers,
         bitrate or 0,
-        # Without `fromMs` the played range is empty: `restore` must touch the same parts as `advance`.
+        # Without `fromMs` the played range is empty, as `play` was told: `restore` must touch the same parts.
         (to_ms or 0) if event.from_ms is None else event.from_ms,
         to_ms or 0,
         duration,
@@ -205,9 +233,11 @@ def restore(state: ViewState, row: PlaybackRow) -> None:
     state.rebuffer_ms = max(state.rebuffer_ms, row.rebuffer_ms)
     state.rebuffers = max(state.rebuffers, row.rebuffer_count)
     state.duration_ms = row.duration_ms
-    if row.duration_ms and row.to_ms:
-        state.reached_end = state.reached_end or row.to_ms >= COMPLETE_SHARE * row.duration_ms
-        state.touched |= parts_of(row.from_ms, row.to_ms, row.duration_ms)
+    state.begun = state.begun or row.type == TAGS[ViewStart]
+    if state.early and (state.duration_ms or state.begun):
+        state.measure()
+    if row.to_ms:
+        state.play(row.from_ms, row.to_ms)
     state.reached_end = state.reached_end or row.reason == "ended"
     for part in row.new_parts:
         state.credited |= 1 << part

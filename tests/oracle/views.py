@@ -6,7 +6,9 @@ A view's accepted events are looked at together, in the order of delivery:
 - it was attempted at its first `view.attempt`, unless a start or a fatal error came before that one;
 - totals count by what raises the largest total so far, at the time of the event that raised it;
 - its content's length is what its `view.start` says, else what the catalog says when its events arrive
-  (the first answer stays: content does not change under a viewer).
+  (the first answer stays: content does not change under a viewer);
+- what was played before a length was told counts once it is, unless a `view.start` came that told none: only
+  one that is late can be waited for, and behind 64 events none is taken.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from tests.oracle.log import PLAYBACK, USERS, Accepted, Log, user_of
 
@@ -114,6 +117,8 @@ def outcome(video: str, events: list[Accepted]) -> list[Fact]:
     parts: set[int] = set()
     by_start: int | None = None
     by_catalog: int | None = None
+    early: list[dict[str, Any]] = []
+    waits = True
     for accepted in events:
         event = accepted.event
         if event["type"] == "view.start":
@@ -123,12 +128,16 @@ def outcome(video: str, events: list[Accepted]) -> list[Fact]:
         known = known or length is not None
         if event["type"] == "view.end" and event["reason"] == "ended":
             complete = True
-        if event["type"] not in ("view.progress", "view.end") or event.get("toMs") is None or length is None:
+        played = [event] if _carries_totals(event) and event.get("toMs") else []
+        if length is None:
+            waits = waits and event["type"] != "view.start"
+            early = [*early, *played][:64] if waits else []
             continue
-        if 100 * event["toMs"] >= 95 * length:
-            complete = True
-        if event.get("fromMs") is not None:
-            parts |= parts_touched(event["fromMs"], event["toMs"], length)
+        for stretch in [*early, *played]:
+            complete = complete or 100 * stretch["toMs"] >= 95 * length
+            if stretch.get("fromMs") is not None:
+                parts |= parts_touched(stretch["fromMs"], stretch["toMs"], length)
+        early = []
     found.append(Fact(video, started_at, "views", 1))
     found.append(Fact(video, started_at, "completions", int(complete)))
     found.append(Fact(video, started_at, "sized", int(known)))

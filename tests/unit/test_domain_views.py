@@ -182,3 +182,64 @@ def test_replayed_events_change_nothing(
     again = data.draw(st.permutations(arrivals))
     assert run(state, list(again)) == []
     assert state == left
+
+
+def heartbeat(seq: int, from_ms: int, to_ms: int) -> ViewProgress:
+    return ViewProgress(
+        **audience,
+        seq=seq,
+        started_at=START,
+        watched_ms=to_ms,
+        rebuffer_ms=0,
+        rebuffer_count=0,
+        from_ms=from_ms,
+        to_ms=to_ms,
+    )
+
+
+def outcome(*sent: Playback) -> tuple[int, list[int]]:
+    """Return the completions and the parts of a view of these events, of which the catalog knows nothing."""
+    arrivals = [
+        (
+            Arrival(
+                event=event,
+                offset=offset,
+                at=START + offset,
+                received_at=START + offset,
+                started_at=0 if event.started_at is None else START,
+                claimed_at=START,
+                ahead_at=0,
+                user_id="a",
+                signed_in=True,
+                country="US",
+                device="tv",
+                platform="web",
+            ),
+            0,
+        )
+        for offset, event in enumerate(sent)
+    ]
+    rows = run(ViewState(), arrivals)
+    return sum(row.d_completions for row in rows), sorted(part for row in rows for part in row.new_parts)
+
+
+def test_what_was_played_counts_also_if_the_start_that_tells_the_length_comes_late() -> None:
+    start = ViewStart(**audience, seq=1, startup_ms=0, duration_ms=100_000)
+    beats = [heartbeat(2, 0, 10_000), heartbeat(3, 90_000, 96_000)]
+    in_order = outcome(start, *beats)
+    assert in_order == (1, [*range(10), *range(90, 96)])
+    assert outcome(beats[0], start, beats[1]) == in_order
+    assert outcome(*beats, start) == in_order
+    assert outcome(beats[1], start, beats[0]) == in_order
+
+
+def test_content_whose_start_tells_no_length_is_not_kept_in_mind() -> None:
+    start = ViewStart(**audience, seq=0, startup_ms=0)
+    state = ViewState()
+    arrivals = [(Arrival(event, 0, START, START, START, 0, 0, "a", True, "US", "tv", "web"), 0)
+                for event in (start, *(heartbeat(seq, 0, 1000) for seq in range(1, 200)))]  # fmt: skip
+    run(state, arrivals[1:])
+    assert len(state.early) == 64
+    state = ViewState()
+    run(state, arrivals)
+    assert not state.early
