@@ -19,9 +19,10 @@ One JSON object a Kafka record, UTF-8, camelCase. For programs: a [JSON Schema o
 and one [AsyncAPI 3.0 document](asyncapi.json).
 
 - **Times** are epoch milliseconds, or RFC 3339 with an offset. With `sentAt`, `occurredAt` is corrected to
-  record timestamp − (`sentAt` − `occurredAt`), so a wrong clock does no harm. More than 5 minutes in the
-  future becomes the record's timestamp; older than `RAW_RETENTION_DAYS` goes to the dead letters,
+  record timestamp − (`sentAt` − `occurredAt`), so a wrong clock does no harm. More than 5 minutes after its
+  record becomes the record's timestamp; more than `RAW_RETENTION_DAYS` before it goes to the dead letters,
   and so does a record whose own timestamp is beyond the year 2100.
+- **Integers** are written as such: `12000.0` is ill-typed, though JSON Schema takes it for an integer.
 - **Totals, not deltas**: `watchedMs`, `rebufferMs` and `rebufferCount` are totals of the view so far. A lost
   heartbeat costs nothing, a repeated one adds nothing.
 - **Repeats** are dropped, however late: of playback by `viewId` and `seq`, of all others by `eventId` and

@@ -48,9 +48,41 @@ WHERE bucket >= today() - 7
 GROUP BY video_id
 ```
 
+Windows are half-open, `[start, end)`:
+
+| `period` | window | before it |
+|---|---|---|
+| `1h`, `24h` | ends at the next full minute | the hour, or the 24 hours, before |
+| `1d`, `7d`, `30d` | calendar days of `timezone`, today included; ends at tonight's midnight | as many \
+calendar days |
+| `all` | from midnight of the day of the first data to tonight's midnight. First data: of that video for \
+one video, else of any video, of any user, or of the platform, by what is asked | nothing |
+| `start` and `end` | as given, to the millisecond | as long |
+
 Changes compare equally long stretches: a window that is not over yet is compared with as much of the
 one before it as has passed of itself, to the minute for windows up to 48 hours and to the quarter of an
 hour for longer ones.
+
+Events count when they happened, by their corrected time ([events.md](events.md)), however late they come.
+"""
+
+_EXPORTS: Final = """\
+## `POST /analytics/export`
+
+Columns are named and defined as above, with what ratios are made of beside them. What differs:
+
+| `type` | a row is | |
+|---|---|---|
+| `video` | a video and day with anything in it, cut at the edges of the window | `uniqueViewers` is \
+`views.unique` of the row, `bufferingTime` and `watchTime` are seconds, `failedViews` views with a fatal \
+error |
+| `user` | a day, whole, from the first that the window touches to its last or today | `sessions` began on \
+that day, `averageSessionDuration` and `pageViews` are theirs; they are looked for a day further than \
+seven. `cohortUsers` were first seen on that day, `dayNUsers` are those of them active on that day + N, \
+null while it is not over |
+| `system` | a quarter of an hour, whole, as far as it has begun | `requestErrors` are 5xx, \
+`averageJobTime` is that of `processing`, percentiles as of `responseTime` and rounded to three decimals, \
+as the average is; bytes are sums |
 """
 
 _BUCKETS: Final = {
@@ -79,6 +111,7 @@ def metrics() -> str:
     for endpoint, some in groupby(METRICS, key=lambda metric: metric.endpoint):
         lines += [f"## `GET {endpoint}`", ""]
         lines += ["| field | definition | unit | when empty |", "|---|---|---|---|", *map(_row, some), ""]
+    lines += [_EXPORTS]
     lines += ["## Measures", ""]
     lines += ["The columns of `video_15m`, and in which quarter of an hour each is counted.", ""]
     lines += ["| column | counts | in the bucket of |", "|---|---|---|"]

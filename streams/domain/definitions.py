@@ -57,7 +57,13 @@ _COMPLETED = (
 
 METRICS: Final = (
     Metric(
-        VIDEO, "views.total", COUNT, ZERO, "views with a first frame, in the bucket of their start", VIEWS
+        VIDEO,
+        "views.total",
+        COUNT,
+        ZERO,
+        "views with a first frame, in the bucket of their start: of `view.start`, or of the `startedAt` of "
+        "an event that arrived before it. User, country, device and platform are those of that event",
+        VIEWS,
     ),
     Metric(
         VIDEO,
@@ -73,7 +79,8 @@ METRICS: Final = (
         "views.byCountry",
         COUNT,
         EMPTY,
-        "views by ISO 3166 country, most first; `UK` for GB, `unknown` where the event said none",
+        "views by ISO 3166-1 alpha-2 country, most first: two letters in either case, which are not looked "
+        "up; `UK` for GB, `unknown` for anything else",
         VIEWS,
     ),
     Metric(VIDEO, "views.byDevice", COUNT, EMPTY, "views by device, most first", VIEWS),
@@ -85,7 +92,8 @@ METRICS: Final = (
         "engagement.averageWatchTime",
         SECONDS,
         NULL,
-        "sum of watched seconds / views; watched time counts in the bucket of the heartbeat",
+        "sum of watched seconds / views; watched time counts in the bucket of the heartbeat, as far as that "
+        "raised the total of its view, in the order in which heartbeats arrived",
         AVERAGE_WATCH_TIME,
     ),
     Metric(
@@ -174,8 +182,14 @@ METRICS: Final = (
         "completed views / views of all videos that are not live",
         COMPLETION_RATE,
     ),
-    Metric(SUMMARY, "averageEngagement.likes", "count a video", NULL, "likes / totalVideos"),
-    Metric(SUMMARY, "averageEngagement.comments", "count a video", NULL, "comments / totalVideos"),
+    Metric(SUMMARY, "averageEngagement.likes", "count a video", NULL, "likes of those videos / totalVideos"),
+    Metric(
+        SUMMARY,
+        "averageEngagement.comments",
+        "count a video",
+        NULL,
+        "comments on those videos / totalVideos",
+    ),
     Metric(
         SUMMARY,
         "topVideos[].views",
@@ -192,8 +206,10 @@ METRICS: Final = (
         SHARE,
         NULL,
         "0.8 x mean share of the content watched + 0.2 x min(1, (likes + comments + shares) / views). Share "
-        "of the content: of 100 equal parts, those that any stretch of the view touched, each once; only "
-        "views whose content length is known",
+        "of the content: of 100 equal parts, those that any stretch of the view (`fromMs` up to `toMs`, "
+        "which is not in it) touched, each once; only views whose content length is known: the `durationMs` "
+        "of their `view.start`, unless that is 0 or left out, else the catalog's when their events were "
+        "taken",
         ENGAGEMENT,
     ),
     Metric(SUMMARY, "trends.views", CHANGE, NULL, f"of totalViews: {_EQUALLY_LONG}"),
@@ -211,14 +227,17 @@ METRICS: Final = (
         COUNT,
         ZERO,
         "`daily`, `weekly`, `monthly`: distinct users with any event in the last 1, 7, 30 days up to the "
-        "window's end",
+        "window's end, or up to tonight's midnight if that is earlier: calendar days where that is a "
+        "midnight of the asked time zone, else 24 hours each",
     ),
     Metric(
         USERS,
         "activity.sessions.total",
         COUNT,
         ZERO,
-        "distinct `sessionId`, in the bucket of the first event",
+        "distinct `sessionId`, in the bucket of the first event. Events of an id are looked for from seven "
+        "days (UTC) before the day on which the window begins to seven after the one on which it ends: an "
+        "id that was silent for longer may count again in a later window, and a session is cut there",
     ),
     Metric(
         USERS,
@@ -227,7 +246,7 @@ METRICS: Final = (
         NULL,
         "mean of last - first event of a session, playback heartbeats included",
     ),
-    Metric(USERS, "activity.sessions.byDevice", COUNT, EMPTY, "sessions by device"),
+    Metric(USERS, "activity.sessions.byDevice", COUNT, EMPTY, "sessions by the device of their first event"),
     Metric(USERS, "activity.actions", COUNT, ZERO, "uploads, comments, likes and shares"),
     Metric(USERS, "growth.newUsers", COUNT, ZERO, "users whose first event ever lies in the window"),
     Metric(
@@ -242,19 +261,25 @@ METRICS: Final = (
         "growth.churnRate",
         SHARE,
         NULL,
-        "users active in the previous window and not in this one / active in the previous one",
+        "users active in the previous window, all of it also while this one is not over, and not in this "
+        "one / active in the previous one",
     ),
     Metric(
-        USERS, "growth.bySource", COUNT, EMPTY, "new users by the `source` of their signup, else `unknown`"
+        USERS,
+        "growth.bySource",
+        COUNT,
+        EMPTY,
+        "new users by the `source` of their first signup, whenever that was, else `unknown`",
     ),
     Metric(
         USERS,
         "retention.dayN",
         SHARE,
         NULL,
-        "cohort: users by the day (asked time zone) of their first event; dayN: those active on exactly that "
-        "day + N / cohort size. `cohorts` lists those first seen in the window, null where day N is not over "
-        "yet; the headline pools every cohort whose day N lies in the window and is over",
+        "cohort: users by the day (asked time zone) of their first event; dayN: those active on exactly "
+        "that day + N / cohort size. `cohorts` lists those first seen in the window (of a day that the "
+        "window cuts, the users first seen inside), null where day N is not over yet; the headline pools "
+        "every cohort whose day N lies in the window, all of it, and is over",
     ),
     Metric(
         USER_ENGAGEMENT,
@@ -269,8 +294,8 @@ METRICS: Final = (
         "engagement.bounceRate",
         SHARE,
         NULL,
-        "sessions with at most one page view, under 10 s, no playback and no action (like, comment, share, "
-        "upload, signup) / sessions",
+        "sessions with at most one page view, under 10 s, no event of playback and no action (like, comment, "
+        "share, upload, signup) / sessions",
     ),
     Metric(
         USER_ENGAGEMENT,
@@ -293,38 +318,50 @@ METRICS: Final = (
         "responseTime",
         MILLISECONDS,
         NULL,
-        "average, p95 and p99 of `api.request.durationMs`, from mergeable quantile states",
+        "average, p95 and p99 of `api.request.durationMs`. Percentiles are of exact rank (the smallest "
+        "duration that 95 or 99 % of all requests do not exceed), and up to 0.8 % too low: durations are "
+        "kept cut to 8 significant bits, so that 297.6 becomes 296",
     ),
     Metric(
         HEALTH,
         "errors",
         SHARE,
         NULL,
-        "(5xx requests + failed jobs + failed storage operations) / all three; the types share that "
-        "denominator, so they add up to the rate",
+        "(5xx requests + failed jobs + failed storage operations) / (requests + jobs that finished or "
+        "failed + storage operations); the types share that denominator, so they add up to the rate",
     ),
     Metric(
         HEALTH,
         "resources",
         "share, load, sizes as `4GB`",
         NULL,
-        "latest sample of each host, averaged over hosts; load by position",
+        "latest sample in the window of each host, averaged over hosts; load by position. A host that says 0 "
+        "in all is left out of that share and size",
     ),
-    Metric(PERFORMANCE, "api.requests", COUNT, ZERO, "requests: in all, a second, by endpoint"),
+    Metric(
+        PERFORMANCE,
+        "api.requests",
+        COUNT,
+        ZERO,
+        "requests: in all, a second of the part of the window that is over, by endpoint",
+    ),
     Metric(PERFORMANCE, "api.responseTime", MILLISECONDS, NULL, "mean, in all and by endpoint"),
     Metric(
         PERFORMANCE,
         "processing",
         "count, seconds",
         ZERO,
-        "queued jobs; started and not finished jobs now; mean duration of those finished in the window",
+        "queued jobs; started and not finished jobs now, whatever the window: what the newest event of a job "
+        "says, of two at one millisecond the later state. Mean `durationMs` of the `finished` in the window, "
+        "each of which should tell it: one that does not counts as 0",
     ),
     Metric(
         PERFORMANCE,
         "storage",
         "count, bytes a second as `100MB/s`",
         ZERO,
-        "reads, writes and failed operations; bytes written (`in`) and read (`out`) a second",
+        "reads, writes and failed operations, which are among the former; bytes written (`in`) and read "
+        "(`out`) a second of the part of the window that is over. Sums of bytes run over at 2^64 (18 EB)",
     ),
     Metric(
         LIVE,
@@ -347,7 +384,7 @@ METRICS: Final = (
         "(views - expected) / sqrt(expected + 1), where expected = viewsBefore x elapsed / 50 min and "
         "elapsed is how much of the ten minutes is over: how far the views are above chance. Of the 1,000 "
         "videos with most views in the ten minutes, and three at least, the ten with the highest trend "
-        "above 0",
+        "above 0; ties: more views, then id",
     ),
     Metric(VIDEO_LIVE, "concurrentViewers", COUNT, ZERO, "of the video, as of `/analytics/live`"),
     Metric(VIDEO_LIVE, "timeline", COUNT, ZERO, "of the video, as of `/analytics/live`"),
