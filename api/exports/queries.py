@@ -92,7 +92,8 @@ def _videos(order: Order) -> Query:
     shown = [
         "toDate32(toInt32(counted.local)) AS date",
         f"{_harmless('counted.video_id', order)} AS videoId",
-        f"nullIf({_harmless('newest', order)}, '') AS title",
+        # Nothing is joined where the catalog knows nothing; a title may be empty.
+        f"if(titles.video_id = '', NULL, {_harmless('newest', order)}) AS title",
     ]
     for name in formulas:
         value = f"c_{name}" if _is_count(name) else f"round(c_{name}, 6)"
