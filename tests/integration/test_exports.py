@@ -103,6 +103,9 @@ def landed(clickhouse_server: str, module_database: str) -> str:
         make.heartbeat("clip", recent, 12.5),
         make.reaction("clip", recent),
         make.listed("clip", FORMULA, NOW - timedelta(days=30)),
+        make.view("untitled", recent),
+        make.listed("untitled", "", NOW - timedelta(days=30)),
+        make.view("unlisted", recent),
     ]
 
     async def fill() -> None:
@@ -208,6 +211,11 @@ async def test_a_title_cannot_become_a_formula(world: World) -> None:
     sheet = book.read("xl/worksheets/sheet1.xml").decode()
     assert "'=HYPERLINK" in sheet
     assert "<f>" not in sheet
+
+
+async def test_a_title_may_be_empty_and_is_null_only_where_none_is_known(world: World) -> None:
+    titles = {row["videoId"]: row["title"] for row in await world.rows(type="video", metrics=["views"])}
+    assert (titles["untitled"], titles["unlisted"]) == ("", None)
 
 
 async def test_links_are_signed_and_expire(world: World) -> None:
