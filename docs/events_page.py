@@ -15,27 +15,28 @@ _INTRODUCTION: Final = f"""\
 
 # Events
 
-One JSON object a Kafka record, UTF-8, camelCase. For programs: a [JSON Schema of each topic](schemas/)
-and one [AsyncAPI 3.0 document](asyncapi.json).
+Each Kafka record is one JSON object, UTF-8, with camelCase names. The machine-readable versions are a
+[JSON Schema of each topic](schemas/) and one [AsyncAPI 3.0 document](asyncapi.json).
 
 - **Times** are epoch milliseconds, or RFC 3339 with an offset. With `sentAt`, `occurredAt` is corrected to
-  record timestamp − (`sentAt` − `occurredAt`), so a wrong clock does no harm. More than 5 minutes in the
-  future becomes the record's timestamp; older than `RAW_RETENTION_DAYS` goes to the dead letters,
-  and so does a record whose own timestamp is beyond the year 2100.
+  record timestamp − (`sentAt` − `occurredAt`), so a wrong client clock does no harm. A time more than 5
+  minutes in the future is replaced by the record's timestamp. An event older than `RAW_RETENTION_DAYS`
+  becomes a dead letter, and so does a record whose own timestamp is beyond the year 2100.
 - **Totals, not deltas**: `watchedMs`, `rebufferMs` and `rebufferCount` are totals of the view so far. A lost
-  heartbeat costs nothing, a repeated one adds nothing.
-- **Repeats** are dropped, however late: of playback by `viewId` and `seq`, of all others by `eventId` and
-  sender. Send again when in doubt.
-- **Keys** decide the partition, and one key must always go to one partition. Kafka's Java clients and
-  aiokafka hash keys by murmur2, librdkafka (kcat, confluent-kafka) by another hash: where both send events
-  of the same keys, give librdkafka `partitioner=murmur2_random`. Without keys, events that belong together
-  are in several partitions, where each counts anew: the worker warns of it, and Prometheus is told.
-- **Unknown fields** are ignored. A missing or ill-typed field sends the record to the dead letters, and no
-  other record with it; so does nesting in more than {DEEPEST} levels, be it in a field that is unknown.
+  heartbeat costs nothing, and a repeated one adds nothing.
+- **Duplicates** are dropped, however late they arrive. Playback events are identified by `viewId` and `seq`,
+  all others by `eventId` and sender. When in doubt, send an event again.
+- **Keys** determine the partition, and a key must always go to the same partition. Kafka's Java clients and
+  aiokafka hash keys with murmur2, librdkafka (kcat, confluent-kafka) with another hash: if both send events
+  with the same keys, set `partitioner=murmur2_random` in librdkafka. Without keys, related events are spread
+  over several partitions, and each partition counts them separately: the worker logs a warning, and a metric
+  counts such batches.
+- **Unknown fields** are ignored. A record with a missing or ill-typed field becomes a dead letter, without
+  affecting other records; so does a record nested in more than {DEEPEST} levels, even in an unknown field.
 - A `view.start` without a `view.attempt` implies one; so does a fatal error. Every event after the first
   frame carries `startedAt`, so a view whose start was lost is still counted.
 
-The smallest sound player sends `view.start`, a `view.progress` every ten seconds, and `view.end`.
+The minimal correct player sends `view.start`, a `view.progress` every ten seconds, and `view.end`.
 """
 
 
