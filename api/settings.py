@@ -46,77 +46,82 @@ class Settings(KafkaAccess):
     )
     api_key: SecretStr | None = Field(
         None,
-        description="Key with all scopes, valid beside those of `vca keys`. Without one, the API is open to "
-        "all who reach it, unless REQUIRE_KEY says otherwise.",
+        description="Key with all scopes, valid in addition to those of `vca keys`. Without it, the API is "
+        "open to everyone who can reach it, unless REQUIRE_KEY is set.",
     )
     require_key: bool = Field(
-        False, description="Refuse requests without a key also when API_KEY is not set: only `vca keys` open."
+        False,
+        description="Refuse requests without a key even if API_KEY is not set: only keys of `vca keys` work.",
     )
     rate_limit: Annotated[str, _readable(parse_limit)] = Field(
         "600/minute",
-        description="Requests that each key may make, as `100/second` or `5000/hour`; `none` for no limit.",
+        description="Rate limit of each key, such as `100/second` or `5000/hour`; `none` for no limit.",
     )
     cors_origins: Annotated[str, _readable(parse_origins)] = Field(
         "",
-        description="Origins of pages that browsers let ask this API, as `https://dash.example.com`, "
-        "comma-separated; `*` for all. Without any, only pages of its own origin.",
+        description="Origins whose pages may call this API from a browser (CORS), such as "
+        "`https://dash.example.com`, comma-separated; `*` for all. If empty, only the API's own origin.",
     )
     live_streams: int = Field(
-        200, ge=1, description="Live streams (server-sent events) that one process sends at once, at most."
+        200, ge=1, description="Most live streams (server-sent events) that one process has open at once."
     )
     raw_retention_days: int = Field(
-        180, ge=3, description="Days that raw events are kept: how old an edge off the quarter hour may be."
+        180,
+        ge=3,
+        description="Days that raw events are kept. Older windows must start and end on a quarter hour.",
     )
     store_patience: float = Field(
-        1.0, gt=0, le=60, description="Seconds that a store may be silent before it counts as down."
+        1.0, gt=0, le=60, description="Seconds without a response after which a store counts as down."
     )
     query_seconds: float = Field(30.0, gt=0, description="Longest time that one query may take, in seconds.")
-    clickhouse_connections: int = Field(20, ge=1, description="Connections to ClickHouse, at most.")
+    clickhouse_connections: int = Field(20, ge=1, description="Most connections to ClickHouse.")
     warm_up: bool = Field(
         True,
-        description="Whether each process reads in the background what answers about users need of the days "
-        "that are over, after its start and when a day ends, so that no question has to wait for it.",
+        description="Whether each process loads the data of past days that user analytics need in the "
+        "background, after its start and when a day ends, so that no request has to wait for it.",
     )
     known_megabytes: int = Field(
         256,
         ge=0,
-        description="Memory, in MB, in which each process keeps who was known before today, of what it reads "
-        "in the background, so that answers about users read only what came since. A window of 30 days and a "
-        "million users take about 90; what does not fit is asked of ClickHouse each time.",
+        description="Memory, in MB, in which each process caches the users known before today, from the data "
+        "that it loads in the background, so that user analytics read only newer rows. A window of 30 days "
+        "with a million users takes about 90; what does not fit is queried from ClickHouse each time.",
     )
-    redis_connections: int = Field(50, ge=1, description="Connections to Redis, at most.")
+    redis_connections: int = Field(50, ge=1, description="Most connections to Redis.")
     export_dir: str = Field(
-        ".run/exports", description="Folder of the files of exports; processes that share the work share it."
+        ".run/exports", description="Folder of export files; all API processes must share it."
     )
     export_s3_url: Annotated[str, AfterValidator(_bucket)] | None = Field(
         None,
-        description="Bucket in S3-compatible storage for the files of exports, in place of EXPORT_DIR: "
+        description="Bucket in S3-compatible storage for export files, in place of EXPORT_DIR: "
         "`s3://bucket/prefix`. Needs the extra `s3`.",
     )
     export_s3_endpoint: str | None = Field(
-        None, description="Address of storage that is not Amazon's, as `https://minio.example.com:9000`."
+        None,
+        description="Address of S3 storage other than Amazon's, such as `https://minio.example.com:9000`.",
     )
     export_s3_public_endpoint: str | None = Field(
-        None, description="Address under which callers reach that storage, when it is another one."
+        None, description="Address under which callers reach that storage, if it differs."
     )
     export_s3_region: str = Field("us-east-1", description="Region of the bucket.")
     export_s3_access_key: SecretStr | None = Field(
         None,
-        description="Access key of the bucket; without one, what the machine has: AWS_ACCESS_KEY_ID and so "
-        "on, a web identity, or the role of the instance.",
+        description="Access key of the bucket; without it, the machine's credentials: AWS_ACCESS_KEY_ID and "
+        "so on, a web identity, or the instance's role.",
     )
     export_s3_secret_key: SecretStr | None = Field(None, description="Secret of that access key.")
     export_hours: float = Field(
-        24.0, gt=0, le=720, description="Hours that the file of an export and the link to it are good for."
+        24.0, gt=0, le=720, description="Hours for which an export's file and download link are valid."
     )
     export_secret: SecretStr | None = Field(
         None,
-        description="What links to exports are signed with; without one, a secret is made and kept in Redis.",
+        description="Secret that signs download links of exports; without it, one is generated and kept in "
+        "Redis.",
     )
     public_url: Annotated[str | None, _readable(path_of)] = Field(
         None,
-        description="Address under which callers reach the API, as `https://example.com/videocloud`, for the "
-        "links to exports and of its documentation; without one, that of the request.",
+        description="Address under which callers reach the API, such as `https://example.com/videocloud`, "
+        "used in links to exports and in its documentation; without it, the request's address.",
     )
     kafka_bootstrap_servers: str | None = Field(
         None,

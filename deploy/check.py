@@ -16,15 +16,15 @@ _TIMEOUT: Final = 4.0
 def check(
     part: Annotated[
         str | None,
-        typer.Argument(metavar="[api|worker]", help="Whom to ask.", show_default="whoever answers"),
+        typer.Argument(metavar="[api|worker]", help="Process to check.", show_default="those that answer"),
     ] = None,
     api_port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the API.")] = 8000,
 ) -> None:
-    """Ask the API or the worker of this host whether it is ready; exit 1 when it is not.
+    """Check whether the API or the worker of this host is ready; exit with code 1 if it is not.
 
-    The API is asked on its port, the worker on WORKER_METRICS_PORT. Without
-    a name, one of them must answer, and all that answer must be ready:
-    that suits a container, in which one of them runs.
+    It queries the API on its port and the worker on WORKER_METRICS_PORT.
+    Without a name, at least one must answer, and all that answer must be
+    ready: this suits a container, in which only one of them runs.
     """
     ports = {"api": api_port, "worker": int(os.environ.get("WORKER_METRICS_PORT") or 0)}
     if part is not None and part not in ports:

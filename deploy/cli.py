@@ -40,7 +40,7 @@ app = typer.Typer(
     help=(
         "VideoCloud Analytics: real-time analytics for a video platform.\n\n"
         "[bold]vca up --demo[/] starts everything on this machine with sample traffic. The other commands "
-        "run one part each; they find the servers by KAFKA_BOOTSTRAP_SERVERS, REDIS_URL and CLICKHOUSE_URL."
+        "run one part each; KAFKA_BOOTSTRAP_SERVERS, REDIS_URL and CLICKHOUSE_URL set the servers' addresses."
     ),
 )
 RunDir = Annotated[Path, typer.Option(help="Folder of data, logs, addresses and the lock.")]
@@ -88,18 +88,18 @@ def up(
 ) -> None:
     """Start everything on this machine: broker, Redis, ClickHouse, worker, API.
 
-    A server whose address is in the environment (KAFKA_BOOTSTRAP_SERVERS,
-    REDIS_URL, CLICKHOUSE_URL) is used as it is. The others are stand-ins on
-    free ports of 127.0.0.1.
+    If the environment sets a server's address (KAFKA_BOOTSTRAP_SERVERS,
+    REDIS_URL, CLICKHOUSE_URL), that server is used. The others are stand-ins
+    on free ports of 127.0.0.1.
 
-    Ctrl-C stops everything in order. What was counted stays in the run
-    folder. The stand-in broker keeps its records in memory: they end with it;
-    with `--broker kafka` they stay too.
+    Ctrl-C stops everything in order. The data of Redis and ClickHouse stay in
+    the run folder. The stand-in broker keeps its records in memory and loses
+    them when it stops; with `--broker kafka` they stay, too.
 
-    The API reports its requests and an agent this host as system events;
-    SELF_REPORTING=false leaves both out.
+    The API reports its requests, and an agent reports this host, as system
+    events; SELF_REPORTING=false disables both.
 
-    While it runs, RUN_DIR/endpoints.env holds all addresses and the API's key.
+    While it runs, RUN_DIR/endpoints.env holds all addresses and the API key.
     """
     from deploy.embedded.rundir import AlreadyRunningError, RunDirectory
     from deploy.embedded.screen import Screen
@@ -112,7 +112,7 @@ def up(
     try:
         run = RunDirectory(run_dir)
     except OSError as error:
-        _fail(f"{run_dir} cannot be the folder of a run ({error.strerror}): choose another --run-dir")
+        _fail(f"{run_dir} cannot be the run folder ({error.strerror}): choose another --run-dir")
     given = external(os.environ, run)
     options = Options(given, api_port, workers, demo, verbose, reporting, broker == "kafka")
     try:
@@ -124,7 +124,7 @@ def up(
 
 @app.command()
 def down(run_dir: RunDir = Path(".run")) -> None:
-    """Stop the `vca up` of a folder, and wait until it has ended."""
+    """Stop the `vca up` that runs in a folder, and wait until it has ended."""
     from deploy.embedded.rundir import RunDirectory
 
     if not run_dir.is_dir():
@@ -145,14 +145,14 @@ def down(run_dir: RunDir = Path(".run")) -> None:
 
 @app.command()
 def worker() -> None:
-    """Run a worker: events from Kafka, counted into Redis and ClickHouse.
+    """Run a worker: read events from Kafka, count them into Redis and ClickHouse.
 
-    Ends in order on SIGTERM and Ctrl-C. Any number of workers may run, up to
-    the number of partitions; the work of one that dies is taken over, with
-    nothing lost and nothing counted twice.
+    SIGTERM and Ctrl-C shut it down in order. Any number of workers may run, up
+    to the number of partitions; when a worker dies, the others take over its
+    partitions, and no event is lost or counted twice.
 
-    Exit status 70 asks for a new start, which recovers; 65 for somebody who
-    looks first: too many records could not be taken (DEAD_LETTER_SHARE).
+    After exit status 70, restart the worker; it recovers. After exit status
+    65, investigate first: too many records were rejected (DEAD_LETTER_SHARE).
     Settings are environment variables: docs/configuration.md.
     """
     from streams.app import run_worker
@@ -165,12 +165,12 @@ def worker() -> None:
 def api(
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
-    processes: Annotated[int, typer.Option(min=1, max=64, help="Processes that answer.")] = 1,
+    processes: Annotated[int, typer.Option(min=1, max=64, help="Number of API processes.")] = 1,
 ) -> None:
     """Run the read API. Its documentation is at /docs.
 
-    Set API_KEY, or REQUIRE_KEY and `vca keys`: without either, everyone who
-    reaches the port may read. Settings are environment variables:
+    Set API_KEY, or REQUIRE_KEY and `vca keys`: otherwise everyone who can
+    reach the port may read. Settings are environment variables:
     docs/configuration.md.
     """
     import uvicorn
@@ -200,8 +200,8 @@ def migrate() -> None:
 
     CLICKHOUSE_URL needs a user who may create and alter. RAW_RETENTION_DAYS,
     ROLLUP_RETENTION_DAYS and DEDUPLICATION_WINDOW are written into tables when
-    they are created, and do not change those that are there: `vca doctor` says
-    how to.
+    they are created. Existing tables are not changed: `vca doctor` prints the
+    statements for that.
     """
     # What is wrong is said once, by the error.
     logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
@@ -227,8 +227,7 @@ def topics() -> None:
     """Create the topics that are missing in Kafka. Safe to run again.
 
     They get TOPIC_PARTITIONS partitions and TOPIC_REPLICATION replicas, and
-    keep records for as long as the broker's default says. Topics that are
-    there are left as they are.
+    the broker's default retention. Existing topics are not changed.
     """
     # What is wrong is said once, by the error.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
@@ -236,7 +235,7 @@ def topics() -> None:
     from streams.topics import create_topics
 
     made = asyncio.run(create_topics(Settings()))
-    text = f"made {', '.join(made)}" if made else "all there"
+    text = f"created {', '.join(made)}" if made else "all exist"
     _console.print(f"Kafka topics: {text}", highlight=False, soft_wrap=True)
 
 
@@ -244,7 +243,7 @@ def topics() -> None:
 def agent(
     every: Annotated[float, typer.Option(min=1, max=3600, help="Seconds between two samples.")] = 10.0,
     folder: Annotated[
-        Path, typer.Option(exists=True, help="A folder on the disk whose space is reported.")
+        Path, typer.Option(exists=True, help="Folder on the disk whose free space is reported.")
     ] = Path("."),
     name: Annotated[
         str | None,
@@ -253,8 +252,8 @@ def agent(
 ) -> None:
     """Report this host, and whether the API is ready, as system events.
 
-    One per host: `vca up` runs it. The API is probed at API_URL; without
-    it, only the host is sampled.
+    Run one per host (`vca up` runs one). It probes the API at API_URL; without
+    API_URL, it samples only the host.
     """
     from deploy.host_agent import Options, serve
     from streams.settings import Settings

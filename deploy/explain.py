@@ -12,7 +12,7 @@ _ADDRESS = {"redis": "REDIS_URL", "clickhouse": "CLICKHOUSE_URL", "kafka": "KAFK
 # How aiokafka names a broker.
 _BROKER = re.compile(r"\('([^']*)', (\d+), <AddressFamily[^>]*>\)")
 # The client says the same of a wrong password, a wrong certificate and a broker that is away.
-_KAFKA_ACCESS = "whether KAFKA_SECURITY_PROTOCOL, password and certificates are those that it asks for"
+_KAFKA_ACCESS = "whether KAFKA_SECURITY_PROTOCOL, password and certificates are those that it requires"
 
 
 def _settings(error: ValidationError) -> str:

@@ -28,8 +28,8 @@ Answer = TypeVar("Answer")
 keys = typer.Typer(
     no_args_is_help=True,
     help=(
-        "Make, list and revoke the keys of the API. They are kept in Redis, as hashes.\n\n"
-        "Redis is found by REDIS_URL; without it, that of the `vca up` in this folder is used."
+        "Create, list and revoke API keys. Redis stores them as hashes.\n\n"
+        "REDIS_URL sets the server; without it, the Redis of the `vca up` in this folder is used."
     ),
 )
 
@@ -39,15 +39,15 @@ def create(
     name: Annotated[str, typer.Argument(help="Who or what the key is for, for people to tell keys apart.")],
     scope: Annotated[
         list[Scope] | None,
-        typer.Option(help="What it opens; may be repeated.", show_default=Scope.READ.value),
+        typer.Option(help="Scope of the key; may be repeated.", show_default=Scope.READ.value),
     ] = None,
 ) -> None:
-    """Make a key and print it. It is shown this once: only its hash is kept.
+    """Create a key and print it. It is shown only once, because only its hash is kept.
 
-    read opens videos, users and live; export opens exports; system opens
-    what is told of the platform itself.
+    The scope read gives access to video, user and live analytics; export to
+    exports; system to the health and performance of the platform.
 
-    The API asks for keys when it runs with API_KEY or REQUIRE_KEY=true.
+    The API requires keys when it runs with API_KEY or REQUIRE_KEY=true.
     """
     if not name.strip() or len(name) > _LONGEST_NAME:
         raise typer.BadParameter(f"a name has 1 to {_LONGEST_NAME} characters", param_hint="NAME")
@@ -62,10 +62,10 @@ def create(
 
 @keys.command("list")
 def list_keys() -> None:
-    """List all keys, oldest first: what they open, and when they were last used."""
+    """List all keys, oldest first, with their scopes and when they were last used."""
     found = _with_store(lambda store: store.all())
     if not found:
-        _console.print("there are no keys: make one with `vca keys create NAME`", highlight=False)
+        _console.print("there are no keys: create one with `vca keys create NAME`", highlight=False)
         return
     table = Table(box=None)
     for column in ("id", "name", "scopes", "created", "last used"):
@@ -81,11 +81,9 @@ def list_keys() -> None:
 
 @keys.command()
 def revoke(
-    key_id: Annotated[
-        str, typer.Argument(metavar="ID", help="The id of the key, as `vca keys list` has it.")
-    ],
+    key_id: Annotated[str, typer.Argument(metavar="ID", help="The key's id, as shown by `vca keys list`.")],
 ) -> None:
-    """Revoke a key: within five seconds nobody gets in with it any more."""
+    """Revoke a key: it stops working within five seconds."""
     key = _with_store(lambda store: store.remove(key_id))
     if key is None:
         Console(stderr=True).print(

@@ -40,14 +40,14 @@ def _rows() -> list[str]:
     def row(name: str, cells: list[str]) -> None:
         lines.append(f"| {name} | {' | '.join(cells)} |")
 
-    row("viewers at once", [f"{rate * HEARTBEAT:,}" for rate in RATES])
-    row("workers, a core each", [str(ceil(cores(rate, "pipeline"))) for rate in RATES])
-    row("cores of Redis (a node has one)", [str(ceil(cores(rate, "Redis"))) for rate in RATES])
+    row("concurrent viewers", [f"{rate * HEARTBEAT:,}" for rate in RATES])
+    row("workers, one core each", [str(ceil(cores(rate, "pipeline"))) for rate in RATES])
+    row("cores of Redis (one per node)", [str(ceil(cores(rate, "Redis"))) for rate in RATES])
     row(
-        "cores of ClickHouse, for inserts and merges",
+        "cores of ClickHouse for inserts and merges",
         [str(ceil(cores(rate, "ClickHouse"))) for rate in RATES],
     )
-    row("into Kafka, each second", [_size(rate * EVENT_BYTES) for rate in RATES])
+    row("into Kafka, per second", [_size(rate * EVENT_BYTES) for rate in RATES])
     row(f"in Kafka, {_KAFKA_DAYS} days", [_size(rate * EVENT_BYTES * 86_400 * _KAFKA_DAYS) for rate in RATES])
     row(f"raw events, {_RAW_DAYS} days", [_size(rate * RAW_BYTES * 86_400 * _RAW_DAYS) for rate in RATES])
     row("roll-ups, a year", [_size(rate / EVENTS_A_VIEW * VIEW_BYTES * 86_400 * 365) for rate in RATES])

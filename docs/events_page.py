@@ -15,28 +15,31 @@ _INTRODUCTION: Final = f"""\
 
 # Events
 
-One JSON object a Kafka record, UTF-8, camelCase. For programs: a [JSON Schema of each topic](schemas/)
-and one [AsyncAPI 3.0 document](asyncapi.json).
+Each Kafka record is one JSON object, UTF-8, with camelCase names. The machine-readable versions are a
+[JSON Schema of each topic](schemas/) and one [AsyncAPI 3.0 document](asyncapi.json).
 
 - **Times** are epoch milliseconds, or RFC 3339 with an offset. With `sentAt`, `occurredAt` is corrected to
-  record timestamp − (`sentAt` − `occurredAt`), so a wrong clock does no harm. More than 5 minutes after its
-  record becomes the record's timestamp; more than `RAW_RETENTION_DAYS` before it goes to the dead letters,
-  and so does a record whose own timestamp is beyond the year 2100.
-- **Integers** are written as such: `12000.0` is ill-typed, though JSON Schema takes it for an integer.
+  record timestamp − (`sentAt` − `occurredAt`), so a wrong client clock does no harm. A time more than 5
+  minutes after the record's timestamp is replaced by that timestamp. An event from more than
+  `RAW_RETENTION_DAYS` before its record becomes a dead letter, and so does a record whose own timestamp is
+  beyond the year 2100.
+- **Integers** must be written without a fraction: `12000.0` is ill-typed, although JSON Schema accepts it as
+  an integer.
 - **Totals, not deltas**: `watchedMs`, `rebufferMs` and `rebufferCount` are totals of the view so far. A lost
-  heartbeat costs nothing, a repeated one adds nothing.
-- **Repeats** are dropped, however late: of playback by `viewId` and `seq`, of all others by `eventId` and
-  sender. Send again when in doubt.
-- **Keys** decide the partition, and one key must always go to one partition. Kafka's Java clients and
-  aiokafka hash keys by murmur2, librdkafka (kcat, confluent-kafka) by another hash: where both send events
-  of the same keys, give librdkafka `partitioner=murmur2_random`. Without keys, events that belong together
-  are in several partitions, where each counts anew: the worker warns of it, and Prometheus is told.
-- **Unknown fields** are ignored. A missing or ill-typed field sends the record to the dead letters, and no
-  other record with it; so does nesting in more than {MAX_DEPTH} levels, be it in a field that is unknown.
+  heartbeat costs nothing, and a repeated one adds nothing.
+- **Duplicates** are dropped, however late they arrive. Playback events are identified by `viewId` and `seq`,
+  all others by `eventId` and sender. When in doubt, send an event again.
+- **Keys** determine the partition, and a key must always go to the same partition. Kafka's Java clients and
+  aiokafka hash keys with murmur2, librdkafka (kcat, confluent-kafka) with another hash: if both send events
+  with the same keys, set `partitioner=murmur2_random` in librdkafka. Without keys, related events are spread
+  over several partitions, and each partition counts them separately: the worker logs a warning, and a metric
+  counts such batches.
+- **Unknown fields** are ignored. A record with a missing or ill-typed field becomes a dead letter, without
+  affecting other records; so does a record nested in more than {MAX_DEPTH} levels, even in an unknown field.
 - A `view.start` without a `view.attempt` implies one; so does a fatal error. Every event after the first
   frame carries `startedAt`, so a view whose start was lost is still counted.
 
-The smallest sound player sends `view.start`, a `view.progress` every ten seconds, and `view.end`.
+The minimal correct player sends `view.start`, a `view.progress` every ten seconds, and `view.end`.
 """
 
 

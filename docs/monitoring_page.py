@@ -13,25 +13,26 @@ _INTRODUCTION: Final = """\
 
 # Monitoring
 
-A worker tells Prometheus of itself at `/metrics` of `WORKER_METRICS_PORT`, the API at `/metrics`. The
-compose profile `grafana` runs Prometheus and Grafana with everything below; elsewhere take the files:
-[`deploy/prometheus/`](../deploy/prometheus/) and [`deploy/grafana/`](../deploy/grafana/). They expect the
-jobs to be called `worker` and `api`. Several processes behind one port (`vca api --processes`) answer a
-scrape each for itself: run one process in each container instead.
+Each worker exposes Prometheus metrics at `/metrics` on `WORKER_METRICS_PORT`, the API at `/metrics` on its
+own port. The compose profile `grafana` runs Prometheus and Grafana with everything below; elsewhere, use the
+files in [`deploy/prometheus/`](../deploy/prometheus/) and [`deploy/grafana/`](../deploy/grafana/). They
+expect the Prometheus jobs to be named `worker` and `api`. If several processes share one port
+(`vca api --processes`), each scrape reaches only one of them: run one process per container instead.
 
 ## Who is told
 
-What to do when an alert fires is in the [runbook](runbook.md); `runbook_url` of a rule is its path there.
-Alerts of severity `critical` should wake whoever is on call, `warning` can wait for the morning. A
-warning that only follows from a critical one, as a lag from a store that is away, is told nobody as long as
-that one fires: `inhibit_rules` of `alertmanager.yml`, which an Alertmanager of your own wants as well.
+The [runbook](runbook.md) says what to do when an alert fires; a rule's `runbook_url` is the path of its
+chapter. Alerts of severity `critical` should page whoever is on call; `warning` can wait for the morning. A
+warning that is only a consequence of a critical alert, such as lag while a store is down, is suppressed as
+long as the critical alert fires. The `inhibit_rules` of `alertmanager.yml` do this; copy them if you run
+your own Alertmanager.
 
-**With compose**, the profile `grafana` has an Alertmanager (`http://127.0.0.1:9093`), and in `.env` two
-addresses to which it posts its
+**With compose**, the profile `grafana` runs an Alertmanager (`http://127.0.0.1:9093`). Set two addresses in
+`.env` to which it posts its
 [JSON](https://prometheus.io/docs/alerting/latest/configuration/#webhook_config): `ALERT_PAGE_URL` for
-`critical`, `ALERT_TICKET_URL` for `warning` (as the first, when it is empty). **Until `ALERT_PAGE_URL` is
-set, alerts are shown there and told nobody**; its log says so. For mail or a chat, which want a
-configuration of their own:
+`critical`, and `ALERT_TICKET_URL` for `warning` (if it is empty, `ALERT_PAGE_URL` receives both). **Until
+`ALERT_PAGE_URL` is set, Alertmanager shows alerts but notifies nobody**; its log says so. Email or chat need
+a configuration of your own:
 
 ```sh
 cp deploy/prometheus/alertmanager.yml alertmanager.local.yml     # put your receivers into it, see below
@@ -47,35 +48,36 @@ receivers:
   email_configs: [{to: team@example.com, from: alerts@example.com, smarthost: 'mail.example.com:587'}]
 ```
 
-See that somebody hears of it:
+Send a test alert to verify that somebody is notified:
 
 ```sh
 docker compose exec alertmanager amtool --alertmanager.url=http://127.0.0.1:9093 alert add VideoCloudTest \\
   severity=critical --annotation=summary=Test
 ```
 
-**On Kubernetes**, the component `prometheus` has the same rules as a `PrometheusRule`, and a `PodMonitor`
-that gives the jobs their names; both are for Prometheus' operator, whose Alertmanager you have set up
-already. Elsewhere, give `alerts.yml` to a Prometheus that has an Alertmanager.
+**On Kubernetes**, the component `prometheus` provides the same rules as a `PrometheusRule`, and a
+`PodMonitor` that sets the job names. Both require Prometheus' operator with its Alertmanager already
+configured. Elsewhere, load `alerts.yml` into a Prometheus that has an Alertmanager.
 """
 _LOGS: Final = """\
 ## Logs
 
-One line an event on standard error: JSON, or text on a terminal. `LOG_LEVEL` says from which level on.
+Each process writes one log entry per line to standard error: JSON, or text on a terminal. `LOG_LEVEL` sets
+the lowest level that is written.
 
-| line of | has besides `event`, `level` and `timestamp` |
+| log entry of | fields in addition to `event`, `level` and `timestamp` |
 |---|---|
 | a worker, about a partition | `cluster`, `topic`, `partition`, `epoch` |
-| the same, about a batch or a block | `offset_from` and `offset_to`, of its first record and after its last |
-| the API, within a request | `request_id`, which the answer carries as `X-Request-Id` |
+| a worker, about a batch or a block | also `offset_from` (first record), `offset_to` (after the last one) |
+| the API, within a request | `request_id`, which the response carries as `X-Request-Id` |
 
-With `LOG_LEVEL` at `DEBUG` a worker writes a line for each batch that was counted and each block that was
+With `LOG_LEVEL` set to `DEBUG`, a worker writes a line for each batch that it counted and each block that it
 stored.
 
 ## Traces
 
-Off by default, and free then. With the extra `otel` installed and an address to send them to, both processes
-send traces with OpenTelemetry's own variables:
+Traces are off by default and then cost nothing. With the extra `otel` installed and OpenTelemetry's own
+variables set, both processes send traces:
 
 ```sh
 pip install '.[otel]'   # in a clone of the repository
@@ -83,11 +85,12 @@ export OTEL_EXPORTER_OTLP_ENDPOINT=http://collector:4318
 vca worker
 ```
 
-A worker makes a span of each batch, with its coordinates, and below it one of the step in Redis; the insert
-of a block is a span that is linked to the batches whose rows it holds. A producer that sends a `traceparent`
-header (W3C Trace Context) with its records finds its trace linked to the batch that took them; of a batch,
-the first 32 distinct ones are. The API's requests are FastAPI's own spans, under the caller's `traceparent`,
-and below them one for each question to a store; put no other instrumentation of FastAPI beside it.
+A worker creates a span for each batch, with topic, partition and offsets, and a child span for the Redis
+script. The insert of a block is a span that is linked to the batches whose rows it contains. If a producer
+sends a `traceparent` header (W3C Trace Context) with its records, its trace is linked to the batch that
+processed them; per batch, the first 32 distinct traces are linked. API requests are FastAPI's own spans,
+children of the caller's `traceparent`, with a child span for each query to a store; do not add another
+FastAPI instrumentation.
 """
 
 
@@ -108,12 +111,12 @@ def page() -> str:
     lines = [_INTRODUCTION, "## Metrics", ""]
     for process, title in ((Process.WORKER, "Worker"), (Process.API, "API"), (Process.BOTH, "Both")):
         lines += [f"### {title}", "", *_rows(process), ""]
-    lines += ["Beside these there are `process_*` of memory, CPU and start.", "", "## Dashboards", ""]
+    lines += ["In addition, `process_*` metrics report memory, CPU and start time.", "", "## Dashboards", ""]
     for dashboard in DASHBOARDS:
         titles = ", ".join(row.title.lower() for row in dashboard.rows)
         lines.append(f"- **{dashboard.title}**: {dashboard.about} Rows: {titles}.")
     lines += ["", "## Alerts", "", "| alert | for | severity | |", "|---|---|---|---|"]
     for alert in ALERTS:
-        link = alert.runbook.removeprefix("docs/")
-        lines.append(f"| [`{alert.name}`]({link}) | {alert.lasting} | {alert.severity} | {alert.summary} |")
+        link, summary = alert.runbook.removeprefix("docs/"), alert.summary.replace("|", "\\|")
+        lines.append(f"| [`{alert.name}`]({link}) | {alert.lasting} | {alert.severity} | {summary} |")
     return "\n".join([*lines, "", _LOGS])

@@ -15,18 +15,18 @@ _INTRODUCTION: Final = """\
 
 # Tables
 
-What ClickHouse holds, open to SQL of your own: [queries.md](queries.md) has ten to start from, and
-[metrics.md](metrics.md) the formula of every number that the API answers.
+These are the ClickHouse tables, which you can query with your own SQL: [queries.md](queries.md) has ten
+queries to start from, and [metrics.md](metrics.md) the formula of every number that the API returns.
 
-Producers' events land in the raw tables, once each; everything else is a roll-up that a materialized view
-feeds in the same insert, so raw and rolled-up numbers are never out of step ([delivery.md](delivery.md)).
+Each event is inserted once into a raw table. Every other table is a roll-up that a materialized view fills in
+the same insert, so raw and rolled-up numbers always agree ([delivery.md](delivery.md)).
 
 - **Sum the `d_` columns** of `playback_events`, never the totals beside them: a `d_` column is what this
   event added to its view.
-- **Aggregate when you read** a `SummingMergeTree` or `AggregatingMergeTree`: rows of one key are merged
-  sometime later, so write `sum(views)`, `min(first_seen)`, `groupBitOr(slots)` and group by what you want.
+- **Aggregate when you read** a `SummingMergeTree` or `AggregatingMergeTree`: ClickHouse merges rows with the
+  same key only later, so write `sum(views)`, `min(first_seen)`, `groupBitOr(slots)`, and group as you need.
 - **`video_catalog`** keeps the newest version of a video: read it with `FINAL`.
-- **Instants** are UTC. 1970 and 0 and '' mean that there is none.
+- **Instants** are UTC. 1970, 0 and '' mean "no value".
 """
 
 _PURPOSES: Final = {
@@ -34,10 +34,10 @@ _PURPOSES: Final = {
     "user_events": "Every accepted user event.",
     "system_events": "Every accepted system event; fields that a type does not have are 0 or empty.",
     "video_catalog": "What is known of each video.",
-    "ingested_offsets": "How far each Kafka partition has landed: ClickHouse's own books.",
+    "ingested_offsets": "Offsets up to which each Kafka partition was inserted: ClickHouse's own books.",
     "video_15m": "Counters of each video by quarter of an hour and audience: what the video endpoints read.",
     "view_starts": "One row per started view, for exact unique viewers.",
-    "activity": "Keeps nothing: the step between the raw tables and everything that counts people.",
+    "activity": "Stores nothing: the step between the raw tables and everything that counts people.",
     "session_days": "Sessions by day; a session is the rows of its id.",
     "users": "When each user was first seen.",
     "user_days": "On which days, and in which quarters of an hour, each user was active.",
@@ -45,14 +45,14 @@ _PURPOSES: Final = {
     "user_actions_15m": "Uploads, comments, likes and shares of the whole platform by quarter of an hour.",
     "system_1m": "Requests, jobs, storage operations and probes by minute.",
     "latency_1m": "Distribution of response times by minute.",
-    "jobs": "Where each job stands.",
+    "jobs": "The state of each job.",
     "host_samples": "Samples of hosts.",
     "video_days": "Counters of each video by day, without its audience: what summaries read.",
     "all_videos_15m": "Counters of all videos together by quarter of an hour: what trends compare.",
-    "activity_days": "What the API compares to know whether a day that is over has changed.",
-    "forgotten_rows": "How many raw rows `vca forget` removed, and of which days: of nobody by name.",
-    "sessions": "A view (in SQL's sense) for questions about visits: one row per session, whole.",
-    "views": "A view (in SQL's sense) for questions about playbacks: one row per view, whole.",
+    "activity_days": "Row counts by day, with which the API detects whether a past day has changed.",
+    "forgotten_rows": "How many raw rows `vca forget` removed, by day, without ids.",
+    "sessions": "An SQL view for queries about visits: one complete row per session.",
+    "views": "An SQL view for queries about playbacks: one complete row per view.",
 }
 
 _TABLE: Final = re.compile(

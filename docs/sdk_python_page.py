@@ -23,10 +23,9 @@ _INTRODUCTION: Final = """\
 
 # Python SDK
 
-Every method, model and error of the distribution `videocloud`;
-[its README](../sdk/python/README.md) shows how they are used. Methods are written as those of
-`VideoCloud`; on `AsyncVideoCloud` the same ones are awaited, but for those that send events, which never
-wait.
+This page lists every method, model and error of the distribution `videocloud`;
+[its README](../sdk/python/README.md) shows how to use them. The signatures are those of `VideoCloud`;
+`AsyncVideoCloud` has the same methods as coroutines, except those that send events, which never wait.
 """
 
 

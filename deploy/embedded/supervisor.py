@@ -154,9 +154,10 @@ class Supervisor:
             self._let_go(running)
         elif code == REFUSED:
             self._screen.fail(
-                f"{child.name} has stopped for too many dead letters (status {REFUSED}) and stays down;"
-                f" its records wait. The end of {child.log} says which they are and how to go on. Then, in"
-                f" another shell: set -a; source {self._run.endpoints_file}; set +a; vca worker"
+                f"{child.name} has stopped because of too many dead letters (status {REFUSED}) and is not"
+                f" restarted; its records wait in Kafka. The end of {child.log} says which they are and how"
+                f" to continue. Then, in another shell: set -a; source {self._run.endpoints_file};"
+                " set +a; vca worker"
             )
             self._let_go(running)
         elif running.restarts.due is None:
@@ -189,7 +190,7 @@ class Supervisor:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._hurry)
         if self._running:
-            self._screen.say("Stopping; once more Ctrl-C ends it at once")
+            self._screen.say("Stopping; press Ctrl-C again to stop at once")
         while self._running:
             stage = max(r.stage for r in self._running)
             # Servers (stage 0) one by one, last started first; the services of a stage together.

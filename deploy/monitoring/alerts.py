@@ -40,7 +40,7 @@ ALERTS: Final = (
         "2m",
         PAGE,
         "Worker down",
-        "No worker runs: events gather in Kafka and nothing is counted.",
+        "No worker is running: records accumulate in Kafka and nothing is counted.",
     ),
     Alert(
         "VideoCloudWorkerDown",
@@ -72,7 +72,7 @@ ALERTS: Final = (
         "10m",
         PAGE,
         "Lag grows",
-        "{{ $labels.topic }} is {{ $value | humanizeDuration }} behind: retention may be faster than we are.",
+        "{{ $labels.topic }} is {{ $value | humanizeDuration }} behind: Kafka may delete records unread.",
     ),
     # Not the most of that day: while partitions move, two workers may say for a scrape that they have them.
     Alert(
@@ -82,7 +82,7 @@ ALERTS: Final = (
         "10m",
         PAGE,
         "Partitions without a worker",
-        "Of {{ $labels.topic }} only {{ $value }} partitions are at work, fewer than before, within a day.",
+        "Only {{ $value }} partitions of {{ $labels.topic }} are processed, fewer than within the last day.",
     ),
     Alert(
         "VideoCloudRecordsLost",
@@ -98,7 +98,7 @@ ALERTS: Final = (
         "0m",
         TICKET,
         "Another log",
-        "Partitions of {{ $labels.topic }} turned out to be another log than before.",
+        "Partitions of {{ $labels.topic }} have another log than before: recreated or truncated.",
     ),
     Alert(
         "VideoCloudRedisLostData",
@@ -114,7 +114,7 @@ ALERTS: Final = (
         "0m",
         PAGE,
         "ClickHouse lost data",
-        "ClickHouse had less of {{ $labels.topic }} than was acknowledged: it is replayed from Kafka.",
+        "ClickHouse has fewer rows of {{ $labels.topic }} than it acknowledged: replaying from Kafka.",
     ),
     Alert(
         "VideoCloudStoreAway",
@@ -133,7 +133,7 @@ ALERTS: Final = (
         "5m",
         PAGE,
         "A store does not answer",
-        "Rows of {{ $labels.topic }} are not stored, in {{ $value }} of its partitions.",
+        "ClickHouse stores no rows of {{ $value }} partitions of {{ $labels.topic }}, although rows wait.",
     ),
     Alert(
         "VideoCloudSlowInserts",
@@ -157,7 +157,7 @@ ALERTS: Final = (
         "15m",
         TICKET,
         "Dead letters",
-        "{{ $value | humanizePercentage }} of the records of {{ $labels.topic }} cannot be taken.",
+        "{{ $value | humanizePercentage }} of the records of {{ $labels.topic }} become dead letters.",
     ),
     Alert(
         "VideoCloudRecordsWithoutKey",
@@ -165,7 +165,7 @@ ALERTS: Final = (
         "0m",
         TICKET,
         "Records without a key",
-        "Records of {{ $labels.topic }} have no key: views may count twice, and repeats too.",
+        "Records of {{ $labels.topic }} have no key: views and duplicate events may count twice.",
     ),
     Alert(
         "VideoCloudApiDown",
@@ -189,7 +189,7 @@ ALERTS: Final = (
         "15m",
         TICKET,
         "API slow",
-        "The API takes {{ $value | humanizeDuration }} (p95).",
+        "The API takes {{ $value | humanizeDuration }} to answer (p95).",
     ),
     Alert(
         "VideoCloudApiStoreAway",
@@ -197,7 +197,7 @@ ALERTS: Final = (
         "5m",
         TICKET,
         "A store does not answer",
-        "The API cannot read {{ $labels.store }}; the other store stands in where it can.",
+        "The API cannot read {{ $labels.store }}; it answers from the other store where possible.",
     ),
     Alert(
         "VideoCloudExportsFail",

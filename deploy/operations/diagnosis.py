@@ -60,7 +60,7 @@ def version(area: str, told: str, oldest: tuple[int, int]) -> Finding:
     numbers = [int(part) for part in re.findall(r"\d+", told)[:2]]
     bad = Verdict.WARN if tuple(numbers) < oldest else None
     return finding(
-        area, "version", bad, told, f"use {oldest[0]}.{oldest[1]} or newer: older ones are not tried"
+        area, "version", bad, told, f"use {oldest[0]}.{oldest[1]} or newer: older ones are not tested"
     )
 
 
@@ -72,8 +72,8 @@ def clock(area: str, skew: float) -> Finding:
         area,
         "clock",
         bad,
-        f"{abs(skew):.1f} s {ahead} this machine's" if bad else "as this machine's, to the second",
-        "run NTP (chrony) on both: minutes of the live window end by the server's clock",
+        f"{abs(skew):.1f} s {ahead} this machine's" if bad else "within a second of this machine's",
+        "run NTP (chrony) on both: the minutes of the live window follow the server's clock",
     )
 
 
@@ -86,7 +86,7 @@ def room(area: str, name: str, free: int, total: int) -> Finding:
         f"space of {name}",
         bad,
         f"{free / 1e9:.1f} of {total / 1e9:.1f} GB free",
-        "add space, or keep less: RAW_RETENTION_DAYS, retention.ms of the topics",
+        "add space, or shorten the retention: RAW_RETENTION_DAYS, retention.ms of the topics",
     )
 
 
@@ -108,13 +108,13 @@ def migrations(wanted: Mapping[str, str], applied: Mapping[str, str]) -> Finding
     bad, told, advice = None, f"{len(applied)} applied", ""
     if state.newer:
         # Workers and API go on; only some commands do not.
-        bad, told = Verdict.WARN, f"the database has {', '.join(state.newer)}, of a newer version"
-        advice = "fine for an upgrade or a rollback: rebuild and forget with the newer version"
+        bad, told = Verdict.WARN, f"the database has {', '.join(state.newer)}, from a newer version"
+        advice = "fine during an upgrade or a rollback: run `rebuild` and `forget` with the newer version"
     if state.missing:
         bad, told, advice = Verdict.FAIL, f"not applied: {', '.join(state.missing)}", "run `vca migrate`"
     if state.changed:
-        bad, told = Verdict.FAIL, f"not as this version has them: {', '.join(state.changed)}"
-        advice = "a build from before the first release made the database: `vca migrate` says what to do"
+        bad, told = Verdict.FAIL, f"different from this version's files: {', '.join(state.changed)}"
+        advice = "a build from before the first release created the database: `vca migrate` says what to do"
     return finding("ClickHouse", "migrations", bad, told, advice)
 
 
@@ -140,7 +140,7 @@ def deduplication(tables: Iterable[Table], wanted: int, cluster: str = "") -> Fi
         "deduplication window",
         Verdict.FAIL if short else Verdict.WARN if small else None,
         f"too small in {', '.join(short)}" if short else f"{least or 0:,} blocks, by the settings {wanted:,}",
-        "without it a block that is sent twice counts twice:\n" + ";\n".join(small),
+        "beyond the window, a block that is sent twice counts twice:\n" + ";\n".join(small),
     )
 
 
@@ -154,8 +154,8 @@ def parts(tables: Iterable[Table]) -> Finding:
         "ClickHouse",
         "parts",
         bad,
-        f"{worst.parts} in a partition of {worst.name}, the most",
-        "inserts come faster than they are merged: raise BLOCK_SECONDS, lower INSERTS_PER_SECOND",
+        f"at most {worst.parts} in a partition of {worst.name}",
+        "inserts arrive faster than they are merged: raise BLOCK_SECONDS, lower INSERTS_PER_SECOND",
     )
 
 
@@ -184,8 +184,8 @@ def topics(
             "Kafka",
             "topics",
             Verdict.FAIL if missing else None,
-            f"missing: {', '.join(missing)}" if missing else f"{len(found)} there",
-            "run `vca topics`, or set TOPIC_... to the names that you use",
+            f"missing: {', '.join(missing)}" if missing else f"{len(found)} exist",
+            "run `vca topics`, or set TOPIC_... to your topic names",
         )
     ]
     for topic in found:
@@ -205,13 +205,13 @@ def _topic(
         worst = Verdict.FAIL
         problems.append((f"{topic.leaderless} partitions without a leader", "see the brokers' logs"))
     if is_catalog and "cleanup.policy" in config and not compacted:
-        problems.append(("not compacted", "set cleanup.policy=compact, or old titles are forgotten"))
+        problems.append(("not compacted", "set cleanup.policy=compact, or old titles are lost"))
     if not is_catalog and compacted:
         worst = Verdict.FAIL
         problems.append(("compacted: events of one key replace each other", "set cleanup.policy=delete"))
     if not is_catalog and 0 <= retention < _DAY_MS:
         problems.append(
-            (f"kept for {retention / 3_600_000:.0f} h", "raise retention.ms over your longest outage")
+            (f"kept for {retention / 3_600_000:.0f} h", "raise retention.ms above your longest outage")
         )
     if not is_dead and record > largest:
         problems.append((f"takes records of {record:,} bytes", f"lower max.message.bytes to {largest:,}"))
@@ -225,9 +225,9 @@ def _topic(
                 (f"takes records of {record:,} bytes only", f"raise max.message.bytes to {needed + 65_536:,}")
             )
     if config.get("message.timestamp.type") == "LogAppendTime":
-        problems.append(("LogAppendTime", "use CreateTime, or events that are replayed are dated now"))
+        problems.append(("LogAppendTime", "use CreateTime, or replayed events get the time of the replay"))
     if brokers > 1 and topic.replicas < 2:
-        problems.append(("one replica", "replicate it: a broker that is lost takes its records along"))
+        problems.append(("one replica", "replicate it, or losing a broker loses its records"))
     told = f"{topic.partitions} partitions, {topic.replicas} replicas"
     if retention >= 0 and not is_catalog:
         told += f", {retention / _DAY_MS:.1f} days"
@@ -253,7 +253,7 @@ def group(state: str, members: int, partitions: int) -> Finding:
         "workers",
         bad,
         f"{members} in the group, {state or 'unknown'}",
-        "start one with `vca worker`" if not members else "wait: partitions are being shared out",
+        "start one with `vca worker`" if not members else "wait: a rebalance is in progress",
     )
 
 

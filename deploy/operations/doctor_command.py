@@ -22,20 +22,18 @@ _COLOURS = {"OK": "green", "WARN": "yellow", "FAIL": "bold red"}
 
 
 def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="Answer in JSON, for programs.")] = False,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="End with exit code 1 on a warning as well.")
-    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with code 1 on a warning as well.")] = False,
 ) -> None:
-    """Examine this machine and the servers, and say what to do; exit code 1 when something fails.
+    """Examine this machine and the servers, and say what to do; exit with code 1 when a check fails.
 
-    Looked at are addresses and versions, ClickHouse's migrations, deduplication
+    It checks addresses and versions, ClickHouse's migrations, deduplication
     windows, retention, settings, parts and disks, Redis' append-only file and
     eviction, Kafka's topics with their settings, the workers' group, and clocks.
-    Nothing is changed.
+    It changes nothing.
 
-    The servers are found by KAFKA_BOOTSTRAP_SERVERS, REDIS_URL and
-    CLICKHOUSE_URL; without them, those of the `vca up` in this folder are used.
+    KAFKA_BOOTSTRAP_SERVERS, REDIS_URL and CLICKHOUSE_URL set the servers;
+    without them, the servers of the `vca up` in this folder are used.
     """
     for name in ("aiokafka", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -68,4 +66,4 @@ def _show(console: Console, findings: list[Finding]) -> None:
         table.add_row(f"[{colour}]{each.verdict}[/]", each.area, escape(each.name), found)
     console.print(table, highlight=False)
     bad = {verdict: sum(each.verdict == verdict for each in findings) for verdict in ("FAIL", "WARN")}
-    console.print(f"\n{bad['FAIL']} failed, {bad['WARN']} to look at", highlight=False)
+    console.print(f"\n{bad['FAIL']} failed, {bad['WARN']} warnings", highlight=False)

@@ -56,10 +56,10 @@ def here(settings: Settings) -> list[Finding]:
         ),
         finding(
             "here",
-            "Faust's compiled parts",
+            "Faust's compiled extensions",
             Verdict.WARN if missing or os.environ.get("NO_CYTHON") else None,
-            f"missing: {', '.join(missing)}" if missing else "there",
-            "install faust-streaming with a C compiler at hand: without them it is slower",
+            f"missing: {', '.join(missing)}" if missing else "installed",
+            "install faust-streaming where a C compiler is available: without them the worker is slower",
         ),
         diagnosis.memory(bound, psutil.virtual_memory().total, memory_limit()),
         diagnosis.room("here", tempfile.gettempdir(), disk.free, disk.total),
@@ -172,8 +172,9 @@ async def _clickhouse(client: Any, settings: Settings) -> list[Finding]:
             "ClickHouse",
             "rebuild",
             Verdict.WARN if left else None,
-            f"{database}_rebuild is there" if left else "none under way or left",
-            f"one runs, or was cut short: then `vca rebuild rollups` or DROP DATABASE {database}_rebuild",
+            f"{database}_rebuild exists" if left else "none running or interrupted",
+            "wait for the rebuild; if it was interrupted, run `vca rebuild rollups` again, or DROP DATABASE"
+            f" {database}_rebuild",
         )
     )
     rows = await client.query("SELECT name, free_space, total_space FROM system.disks")
@@ -196,14 +197,14 @@ async def _inserts(client: Any) -> Finding:
             settings=wanted,
         )
         wrong = [name for name, value in rows.result_rows if str(wanted[name]) != str(value)]
-        problem = f"not taken: {', '.join(wrong)}" if wrong else ""
+        problem = f"refused: {', '.join(wrong)}" if wrong else ""
     except Exception as error:
         problem = " ".join(str(error).split())[:200]
     return finding(
         "ClickHouse",
         "settings of inserts",
         Verdict.FAIL if problem else None,
-        problem or "async_insert=0 and deduplication are taken",
+        problem or "async_insert=0 and deduplication are accepted",
         "remove readonly or constraints on these settings from the workers' profile",
     )
 

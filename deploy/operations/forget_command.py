@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 #: Other ids of the same sessions that are shown.
 _SHOWN: Final = 10
 _STAYS: Final = (
-    "sums by video and time, in which nobody can be found (`vca rebuild rollups` makes them without"
-    " these events)",
-    "records in Kafka and its dead letters, until the topics' retention is over: send none of them again",
-    "files of exports, until EXPORT_HOURS are over, and backups: forget again after one is restored",
+    "sums by video and time, which identify nobody (`vca rebuild rollups` recomputes them without these"
+    " events)",
+    "records in Kafka and its dead letters, until the topics' retention deletes them: replay none of them",
+    "export files, until EXPORT_HOURS are over, and backups: run this again after you restore one",
 )
 
 
@@ -60,29 +60,30 @@ class ForgetError(Exception):
 
 
 def forget(
-    user: Annotated[
-        list[str], typer.Argument(help="Ids as events have them: userId, or viewerId; one or more.")
-    ],
+    user: Annotated[list[str], typer.Argument(help="One or more ids as in the events: userId or viewerId.")],
     delete: Annotated[
-        bool, typer.Option("--delete", help="Remove the rows. Without it, only say what there is.")
+        bool, typer.Option("--delete", help="Remove the rows. Without it, only show them.")
     ] = False,
     now: Annotated[
-        bool, typer.Option("--now", help="Also when events of theirs came in the last two hours.")
+        bool, typer.Option("--now", help="Do not wait, even if the person had events in the last two hours.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Answer in JSON, for programs.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Remove from ClickHouse all that it holds of a person, whoever asks for that.
+    """Remove a person's data from ClickHouse.
 
-    Without --delete nothing is changed, only shown. Removed are events, and
-    rows of users, days, sessions, sign-ups and started views, from disk and on
-    every shard and replica. Sums stay: `vca verify` knows why they have more.
+    Without --delete the command only shows the data. With it, it removes the
+    person's events, and the rows of users, days, sessions, sign-ups and started
+    views, from disk, on every shard and replica. Sums stay; `vca verify` takes
+    that into account.
 
-    Do it when their last events are two hours old. Redis has forgotten them by
-    itself then, and no view of theirs is under way, which would begin anew.
-    Events that come later, also old ones from Kafka, make them known again:
-    then run it again. Stopped half way, run it again too.
+    Run it when the person's last events are two hours old. By then Redis has
+    dropped their data, and none of their views is in progress (such a view
+    would count from its beginning again). Later events, even old ones read
+    again from Kafka, make the person known again: run it again then, and also
+    if it was interrupted.
 
-    CLICKHOUSE_URL needs a user who may alter tables, as that of `vca migrate`.
+    CLICKHOUSE_URL needs a user who may alter tables, such as the one of
+    `vca migrate`.
     """
     if not all(user):
         raise typer.BadParameter("an id is empty", param_hint="USER")
@@ -128,7 +129,8 @@ async def run(
             return known
         if await is_rebuilt(client):
             raise ForgetError(
-                "`vca rebuild rollups` runs, or was cut short: wait for it, or run it again (`vca doctor`)"
+                "`vca rebuild rollups` is running or was interrupted: wait for it, or run it again"
+                " (`vca doctor`)"
             )
         if not anyway:
             check_silence(known.last_seen, now)
@@ -141,7 +143,7 @@ async def run(
         await forgetting.remove(whole_from(now, chosen.raw_retention_days), done)
         if left := {table: rows for table, rows in (await forgetting.row_counts()).items() if rows}:
             told = ", ".join(f"{rows:,} in {table}" for table, rows in left.items())
-            raise ForgetError(f"events came meanwhile: {told} are left. Run it again")
+            raise ForgetError(f"events arrived meanwhile: {told} are left. Run this again")
         return replace(known, removed=True)
     finally:
         await client.close()
@@ -154,9 +156,9 @@ def check_silence(last_seen: datetime | None, now: datetime) -> None:
     wait = timedelta(seconds=LIVE_SECONDS)
     if last_seen is not None and now - last_seen < wait:
         raise ForgetError(
-            f"the newest event of theirs, or of a session of theirs, is of {last_seen:%Y-%m-%d %H:%M:%S} UTC."
-            f" Run this after {last_seen + wait:%H:%M}, when Redis has forgotten it; or with --now, and then"
-            " `vca rebuild live`"
+            f"the person's newest event, or that of one of their sessions, is from"
+            f" {last_seen:%Y-%m-%d %H:%M:%S} UTC. Run this after {last_seen + wait:%H:%M}, when Redis has"
+            " dropped it; or with --now, followed by `vca rebuild live`"
         )
 
 
@@ -167,7 +169,7 @@ def whole_from(now: datetime, retention_days: int) -> date:
 
 def _show(out: Console, known: Known) -> None:
     if not known.total:
-        out.print("ClickHouse holds no rows of theirs", highlight=False)
+        out.print("ClickHouse holds no rows of this person", highlight=False)
     else:
         table = Table("table", "rows removed" if known.removed else "rows", box=None)
         table.columns[1].justify = "right"
@@ -180,15 +182,15 @@ def _show(out: Console, known: Known) -> None:
         some = ", ".join(f"{escape(name)} ({n:,})" for name, n in list(known.others.items())[:_SHOWN])
         more = len(known.others) - _SHOWN
         out.print(
-            f"in sessions of theirs there are also events of {some}{f' and {more} more' if more > 0 else ''}:"
-            " the same person before signing in? Then name these ids as well",
+            f"their sessions also contain events of {some}{f' and {more} more' if more > 0 else ''}:"
+            " the same person before signing in? Then pass these ids as well",
             highlight=False,
             soft_wrap=True,
         )
     if known.videos_owned:
         out.print(
-            f"the catalog names them as owner of {known.videos_owned:,} videos, which stays: send those"
-            " entries again without ownerId",
+            f"the catalog still names the person as owner of {known.videos_owned:,} videos: send these"
+            " catalog entries again without ownerId",
             highlight=False,
             soft_wrap=True,
         )

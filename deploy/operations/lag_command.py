@@ -22,23 +22,23 @@ if TYPE_CHECKING:
 def lag(
     max_lag: Annotated[
         int | None,
-        typer.Option(min=0, help="End with exit code 1 when a partition lacks more records than this."),
+        typer.Option(min=0, help="Exit with code 1 when a partition's lag is above this."),
     ] = None,
     max_seconds: Annotated[
         float | None,
-        typer.Option(min=0, help="End with exit code 1 when a record has waited longer than this."),
+        typer.Option(min=0, help="Exit with code 1 when a record has waited longer than this."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Answer in JSON, for programs.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Show how far both stores are behind Kafka, by topic and partition.
 
     counted is the next offset for the live counters in Redis, stored the next
-    one for ClickHouse, lag what is in Kafka and not in both, and waiting the
-    age of the oldest such record. Kafka's committed offsets decide nothing and
-    are not shown.
+    offset for ClickHouse, lag the number of records in Kafka that are not yet
+    in both, and waiting the age of the oldest such record. Kafka's committed
+    offsets decide nothing and are not shown.
 
-    The servers are found by KAFKA_BOOTSTRAP_SERVERS and REDIS_URL; without
-    them, those of the `vca up` in this folder are used.
+    KAFKA_BOOTSTRAP_SERVERS and REDIS_URL set the servers; without them, the
+    servers of the `vca up` in this folder are used.
     """
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     found = asyncio.run(read(settings()))
@@ -60,12 +60,12 @@ def lag(
     elif found:
         _show(console, found)
     else:
-        console.print("Kafka has none of the topics: make them with `vca topics`", highlight=False)
+        console.print("Kafka has none of the topics: create them with `vca topics`", highlight=False)
     if over:
         worst = max(over, key=lambda each: each.records)
         Console(stderr=True).print(
-            f"[red]over the limit:[/] {len(over)} partitions; {worst.topic}/{worst.partition} lacks"
-            f" {worst.records:,} records, the oldest of {worst.seconds:.1f} s",
+            f"[red]over the limit:[/] {len(over)} partitions; {worst.topic}/{worst.partition} is"
+            f" {worst.records:,} records behind, and the oldest waits for {worst.seconds:.1f} s",
             highlight=False,
             soft_wrap=True,
         )

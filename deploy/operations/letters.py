@@ -138,15 +138,15 @@ def plan(
             continue
         if letter.origin in seen:
             # A crash between letter and ledger sends a letter twice.
-            plan.left_out["sent again already, or a second letter of the same record"] += 1
+            plan.left_out["already replayed, or a second letter of the same record"] += 1
             continue
         seen.add(letter.origin)
         if letter.replays and not wanted.again:
-            plan.left_out["came back after they were sent again: --again sends them once more"] += 1
+            plan.left_out["rejected again after a replay: --again sends them once more"] += 1
         elif letter.truncated:
-            plan.left_out["too large to have been kept whole"] += 1
+            plan.left_out["too large to be kept whole"] += 1
         elif letter.origin[1] not in topics:
-            plan.left_out["of topics that are not read now"] += 1
+            plan.left_out["from topics that the worker does not read"] += 1
         else:
             plan.send.append(letter)
     return plan

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 rebuild = typer.Typer(
     no_args_is_help=True,
     help=(
-        "Make roll-ups or live counters anew from raw events, while the pipeline runs.\n\n"
-        "`vca verify` says whether that is needed. Either is exact, and no wrong number is seen meanwhile."
+        "Recompute roll-ups or live counters from raw events while the pipeline runs.\n\n"
+        "`vca verify` says whether that is needed. Both are exact, and readers see no wrong number meanwhile."
     ),
 )
 _POLL_SECONDS: Final = 0.3
@@ -30,15 +30,15 @@ _POLL_SECONDS: Final = 0.3
 def rollups() -> None:
     """Rebuild every roll-up in ClickHouse from the raw events.
 
-    New months are built beside the old ones, in the database NAME_rebuild, and
-    put in their place at once. For that moment (about a second) workers hold
-    their inserts; live counters and the API go on, and no event is lost.
+    It builds new months beside the old ones, in the database NAME_rebuild, and
+    then replaces the old ones. For that moment (about a second) workers hold
+    their inserts; live counters and the API continue, and no event is lost.
 
-    Months that raw events do not have whole any more (RAW_RETENTION_DAYS) stay
-    as they are. Needed: disk space for a second copy of the roll-ups, a worker
-    that runs, and in CLICKHOUSE_URL a user who may create databases, as that of
-    `vca migrate`. Stopped half way, every table is as it was or whole and
-    new: run it again.
+    Months whose raw events are no longer complete (RAW_RETENTION_DAYS) are not
+    changed. It needs disk space for a second copy of the roll-ups, a running
+    worker, and in CLICKHOUSE_URL a user who may create databases, such as the
+    one of `vca migrate`. If it is interrupted, each table is either unchanged
+    or completely new: run it again.
     """
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     from deploy.operations.rebuilding import RebuildError
@@ -50,7 +50,9 @@ def rollups() -> None:
     except (RebuildError, HeldByAnother) as error:
         console.print(f"[red]error:[/] {error}", highlight=False, soft_wrap=True)
         raise typer.Exit(1) from None
-    reach = f"from {since:%Y-%m} on; older months have no raw events and stay" if since else "all of them"
+    reach = (
+        f"from {since:%Y-%m} on; older months lack raw events and are unchanged" if since else "all of them"
+    )
     console.print(f"rebuilt roll-ups: {reach}. Inserts were held for {held:.1f} s.", highlight=False)
 
 
@@ -86,24 +88,24 @@ async def _rollups(chosen: Settings, steps: Bar) -> tuple[datetime | None, float
 @rebuild.command()
 def live(
     patience: float = typer.Option(
-        60.0, min=1, help="Seconds without progress after which it is left to the workers."
+        60.0, min=1, help="Seconds without progress after which the command stops waiting for workers."
     ),
 ) -> None:
     """Rebuild the live counters in Redis from the raw events of the last two hours.
 
-    The worker that owns a partition does it: it writes what it has gathered,
-    counts the window again beside the one that is read, and switches over in
-    one step. Its partition waits meanwhile, some seconds for a million events.
+    The worker that owns a partition does this: it writes its buffered rows,
+    recounts the window beside the one that readers use, and switches over in
+    one step. The partition pauses meanwhile, some seconds for a million events.
 
-    Who is watching right now is known again with each view's next event.
+    The recount includes concurrent viewers.
     """
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     with bar() as steps:
         left = asyncio.run(_live(settings(), steps, patience))
     if left:
         console.print(
-            f"[red]error:[/] {len(left)} partitions wait for a worker, {left[0]} first; it counts them when"
-            " it runs (`vca worker`)",
+            f"[red]error:[/] {len(left)} partitions, {left[0]} among them, have no worker yet; one recounts"
+            " them when it starts (`vca worker`)",
             highlight=False,
             soft_wrap=True,
         )
@@ -128,7 +130,7 @@ async def _live(chosen: Settings, steps: Bar, patience: float) -> list[str]:
         ]
         await request_recount(redis, wanted, f"{time.time_ns():x}")
         steps.total(len(wanted))
-        steps.say("partitions counted again")
+        steps.say("recounting partitions")
         ledgers, moved = RedisLedgers(redis), time.monotonic()
         waiting = set(wanted)
         while waiting and time.monotonic() - moved < patience:

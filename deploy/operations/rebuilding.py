@@ -89,8 +89,8 @@ class Rebuild:
         shadow, start = self._shadow, since or datetime(1970, 1, 1, tzinfo=UTC)
         if await shadow.is_spread():
             raise RebuildError(
-                "The tables are spread over a cluster, which this command does not rebuild. Count anew "
-                "beside what runs: docs/runbook.md, Re-process."
+                "The tables are spread over a cluster, which this command does not support. Re-process "
+                "into another database instead: docs/runbook.md, Re-process."
             )
         await shadow.create()
         try:
@@ -102,7 +102,7 @@ class Rebuild:
                 await shadow.fill(piece, ends)
                 self._steps.done(piece.rows)
             for _ in range(_ROUNDS):
-                self._steps.say("what came meanwhile")
+                self._steps.say("events that arrived meanwhile")
                 now = ends_of(await self._ledgers())
                 ends, few = await self._advance(ends, now)
                 if few:
@@ -132,7 +132,7 @@ class Rebuild:
         began = time.monotonic()
         await self._holds.take(partitions)
         try:
-            self._steps.say("waiting for blocks under way")
+            self._steps.say("waiting for inserts in progress")
             # What is still in doubt is of a cluster that is no more: nobody will say whether it is in, and if
             # it is, its rows are there.
             drained = await self._drained(partitions)
@@ -151,8 +151,8 @@ class Rebuild:
             await self._holds.release(partitions, checked=True)
         except HoldLost as error:
             raise RebuildError(
-                f"{error}: rows of that time may be missing in the roll-ups. They are in the raw tables:"
-                " run it again"
+                f"{error}: rows of that time may be missing in the roll-ups. The raw tables have them: run"
+                " this again"
             ) from error
         finally:
             await self._holds.release(partitions, checked=False)
@@ -174,8 +174,8 @@ class Rebuild:
                 return ledgers
             if time.monotonic() > deadline:
                 raise RebuildError(
-                    f"a block of {waiting[0]} is begun and no worker ends it; nothing was changed:"
-                    " see that workers run and ClickHouse takes inserts (`vca lag`), then run it again"
+                    f"a block of {waiting[0]} was begun, but no worker ends it; nothing was changed:"
+                    " check that workers run and ClickHouse accepts inserts (`vca lag`), then run this again"
                 )
             await self._holds.keep(partitions)
             await asyncio.sleep(_PAUSE)

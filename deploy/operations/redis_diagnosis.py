@@ -29,7 +29,7 @@ def node(told: Mapping[str, Any]) -> list[Finding]:
             "append-only file",
             None if appends else Verdict.FAIL,
             "on" if appends else "off",
-            "CONFIG SET appendonly yes, and appendonly yes in redis.conf: without it a restart costs the"
+            "CONFIG SET appendonly yes, and appendonly yes in redis.conf: without it a restart loses the"
             " ledgers and counters, which are then rebuilt from ClickHouse",
         ),
         finding(
@@ -37,42 +37,42 @@ def node(told: Mapping[str, Any]) -> list[Finding]:
             "last write to the file",
             None if str(told.get("aof_last_write_status", "ok")) == "ok" else Verdict.FAIL,
             str(told.get("aof_last_write_status", "ok")),
-            "see Redis' log and the space of its disk",
+            "see Redis' log and its disk space",
         ),
         finding(
             "Redis",
             "last snapshot",
             None if snapshot == "ok" else Verdict.FAIL,
             snapshot,
-            "see Redis' log and the space of its disk: if it is set to save, it takes no writes until it can",
+            "see Redis' log and its disk space: with snapshots on, it refuses writes until one succeeds",
         ),
         finding(
             "Redis",
             "replicas to write to",
             None if replicas is None or int(replicas) else Verdict.FAIL,
-            "none asked for" if replicas is None else f"{replicas} that are near enough",
-            "start its replicas, or lower min-replicas-to-write: a Redis with too few takes no writes",
+            "none required" if replicas is None else f"{replicas} in sync",
+            "start its replicas, or lower min-replicas-to-write: a Redis with too few refuses writes",
         ),
         finding(
             "Redis",
             "eviction",
             (Verdict.FAIL if limit else Verdict.WARN) if evicts else None,
             policy,
-            "CONFIG SET maxmemory-policy noeviction: others remove live counters, and the numbers with them",
+            "CONFIG SET maxmemory-policy noeviction: other policies remove live counters",
         ),
         finding(
             "Redis",
             "memory",
             Verdict.WARN if full else None,
             f"{used / 1e6:.0f} MB of {limit / 1e6:.0f} MB" if limit else f"{used / 1e6:.0f} MB, no limit",
-            "raise maxmemory: a Redis that is full takes nothing, and the workers wait",
+            "raise maxmemory: a full Redis refuses writes, and the workers wait",
         ),
         finding(
             "Redis",
             "role",
             None if told.get("role", "master") == "master" else Verdict.FAIL,
             str(told.get("role", "master")),
-            "set REDIS_URL to the primary: a replica takes no writes",
+            "set REDIS_URL to the primary: a replica refuses writes",
         ),
     ]
 
@@ -100,21 +100,21 @@ def cluster(told: Shards) -> list[Finding]:
             "cluster",
             None if told.state == "ok" else Verdict.FAIL,
             f"{told.state}, {len(told.replicas)} masters",
-            "see CLUSTER INFO and CLUSTER NODES: a cluster that is not ok takes nothing, and workers wait",
+            "see CLUSTER INFO and CLUSTER NODES: a cluster that is not ok refuses commands, and workers wait",
         ),
         finding(
             "Redis",
             "slots",
             Verdict.FAIL if gaps or failing else None,
             ", ".join(slots),
-            "start the masters that are away, or give their slots to others (redis-cli --cluster fix)",
+            "start the masters that are down, or move their slots to others (redis-cli --cluster fix)",
         ),
         finding(
             "Redis",
             "replicas",
             Verdict.WARN if alone else None,
             f"none of {', '.join(alone)}" if alone else "each master has one or more",
-            "add a replica of each master: without its slots the whole cluster takes nothing",
+            "add a replica for each master: if a master's slots are lost, the whole cluster refuses commands",
         ),
     ]
 

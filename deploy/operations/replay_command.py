@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _FORMATS: Final = ["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"]
 _REASON_SHOWN: Final = 70
 
-replay = typer.Typer(no_args_is_help=True, help="Send records again that could not be taken.")
+replay = typer.Typer(no_args_is_help=True, help="Send rejected records again.")
 
 
 @replay.callback()
@@ -35,11 +35,11 @@ def _only() -> None:
 @replay.command("dead-letters")
 def dead_letters(
     topic: Annotated[
-        list[str] | None, typer.Option(help="Only of this source topic; may be repeated.")
+        list[str] | None, typer.Option(help="Only from this source topic; may be repeated.")
     ] = None,
     error: Annotated[
         list[str] | None,
-        typer.Option(help=f"Only of this class: {NAMED}; may be repeated."),
+        typer.Option(help=f"Only of this error class: {NAMED}; may be repeated."),
     ] = None,
     reason: Annotated[str, typer.Option(help="Only with this text in the reason.")] = "",
     since: Annotated[
@@ -53,23 +53,24 @@ def dead_letters(
         typer.Option(formats=_FORMATS, metavar="TIME", help="Only records before this time, UTC."),
     ] = None,
     again: Annotated[
-        bool, typer.Option("--again", help="Also those that came back after they were sent again.")
+        bool, typer.Option("--again", help="Also letters that were replayed before and rejected again.")
     ] = False,
     send: Annotated[
-        bool, typer.Option("--send", help="Send them. Without it, only say what would be sent.")
+        bool, typer.Option("--send", help="Send them. Without it, only show what would be sent.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Answer in JSON, for programs.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Send dead letters to their source topics again, after the fault was mended.
+    """Send dead letters to their source topics again, after their cause was fixed.
 
-    Without --send nothing is sent, only shown. Each letter is sent once: a
-    record in the dead-letter topic says which were, so the command may be run
-    again, or stopped. What is sound now is counted as if it had been from the
-    start; what was counted before drops out as a repeat. What still cannot be
-    taken comes back as a dead letter, which is left alone without --again.
+    Without --send the command only shows the letters. Each letter is sent
+    once: a record in the dead-letter topic lists the letters that were sent,
+    so you may interrupt the command and run it again. A record that is valid
+    now counts as if it had been from the start; one that was counted before is
+    dropped as a duplicate. A record that is rejected again becomes a new dead
+    letter, which is skipped unless you pass --again.
 
-    Kafka is found by KAFKA_BOOTSTRAP_SERVERS; without it, that of the `vca up`
-    in this folder is used.
+    KAFKA_BOOTSTRAP_SERVERS sets the broker; without it, the broker of the
+    `vca up` in this folder is used.
     """
     for name in error or ():
         if name not in FAULTS:
@@ -135,13 +136,14 @@ def _show(out: Console, plan: Plan, sent: int, send: bool) -> None:
             table.add_row(topic, error, escape(reason[:_REASON_SHOWN]), f"{count:,}", *times)
         out.print(table, highlight=False)
     for why, count in plan.left_out.items():
-        out.print(f"[dim]left out: {count:,} {escape(why)}[/]", highlight=False)
+        out.print(f"[dim]skipped: {count:,} {escape(why)}[/]", highlight=False)
     if send:
         out.print(
-            f"sent {sent:,} records again: see `vca lag`, then run this again for those that came back",
+            f"sent {sent:,} records again: wait until `vca lag` is 0, then run this again to see which were"
+            " rejected again",
             highlight=False,
         )
     elif plan.send:
-        console.print(f"{len(plan.send):,} would be sent; --send does it", highlight=False)
+        console.print(f"{len(plan.send):,} would be sent; --send sends them", highlight=False)
     else:
         out.print("there is nothing to send", highlight=False)

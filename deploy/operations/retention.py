@@ -13,8 +13,8 @@ from sinks.clickhouse.cluster import LOCAL
 _TTL: Final = re.compile(r"\bTTL (?P<since>.+?) \+ toIntervalDay\((?P<days>\d+)\)")
 #: What the advice of each setting begins with: why it matters.
 _WHY: Final = {
-    "raw_retention_days": "workers refuse older events, and know repeats of younger ones by these tables",
-    "rollup_retention_days": "answers reach back as far as these tables",
+    "raw_retention_days": "workers reject older events, and find duplicates of newer ones in these tables",
+    "rollup_retention_days": "the API can answer as far back as these tables reach",
 }
 
 
@@ -64,6 +64,6 @@ def _judged(setting: str, tables: list[_Kept], wanted: int, cluster: str) -> Fin
         setting.upper(),
         (Verdict.FAIL if forgets else Verdict.WARN) if other else None,
         f"{wanted} by the settings, but {told}" if other else f"{wanted} days in {len(tables)} tables",
-        f"{_WHY[setting]}: give workers, API and commands the tables' {setting.upper()}, or the tables"
-        f" theirs:\n{statements}",
+        f"{_WHY[setting]}: set {setting.upper()} of workers, API and commands to the tables' value, or"
+        f" change the tables:\n{statements}",
     )

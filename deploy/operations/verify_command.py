@@ -23,22 +23,23 @@ if TYPE_CHECKING:
 
 def verify(
     days: Annotated[
-        int, typer.Option(min=0, help="How many days back roll-ups are compared; 0 for all there are.")
+        int, typer.Option(min=0, help="Number of past days for which roll-ups are compared; 0 for all.")
     ] = 7,
-    as_json: Annotated[bool, typer.Option("--json", help="Answer in JSON, for programs.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Compare all books and counters, while the pipeline runs; exit code 1 when something differs.
+    """Compare all redundant data while the pipeline runs; exit with code 1 when something differs.
 
-    Compared are the ledgers in Redis with ClickHouse's own offsets, each
-    partition's books, the raw rows with ClickHouse's books, the live counters
-    of the last hour with a recount of raw events up to the same record, and
-    every roll-up with what its view makes of the raw events.
+    It compares the ledgers in Redis with ClickHouse's own offsets, the totals
+    of each partition's books, the raw rows with ClickHouse's offsets, the live
+    counters of the last hour with a recount of raw events up to the same
+    record, and every roll-up with what its view computes from the raw events.
 
-    Nothing is changed. What moves while it is read is read again, so a busy
-    pipeline takes a little longer. `vca rebuild` mends roll-ups and counters.
+    It changes nothing. Data that change while they are read are read again, so
+    a busy pipeline takes a little longer. `vca rebuild` repairs roll-ups and
+    live counters.
 
-    The servers are found by KAFKA_BOOTSTRAP_SERVERS, REDIS_URL and
-    CLICKHOUSE_URL; without them, those of the `vca up` in this folder are used.
+    KAFKA_BOOTSTRAP_SERVERS, REDIS_URL and CLICKHOUSE_URL set the servers;
+    without them, the servers of the `vca up` in this folder are used.
     """
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     console, since = Console(), datetime.now(UTC) - timedelta(days=days) if days else None
@@ -94,6 +95,6 @@ def _show(console: Console, checks: list[Check], ok: bool) -> None:
         console.print("\nEverything agrees.", highlight=False)
     else:
         console.print(
-            "\nRoll-ups and live counters are mended by `vca rebuild`; docs/operations.md says what else.",
+            "\n`vca rebuild` repairs roll-ups and live counters; for the rest see docs/operations.md.",
             highlight=False,
         )

@@ -26,7 +26,7 @@ def traffic(
         str | None,
         typer.Option(
             envvar="KAFKA_BOOTSTRAP_SERVERS",
-            help="Kafka's address, host:port[,host:port]. Without it, that of the `vca up` in this folder.",
+            help="Kafka's address, host:port[,host:port]. Default: the broker of `vca up` in this folder.",
             show_default=f"{_ENDPOINTS}, else {_DEFAULT_BOOTSTRAP}",
         ),
     ] = None,
@@ -38,7 +38,7 @@ def traffic(
         float, typer.Option(min=1, help="Views a day in the history, on average; each makes about 20 events.")
     ] = 600,
     live: Annotated[
-        bool, typer.Option(help="Go on with live traffic after the history, by the clock.")
+        bool, typer.Option(help="Continue with live traffic in real time after the history.")
     ] = True,
     rate: Annotated[float, typer.Option(min=0.1, help="Live events a second.")] = 50,
     videos: Annotated[
@@ -46,10 +46,10 @@ def traffic(
     ] = 200,
     users: Annotated[
         int,
-        typer.Option(min=1, help="People who may come in the history; few views a day need fewer of them."),
+        typer.Option(min=1, help="Most people in the history; with few views a day, fewer of them appear."),
     ] = 5_000,
     seed: Annotated[
-        int, typer.Option(help="Another seed is another platform: other people, other videos.")
+        int, typer.Option(help="Seed of the simulation: another seed gives other people and videos.")
     ] = 1,
     duration: Annotated[
         float | None, typer.Option(min=0, help="Seconds of live traffic.", show_default="until Ctrl-C")
@@ -66,12 +66,12 @@ def traffic(
     The platform has the daily and weekly rhythm of its viewers' time zones,
     a few hits and many videos that few watch, people who sign up, come back
     and stay away, slow networks, stalls and errors, and services with their
-    good and bad days. The same seed at the same time makes the same events.
+    good and bad days. The same seed at the same time gives the same events.
 
-    Send the history once: a second one adds other events on the same days.
-    To go on with live traffic alone:  vca traffic --history-days 0
+    Send the history only once: a second one adds other events on the same days.
+    To continue with live traffic alone:  vca traffic --history-days 0
 
-    Nothing but Kafka is needed, with the topics in it (`vca topics`).
+    It needs only Kafka, with the topics created (`vca topics`).
     """
     console = Console(stderr=True)
     config = Config(

@@ -16,24 +16,25 @@ class KafkaAccess(BaseSettings):
 
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         "PLAINTEXT",
-        description="`PLAINTEXT`, `SSL`, `SASL_PLAINTEXT` or `SASL_SSL`: what the brokers' listener speaks.",
+        description="Protocol of the brokers' listener: `PLAINTEXT`, `SSL`, `SASL_PLAINTEXT` or `SASL_SSL`.",
     )
     kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
         "SCRAM-SHA-512",
-        description="How the password is shown to the brokers: `PLAIN`, `SCRAM-SHA-256` or `SCRAM-SHA-512`.",
+        description="SASL mechanism: `PLAIN`, `SCRAM-SHA-256` or `SCRAM-SHA-512`.",
     )
     kafka_sasl_username: str | None = Field(None, description="User, for `SASL_PLAINTEXT` and `SASL_SSL`.")
     kafka_sasl_password: SecretStr | None = Field(None, description="That user's password.")
     kafka_ssl_ca: str | None = Field(
         None,
-        description="PEM file of the authority that signed the brokers' certificates; without one, those "
-        "that the system trusts.",
+        description="PEM file of the CA that signed the brokers' certificates; without it, the CAs that the "
+        "system trusts.",
     )
     kafka_ssl_certificate: str | None = Field(
-        None, description="PEM file of the client's own certificate, where brokers ask for one."
+        None, description="PEM file of the client's certificate, if the brokers require one."
     )
     kafka_ssl_key: str | None = Field(
-        None, description="PEM file of that certificate's key; without one, it is in the same file."
+        None,
+        description="PEM file of that certificate's key; without it, the key is in the certificate's file.",
     )
     kafka_ssl_key_password: SecretStr | None = Field(None, description="Password of an encrypted key.")
 

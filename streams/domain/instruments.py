@@ -76,36 +76,38 @@ def _histogram(
 
 _W, _A = Process.WORKER, Process.API
 
-BUILD: Final = _gauge(Process.BOTH, "build_info", "Always 1; its labels say what runs.", "version", "python")
+BUILD: Final = _gauge(
+    Process.BOTH, "build_info", "Always 1; the labels give the running versions.", "version", "python"
+)
 
 RECORDS: Final = _counter(
     _W,
     "records",
-    "Records taken, by what became of them: stored, repeated, late or rejected.",
+    "Records processed, by their outcome: stored, repeated, late or rejected.",
     "topic",
     "fate",
 )
 DEAD_LETTERS: Final = _counter(
     _W,
     "dead_letters",
-    f"Records sent to the dead letters, by the class of their fault: {NAMED}.",
+    f"Records sent to the dead-letter topic, by error class: {NAMED}.",
     "topic",
     "error",
 )
 UNKEYED: Final = _counter(
     _W,
     "unkeyed_batches",
-    "Batches that begin with a record without a key, whose repeats and totals may be in several partitions.",
+    "Batches whose first record has no key: duplicates and view totals may be in several partitions.",
     "topic",
 )
-BATCH_RECORDS: Final = _histogram(_W, "batch_records", "Records of a fetched batch.", "topic", buckets=_SIZES)
+BATCH_RECORDS: Final = _histogram(_W, "batch_records", "Records in a fetched batch.", "topic", buckets=_SIZES)
 BATCH_SECONDS: Final = _histogram(
-    _W, "batch_seconds", "Time to take a batch: decode, fold, count, gather.", "topic", buckets=_QUICK
+    _W, "batch_seconds", "Time to process a batch: decode, fold, count, buffer.", "topic", buckets=_QUICK
 )
 COUNT_SECONDS: Final = _histogram(
     _W,
     "count_seconds",
-    "Time of the live counters' step in Redis, retries included.",
+    "Time to update the live counters in Redis, retries included.",
     "topic",
     buckets=_QUICK,
 )
@@ -116,48 +118,52 @@ INSERT_SECONDS: Final = _histogram(
     "topic",
 )
 ROW_WAIT_SECONDS: Final = _histogram(
-    _W, "row_wait_seconds", "Time from the first row of a block to its place in ClickHouse.", "topic"
+    _W, "row_wait_seconds", "Time from a block's first row to its insert in ClickHouse.", "topic"
 )
 INSERT_ROWS: Final = _histogram(
-    _W, "insert_rows", "Rows of an insert, of one block or several.", "topic", buckets=_SIZES
+    _W, "insert_rows", "Rows in an insert, of one block or several.", "topic", buckets=_SIZES
 )
-INSERTED_BYTES: Final = _counter(_W, "inserted_bytes", "Bytes of encoded rows put into ClickHouse.", "topic")
-BUFFERED_ROWS: Final = _gauge(_W, "buffered_rows", "Rows that gather for their block.", "topic", "partition")
+INSERTED_BYTES: Final = _counter(
+    _W, "inserted_bytes", "Bytes of encoded rows inserted into ClickHouse.", "topic"
+)
+BUFFERED_ROWS: Final = _gauge(_W, "buffered_rows", "Rows buffered for the next block.", "topic", "partition")
 BUFFERED_BYTES: Final = _gauge(
-    _W, "buffered_bytes", "Bytes of rows that gather or are on their way.", "topic", "partition"
+    _W, "buffered_bytes", "Bytes of rows buffered or being inserted.", "topic", "partition"
 )
 MEMORY_KEYS: Final = _gauge(_W, "memory_keys", "Views and event ids held in memory.", "topic", "partition")
-POSITION: Final = _gauge(_W, "position", "Offset that is in both stores.", "topic", "partition")
+POSITION: Final = _gauge(
+    _W, "position", "Offset up to which both stores have all records.", "topic", "partition"
+)
 LAG_RECORDS: Final = _gauge(
-    _W, "lag_records", "Records that wait in Kafka or on the way into both stores.", "topic", "partition"
+    _W, "lag_records", "Consumer lag: records in Kafka that are not yet in both stores.", "topic", "partition"
 )
 LAG_SECONDS: Final = _gauge(
     _W,
     "lag_seconds",
-    "Age of the newest record that was taken, while others wait; 0 when none does.",
+    "Age of the newest processed record while others wait; 0 when none wait.",
     "topic",
     "partition",
 )
-PARTITIONS: Final = _gauge(_W, "partitions", "Partitions at work here.", "topic")
+PARTITIONS: Final = _gauge(_W, "partitions", "Partitions that this worker processes.", "topic")
 RECOVERIES: Final = _counter(
     _W,
     "recoveries",
-    "Partitions taken over, by what their ledger said: new, resume, redis-behind or clickhouse-behind.",
+    "Partitions taken over, by the state found: new, resume, redis-behind or clickhouse-behind.",
     "topic",
     "why",
 )
 RETRIES: Final = _counter(
     _W,
     "retries",
-    "Tries that failed and are made again, by who did not answer: redis, clickhouse or kafka.",
+    "Failed attempts that are retried, by the server that failed: redis, clickhouse or kafka.",
     "store",
     "operation",
 )
 FENCED: Final = _counter(
-    _W, "partitions_lost", "Partitions that another worker owned when this one still wrote.", "topic"
+    _W, "partitions_lost", "Partitions lost to another worker, noticed by a fenced write.", "topic"
 )
 LOST: Final = _counter(_W, "lost_records", "Records that retention deleted before they were read.", "topic")
-REPLACED: Final = _counter(_W, "replaced_logs", "Partitions that turned out to be another log.", "topic")
+REPLACED: Final = _counter(_W, "replaced_logs", "Partitions whose log was found to be another one.", "topic")
 LOOKUPS: Final = _counter(_W, "lookups", "Views and event ids looked up in the raw tables.", "topic")
 
 REQUESTS: Final = _counter(_A, "api_requests", "Requests answered.", "route", "method", "status")
@@ -167,31 +173,27 @@ REQUEST_SECONDS: Final = _histogram(
 QUERY_SECONDS: Final = _histogram(
     _A,
     "api_query_seconds",
-    "Time of one question to a store (redis or clickhouse), answered or not.",
+    "Time of one query to a store (redis or clickhouse), successful or not.",
     "store",
     buckets=_QUICK,
 )
-QUERY_FAILURES: Final = _counter(
-    _A, "api_query_failures", "Questions that a store could not answer.", "store"
-)
+QUERY_FAILURES: Final = _counter(_A, "api_query_failures", "Queries that a store failed to answer.", "store")
 CACHE: Final = _counter(
     _A,
     "api_cache",
-    "Looks into a memory (catalog, days, keys or people), by outcome: hit or miss.",
+    "Lookups in a cache (catalog, days, keys or people), by outcome: hit or miss.",
     "cache",
     "outcome",
 )
-STREAMS: Final = _gauge(_A, "api_live_streams", "Live streams that are sent just now.")
-EXPORTS: Final = _counter(_A, "api_exports", "Exports that ended, by how: completed or failed.", "outcome")
+STREAMS: Final = _gauge(_A, "api_live_streams", "Live streams that are open now.")
+EXPORTS: Final = _counter(_A, "api_exports", "Exports that ended: completed or failed.", "outcome")
 EXPORT_SECONDS: Final = _histogram(
     _A,
     "api_export_seconds",
     "Time to make the file of an export.",
     buckets=(0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0),
 )
-REPORTS_DROPPED: Final = _counter(
-    _A, "api_reports_dropped", "Requests of the API's own that could not be reported to Kafka."
-)
+REPORTS_DROPPED: Final = _counter(_A, "api_reports_dropped", "API requests whose report to Kafka failed.")
 
 #: All of them, in the order of this file.
 INSTRUMENTS: Final = tuple(value for value in list(globals().values()) if isinstance(value, Instrument))

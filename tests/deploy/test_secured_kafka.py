@@ -116,7 +116,7 @@ def test_a_wrong_password_and_a_wrong_authority_are_told_and_a_right_one_makes_t
             assert done.returncode == 1 and "no Kafka broker lets us in" in done.stderr
             assert PASSWORD not in done.stderr
         else:
-            assert done.returncode == 0 and "made playback.events" in done.stdout, done.stderr
+            assert done.returncode == 0 and "created playback.events" in done.stdout, done.stderr
 
 
 def test_agent_api_and_worker_get_in_with_the_same_variables(

@@ -226,7 +226,7 @@ async def _forgets(servers: Cluster, running: Platform, user: str) -> None:
     removed = await vca(servers, "forget", user, "--delete", "--now")
     assert removed.code == 0 and "stays: records in Kafka" in removed.out
     assert running.select(by_user) == [(0,)]
-    assert "holds no rows of theirs" in (await vca(servers, "forget", user)).out
+    assert "holds no rows of this person" in (await vca(servers, "forget", user)).out
     verified = await vca(servers, "verify", "--days", "0")
     assert verified.code == 0, verified
     assert "rows that `vca forget` removed" in verified.out

@@ -86,9 +86,7 @@ def test_a_run_folder_that_is_a_file_is_told(tmp_path: Path) -> None:
     file.touch()
     up = _vca("up", "--run-dir", str(file))
     assert up.returncode == 1
-    assert (
-        up.stderr == f"error: {file} cannot be the folder of a run (File exists): choose another --run-dir\n"
-    )
+    assert up.stderr == f"error: {file} cannot be the run folder (File exists): choose another --run-dir\n"
     down = _vca("down", "--run-dir", str(file))
     assert down.stderr == f"error: nothing runs in {file}: there is no such folder\n"
 

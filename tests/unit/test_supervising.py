@@ -124,7 +124,7 @@ def test_a_worker_with_too_many_dead_letters_stays_down_and_one_with_a_fault_is_
     assert "worker-2 runs again (pid " in said
     assert refused.read_text().count("started") == 1 and running == {"worker-2", "api"}
     assert said.count("worker-1 has stopped") == 1
-    assert f"worker-1 has stopped for too many dead letters (status {REFUSED}) and stays down" in said
+    assert f"worker-1 has stopped because of too many dead letters (status {REFUSED})" in said
     assert str(watched.run_dir.logs / "worker-1.log") in said
     assert f"set -a; source {watched.run_dir.endpoints_file}; set +a; vca worker" in said
     # What the worker itself had to say comes first.

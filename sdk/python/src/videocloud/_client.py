@@ -98,7 +98,7 @@ class _Client(Resource[R], Generic[R, H]):
     def with_options(
         self, *, timeout: float | httpx2.Timeout | None = None, max_retries: int | None = None
     ) -> Self:
-        """Return a client that asks otherwise, over the same connections: `close` the first one only."""
+        """Return a client with other options that shares the connections: `close` only the first one."""
         options = self._sender.options
         if timeout is not None:
             options = replace(options, timeout=httpx2.Timeout(timeout))

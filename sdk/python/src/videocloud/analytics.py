@@ -64,10 +64,9 @@ class Analytics(Resource[R]):
     ) -> models.Video:
         """Views, engagement and playback quality of one video, in all and by point of time.
 
-        Seven days when no window is given. Groups that `metrics` leaves out are None. `group_by` is the
-        width of a point of the timelines, hours for windows up to 48 hours and days for longer ones when
-        not given. `compare="none"` leaves the stretch before out. Raises NotFoundError for a video that
-        nobody has heard of.
+        The default window is seven days. Groups that `metrics` excludes are None. `group_by` is the interval
+        of the timelines, by default hours for windows up to 48 hours and days for longer ones.
+        `compare="none"` omits the previous window. Raises NotFoundError for an unknown video.
         """
         params = window(period, start, end, timezone)
         params |= given(metrics=joined(metrics), groupBy=group_by, compare=compare)
@@ -131,7 +130,7 @@ class Analytics(Resource[R]):
         end: datetime | str | None = None,
         timezone: str | ZoneInfo | None = None,
     ) -> models.SystemHealth:
-        """Uptime, response times, errors and what the hosts have left; 24 hours when no window is given.
+        """Uptime, response times, errors and free host resources; 24 hours when no window is given.
 
         Needs a key with the scope `system`.
         """
@@ -156,12 +155,12 @@ class Analytics(Resource[R]):
 
     @operation
     async def get_live(self) -> models.Live:
-        """What is going on now: concurrent viewers, the last 60 minutes, what is trending."""
+        """Live data: concurrent viewers, the last 60 minutes, trending videos."""
         return await self._sender.ask(Call("GET", "/analytics/live"), models.Live)
 
     @operation
     async def get_video_live(self, video_id: str) -> models.VideoLive:
-        """What is going on now with one video. Raises NotFoundError for one that nobody has heard of."""
+        """Live data of one video. Raises NotFoundError for an unknown video."""
         call = Call("GET", f"/analytics/videos/{segment(video_id)}/live")
         return await self._sender.ask(call, models.VideoLive)
 
@@ -248,10 +247,10 @@ class Analytics(Resource[R]):
     ) -> Path:
         """Wait for an export, write its file, and return the file's path.
 
-        `path` is the file, or a folder in which it gets the name that the API gives it. It appears when it
-        is whole, in the place of what was there; a lost connection goes on where it was. `progress` is
-        called with the bytes so far and the bytes in all (None where not known). `timeout` is for waiting,
-        in seconds. Raises what `wait_for_export` raises, APIError, and OSError.
+        `path` is the file, or a folder in which the file gets the name that the API gives it. The file
+        appears, or replaces an existing one, only when it is complete; after a lost connection the download
+        resumes. `progress` is called with the bytes so far and the total (None if unknown). `timeout` limits
+        the wait for the export, in seconds. Raises the errors of `wait_for_export`, APIError, and OSError.
         """
         ready = await self._completed(export, timeout)
         return await fetch(self._sender, ready.download_url, Path(path), ready.export_id, progress)

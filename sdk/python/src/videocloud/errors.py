@@ -2,27 +2,27 @@
 
 ```
 VideoCloudError
-├── APIError                        asking the API failed
-│   ├── APIConnectionError          no answer: refused, dropped, no such host
-│   │   └── APITimeoutError         no answer in time
-│   ├── APIResponseError            an answer that is not what the API promises
-│   └── APIStatusError              an answer that says no: status, code, message, details, request_id
-│       ├── BadRequestError         400  a parameter is not what it should be
+├── APIError                        a request to the API failed
+│   ├── APIConnectionError          no response: refused, dropped, no such host
+│   │   └── APITimeoutError         no response in time
+│   ├── APIResponseError            a response that does not match the API's contract
+│   └── APIStatusError              an error response: status, code, message, details, request_id
+│       ├── BadRequestError         400  an invalid parameter
 │       ├── AuthenticationError     401  no key, or a wrong one
-│       ├── PermissionDeniedError   403  the key does not open this, or the link is not right
+│       ├── PermissionDeniedError   403  the key lacks the scope, or the link is invalid
 │       ├── NotFoundError           404  no such video, no such export
-│       ├── ConflictError           409  the file of an export is not there yet
+│       ├── ConflictError           409  the export's file is not ready yet
 │       ├── GoneError               410  the export has expired
-│       ├── RateLimitError          429  the key asked too often
-│       └── ServerError             5xx  a fault there
-│           └── UnavailableError    503  the data cannot be read just now
-├── ExportError                     an export did not become a file
-│   ├── ExportFailedError           it failed there
-│   └── ExportTimeoutError          it was not ready in the time that you would wait
+│       ├── RateLimitError          429  the key made too many requests
+│       └── ServerError             5xx  a server error
+│           └── UnavailableError    503  the data cannot be read at the moment
+├── ExportError                     an export produced no file
+│   ├── ExportFailedError           the export failed on the server
+│   └── ExportTimeoutError          the export was not ready within the time-out
 └── EventError                      sending events failed
-    ├── InvalidEventError           an event is not what the contract says (a ValueError, too)
-    ├── DeliveryError               events that Kafka did not take: `failed` says which and why
-    └── MissingExtraError           `videocloud[kafka]` is not installed (an ImportError, too)
+    ├── InvalidEventError           an event violates the contract (also a ValueError)
+    ├── DeliveryError               events that Kafka did not accept: `failed` lists them with reasons
+    └── MissingExtraError           `videocloud[kafka]` is not installed (also an ImportError)
 ```
 
 The text of an error is one line that says what to do.
@@ -106,7 +106,7 @@ class NotFoundError(APIStatusError):
 
 
 class ConflictError(APIStatusError):
-    """The file of an export is not there yet."""
+    """The export's file is not ready yet."""
 
 
 class GoneError(APIStatusError):
@@ -114,7 +114,7 @@ class GoneError(APIStatusError):
 
 
 class RateLimitError(APIStatusError):
-    """The API key asked too often: `retry_after` says for how long to wait."""
+    """The API key made too many requests: `retry_after` says how long to wait."""
 
 
 class ServerError(APIStatusError):
@@ -126,7 +126,7 @@ class UnavailableError(ServerError):
 
 
 class ExportError(VideoCloudError):
-    """An export did not become a file."""
+    """An export produced no file."""
 
     def __init__(self, export_id: str, message: str) -> None:
         """Name the export and what happened to it."""

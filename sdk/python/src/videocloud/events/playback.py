@@ -106,7 +106,7 @@ class PlaybackSession:
         to_ms: int | None = None,
         occurred_at: int | datetime | None = None,
     ) -> ViewProgress:
-        """Say what was watched and how it went since the last event: every 10 seconds at most.
+        """Report viewing and playback quality since the last event: every 10 seconds at most.
 
         Also at pause and change of quality, and before `seek`. The stretch of the content goes from where
         the last one ended for `watched_ms`, unless `from_ms` and `to_ms` say otherwise (as at double speed).

@@ -53,11 +53,11 @@ class Events(Resource[R]):
     """Sends events to Kafka.
 
     Sending puts an event into a queue and never waits for the network, on both clients; `flush`, and
-    closing the client, wait until everything is delivered and raise DeliveryError for what is not. Made
-    wrong, an event raises InvalidEventError before anything is sent.
+    closing the client, wait until all events are delivered and raise DeliveryError for those that are not.
+    An invalid event raises InvalidEventError before anything is sent.
 
-    Ids and times are made where they are not given: UUIDs of version 7, and now. An event sent again under
-    its id counts once.
+    Ids and times that you omit are generated: UUIDs of version 7, and the current time. An event sent again
+    with the same id counts once.
     """
 
     def __init__(

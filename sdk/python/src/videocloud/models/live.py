@@ -1,4 +1,4 @@
-"""What is going on now."""
+"""Live data."""
 
 from __future__ import annotations
 

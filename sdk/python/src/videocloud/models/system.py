@@ -54,7 +54,7 @@ class Room(Model):
 
 
 class Resources(Model):
-    """What the hosts have left; null where no host told."""
+    """Free resources of the hosts; null if no host reported."""
 
     cpu: Cpu
     memory: Room

@@ -41,7 +41,7 @@ class Activity(Model):
 
 
 class Growth(Model):
-    """Who came and who left."""
+    """New, returning and lost users."""
 
     new_users: int
     """Users whose first event ever lies in the window."""
@@ -77,7 +77,7 @@ class Retention(Returns):
 
 
 class Users(Answer):
-    """Analytics of users; groups that were not asked for are left out."""
+    """Analytics of users; groups that were not requested are None."""
 
     activity: Activity | None = None
     growth: Growth | None = None

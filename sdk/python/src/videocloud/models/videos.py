@@ -6,7 +6,7 @@ from videocloud.models.base import Answer, Model, Stretch
 
 
 class Period(Stretch):
-    """The window that was asked for, and the one before it."""
+    """The requested window, and the one before it."""
 
     previous: Stretch | None = None
     """null when there is nothing before; left out with compare=none."""
@@ -77,7 +77,7 @@ class Performance(Model):
 
 
 class Video(Answer):
-    """Analytics of one video; groups that were not asked for are left out."""
+    """Analytics of one video; groups that were not requested are None."""
 
     period: Period
     views: Views | None = None
