@@ -78,7 +78,7 @@ MESSAGES: Final = {
     413: "The body is too long: nothing that can be asked here is.",
     429: "This key asked too often. Ask again after the seconds of the Retry-After header.",
     500: "Something went wrong here. It is in the log under this request id.",
-    503: "The data cannot be read just now. Try again in a moment.",
+    503: "The data cannot be read at the moment. Try again shortly.",
 }
 
 

@@ -29,16 +29,16 @@ _PARAMETER_AT_FAULT: Final = {
 }
 _NO_MORE: Final[Mapping[int, Mapping[str, str]]] = {}
 _CODES: Final[dict[int, tuple[str, dict[str, str]]]] = {
-    400: ("A parameter is not what it should be.", _PARAMETER_AT_FAULT),
+    400: ("A parameter is invalid.", _PARAMETER_AT_FAULT),
     401: (
-        "The request carries no API key, or a wrong one.",
+        "The request has no API key, or an unknown one.",
         {"ANALYTICS_UNAUTHORIZED": MESSAGES[401]},
     ),
     403: (
-        "The API key does not have the scope that this needs.",
+        "The API key lacks the scope that this endpoint requires.",
         {"ANALYTICS_FORBIDDEN": "This key does not have the scope read: ask with one that has it."},
     ),
-    429: ("The API key asked too often.", {"ANALYTICS_RATE_LIMIT": MESSAGES[429]}),
+    429: ("The API key exceeded its rate limit.", {"ANALYTICS_RATE_LIMIT": MESSAGES[429]}),
     404: (
         "There is no such video, or no such export.",
         {
@@ -62,7 +62,7 @@ _CODES: Final[dict[int, tuple[str, dict[str, str]]]] = {
         },
     ),
     503: (
-        "The data cannot be read just now.",
+        "The data cannot be read at the moment.",
         {"ANALYTICS_DATA_UNAVAILABLE": MESSAGES[503]},
     ),
 }
@@ -96,7 +96,7 @@ def errors(
         if status in (409, 429, 503):
             found[status]["headers"] = {
                 "Retry-After": {
-                    "description": "Seconds to wait before the next try.",
+                    "description": "Seconds to wait before retrying.",
                     "schema": {"type": "integer", "example": RETRY_SECONDS},
                 }
             }

@@ -32,14 +32,14 @@ PeriodText = Annotated[
 StartText = Annotated[
     str | None,
     Query(
-        description="Begin of a window of your own, RFC 3339, inclusive. Needs `end`.",
+        description="Start of a custom window, RFC 3339, inclusive. Requires `end`.",
         json_schema_extra={"format": "date-time"},
     ),
 ]
 EndText = Annotated[
     str | None,
     Query(
-        description="End of a window of your own, RFC 3339, exclusive. Needs `start`.",
+        description="End of a custom window, RFC 3339, exclusive. Requires `start`.",
         json_schema_extra={"format": "date-time"},
     ),
 ]
@@ -54,22 +54,21 @@ GroupByText = Annotated[
     str | None,
     Query(
         alias="groupBy",
-        description="Width of a point of the timelines; without it `hour` for windows up to 48 hours, else "
-        "`day`.",
+        description="Granularity of the timelines; by default `hour` for windows up to 48 hours, else `day`.",
         json_schema_extra={"enum": [each.value for each in GroupBy]},
     ),
 ]
 CompareText = Annotated[
     str,
     Query(
-        description="`previous` compares with the stretch before; `none` leaves `previous`, `change` and "
-        "`trends` out.",
+        description="`previous` compares with the equally long window before; `none` omits `previous`, "
+        "`change` and `trends`.",
         json_schema_extra={"enum": [PREVIOUS, NONE]},
     ),
 ]
 MetricsText = Annotated[
     list[str] | None,
-    Query(description="Groups to answer, separated by commas or repeated; all without it."),
+    Query(description="Groups to return, separated by commas or repeated; by default all."),
 ]
 
 

@@ -20,7 +20,7 @@ class Model(BaseModel):
 
 
 class Stretch(Model):
-    """A half-open stretch of time."""
+    """A half-open interval of time."""
 
     start: datetime
     end: datetime
@@ -30,15 +30,15 @@ class Period(Stretch):
     """The window that was asked for, and the one before it."""
 
     previous: Stretch | None = Field(
-        None, description="null when there is nothing before; left out with compare=none."
+        None, description="null if there is no earlier window; omitted with compare=none."
     )
 
 
 class Meta(Model):
-    """About the answer."""
+    """About the response."""
 
-    as_of: datetime = Field(description="When the question was answered.")
-    partial: bool = Field(description="Whether the window is not over yet.")
+    as_of: datetime = Field(description="When the response was computed.")
+    partial: bool = Field(description="True while the window is not over.")
     timezone: str = Field(description="Time zone of days, weeks and hours.")
     source: Literal["redis", "clickhouse"] = Field(description="The store that was read.")
 
@@ -57,9 +57,9 @@ class Views(Model):
     total: int
     unique: int = Field(description="Distinct users over the whole window, exact.")
     change: float | None = Field(
-        None, description="(now - before) / before over equally long stretches; left out with compare=none."
+        None, description="(now - before) / before, of equally long windows; omitted with compare=none."
     )
-    by_country: dict[str, int] = Field(description="ISO 3166, `UK` for GB; most first.")
+    by_country: dict[str, int] = Field(description="ISO 3166 codes, with `UK` for GB; most frequent first.")
     by_device: dict[str, int]
     by_platform: dict[str, int]
     timeline: list[ViewsPoint]
@@ -74,10 +74,10 @@ class EngagementPoint(Model):
 
 
 class Engagement(Model):
-    """How the video is watched."""
+    """How viewers watch the video."""
 
-    average_watch_time: float | None = Field(description="Seconds a view.")
-    completion_rate: float | None = Field(description="null for live videos, and without views.")
+    average_watch_time: float | None = Field(description="Seconds per view.")
+    completion_rate: float | None = Field(description="null for live videos and for videos without views.")
     likes: int
     comments: int
     shares: int
@@ -96,13 +96,13 @@ class Performance(Model):
     """Playback quality."""
 
     buffering_rate: float | None
-    average_bitrate: str | None = Field(description="Kilobits a second, as `2500k`.", pattern=r"^\d+k$")
+    average_bitrate: str | None = Field(description="Kilobits per second, as `2500k`.", pattern=r"^\d+k$")
     error_rate: float | None
     timeline: list[PerformancePoint]
 
 
 class Video(Model):
-    """Analytics of one video; groups that were not asked for are left out."""
+    """Analytics of one video; groups that were not requested are omitted."""
 
     period: Period
     views: Views | None = None
@@ -113,24 +113,24 @@ class Video(Model):
 class AverageEngagement(Model):
     """Engagement over all videos."""
 
-    watch_time: float | None = Field(description="Seconds a view.")
-    completion_rate: float | None = Field(description="Of views of videos that are not live.")
-    likes: float | None = Field(description="A video with views.")
-    comments: float | None = Field(description="A video with views.")
+    watch_time: float | None = Field(description="Seconds per view.")
+    completion_rate: float | None = Field(description="Over the views of videos that are not live.")
+    likes: float | None = Field(description="A video of the ranking.")
+    comments: float | None = Field(description="A video of the ranking.")
 
 
 class TopVideo(Model):
     """One of the ten videos with most views."""
 
     id: str
-    title: str | None = Field(description="The catalog's; null if unknown.")
+    title: str | None = Field(description="From the catalog; null if unknown.")
     views: int
     watch_time: float = Field(description="Seconds watched.")
     engagement: float | None = Field(description="From 0 to 1.")
 
 
 class Trends(Model):
-    """Changes over equally long stretches; null when there was nothing before."""
+    """Relative changes against the equally long window before; null if that window has no data."""
 
     views: float | None
     watch_time: float | None
@@ -145,7 +145,7 @@ class Summary(Model):
     total_watch_time: float = Field(description="Seconds watched.")
     average_engagement: AverageEngagement
     top_videos: list[TopVideo] = Field(max_length=10)
-    trends: Trends | None = Field(None, description="Left out with compare=none.")
+    trends: Trends | None = Field(None, description="Omitted with compare=none.")
 
 
 class VideoResponse(Model):
@@ -182,7 +182,7 @@ class ErrorResponse(Model):
 
 
 class Health(Model):
-    """How the API and its stores are."""
+    """Health of the API and its stores."""
 
     status: Literal["ok", "degraded", "unavailable"]
     stores: dict[str, bool] = Field(default_factory=dict, description="Whether each store answers.")

@@ -18,8 +18,8 @@ class ExportRequest(Model):
 
     type: str = Field(
         max_length=64,
-        description="A row is, of `video`, a video and day; of `user`, a day; of `system`, a quarter "
-        "of an hour.",
+        description="What a row is: for `video` a video and day, for `user` a day, for `system` a "
+        "quarter of an hour.",
         json_schema_extra={"enum": list(TYPES)},
     )
     period: str = Field(
@@ -30,17 +30,17 @@ class ExportRequest(Model):
         json_schema_extra={"enum": list(PERIODS)},
     )
     start: str | None = Field(
-        None, max_length=64, description="Begin of a window of your own, RFC 3339, inclusive. Needs `end`."
+        None, max_length=64, description="Start of a custom window, RFC 3339, inclusive. Requires `end`."
     )
     end: str | None = Field(
-        None, max_length=64, description="End of a window of your own, RFC 3339, exclusive. Needs `start`."
+        None, max_length=64, description="End of a custom window, RFC 3339, exclusive. Requires `start`."
     )
     timezone: str = Field("UTC", max_length=64, description="IANA time zone of the days.")
     metrics: list[str] | None = Field(
         None,
         max_length=100,
-        description="Of `video`: views, engagement, performance. Of `user`: activity, growth, retention. Of "
-        "`system`: api, processing, storage, uptime. All without it.",
+        description="For `video`: views, engagement, performance. For `user`: activity, growth, "
+        "retention. For `system`: api, processing, storage, uptime. By default all.",
     )
     format: str = Field(
         CSV,
@@ -59,21 +59,21 @@ class ExportFault(Model):
 
 
 class Export(Model):
-    """How an export stands."""
+    """Status of an export."""
 
     export_id: str
     status: Literal["queued", "processing", "completed", "failed"]
     download_url: str = Field(
-        description="Signed: opens the file without a key until `expiresAt`. 409 until it is there."
+        description="Signed: opens the file without a key until `expiresAt`. Returns 409 until it is ready."
     )
-    expires_at: datetime = Field(description="When link and file end.")
+    expires_at: datetime = Field(description="When the link and the file expire.")
     rows: int | None = Field(description="Rows written so far; null for parquet.")
     bytes: int = Field(description="Size of the file so far.")
-    error: ExportFault | None = Field(None, description="Only when it failed.")
+    error: ExportFault | None = Field(None, description="Present only if the export failed.")
 
 
 class ExportResponse(Model):
-    """Answer about an export."""
+    """Response about an export."""
 
     success: Literal[True]
     data: Export

@@ -13,27 +13,27 @@ from api.schemas import Meta, Model, Stretch
 class LiveMinute(Model):
     """One minute of the last hour."""
 
-    minute: datetime = Field(description="When it begins; the last one is still running.")
+    minute: datetime = Field(description="Start of the minute; the last one is not over yet.")
     views: int
     watch_time: float = Field(description="Seconds.")
     likes: int
 
 
 class TrendingVideo(Model):
-    """A video with more views than its last hour lets expect."""
+    """A video with more views than its last hour suggests."""
 
     id: str
-    title: str | None = Field(description="null when the catalog does not have it, or cannot be read.")
+    title: str | None = Field(description="null if the catalog does not have it or cannot be read.")
     views: int = Field(description="Views of the last ten minutes.")
     views_before: int = Field(description="Views of the fifty minutes before.")
     trend: float = Field(description="How far above the expected views, in standard deviations.")
 
 
 class VideoLive(Model):
-    """What is going on with one video."""
+    """Live numbers of one video."""
 
     id: str
-    title: str | None = Field(description="null when the catalog does not have it, or cannot be read.")
+    title: str | None = Field(description="null if the catalog does not have it or cannot be read.")
     period: Stretch
     concurrent_viewers: int = Field(description="Views with an event in the last 30 seconds.")
     timeline: list[LiveMinute] = Field(description="The last 60 minutes, oldest first.")
@@ -45,7 +45,7 @@ class Live(Model):
     period: Stretch
     concurrent_viewers: int = Field(description="Views with an event in the last 30 seconds.")
     timeline: list[LiveMinute] = Field(description="The last 60 minutes, oldest first.")
-    trending: list[TrendingVideo] = Field(description="Ten at most, first by trend.")
+    trending: list[TrendingVideo] = Field(description="At most ten, highest trend first.")
 
 
 class LiveResponse(Model):

@@ -46,12 +46,12 @@ class Cpu(Model):
 class Room(Model):
     """Newest sample of each host, averaged over hosts."""
 
-    usage: float | None = Field(description="Share in use.")
-    available: str | None = Field(description="A host, as `4GB` (1 GB is 10^9 bytes).", pattern=_SIZE)
+    usage: float | None = Field(description="Share of the capacity in use.")
+    available: str | None = Field(description="Mean per host, as `4GB` (1 GB is 10^9 bytes).", pattern=_SIZE)
 
 
 class Resources(Model):
-    """What the hosts have left; null where no host told."""
+    """Resource usage of the hosts; null without samples."""
 
     cpu: Cpu
     memory: Room
@@ -59,7 +59,7 @@ class Resources(Model):
 
 
 class SystemHealth(Model):
-    """How the platform was."""
+    """Health of the platform."""
 
     uptime: float | None = Field(description="Minutes in which no probe failed / minutes with a probe.")
     response_time: ResponseTimes
@@ -71,8 +71,8 @@ class Requests(Model):
     """Requests to the platform's services."""
 
     total: int
-    per_second: float | None = Field(description="Over the part of the window that is over.")
-    by_endpoint: dict[str, int] = Field(description="Most first; the first thousand.")
+    per_second: float | None = Field(description="Over the elapsed part of the window.")
+    by_endpoint: dict[str, int] = Field(description="The thousand busiest, busiest first.")
 
 
 class EndpointTimes(Model):
@@ -92,13 +92,13 @@ class Api(Model):
 class Jobs(Model):
     """Jobs of one type."""
 
-    queued: int = Field(description="Waiting now.")
-    processing: int = Field(description="Started and not finished now.")
-    average_time: float | None = Field(description="Seconds, of those that finished in the window.")
+    queued: int = Field(description="Jobs queued now.")
+    processing: int = Field(description="Jobs running now.")
+    average_time: float | None = Field(description="Seconds, mean of the jobs that finished in the window.")
 
 
 class Processing(Model):
-    """Jobs; types other than these two come under their own name."""
+    """Background jobs, by type; other types appear under their own names."""
 
     model_config = Model.model_config | {"extra": "allow"}
     __pydantic_extra__: dict[str, Jobs]
@@ -116,21 +116,21 @@ class Operations(Model):
 
 
 class Bandwidth(Model):
-    """Bytes a second over the part of the window that is over, as `100MB/s`."""
+    """Bytes per second over the elapsed part of the window, as `100MB/s`."""
 
     into: str | None = Field(alias="in", description="Written.", pattern=_RATE)
     out: str | None = Field(description="Read.", pattern=_RATE)
 
 
 class Storage(Model):
-    """What was done with storage."""
+    """Storage operations."""
 
     operations: Operations
     bandwidth: Bandwidth
 
 
 class SystemPerformance(Model):
-    """What the platform did."""
+    """Performance of the platform."""
 
     api: Api
     processing: Processing

@@ -22,11 +22,11 @@ class Sessions(Model):
 
     total: int
     average_duration: float | None = Field(description="Seconds from the first to the last event.")
-    by_device: dict[str, int] = Field(description="By the device of the first event, most first.")
+    by_device: dict[str, int] = Field(description="By the device of the first event, most frequent first.")
 
 
 class Actions(Model):
-    """What people did, in events."""
+    """Counts of user actions."""
 
     uploads: int
     comments: int
@@ -35,7 +35,7 @@ class Actions(Model):
 
 
 class Activity(Model):
-    """Who was active and what they did."""
+    """Active users, sessions and actions."""
 
     active_users: ActiveUsers
     sessions: Sessions
@@ -43,7 +43,7 @@ class Activity(Model):
 
 
 class Growth(Model):
-    """Who came and who left."""
+    """New, returning and churned users."""
 
     new_users: int = Field(description="Users whose first event ever lies in the window.")
     returning_users: int = Field(description="Users active in the window and first seen before it.")
@@ -66,19 +66,19 @@ class Returns(Model):
 
 
 class Cohort(Returns):
-    """Users first seen on one day of the time zone; null where day N is not over yet."""
+    """Users first seen on one local day; null where day N is not over yet."""
 
     date: str = Field(description="`YYYY-MM-DD`")
 
 
 class Retention(Returns):
-    """Pooled over every cohort whose day N lies in the window and is over, and by cohort."""
+    """Pooled over every cohort whose day N lies in the window and is over, and for each cohort."""
 
     cohorts: list[Cohort] = Field(description="Those first seen in the window.")
 
 
 class Users(Model):
-    """Analytics of users; groups that were not asked for are left out."""
+    """Analytics of users; groups that were not requested are omitted."""
 
     activity: Activity | None = None
     growth: Growth | None = None
@@ -102,13 +102,13 @@ class UserTypes(Model):
 class HourEngagement(Model):
     """Sessions that began in one hour of the day."""
 
-    hour: int = Field(ge=0, le=23, description="Of the time zone.")
+    hour: int = Field(ge=0, le=23, description="Local hour, 0 to 23.")
     users: int = Field(description="Distinct users with a session in that hour.")
     engagement: float | None = Field(description="Sessions that did not bounce / sessions.")
 
 
 class UserEngagement(Model):
-    """How sessions went."""
+    """Engagement in sessions."""
 
     average_session_duration: float | None = Field(description="Seconds.")
     pages_per_session: float | None

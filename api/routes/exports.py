@@ -35,7 +35,7 @@ _ANSWER = {"content": {"application/json": {"example": schemas_exports.EXPORT_EX
 @router.post(
     "",
     status_code=202,
-    summary="Ask for an export",
+    summary="Create an export",
     response_model=schemas_exports.ExportResponse,
     responses={202: _ANSWER, **errors(400, 503)},
 )
@@ -111,7 +111,7 @@ def _base(request: Request, public: str | None) -> str:
 
 @router.get(
     "/{id}",
-    summary="How an export stands",
+    summary="Status of an export",
     response_model=schemas_exports.ExportResponse,
     responses={200: _ANSWER, **errors(400, 404, 410, 503)},
 )
@@ -126,7 +126,7 @@ async def get_export(
 
 @downloads.get(
     "/{id}/download",
-    summary="The file of an export",
+    summary="File of an export",
     response_class=FileResponse,
     responses={
         200: {"content": {media: {} for media in FORMATS.values()}, "description": "The file."},
@@ -141,7 +141,7 @@ async def download_export(
     now: Now,
     token: Annotated[str, Query(description="The signature in `downloadUrl`.", max_length=512)] = "",
 ) -> Response:
-    """Opened by the token of `downloadUrl`, without a key. 409 with `Retry-After` until the file is there."""
+    """Needs the token in `downloadUrl` and no key. Returns 409 with `Retry-After` until the file is ready."""
     parameters.check_names(request, {"token"})
     found, form = await exports.file(id, token, now)
     headers = {"Cache-Control": "private, no-store", "X-Content-Type-Options": "nosniff"}

@@ -42,20 +42,20 @@ async def _answer(probe: Callable[[], Awaitable[None]]) -> _Answer:
     return _Answer.UP
 
 
-@router.get("/healthz", summary="The process lives", response_model=schemas.Health)
+@router.get("/healthz", summary="Liveness", response_model=schemas.Health)
 async def healthz() -> dict[str, Any]:
-    """Answer at once, whatever the stores do: a store that is down is no reason to restart the API."""
+    """Answers at once, also while stores are down: a store that is down is no reason to restart the API."""
     return {"status": "ok", "stores": {}}
 
 
 @router.get(
     "/readyz",
-    summary="The API can answer",
+    summary="Readiness",
     response_model=schemas.Health,
     responses={503: {"model": schemas.Health, "description": "No store answers, or tables are missing."}},
 )
 async def readyz(stores: StoresDep) -> Response:
-    """Ask each store: `degraded` when one of them does not answer, 503 when none does."""
+    """Queries each store: `degraded` when one of them does not answer, 503 when none does."""
     found = await asyncio.gather(*(_answer(probe) for probe in stores.probes.values()))
     up = [answer is _Answer.UP for answer in found]
     # Before `vca migrate`, processes of the old version can answer, and this one cannot.

@@ -24,7 +24,7 @@ _ALL_TAKEN = {
     503: {"ANALYTICS_TOO_MANY_STREAMS": "This server sends 200 streams at once, and all are taken."},
 }
 _STREAM: dict[str, Any] = {
-    "description": "Events `live` with the answer, every second; `error` with an error while there is none.",
+    "description": "An event `live` with the response every second, or an event `error` while there is none.",
 }
 
 
@@ -46,7 +46,7 @@ async def _video(
 
 @router.get(
     "/live",
-    summary="What is going on",
+    summary="Live numbers",
     response_model=schemas_live.LiveResponse,
     responses={
         200: {"content": {"application/json": {"example": schemas_live.LIVE_EXAMPLE}}},
@@ -54,28 +54,28 @@ async def _video(
     },
 )
 async def get_live(request: Request, stores: StoresDep, now: Now) -> Response:
-    """Concurrent viewers, the last 60 minutes by the minute, and what is trending."""
+    """Concurrent viewers, the last 60 minutes by minute, and trending videos."""
     parameters.check_names(request, ())
     return json(await stores.live.everything(now))
 
 
 @router.get(
     "/live/stream",
-    summary="What is going on, every second",
+    summary="Live numbers, as a stream",
     response_class=EventSourceResponse,
     responses={200: _STREAM, **errors(400, 503, more=_ALL_TAKEN)},
 )
 async def stream_live(
     updates: Annotated[AsyncIterator[Update], Depends(_everything)],
 ) -> AsyncIterator[ServerSentEvent]:
-    """The answer of `/analytics/live` as server-sent events, until the client leaves."""
+    """The response of `/analytics/live` every second, as server-sent events, until the client disconnects."""
     async for update in updates:
         yield ServerSentEvent(raw_data=update.data, event=update.event)
 
 
 @router.get(
     "/videos/{id}/live",
-    summary="What is going on with one video",
+    summary="Live numbers of one video",
     response_model=schemas_live.VideoLiveResponse,
     responses={
         200: {"content": {"application/json": {"example": schemas_live.VIDEO_LIVE_EXAMPLE}}},
@@ -83,20 +83,20 @@ async def stream_live(
     },
 )
 async def get_video_live(request: Request, stores: StoresDep, now: Now, video_id: VideoId) -> Response:
-    """Concurrent viewers of a video, and its last 60 minutes by the minute."""
+    """Concurrent viewers of a video, and its last 60 minutes by minute."""
     parameters.check_names(request, ())
     return json(await stores.live.video(video_id, now))
 
 
 @router.get(
     "/videos/{id}/live/stream",
-    summary="What is going on with one video, every second",
+    summary="Live numbers of one video, as a stream",
     response_class=EventSourceResponse,
     responses={200: _STREAM, **errors(400, 404, 503, more=_ALL_TAKEN)},
 )
 async def stream_video_live(
     updates: Annotated[AsyncIterator[Update], Depends(_video)],
 ) -> AsyncIterator[ServerSentEvent]:
-    """The answer of `/analytics/videos/{id}/live` as server-sent events, until the client leaves."""
+    """The response of `/analytics/videos/{id}/live` every second, as server-sent events."""
     async for update in updates:
         yield ServerSentEvent(raw_data=update.data, event=update.event)

@@ -16,7 +16,7 @@ router = APIRouter(prefix="/analytics/system", tags=["system"])
 
 @router.get(
     "/health",
-    summary="How the platform is",
+    summary="Health of the platform",
     response_model=schemas_system.SystemHealthResponse,
     responses={
         200: {"content": {"application/json": {"example": schemas_system.HEALTH_EXAMPLE}}},
@@ -33,7 +33,7 @@ async def get_health(
     end: EndText = None,
     timezone: ZoneText = "UTC",
 ) -> Response:
-    """Uptime, response times, errors and what the hosts have left. Without a window, `24h`."""
+    """Uptime, response times, error rates and host resources. The default period is `24h`."""
     parameters.check_names(request, parameters.WINDOW_PARAMETERS - {"compare"})
     question = parameters.parse_question(
         period=period,
@@ -50,7 +50,7 @@ async def get_health(
 
 @router.get(
     "/performance",
-    summary="What the platform does",
+    summary="Performance of the platform",
     response_model=schemas_system.SystemPerformanceResponse,
     responses={
         200: {"content": {"application/json": {"example": schemas_system.PERFORMANCE_EXAMPLE}}},
@@ -67,7 +67,7 @@ async def get_performance(
     end: EndText = None,
     timezone: ZoneText = "UTC",
 ) -> Response:
-    """Requests, jobs and storage operations. Without a window, `1h`."""
+    """Requests, jobs and storage operations. The default period is `1h`."""
     parameters.check_names(request, parameters.WINDOW_PARAMETERS - {"compare"})
     question = parameters.parse_question(
         period=period,

@@ -17,7 +17,7 @@ router = APIRouter(prefix="/analytics/users", tags=["users"])
 
 @router.get(
     "",
-    summary="Users in a window",
+    summary="Users",
     response_model=schemas_users.UsersResponse,
     responses={
         200: {"content": {"application/json": {"example": schemas_users.USERS_EXAMPLE}}},
@@ -36,7 +36,7 @@ async def get_users(
     end: EndText = None,
     timezone: ZoneText = "UTC",
 ) -> Response:
-    """Activity, growth and retention; every count of users is exact. Without a window, `30d`.
+    """Activity, growth and retention; every count of users is exact. The default period is `30d`.
 
     `compare=none` leaves `churnRate` out.
     """
@@ -56,7 +56,7 @@ async def get_users(
 
 @router.get(
     "/engagement",
-    summary="How sessions go",
+    summary="Engagement of users",
     response_model=schemas_users.UserEngagementResponse,
     responses={
         200: {"content": {"application/json": {"example": schemas_users.ENGAGEMENT_EXAMPLE}}},
@@ -73,7 +73,7 @@ async def get_engagement(
     end: EndText = None,
     timezone: ZoneText = "UTC",
 ) -> Response:
-    """Duration, pages and bounces of sessions, by type of user and by hour. Without a window, `7d`."""
+    """Duration, page views and bounces of sessions, by type of user and hour. The default period is `7d`."""
     parameters.check_names(request, parameters.WINDOW_PARAMETERS - {"compare"})
     question = parameters.parse_question(
         period=period,

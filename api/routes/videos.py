@@ -25,7 +25,7 @@ router = APIRouter(prefix="/analytics/videos", tags=["videos"])
 
 @router.get(
     "/summary",
-    summary="All videos in a window",
+    summary="All videos",
     response_model=schemas.SummaryResponse,
     responses={
         200: {"content": {"application/json": {"example": schemas.SUMMARY_EXAMPLE}}},
@@ -43,7 +43,7 @@ async def get_summary(
     timezone: ZoneText = "UTC",
     compare: CompareText = parameters.PREVIOUS,
 ) -> Response:
-    """Totals, averages, the ten most viewed videos and trends. Without a window, `30d`."""
+    """Totals, averages, the ten most viewed videos and trends. The default period is `30d`."""
     parameters.check_names(request, parameters.WINDOW_PARAMETERS)
     question = parameters.parse_question(
         period=period,
@@ -60,7 +60,7 @@ async def get_summary(
 
 @router.get(
     "/{id}",
-    summary="One video in a window",
+    summary="One video",
     response_model=schemas.VideoResponse,
     responses={
         200: {"content": {"application/json": {"example": schemas.VIDEO_EXAMPLE}}},
@@ -81,9 +81,9 @@ async def get_video(
     end: EndText = None,
     timezone: ZoneText = "UTC",
 ) -> Response:
-    """Views, engagement and playback quality, in all and by point of time. Without a window, `7d`.
+    """Views, engagement and playback quality: totals and timelines. The default period is `7d`.
 
-    A video is known when it is in the catalog, or anything ever happened to it; 404 otherwise.
+    Returns 404 unless the catalog has the video or it ever had an event.
     """
     parameters.check_names(request, parameters.WINDOW_PARAMETERS | {"metrics", "groupBy"}, {"metrics"})
     question = parameters.parse_question(

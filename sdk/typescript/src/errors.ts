@@ -15,7 +15,7 @@
  *     │       ├── GoneError              410  the export has expired
  *     │       ├── RateLimitError         429  the key asked too often
  *     │       └── ServerError            5xx  a fault there
- *     │           └── UnavailableError   503  the data cannot be read just now
+ *     │           └── UnavailableError   503  the data cannot be read at the moment
  *     └── ExportError                    an export did not become a file
  *         ├── ExportFailedError          it failed there
  *         └── ExportTimeoutError         it was not ready in time
@@ -92,7 +92,7 @@ export class APIStatusError extends APIError implements Refusal {
   }
 }
 
-/** A parameter is not what it should be. */
+/** A parameter is invalid. */
 export class BadRequestError extends APIStatusError {
   override readonly name: string = 'BadRequestError';
 }
@@ -102,7 +102,7 @@ export class AuthenticationError extends APIStatusError {
   override readonly name: string = 'AuthenticationError';
 }
 
-/** The API key does not have the scope that this needs. */
+/** The API key lacks the scope that this endpoint requires. */
 export class PermissionDeniedError extends APIStatusError {
   override readonly name: string = 'PermissionDeniedError';
 }
@@ -132,7 +132,7 @@ export class ServerError extends APIStatusError {
   override readonly name: string = 'ServerError';
 }
 
-/** The data cannot be read just now. */
+/** The data cannot be read at the moment. */
 export class UnavailableError extends ServerError {
   override readonly name: string = 'UnavailableError';
 }

@@ -12,8 +12,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * All videos in a window
-         * @description Totals, averages, the ten most viewed videos and trends. Without a window, `30d`.
+         * All videos
+         * @description Totals, averages, the ten most viewed videos and trends. The default period is `30d`.
          */
         get: operations["getSummary"];
         put?: never;
@@ -32,10 +32,10 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * One video in a window
-         * @description Views, engagement and playback quality, in all and by point of time. Without a window, `7d`.
+         * One video
+         * @description Views, engagement and playback quality: totals and timelines. The default period is `7d`.
          *
-         *     A video is known when it is in the catalog, or anything ever happened to it; 404 otherwise.
+         *     Returns 404 unless the catalog has the video or it ever had an event.
          */
         get: operations["getVideo"];
         put?: never;
@@ -54,8 +54,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Users in a window
-         * @description Activity, growth and retention; every count of users is exact. Without a window, `30d`.
+         * Users
+         * @description Activity, growth and retention; every count of users is exact. The default period is `30d`.
          *
          *     `compare=none` leaves `churnRate` out.
          */
@@ -76,8 +76,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * How sessions go
-         * @description Duration, pages and bounces of sessions, by type of user and by hour. Without a window, `7d`.
+         * Engagement of users
+         * @description Duration, page views and bounces of sessions, by type of user and hour. The default period is `7d`.
          */
         get: operations["getEngagement"];
         put?: never;
@@ -96,8 +96,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * What is going on
-         * @description Concurrent viewers, the last 60 minutes by the minute, and what is trending.
+         * Live numbers
+         * @description Concurrent viewers, the last 60 minutes by minute, and trending videos.
          */
         get: operations["getLive"];
         put?: never;
@@ -116,8 +116,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * What is going on, every second
-         * @description The answer of `/analytics/live` as server-sent events, until the client leaves.
+         * Live numbers, as a stream
+         * @description The response of `/analytics/live` every second, as server-sent events, until the client disconnects.
          */
         get: operations["streamLive"];
         put?: never;
@@ -136,8 +136,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * What is going on with one video
-         * @description Concurrent viewers of a video, and its last 60 minutes by the minute.
+         * Live numbers of one video
+         * @description Concurrent viewers of a video, and its last 60 minutes by minute.
          */
         get: operations["getVideoLive"];
         put?: never;
@@ -156,8 +156,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * What is going on with one video, every second
-         * @description The answer of `/analytics/videos/{id}/live` as server-sent events, until the client leaves.
+         * Live numbers of one video, as a stream
+         * @description The response of `/analytics/videos/{id}/live` every second, as server-sent events.
          */
         get: operations["streamVideoLive"];
         put?: never;
@@ -178,7 +178,7 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Ask for an export
+         * Create an export
          * @description Queue an export of videos, users or the platform itself.
          *
          *     `video` has a row for each video and day with anything in it, cut exactly at the edges of the window.
@@ -203,7 +203,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * How an export stands
+         * Status of an export
          * @description Status, rows and bytes so far, and the link to the file.
          */
         get: operations["getExport"];
@@ -223,8 +223,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * How the platform is
-         * @description Uptime, response times, errors and what the hosts have left. Without a window, `24h`.
+         * Health of the platform
+         * @description Uptime, response times, error rates and host resources. The default period is `24h`.
          */
         get: operations["getHealth"];
         put?: never;
@@ -243,8 +243,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * What the platform does
-         * @description Requests, jobs and storage operations. Without a window, `1h`.
+         * Performance of the platform
+         * @description Requests, jobs and storage operations. The default period is `1h`.
          */
         get: operations["getPerformance"];
         put?: never;
@@ -263,8 +263,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * The file of an export
-         * @description Opened by the token of `downloadUrl`, without a key. 409 with `Retry-After` until the file is there.
+         * File of an export
+         * @description Needs the token in `downloadUrl` and no key. Returns 409 with `Retry-After` until the file is ready.
          */
         get: operations["downloadExport"];
         put?: never;
@@ -283,8 +283,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * The process lives
-         * @description Answer at once, whatever the stores do: a store that is down is no reason to restart the API.
+         * Liveness
+         * @description Answers at once, also while stores are down: a store that is down is no reason to restart the API.
          */
         get: operations["healthz"];
         put?: never;
@@ -303,8 +303,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * The API can answer
-         * @description Ask each store: `degraded` when one of them does not answer, 503 when none does.
+         * Readiness
+         * @description Queries each store: `degraded` when one of them does not answer, 503 when none does.
          */
         get: operations["readyz"];
         put?: never;
@@ -319,7 +319,7 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
-        /** @description What people did, in events. */
+        /** @description Counts of user actions. */
         Actions: {
             uploads: number;
             comments: number;
@@ -332,7 +332,7 @@ export interface components {
             weekly: number;
             monthly: number;
         };
-        /** @description Who was active and what they did. */
+        /** @description Active users, sessions and actions. */
         Activity: {
             activeUsers: components["schemas"]["ActiveUsers"];
             sessions: components["schemas"]["Sessions"];
@@ -345,23 +345,23 @@ export interface components {
         };
         /** @description Engagement over all videos. */
         AverageEngagement: {
-            /** @description Seconds a view. */
+            /** @description Seconds per view. */
             watchTime: number | null;
-            /** @description Of views of videos that are not live. */
+            /** @description Over the views of videos that are not live. */
             completionRate: number | null;
-            /** @description A video with views. */
+            /** @description A video of the ranking. */
             likes: number | null;
-            /** @description A video with views. */
+            /** @description A video of the ranking. */
             comments: number | null;
         };
-        /** @description Bytes a second over the part of the window that is over, as `100MB/s`. */
+        /** @description Bytes per second over the elapsed part of the window, as `100MB/s`. */
         Bandwidth: {
             /** @description Written. */
             in: string | null;
             /** @description Read. */
             out: string | null;
         };
-        /** @description Users first seen on one day of the time zone; null where day N is not over yet. */
+        /** @description Users first seen on one local day; null where day N is not over yet. */
         Cohort: {
             day1: number | null;
             day7: number | null;
@@ -383,11 +383,11 @@ export interface components {
                 [key: string]: number | null;
             };
         };
-        /** @description How the video is watched. */
+        /** @description How viewers watch the video. */
         Engagement: {
-            /** @description Seconds a view. */
+            /** @description Seconds per view. */
             averageWatchTime: number | null;
-            /** @description null for live videos, and without views. */
+            /** @description null for live videos and for videos without views. */
             completionRate: number | null;
             likes: number;
             comments: number;
@@ -434,23 +434,23 @@ export interface components {
             rate: number | null;
             byType: components["schemas"]["ErrorTypes"];
         };
-        /** @description How an export stands. */
+        /** @description Status of an export. */
         Export: {
             exportId: string;
             /** @enum {string} */
             status: "queued" | "processing" | "completed" | "failed";
-            /** @description Signed: opens the file without a key until `expiresAt`. 409 until it is there. */
+            /** @description Signed: opens the file without a key until `expiresAt`. Returns 409 until it is ready. */
             downloadUrl: string;
             /**
              * Format: date-time
-             * @description When link and file end.
+             * @description When the link and the file expire.
              */
             expiresAt: string;
             /** @description Rows written so far; null for parquet. */
             rows: number | null;
             /** @description Size of the file so far. */
             bytes: number;
-            /** @description Only when it failed. */
+            /** @description Present only if the export failed. */
             error?: components["schemas"]["ExportFault"] | null;
         };
         /** @description Why an export failed. */
@@ -462,7 +462,7 @@ export interface components {
         /** @description What to export. */
         ExportRequest: {
             /**
-             * @description A row is, of `video`, a video and day; of `user`, a day; of `system`, a quarter of an hour.
+             * @description What a row is: for `video` a video and day, for `user` a day, for `system` a quarter of an hour.
              * @enum {string}
              */
             type: "video" | "user" | "system";
@@ -472,16 +472,16 @@ export interface components {
              * @enum {string}
              */
             period?: "1h" | "24h" | "1d" | "7d" | "30d" | "all";
-            /** @description Begin of a window of your own, RFC 3339, inclusive. Needs `end`. */
+            /** @description Start of a custom window, RFC 3339, inclusive. Requires `end`. */
             start?: string | null;
-            /** @description End of a window of your own, RFC 3339, exclusive. Needs `start`. */
+            /** @description End of a custom window, RFC 3339, exclusive. Requires `start`. */
             end?: string | null;
             /**
              * @description IANA time zone of the days.
              * @default UTC
              */
             timezone?: string;
-            /** @description Of `video`: views, engagement, performance. Of `user`: activity, growth, retention. Of `system`: api, processing, storage, uptime. All without it. */
+            /** @description For `video`: views, engagement, performance. For `user`: activity, growth, retention. For `system`: api, processing, storage, uptime. By default all. */
             metrics?: string[] | null;
             /**
              * @description Format of the file. In csv and xlsx, texts that a spreadsheet would run as formulas begin with an apostrophe.
@@ -490,13 +490,13 @@ export interface components {
              */
             format?: "csv" | "json" | "ndjson" | "parquet" | "xlsx";
         };
-        /** @description Answer about an export. */
+        /** @description Response about an export. */
         ExportResponse: {
             /** @constant */
             success: true;
             data: components["schemas"]["Export"];
         };
-        /** @description Who came and who left. */
+        /** @description New, returning and churned users. */
         Growth: {
             /** @description Users whose first event ever lies in the window. */
             newUsers: number;
@@ -509,7 +509,7 @@ export interface components {
                 [key: string]: number;
             };
         };
-        /** @description How the API and its stores are. */
+        /** @description Health of the API and its stores. */
         Health: {
             /** @enum {string} */
             status: "ok" | "degraded" | "unavailable";
@@ -520,7 +520,7 @@ export interface components {
         };
         /** @description Sessions that began in one hour of the day. */
         HourEngagement: {
-            /** @description Of the time zone. */
+            /** @description Local hour, 0 to 23. */
             hour: number;
             /** @description Distinct users with a session in that hour. */
             users: number;
@@ -529,11 +529,11 @@ export interface components {
         };
         /** @description Jobs of one type. */
         Jobs: {
-            /** @description Waiting now. */
+            /** @description Jobs queued now. */
             queued: number;
-            /** @description Started and not finished now. */
+            /** @description Jobs running now. */
             processing: number;
-            /** @description Seconds, of those that finished in the window. */
+            /** @description Seconds, mean of the jobs that finished in the window. */
             averageTime: number | null;
         };
         /** @description What is going on. */
@@ -543,14 +543,14 @@ export interface components {
             concurrentViewers: number;
             /** @description The last 60 minutes, oldest first. */
             timeline: components["schemas"]["LiveMinute"][];
-            /** @description Ten at most, first by trend. */
+            /** @description At most ten, highest trend first. */
             trending: components["schemas"]["TrendingVideo"][];
         };
         /** @description One minute of the last hour. */
         LiveMinute: {
             /**
              * Format: date-time
-             * @description When it begins; the last one is still running.
+             * @description Start of the minute; the last one is not over yet.
              */
             minute: string;
             views: number;
@@ -565,14 +565,14 @@ export interface components {
             data: components["schemas"]["Live"];
             meta: components["schemas"]["Meta"];
         };
-        /** @description About the answer. */
+        /** @description About the response. */
         Meta: {
             /**
              * Format: date-time
-             * @description When the question was answered.
+             * @description When the response was computed.
              */
             asOf: string;
-            /** @description Whether the window is not over yet. */
+            /** @description True while the window is not over. */
             partial: boolean;
             /** @description Time zone of days, weeks and hours. */
             timezone: string;
@@ -591,7 +591,7 @@ export interface components {
         /** @description Playback quality. */
         Performance: {
             bufferingRate: number | null;
-            /** @description Kilobits a second, as `2500k`. */
+            /** @description Kilobits per second, as `2500k`. */
             averageBitrate: string | null;
             errorRate: number | null;
             timeline: components["schemas"]["PerformancePoint"][];
@@ -608,10 +608,10 @@ export interface components {
             start: string;
             /** Format: date-time */
             end: string;
-            /** @description null when there is nothing before; left out with compare=none. */
+            /** @description null if there is no earlier window; omitted with compare=none. */
             previous?: components["schemas"]["Stretch"] | null;
         };
-        /** @description Jobs; types other than these two come under their own name. */
+        /** @description Background jobs, by type; other types appear under their own names. */
         Processing: {
             videos: components["schemas"]["Jobs"];
             thumbnails: components["schemas"]["Jobs"];
@@ -621,14 +621,14 @@ export interface components {
         /** @description Requests to the platform's services. */
         Requests: {
             total: number;
-            /** @description Over the part of the window that is over. */
+            /** @description Over the elapsed part of the window. */
             perSecond: number | null;
-            /** @description Most first; the first thousand. */
+            /** @description The thousand busiest, busiest first. */
             byEndpoint: {
                 [key: string]: number;
             };
         };
-        /** @description What the hosts have left; null where no host told. */
+        /** @description Resource usage of the hosts; null without samples. */
         Resources: {
             cpu: components["schemas"]["Cpu"];
             memory: components["schemas"]["Room"];
@@ -642,7 +642,7 @@ export interface components {
             /** @description At most 0.8 % too low. */
             p99: number | null;
         };
-        /** @description Pooled over every cohort whose day N lies in the window and is over, and by cohort. */
+        /** @description Pooled over every cohort whose day N lies in the window and is over, and for each cohort. */
         Retention: {
             day1: number | null;
             day7: number | null;
@@ -652,9 +652,9 @@ export interface components {
         };
         /** @description Newest sample of each host, averaged over hosts. */
         Room: {
-            /** @description Share in use. */
+            /** @description Share of the capacity in use. */
             usage: number | null;
-            /** @description A host, as `4GB` (1 GB is 10^9 bytes). */
+            /** @description Mean per host, as `4GB` (1 GB is 10^9 bytes). */
             available: string | null;
         };
         /** @description Sessions whose first event lies in the window. */
@@ -662,17 +662,17 @@ export interface components {
             total: number;
             /** @description Seconds from the first to the last event. */
             averageDuration: number | null;
-            /** @description By the device of the first event, most first. */
+            /** @description By the device of the first event, most frequent first. */
             byDevice: {
                 [key: string]: number;
             };
         };
-        /** @description What was done with storage. */
+        /** @description Storage operations. */
         Storage: {
             operations: components["schemas"]["Operations"];
             bandwidth: components["schemas"]["Bandwidth"];
         };
-        /** @description A half-open stretch of time. */
+        /** @description A half-open interval of time. */
         Stretch: {
             /** Format: date-time */
             start: string;
@@ -688,7 +688,7 @@ export interface components {
             totalWatchTime: number;
             averageEngagement: components["schemas"]["AverageEngagement"];
             topVideos: components["schemas"]["TopVideo"][];
-            /** @description Left out with compare=none. */
+            /** @description Omitted with compare=none. */
             trends?: components["schemas"]["Trends"] | null;
         };
         /** @description `GET /analytics/videos/summary`. */
@@ -698,7 +698,7 @@ export interface components {
             data: components["schemas"]["Summary"];
             meta: components["schemas"]["Meta"];
         };
-        /** @description How the platform was. */
+        /** @description Health of the platform. */
         SystemHealth: {
             /** @description Minutes in which no probe failed / minutes with a probe. */
             uptime: number | null;
@@ -713,7 +713,7 @@ export interface components {
             data: components["schemas"]["SystemHealth"];
             meta: components["schemas"]["Meta"];
         };
-        /** @description What the platform did. */
+        /** @description Performance of the platform. */
         SystemPerformance: {
             api: components["schemas"]["Api"];
             processing: components["schemas"]["Processing"];
@@ -729,7 +729,7 @@ export interface components {
         /** @description One of the ten videos with most views. */
         TopVideo: {
             id: string;
-            /** @description The catalog's; null if unknown. */
+            /** @description From the catalog; null if unknown. */
             title: string | null;
             views: number;
             /** @description Seconds watched. */
@@ -737,10 +737,10 @@ export interface components {
             /** @description From 0 to 1. */
             engagement: number | null;
         };
-        /** @description A video with more views than its last hour lets expect. */
+        /** @description A video with more views than its last hour suggests. */
         TrendingVideo: {
             id: string;
-            /** @description null when the catalog does not have it, or cannot be read. */
+            /** @description null if the catalog does not have it or cannot be read. */
             title: string | null;
             /** @description Views of the last ten minutes. */
             views: number;
@@ -749,7 +749,7 @@ export interface components {
             /** @description How far above the expected views, in standard deviations. */
             trend: number;
         };
-        /** @description Changes over equally long stretches; null when there was nothing before. */
+        /** @description Relative changes against the equally long window before; null if that window has no data. */
         Trends: {
             views: number | null;
             watchTime: number | null;
@@ -761,7 +761,7 @@ export interface components {
             sessionDuration: number | null;
             pagesPerSession: number | null;
         };
-        /** @description How sessions went. */
+        /** @description Engagement in sessions. */
         UserEngagement: {
             /** @description Seconds. */
             averageSessionDuration: number | null;
@@ -784,7 +784,7 @@ export interface components {
             new: components["schemas"]["TypeEngagement"];
             returning: components["schemas"]["TypeEngagement"];
         };
-        /** @description Analytics of users; groups that were not asked for are left out. */
+        /** @description Analytics of users; groups that were not requested are omitted. */
         Users: {
             activity?: components["schemas"]["Activity"] | null;
             growth?: components["schemas"]["Growth"] | null;
@@ -797,17 +797,17 @@ export interface components {
             data: components["schemas"]["Users"];
             meta: components["schemas"]["Meta"];
         };
-        /** @description Analytics of one video; groups that were not asked for are left out. */
+        /** @description Analytics of one video; groups that were not requested are omitted. */
         Video: {
             period: components["schemas"]["Period"];
             views?: components["schemas"]["Views"] | null;
             engagement?: components["schemas"]["Engagement"] | null;
             performance?: components["schemas"]["Performance"] | null;
         };
-        /** @description What is going on with one video. */
+        /** @description Live numbers of one video. */
         VideoLive: {
             id: string;
-            /** @description null when the catalog does not have it, or cannot be read. */
+            /** @description null if the catalog does not have it or cannot be read. */
             title: string | null;
             period: components["schemas"]["Stretch"];
             /** @description Views with an event in the last 30 seconds. */
@@ -834,9 +834,9 @@ export interface components {
             total: number;
             /** @description Distinct users over the whole window, exact. */
             unique: number;
-            /** @description (now - before) / before over equally long stretches; left out with compare=none. */
+            /** @description (now - before) / before, of equally long windows; omitted with compare=none. */
             change?: number | null;
-            /** @description ISO 3166, `UK` for GB; most first. */
+            /** @description ISO 3166 codes, with `UK` for GB; most frequent first. */
             byCountry: {
                 [key: string]: number;
             };
@@ -869,13 +869,13 @@ export interface operations {
             query?: {
                 /** @description `1h` and `24h` are rolling; `1d`, `7d`, `30d` are calendar days of the time zone, today included; `all` is everything. Not together with `start` and `end`. */
                 period?: "1h" | "24h" | "1d" | "7d" | "30d" | "all";
-                /** @description Begin of a window of your own, RFC 3339, inclusive. Needs `end`. */
+                /** @description Start of a custom window, RFC 3339, inclusive. Requires `end`. */
                 start?: string;
-                /** @description End of a window of your own, RFC 3339, exclusive. Needs `start`. */
+                /** @description End of a custom window, RFC 3339, exclusive. Requires `start`. */
                 end?: string;
                 /** @description IANA time zone of days, weeks and hours. */
                 timezone?: string;
-                /** @description `previous` compares with the stretch before; `none` leaves `previous`, `change` and `trends` out. */
+                /** @description `previous` compares with the equally long window before; `none` omits `previous`, `change` and `trends`. */
                 compare?: "previous" | "none";
             };
             header?: never;
@@ -900,15 +900,15 @@ export interface operations {
             query?: {
                 /** @description `1h` and `24h` are rolling; `1d`, `7d`, `30d` are calendar days of the time zone, today included; `all` is everything. Not together with `start` and `end`. */
                 period?: "1h" | "24h" | "1d" | "7d" | "30d" | "all";
-                /** @description Groups to answer, separated by commas or repeated; all without it. */
+                /** @description Groups to return, separated by commas or repeated; by default all. */
                 metrics?: ("views" | "engagement" | "performance")[];
-                /** @description Width of a point of the timelines; without it `hour` for windows up to 48 hours, else `day`. */
+                /** @description Granularity of the timelines; by default `hour` for windows up to 48 hours, else `day`. */
                 groupBy?: "hour" | "day" | "week";
-                /** @description `previous` compares with the stretch before; `none` leaves `previous`, `change` and `trends` out. */
+                /** @description `previous` compares with the equally long window before; `none` omits `previous`, `change` and `trends`. */
                 compare?: "previous" | "none";
-                /** @description Begin of a window of your own, RFC 3339, inclusive. Needs `end`. */
+                /** @description Start of a custom window, RFC 3339, inclusive. Requires `end`. */
                 start?: string;
-                /** @description End of a window of your own, RFC 3339, exclusive. Needs `start`. */
+                /** @description End of a custom window, RFC 3339, exclusive. Requires `start`. */
                 end?: string;
                 /** @description IANA time zone of days, weeks and hours. */
                 timezone?: string;
@@ -938,13 +938,13 @@ export interface operations {
             query?: {
                 /** @description `1h` and `24h` are rolling; `1d`, `7d`, `30d` are calendar days of the time zone, today included; `all` is everything. Not together with `start` and `end`. */
                 period?: "1h" | "24h" | "1d" | "7d" | "30d" | "all";
-                /** @description Groups to answer, separated by commas or repeated; all without it. */
+                /** @description Groups to return, separated by commas or repeated; by default all. */
                 metrics?: ("activity" | "growth" | "retention")[];
-                /** @description `previous` compares with the stretch before; `none` leaves `previous`, `change` and `trends` out. */
+                /** @description `previous` compares with the equally long window before; `none` omits `previous`, `change` and `trends`. */
                 compare?: "previous" | "none";
-                /** @description Begin of a window of your own, RFC 3339, inclusive. Needs `end`. */
+                /** @description Start of a custom window, RFC 3339, inclusive. Requires `end`. */
                 start?: string;
-                /** @description End of a window of your own, RFC 3339, exclusive. Needs `start`. */
+                /** @description End of a custom window, RFC 3339, exclusive. Requires `start`. */
                 end?: string;
                 /** @description IANA time zone of days, weeks and hours. */
                 timezone?: string;
@@ -971,9 +971,9 @@ export interface operations {
             query?: {
                 /** @description `1h` and `24h` are rolling; `1d`, `7d`, `30d` are calendar days of the time zone, today included; `all` is everything. Not together with `start` and `end`. */
                 period?: "1h" | "24h" | "1d" | "7d" | "30d" | "all";
-                /** @description Begin of a window of your own, RFC 3339, inclusive. Needs `end`. */
+                /** @description Start of a custom window, RFC 3339, inclusive. Requires `end`. */
                 start?: string;
-                /** @description End of a window of your own, RFC 3339, exclusive. Needs `start`. */
+                /** @description End of a custom window, RFC 3339, exclusive. Requires `start`. */
                 end?: string;
                 /** @description IANA time zone of days, weeks and hours. */
                 timezone?: string;
@@ -1024,7 +1024,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Events `live` with the answer, every second; `error` with an error while there is none. */
+            /** @description An event `live` with the response every second, or an event `error` while there is none. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1070,7 +1070,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Events `live` with the answer, every second; `error` with an error while there is none. */
+            /** @description An event `live` with the response every second, or an event `error` while there is none. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1133,9 +1133,9 @@ export interface operations {
             query?: {
                 /** @description `1h` and `24h` are rolling; `1d`, `7d`, `30d` are calendar days of the time zone, today included; `all` is everything. Not together with `start` and `end`. */
                 period?: "1h" | "24h" | "1d" | "7d" | "30d" | "all";
-                /** @description Begin of a window of your own, RFC 3339, inclusive. Needs `end`. */
+                /** @description Start of a custom window, RFC 3339, inclusive. Requires `end`. */
                 start?: string;
-                /** @description End of a window of your own, RFC 3339, exclusive. Needs `start`. */
+                /** @description End of a custom window, RFC 3339, exclusive. Requires `start`. */
                 end?: string;
                 /** @description IANA time zone of days, weeks and hours. */
                 timezone?: string;
@@ -1162,9 +1162,9 @@ export interface operations {
             query?: {
                 /** @description `1h` and `24h` are rolling; `1d`, `7d`, `30d` are calendar days of the time zone, today included; `all` is everything. Not together with `start` and `end`. */
                 period?: "1h" | "24h" | "1d" | "7d" | "30d" | "all";
-                /** @description Begin of a window of your own, RFC 3339, inclusive. Needs `end`. */
+                /** @description Start of a custom window, RFC 3339, inclusive. Requires `end`. */
                 start?: string;
-                /** @description End of a window of your own, RFC 3339, exclusive. Needs `start`. */
+                /** @description End of a custom window, RFC 3339, exclusive. Requires `start`. */
                 end?: string;
                 /** @description IANA time zone of days, weeks and hours. */
                 timezone?: string;

@@ -21,7 +21,7 @@ export type SystemPerformance = Schemas['SystemPerformance'];
 export type Live = Schemas['Live'];
 export type VideoLive = Schemas['VideoLive'];
 export type Export = Schemas['Export'];
-/** How the API and its stores are. */
+/** Health of the API and its stores. */
 export type Health = Schemas['Health'];
 
 export type Period = NonNullable<Query<'getVideo'>['period']>;

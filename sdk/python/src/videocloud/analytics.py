@@ -188,7 +188,7 @@ class Analytics(Resource[R]):
         on_interruption: Callable[[APIError], object] | None = None,
         max_reconnects: int | None = None,
     ) -> Watch[models.VideoLive]:
-        """What is going on with one video, again every second; otherwise as `live`."""
+        """Live numbers of one video, again every second; otherwise as `live`."""
         call = Call("GET", f"/analytics/videos/{segment(video_id)}/live/stream")
         return Watch(self._sender, call, models.VideoLive, on_interruption, max_reconnects)
 
@@ -225,7 +225,7 @@ class Analytics(Resource[R]):
 
     @operation
     async def get_export(self, export_id: str) -> models.Export:
-        """How an export stands. Raises NotFoundError for an unknown one, GoneError when it has expired."""
+        """Status of an export. Raises NotFoundError for an unknown one, GoneError when it has expired."""
         return await self._get_export(export_id)
 
     @operation

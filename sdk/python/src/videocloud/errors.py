@@ -122,7 +122,7 @@ class ServerError(APIStatusError):
 
 
 class UnavailableError(ServerError):
-    """The data cannot be read just now."""
+    """The data cannot be read at the moment."""
 
 
 class ExportError(VideoCloudError):

@@ -32,19 +32,19 @@ class Model(BaseModel):
 
 
 class Stretch(Model):
-    """A half-open stretch of time."""
+    """A half-open interval of time."""
 
     start: datetime
     end: datetime
 
 
 class Meta(Model):
-    """About the answer."""
+    """About the response."""
 
     as_of: datetime
-    """When the question was answered."""
+    """When the response was computed."""
     partial: bool
-    """Whether the window is not over yet."""
+    """True while the window is not over."""
     timezone: str
     """Time zone of days, weeks and hours."""
     source: Open[Literal["redis", "clickhouse"]]
@@ -96,7 +96,7 @@ class ErrorResponse(Model):
 
 
 class Health(Model):
-    """How the API and its stores are."""
+    """Health of the API and its stores."""
 
     status: Open[Literal["ok", "degraded", "unavailable"]]
     stores: dict[str, bool] = {}

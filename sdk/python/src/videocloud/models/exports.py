@@ -17,17 +17,17 @@ class ExportFault(Model):
 
 
 class Export(Model):
-    """How an export stands."""
+    """Status of an export."""
 
     export_id: str
     status: Open[ExportStatus]
     download_url: str
-    """Signed: opens the file without a key until `expiresAt`. 409 until it is there."""
+    """Signed: opens the file without a key until `expiresAt`. Returns 409 until it is ready."""
     expires_at: datetime
-    """When link and file end."""
+    """When the link and the file expire."""
     rows: int | None
     """Rows written so far; null for parquet."""
     bytes: int
     """Size of the file so far."""
     error: ExportFault | None = None
-    """Only when it failed."""
+    """Present only if the export failed."""

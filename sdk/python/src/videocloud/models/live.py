@@ -11,7 +11,7 @@ class LiveMinute(Model):
     """One minute of the last hour."""
 
     minute: datetime
-    """When it begins; the last one is still running."""
+    """Start of the minute; the last one is not over yet."""
     views: int
     watch_time: float
     """Seconds."""
@@ -19,11 +19,11 @@ class LiveMinute(Model):
 
 
 class TrendingVideo(Model):
-    """A video with more views than its last hour lets expect."""
+    """A video with more views than its last hour suggests."""
 
     id: str
     title: str | None
-    """null when the catalog does not have it, or cannot be read."""
+    """null if the catalog does not have it or cannot be read."""
     views: int
     """Views of the last ten minutes."""
     views_before: int
@@ -33,11 +33,11 @@ class TrendingVideo(Model):
 
 
 class VideoLive(Answer):
-    """What is going on with one video."""
+    """Live numbers of one video."""
 
     id: str
     title: str | None
-    """null when the catalog does not have it, or cannot be read."""
+    """null if the catalog does not have it or cannot be read."""
     period: Stretch
     concurrent_viewers: int
     """Views with an event in the last 30 seconds."""
@@ -54,4 +54,4 @@ class Live(Answer):
     timeline: list[LiveMinute]
     """The last 60 minutes, oldest first."""
     trending: list[TrendingVideo]
-    """Ten at most, first by trend."""
+    """At most ten, highest trend first."""

@@ -48,9 +48,9 @@ class Room(Model):
     """Newest sample of each host, averaged over hosts."""
 
     usage: float | None
-    """Share in use."""
+    """Share of the capacity in use."""
     available: str | None
-    """A host, as `4GB` (1 GB is 10^9 bytes)."""
+    """Mean per host, as `4GB` (1 GB is 10^9 bytes)."""
 
 
 class Resources(Model):
@@ -62,7 +62,7 @@ class Resources(Model):
 
 
 class SystemHealth(Answer):
-    """How the platform was."""
+    """Health of the platform."""
 
     uptime: float | None
     """Minutes in which no probe failed / minutes with a probe."""
@@ -76,9 +76,9 @@ class Requests(Model):
 
     total: int
     per_second: float | None
-    """Over the part of the window that is over."""
+    """Over the elapsed part of the window."""
     by_endpoint: dict[str, int]
-    """Most first; the first thousand."""
+    """The thousand busiest, busiest first."""
 
 
 class EndpointTimes(Model):
@@ -99,15 +99,15 @@ class Jobs(Model):
     """Jobs of one type."""
 
     queued: int
-    """Waiting now."""
+    """Jobs queued now."""
     processing: int
-    """Started and not finished now."""
+    """Jobs running now."""
     average_time: float | None
-    """Seconds, of those that finished in the window."""
+    """Seconds, mean of the jobs that finished in the window."""
 
 
 class Processing(Model):
-    """Jobs; types other than these two come under their own name."""
+    """Background jobs, by type; other types appear under their own names."""
 
     # The only place where a name of the platform's own can come as a field.
     model_config = ConfigDict(extra="allow")
@@ -131,7 +131,7 @@ class Operations(Model):
 
 
 class Bandwidth(Model):
-    """Bytes a second over the part of the window that is over, as `100MB/s`."""
+    """Bytes per second over the elapsed part of the window, as `100MB/s`."""
 
     in_: str | None = Field(alias="in")
     """Written."""
@@ -140,14 +140,14 @@ class Bandwidth(Model):
 
 
 class Storage(Model):
-    """What was done with storage."""
+    """Storage operations."""
 
     operations: Operations
     bandwidth: Bandwidth
 
 
 class SystemPerformance(Answer):
-    """What the platform did."""
+    """Performance of the platform."""
 
     api: Api
     processing: Processing

@@ -20,11 +20,11 @@ class Sessions(Model):
     average_duration: float | None
     """Seconds from the first to the last event."""
     by_device: dict[str, int]
-    """By the device of the first event, most first."""
+    """By the device of the first event, most frequent first."""
 
 
 class Actions(Model):
-    """What people did, in events."""
+    """Counts of user actions."""
 
     uploads: int
     comments: int
@@ -33,7 +33,7 @@ class Actions(Model):
 
 
 class Activity(Model):
-    """Who was active and what they did."""
+    """Active users, sessions and actions."""
 
     active_users: ActiveUsers
     sessions: Sessions
@@ -63,14 +63,14 @@ class Returns(Model):
 
 
 class Cohort(Returns):
-    """Users first seen on one day of the time zone; null where day N is not over yet."""
+    """Users first seen on one local day; null where day N is not over yet."""
 
     date: str
     """`YYYY-MM-DD`"""
 
 
 class Retention(Returns):
-    """Pooled over every cohort whose day N lies in the window and is over, and by cohort."""
+    """Pooled over every cohort whose day N lies in the window and is over, and for each cohort."""
 
     cohorts: list[Cohort]
     """Those first seen in the window."""
@@ -103,7 +103,7 @@ class HourEngagement(Model):
     """Sessions that began in one hour of the day."""
 
     hour: int
-    """Of the time zone."""
+    """Local hour, 0 to 23."""
     users: int
     """Distinct users with a session in that hour."""
     engagement: float | None
@@ -111,7 +111,7 @@ class HourEngagement(Model):
 
 
 class UserEngagement(Model):
-    """How sessions went."""
+    """Engagement in sessions."""
 
     average_session_duration: float | None
     """Seconds."""

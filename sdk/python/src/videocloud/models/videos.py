@@ -9,7 +9,7 @@ class Period(Stretch):
     """The requested window, and the one before it."""
 
     previous: Stretch | None = None
-    """null when there is nothing before; left out with compare=none."""
+    """null if there is no earlier window; omitted with compare=none."""
 
 
 class ViewsPoint(Model):
@@ -28,9 +28,9 @@ class Views(Model):
     unique: int
     """Distinct users over the whole window, exact."""
     change: float | None = None
-    """(now - before) / before over equally long stretches; left out with compare=none."""
+    """(now - before) / before, of equally long windows; omitted with compare=none."""
     by_country: dict[str, int]
-    """ISO 3166, `UK` for GB; most first."""
+    """ISO 3166 codes, with `UK` for GB; most frequent first."""
     by_device: dict[str, int]
     by_platform: dict[str, int]
     timeline: list[ViewsPoint]
@@ -46,12 +46,12 @@ class EngagementPoint(Model):
 
 
 class Engagement(Model):
-    """How the video is watched."""
+    """How viewers watch the video."""
 
     average_watch_time: float | None
-    """Seconds a view."""
+    """Seconds per view."""
     completion_rate: float | None
-    """null for live videos, and without views."""
+    """null for live videos and for videos without views."""
     likes: int
     comments: int
     shares: int
@@ -71,7 +71,7 @@ class Performance(Model):
 
     buffering_rate: float | None
     average_bitrate: str | None
-    """Kilobits a second, as `2500k`."""
+    """Kilobits per second, as `2500k`."""
     error_rate: float | None
     timeline: list[PerformancePoint]
 
@@ -89,13 +89,13 @@ class AverageEngagement(Model):
     """Engagement over all videos."""
 
     watch_time: float | None
-    """Seconds a view."""
+    """Seconds per view."""
     completion_rate: float | None
-    """Of views of videos that are not live."""
+    """Over the views of videos that are not live."""
     likes: float | None
-    """A video with views."""
+    """A video of the ranking."""
     comments: float | None
-    """A video with views."""
+    """A video of the ranking."""
 
 
 class TopVideo(Model):
@@ -103,7 +103,7 @@ class TopVideo(Model):
 
     id: str
     title: str | None
-    """The catalog's; null if unknown."""
+    """From the catalog; null if unknown."""
     views: int
     watch_time: float
     """Seconds watched."""
@@ -112,7 +112,7 @@ class TopVideo(Model):
 
 
 class Trends(Model):
-    """Changes over equally long stretches; null when there was nothing before."""
+    """Relative changes against the equally long window before; null if that window has no data."""
 
     views: float | None
     watch_time: float | None
@@ -130,4 +130,4 @@ class Summary(Answer):
     average_engagement: AverageEngagement
     top_videos: list[TopVideo]
     trends: Trends | None = None
-    """Left out with compare=none."""
+    """Omitted with compare=none."""
