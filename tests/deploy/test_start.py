@@ -160,7 +160,7 @@ def host(
 
 def test_the_services_get_healthy_and_end_in_order_and_write_nowhere_else(host: Host) -> None:
     before = set(host.venv.rglob("*"))
-    for job, done in (("migrate", "applied"), ("topics", "made")):
+    for job, done in (("migrate", "applied"), ("topics", "created")):
         ran = host.run(job, "vca", *SERVICES[job]["command"])
         assert ran.returncode == 0 and done in ran.stdout, ran.stdout + ran.stderr
 
