@@ -119,7 +119,7 @@ test.each(operations)(
 test('the metrics of exports, which the document has in words only, are those of the types', () => {
   const words = components.schemas.ExportRequest?.properties.metrics?.description ?? '';
   const told = Object.fromEntries(
-    [...words.matchAll(/Of `(\w+)`: ([^.]+)\./g)].map(([, type, names]) => [type, names?.split(', ')]),
+    [...words.matchAll(/For `(\w+)`: ([^.]+)\./g)].map(([, type, names]) => [type, names?.split(', ')]),
   );
   const typed: { [Type in keyof ExportMetrics]: ExportMetrics[Type][] } = {
     video: ['views', 'engagement', 'performance'],
