@@ -17,11 +17,11 @@ from deploy.embedded.process import wait_until
 from tests.conftest import Stack
 from tests.e2e.foreign import view_start
 from tests.oracle.log import CATALOG, PLAYBACK
-from tests.servers.browser import CHROMIUM, Page, opened
+from tests.servers.browser import Page, chromium, opened
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="the dashboard is tested in Chromium, and it is not here"),
+    pytest.mark.skipif(chromium() is None, reason="the dashboard is tested in Chromium, which is not here"),
 ]
 
 VIDEO = "vid/1?x=%2F"

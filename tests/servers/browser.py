@@ -6,20 +6,29 @@ import asyncio
 import os
 import re
 import shutil
+import subprocess
 import time
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
 
-#: The command of a Chromium on this machine, None if there is none.
-CHROMIUM: Final = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
+_COMMANDS: Final = ("chromium", "google-chrome", "chromium-browser")
 _START_SECONDS: Final = 30
+
+
+@cache
+def chromium() -> str | None:
+    """Return the command of a Chromium on this machine; None if there is none that runs."""
+    for command in filter(None, map(shutil.which, _COMMANDS)):
+        # Some distributions have a command that only says how to install one.
+        if subprocess.run([command, "--version"], capture_output=True).returncode == 0:
+            return command
+    return None
 
 
 class Page:
@@ -64,12 +73,13 @@ class Page:
 @asynccontextmanager
 async def opened(address: str, folder: Path) -> AsyncIterator[Page]:
     """Open a page in a browser of its own, with its files in a folder."""
-    assert CHROMIUM is not None
+    command = chromium()
+    assert command is not None
     # Chromium's own sandbox needs a user that is not root.
     sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
     options = ["--headless=new", "--disable-gpu", "--remote-debugging-port=0", f"--user-data-dir={folder}"]
     browser = await asyncio.create_subprocess_exec(
-        CHROMIUM, *options, *sandbox, "about:blank", stdout=DEVNULL, stderr=PIPE
+        command, *options, *sandbox, "about:blank", stdout=DEVNULL, stderr=PIPE
     )
     try:
         async with asyncio.timeout(_START_SECONDS):
