@@ -82,9 +82,9 @@ class ViewState(Struct, gc=False):
         self.touched |= parts_of(from_ms, to_ms, duration)
 
     def measure(self) -> None:
-        """Take in what was played before the length was known, or forget it where none is to come."""
-        early, self.early = self.early, ()
-        if self.duration_ms:
+        """Take in what was played before the length was known, or forget it if the start did not tell it."""
+        if self.duration_ms or self.begun:
+            early, self.early = self.early, ()
             for from_ms, to_ms in early:
                 self.play(from_ms, to_ms)
 
@@ -126,7 +126,7 @@ def advance(
     if kind is ViewStart:
         started_at = at
         state.begun = True
-    if state.early and (state.duration_ms or state.begun):
+    if state.early:
         state.measure()
     if started_at and not state.started_at:
         state.started_at = started_at
@@ -151,15 +151,11 @@ def advance(
     if rebuffers > state.rebuffers:
         d_rebuffers, state.rebuffers = rebuffers - state.rebuffers, rebuffers
 
-    duration, to_ms = state.duration_ms, event.to_ms
-    if to_ms and duration:  # What `play` does, without the call.
-        if to_ms >= COMPLETE_SHARE * duration:
-            state.reached_end = True
-        if event.from_ms is not None:
-            state.touched |= parts_of(event.from_ms, to_ms, duration)
-    elif to_ms:
-        # Without its beginning a stretch has no length, and only tells how far it reached.
-        state.play(to_ms if event.from_ms is None else event.from_ms, to_ms)
+    to_ms = event.to_ms or 0
+    # Without its beginning a stretch has no length, and only tells how far it reached.
+    from_ms = to_ms if event.from_ms is None else event.from_ms
+    if to_ms:
+        state.play(from_ms, to_ms)
     if event.reason == "ended":
         state.reached_end = True
 
@@ -168,7 +164,7 @@ def advance(
         if state.reached_end and not state.completed:
             state.completed = True
             d_completions = 1
-        if duration and not state.sized:
+        if state.duration_ms and not state.sized:
             state.sized = True
             d_sized = 1
         if state.touched != state.credited:
@@ -202,10 +198,9 @@ def advance(
         rebuffer,
         rebuffers,
         bitrate or 0,
-        # Without `fromMs` the played range is empty, as `play` was told: `restore` must touch the same parts.
-        (to_ms or 0) if event.from_ms is None else event.from_ms,
-        to_ms or 0,
-        duration,
+        from_ms,
+        to_ms,
+        state.duration_ms,
         event.code,
         event.fatal,
         event.reason,
@@ -234,7 +229,7 @@ def restore(state: ViewState, row: PlaybackRow) -> None:
     state.rebuffers = max(state.rebuffers, row.rebuffer_count)
     state.duration_ms = row.duration_ms
     state.begun = state.begun or row.type == TAGS[ViewStart]
-    if state.early and (state.duration_ms or state.begun):
+    if state.early:
         state.measure()
     if row.to_ms:
         state.play(row.from_ms, row.to_ms)
