@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import secrets
+import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -58,6 +59,11 @@ class RunDirectory:
                 os.ftruncate(handle, 0)
         finally:
             os.close(handle)
+
+    @property
+    def load_endpoints(self) -> str:
+        """Return the shell command that puts the addresses and the API key into the environment."""
+        return f"set -a; source {shlex.quote(str(self.endpoints_file))}; set +a"
 
     def _forget_processes(self) -> None:
         # At the start too: one that was killed could not tidy up.

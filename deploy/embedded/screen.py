@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
-from pathlib import Path
 from urllib.parse import quote
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from .rundir import RunDirectory
 from .servers import without_password
 
 _COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "bright_cyan", "bright_magenta", "bright_green")
@@ -40,7 +39,7 @@ class Screen:
         colour = self._colours.setdefault(name, _COLOURS[len(self._colours) % len(_COLOURS)])
         self._console.print(f"[{colour}]{name:>10}[/] | {escape(text)}", highlight=False, soft_wrap=True)
 
-    def ready(self, rows: list[tuple[str, str, str]], endpoints: dict[str, str], folder: Path) -> None:
+    def ready(self, rows: list[tuple[str, str, str]], endpoints: dict[str, str], run: RunDirectory) -> None:
         """Show the addresses (service, address, note) and what to try next."""
         table = Table(title="VideoCloud Analytics is up", title_justify="left", title_style="bold green")
         table.add_column("service", style="bold")
@@ -57,8 +56,8 @@ class Screen:
             ("numbers", f"curl -H 'Authorization: Bearer {key}' '{api}/analytics/videos/summary?period=7d'"),
             ("API docs", f"{api}/docs"),
             ("SQL", f"curl '{clickhouse}/?database=videocloud' --data-binary 'SHOW TABLES'"),
-            ("shell", f"set -a; source {shlex.quote(str(folder / 'endpoints.env'))}; set +a"),
-            ("logs", str(folder / "logs")),
+            ("shell", run.load_endpoints),
+            ("logs", str(run.logs)),
         )
         for what, how in try_next:
             self._console.print(f"  [dim]{what:>9}[/]  {escape(how)}", highlight=False, soft_wrap=True)

@@ -106,7 +106,7 @@ class Supervisor:
         self._run.write_endpoints(addresses)
         self._write_pids()
         rows = _table(addresses, started, self._running, time.monotonic() - begun, self._options.kafka)
-        self._screen.ready(rows, addresses, self._run.path)
+        self._screen.ready(rows, addresses, self._run)
 
     def _spawn(self, service: Service) -> Child:
         log = self._run.logs / f"{service.name}.log"
@@ -156,8 +156,7 @@ class Supervisor:
             self._screen.fail(
                 f"{child.name} has stopped because of too many dead letters (status {REFUSED}) and is not"
                 f" restarted; its records wait in Kafka. The end of {child.log} says which they are and how"
-                f" to continue. Then, in another shell: set -a; source {self._run.endpoints_file};"
-                " set +a; vca worker"
+                f" to continue. Then, in another shell: {self._run.load_endpoints}; vca worker"
             )
             self._let_go(running)
         elif running.restarts.due is None:

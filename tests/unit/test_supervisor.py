@@ -303,7 +303,7 @@ def test_the_line_for_the_shell_can_be_pasted_whatever_the_folder_is_called(tmp_
     (folder / "endpoints.env").write_text("API_URL=http://a\n")
     text = io.StringIO()
     endpoints = {"API_URL": "http://a", "API_KEY": "k", "CLICKHOUSE_URL": "http://c/videocloud"}
-    Screen(Console(file=text, width=80)).ready([], endpoints, folder)
+    Screen(Console(file=text, width=80)).ready([], endpoints, RunDirectory(folder))
     (line,) = re.findall("^ +shell  (.+)$", text.getvalue(), re.MULTILINE)
     shown = subprocess.run(["bash", "-c", f"{line}; printenv API_URL"], capture_output=True, text=True)
     assert (shown.stdout, shown.stderr) == ("http://a\n", "")
