@@ -1,6 +1,6 @@
 """The read API, on FastAPI. Its modules, in the order in which a request passes them.
 
-Setup: `app` makes an application from `settings`; `deps` and `services` are the dependencies of routes.
+Setup: `app` makes an application from `settings`; `deps` are the dependencies of routes.
 
 Access:
 

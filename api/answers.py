@@ -21,6 +21,9 @@ _EMPTY: Final[Sums] = {}
 
 Data = dict[str, Any]
 
+#: Where an answer is from: the live counters, or the store of everything.
+LIVE, STORE = "redis", "clickhouse"
+
 
 def envelope(data: Data, window: Window, source: str) -> Data:
     """Wrap an answer: `asOf` is the time of the request, `partial` whether the window is not over yet."""

@@ -10,7 +10,7 @@ from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBea
 
 from api.deps import clock_of, stores_of
 from api.errors import MESSAGES, ForbiddenError, RateLimitedError, UnauthorizedError
-from streams.domain.access import Scope
+from streams.domain.access import Key, Scope
 
 _UNKNOWN: Final = "This key is not known, or was revoked: ask with another one."
 _bearer = HTTPBearer(auto_error=False, description="The API key as a bearer token.")
@@ -39,8 +39,15 @@ def requires(scope: Scope) -> Callable[..., Awaitable[None]]:
             raise UnauthorizedError(_UNKNOWN if secret else MESSAGES[401])
         if scope not in key.scopes:
             raise ForbiddenError(f"This key does not have the scope {scope}: ask with one that has it.")
+        request.state.key = key
         passed, request.state.allowance = await stores.limit.hit(key.id)
         if not passed:
             raise RateLimitedError
 
     return authorized
+
+
+def key_of(request: Request) -> Key:
+    """Return the key that opened a route with `requires`; there is none when the API is open."""
+    key: Key = request.state.key
+    return key

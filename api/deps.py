@@ -1,6 +1,6 @@
 """Dependencies of routes: the stores and services, the clock and the settings of their application.
 
-Besides `api.services`, the only module that names concrete readers.
+The only module that names concrete readers.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import orjson
 from fastapi import Depends, Request
 from starlette.responses import Response
 
+from api.answers import LIVE, STORE
 from api.catalog import CachedCatalog
 from api.exports.service import ExportService
 from api.keys import Keyring
@@ -25,13 +26,16 @@ from api.live_service import LiveService
 from api.metrics import observe_lookup, observe_query
 from api.settings import Settings
 from api.shutdown import on_shutdown_signal
-from api.video_service import LIVE, STORE, VideoService
+from api.system_service import SystemService
+from api.user_service import UserService
+from api.video_service import VideoService
 from api.warm_up import WarmUp
 from sinks.clickhouse.day_cache import DayCache
 from sinks.clickhouse.known_audience import KnownAudience
 from sinks.clickhouse.known_cache import KnownCache
 from sinks.clickhouse.live_reader import ClickHouseLiveReader
 from sinks.clickhouse.reader import ClickHouseReader
+from sinks.clickhouse.system_reader import ClickHouseSystem
 from sinks.clickhouse.user_reader import ClickHouseUsers
 from sinks.redis import keys
 from sinks.redis.client import CircuitBreaker, connect
@@ -68,8 +72,10 @@ class Stores:
         self.redis = RedisReader(self._redis, remembered, breaker=breaker, on_query=observe_query)
         days = DayCache(self.clickhouse, on_lookup=partial(observe_lookup, "days"))
         people = KnownCache(settings.known_megabytes * 1_000_000, on_lookup=partial(observe_lookup, "people"))
-        self.users = ClickHouseUsers(self.clickhouse, days, KnownAudience(self.clickhouse, people))
-        self.warm_up = WarmUp(self.users, clock)
+        reader = ClickHouseUsers(self.clickhouse, days, KnownAudience(self.clickhouse, people))
+        self.warm_up = WarmUp(reader, clock)
+        self.users = UserService(reader, self.warm_up.note)
+        self.system = SystemService(ClickHouseSystem(self.clickhouse))
         self._reads_ahead = settings.warm_up
         self.videos = VideoService(self.redis, self.clickhouse, self.clickhouse, remembered)
         self.live = LiveService(
@@ -125,6 +131,14 @@ async def _videos(request: Request) -> VideoService:
     return stores_of(request).videos
 
 
+async def _users(request: Request) -> UserService:
+    return stores_of(request).users
+
+
+async def _system(request: Request) -> SystemService:
+    return stores_of(request).system
+
+
 async def _exports(request: Request) -> ExportService:
     return stores_of(request).exports
 
@@ -144,6 +158,8 @@ async def _now(request: Request) -> datetime:
 
 StoresDep = Annotated[Stores, Depends(_stores)]
 VideosDep = Annotated[VideoService, Depends(_videos)]
+UsersDep = Annotated[UserService, Depends(_users)]
+SystemDep = Annotated[SystemService, Depends(_system)]
 ExportsDep = Annotated[ExportService, Depends(_exports)]
 SettingsDep = Annotated[Settings, Depends(_settings)]
 ClockDep = Annotated[Clock, Depends(_clock)]

@@ -10,8 +10,8 @@ from typing import Final
 
 import structlog
 
-from api.answers import Data, envelope
-from api.video_service import LIVE, STORE
+from api.answers import LIVE, STORE, Data, envelope
+from api.video_service import NOTHING_RECENT
 from streams.domain import metrics
 from streams.domain.errors import StoreUnavailableError, UnknownVideoError
 from streams.domain.live import LiveReader, LiveReading, last_hour, ranked
@@ -72,7 +72,7 @@ class LiveService:
             self._entry(video_id),
         )
         if entry is None and reading.empty:
-            raise StoreUnavailableError(source, "no catalog, and nothing of this video in the last hour")
+            raise StoreUnavailableError(source, NOTHING_RECENT)
         if entry is not None and not entry.known and reading.empty:
             raise UnknownVideoError(video_id)
         title = entry.title if entry is not None else None

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
 from api import system_answers
-from api.answers import Data, envelope
+from api.answers import STORE, Data, envelope
 from api.parameters import Question
 from streams.domain.system_readings import SystemReader
 from streams.domain.windows import Window
-
-STORE: Final = "clickhouse"
 
 
 @dataclass(frozen=True, slots=True)

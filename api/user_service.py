@@ -8,13 +8,12 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from api import user_answers
-from api.answers import Data, envelope
+from api.answers import STORE, Data, envelope
 from api.parameters import Question
 from streams.domain.errors import InvalidPeriodError
 from streams.domain.user_readings import UserReader, active_stretches
 from streams.domain.windows import Window, cover
 
-STORE: Final = "clickhouse"
 #: The part that has its own endpoint; the other parts are groups of `metrics`.
 ENGAGEMENT: Final = "engagement"
 

@@ -15,7 +15,7 @@ from typing import Final
 import structlog
 
 from api import answers
-from api.answers import Data
+from api.answers import LIVE, STORE, Data
 from api.parameters import Question
 from streams.domain import metrics
 from streams.domain.errors import StoreUnavailableError, UnknownVideoError
@@ -25,8 +25,7 @@ from streams.domain.windows import Window
 
 _log = structlog.get_logger(__name__)
 
-LIVE, STORE = "redis", "clickhouse"
-_NOBODY_ELSE: Final = "no catalog, and nothing of this video in the last hour"
+NOTHING_RECENT: Final = "no catalog, and nothing of this video in the last hour"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +80,7 @@ class VideoService:
             entry = await asking
         except StoreUnavailableError as error:
             if reading.empty:
-                raise StoreUnavailableError(LIVE, _NOBODY_ELSE) from error
+                raise StoreUnavailableError(LIVE, NOTHING_RECENT) from error
             return None, reading
         if not entry.known and not reading.empty:
             # Its first events are in Redis and on their way to ClickHouse.

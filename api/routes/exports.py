@@ -9,12 +9,12 @@ from fastapi import APIRouter, Body, Path, Query, Request
 from starlette.responses import FileResponse, RedirectResponse, Response
 
 from api import parameters, schemas_exports
-from api.deps import ExportsDep, Now, SettingsDep, StoresDep, json
+from api.auth import key_of
+from api.deps import ExportsDep, Now, SettingsDep, Stores, StoresDep, json
 from api.errors import ForbiddenError
 from api.exports.columns import SYSTEM, USER, VIDEO, metrics_of
 from api.exports.orders import FORMATS, Order, format_of, kind_of
 from api.openapi import errors
-from api.services import SystemDep, UsersDep
 from streams.domain.access import Scope
 
 
@@ -47,8 +47,6 @@ async def create_export(
     ],
     exports: ExportsDep,
     stores: StoresDep,
-    audience: UsersDep,
-    operations: SystemDep,
     now: Now,
     settings: SettingsDep,
 ) -> Response:
@@ -64,7 +62,7 @@ async def create_export(
     parameters.check_names(request, ())
     kind = kind_of(body.type)
     if kind == SYSTEM:
-        await _may_see_systems(request, stores, now)
+        _check_system_scope(request, stores)
     question = parameters.parse_question(
         period=body.period if "period" in body.model_fields_set else None,
         default="30d",
@@ -79,8 +77,8 @@ async def create_export(
 
     begins: dict[str, Beginning] = {
         VIDEO: stores.videos.catalog,
-        USER: audience.reader,
-        SYSTEM: operations.reader,
+        USER: stores.users.reader,
+        SYSTEM: stores.system.reader,
     }
     window = question.window(await begins[kind].first() if question.needs_first else None)
     described = await exports.create(
@@ -92,14 +90,9 @@ async def create_export(
     return answer
 
 
-async def _may_see_systems(request: Request, stores: StoresDep, now: Now) -> None:
+def _check_system_scope(request: Request, stores: Stores) -> None:
     """Raise ForbiddenError for a key without the scope system: exports must not give access to its data."""
-    if stores.keyring.open:
-        return
-    scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
-    given = bearer.strip() if scheme.lower() == "bearer" else request.headers.get("x-api-key", "")
-    key = await stores.keyring.find(given, now)
-    if key is None or Scope.SYSTEM not in key.scopes:
+    if not stores.keyring.open and Scope.SYSTEM not in key_of(request).scopes:
         raise ForbiddenError(
             f"This key does not have the scope {Scope.SYSTEM}, which exports of this type need as well."
         )

@@ -6,10 +6,9 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from api import parameters, schemas_system
-from api.deps import Now, SettingsDep, json
+from api.deps import Now, SettingsDep, SystemDep, json
 from api.openapi import errors
 from api.parameters import EndText, PeriodText, StartText, ZoneText
-from api.services import SystemDep
 
 router = APIRouter(prefix="/analytics/system", tags=["system"])
 

@@ -6,10 +6,9 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from api import parameters, schemas_users
-from api.deps import Now, SettingsDep, json
+from api.deps import Now, SettingsDep, UsersDep, json
 from api.openapi import errors
 from api.parameters import CompareText, EndText, MetricsText, PeriodText, StartText, ZoneText
-from api.services import UsersDep
 from streams.domain.metrics import USERS, groups_of
 
 router = APIRouter(prefix="/analytics/users", tags=["users"])

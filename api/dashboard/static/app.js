@@ -171,9 +171,10 @@ function reason(error) {
   return error.requestId ? `${error.message} (request ${error.requestId})` : error.message;
 }
 
-async function fill(section, path, parameters, signal) {
+/** Fill a section for the chosen period; return how many seconds the API wants the next question to wait. */
+async function fill(section, path, signal) {
   try {
-    const { data } = await (await ask(path, parameters, signal)).json();
+    const { data } = await (await ask(path, { period, timezone: ZONE }, signal)).json();
     show(section, data);
     return 0;
   } catch (error) {
@@ -258,8 +259,7 @@ async function refresh() {
   asked = new AbortController();
   clearTimeout(timer);
   const { signal } = asked;
-  const parameters = { period, timezone: ZONE };
-  const waits = await Promise.all(sections.map((each) => fill(each, each.dataset.answer, parameters, signal)));
+  const waits = await Promise.all(sections.map((each) => fill(each, each.dataset.answer, signal)));
   if (!signal.aborted) timer = setTimeout(refresh, 1000 * Math.max(REFRESH_SECONDS, ...waits));
 }
 
@@ -315,8 +315,7 @@ document.addEventListener("click", ({ target }) => {
   section.querySelector("h2").textContent = target.textContent;
   show(section, {});
   dialog.showModal();
-  const parameters = { period, timezone: ZONE };
-  fill(section, `videos/${encodeURIComponent(target.value)}`, parameters, running.signal);
+  fill(section, `videos/${encodeURIComponent(target.value)}`, running.signal);
 });
 
 // `make up` prints an address with the key behind the #, which browsers do not send.
