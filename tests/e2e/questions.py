@@ -108,12 +108,12 @@ def questions(rng: Random, world: World, now: datetime) -> list[Question]:
     busiest = [video.id for video in world.videos[:2]]
     asked: list[tuple[str | None, dict[str, str]]] = []
     for name in [*(video.id for video in world.videos), "vid_unwatched", "vid_ghost", "no such video"]:
-        asked += [(name, parameters) for parameters in rng.sample([*named(rng), last_hour(now)], 4)]
+        asked += [(name, parameters) for parameters in rng.sample([*named(rng), last_hour(now)], 3)]
     everything: list[str | None] = [None, *busiest]
     for about in everything:
         asked += [(about, parameters) for parameters in named(rng)]
         asked += [(about, parameters) for parameters in around_clock_changes(world)]
-        asked += [(about, parameters) for parameters in ragged(rng, now, 10)]
+        asked += [(about, parameters) for parameters in ragged(rng, now, 6)]
     asked.append((None, last_hour(now)))
     return [
         Question(tuple(p for p in parameters.items() if name is not None or p[0] != "groupBy"), name)
