@@ -22,7 +22,7 @@ from redis.backoff import NoBackoff
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sinks.redis.client import CircuitBreaker
+from sinks.redis.client import CircuitBreaker, address_of
 
 _log = structlog.get_logger(__name__)
 
@@ -57,9 +57,9 @@ def parse_limit(text: str) -> RateLimitItem | None:
 
 
 def _storage(url: str, patience: float, prefix: str) -> Storage:
-    parts = urlsplit(url)
+    address, clustered = address_of(url)
+    parts = urlsplit(address)
     query = dict(parse_qsl(parts.query))
-    clustered = query.pop("cluster", "").lower() in {"1", "true", "yes"}
     # By default the client retries a command for seconds.
     options: Any = {"retry": Retry(NoBackoff(), 1)}
     scheme = f"async+{parts.scheme}"
@@ -68,9 +68,8 @@ def _storage(url: str, patience: float, prefix: str) -> Storage:
         scheme, options = "async+redis+cluster", options | query | {"ssl": parts.scheme == "rediss"}
         options["reinitialize_steps"] = 0  # as sinks.redis.client
         query = {}
-    address = urlunsplit(parts._replace(scheme=scheme, query=urlencode(query)))
     storage = storage_from_string(
-        address,
+        urlunsplit(parts._replace(scheme=scheme, query=urlencode(query))),
         implementation="redispy",
         wrap_exceptions=True,
         key_prefix=prefix,

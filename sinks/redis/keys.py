@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from streams.domain.aggregate import WATCHING_SECONDS
+from streams.domain.aggregate import LIVE_MINUTES, WATCHING_SECONDS
 
 #: Partitions with live counters; members are tags without braces.
 LOGS: Final = "vc:logs"
@@ -36,7 +36,7 @@ LIMITS: Final = "vc:limits"
 #: Bundles of workers that died or gave up are kept for as long as Kafka, by default, keeps their records.
 BUNDLE_SECONDS: Final = 7 * 86_400
 #: Minutes are kept this long after they begin: the hour that is read, and the hour before it.
-LIVE_SECONDS: Final = 2 * 3600
+LIVE_SECONDS: Final = LIVE_MINUTES * 60
 #: A view counts as watching for this long after its newest event (docs/metrics.md: `concurrentViewers`).
 WATCHING_MS: Final = 30_000
 #: Views leave the concurrent sets after this long without an event.
