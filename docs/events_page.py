@@ -1,4 +1,4 @@
-"""docs/events.md: the contract with producers as people read it."""
+"""docs/events.md: the contract with producers, for people to read."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Each Kafka record is one JSON object, UTF-8, with camelCase names. The machine-r
 - **Integers** must be written without a fraction: `12000.0` is ill-typed, although JSON Schema accepts it as
   an integer.
 - **Totals, not deltas**: `watchedMs`, `rebufferMs` and `rebufferCount` are totals of the view so far. A lost
-  heartbeat costs nothing, and a repeated one adds nothing.
+  heartbeat loses nothing, and a repeated one adds nothing.
 - **Duplicates** are dropped, however late they arrive. Playback events are identified by `viewId` and `seq`,
   all others by `eventId` and sender. When in doubt, send an event again.
 - **Keys** determine the partition, and a key must always go to the same partition. Kafka's Java clients and
@@ -35,7 +35,7 @@ Each Kafka record is one JSON object, UTF-8, with camelCase names. The machine-r
   over several partitions, and each partition counts them separately: the worker logs a warning, and a metric
   counts such batches.
 - **Unknown fields** are ignored. A record with a missing or ill-typed field becomes a dead letter, without
-  affecting other records; so does a record nested in more than {MAX_DEPTH} levels, even in an unknown field.
+  affecting other records; so does a record nested more than {MAX_DEPTH} levels deep, even in unknown fields.
 - A `view.start` without a `view.attempt` implies one; so does a fatal error. Every event after the first
   frame carries `startedAt`, so a view whose start was lost is still counted.
 
@@ -95,7 +95,7 @@ def page() -> str:
     for topic in TOPICS:
         lines += _topic(topic)
     lines += [f"## `{DEAD_LETTERS}`", ""]
-    lines += ["Records that could not be taken: value, key and timestamp as they were, and headers:", ""]
+    lines += ["Rejected records, with their original value, key and timestamp, and these headers:", ""]
     lines += ["| header | |", "|---|---|"]
     lines += [f"| `{name}` | {text} |" for name, text in DEAD_LETTER_HEADERS.items()]
     return "\n".join(lines) + "\n"

@@ -33,8 +33,8 @@ _PURPOSES: Final = {
     "playback_events": "Every accepted playback event, with what it added to its view.",
     "user_events": "Every accepted user event.",
     "system_events": "Every accepted system event; fields that a type does not have are 0 or empty.",
-    "video_catalog": "What is known of each video.",
-    "ingested_offsets": "Offsets up to which each Kafka partition was inserted: ClickHouse's own books.",
+    "video_catalog": "Metadata of each video.",
+    "ingested_offsets": "The offset up to which each Kafka partition was inserted, as ClickHouse records it.",
     "video_15m": "Counters of each video by quarter of an hour and audience: what the video endpoints read.",
     "view_starts": "One row per started view, for exact unique viewers.",
     "activity": "Stores nothing: the step between the raw tables and everything that counts people.",
@@ -46,7 +46,7 @@ _PURPOSES: Final = {
     "system_1m": "Requests, jobs, storage operations and probes by minute.",
     "latency_1m": "Distribution of response times by minute.",
     "jobs": "The state of each job.",
-    "host_samples": "Samples of hosts.",
+    "host_samples": "Resource usage of each host, as sampled.",
     "video_days": "Counters of each video by day, without its audience: what summaries read.",
     "all_videos_15m": "Counters of all videos together by quarter of an hour: what trends compare.",
     "activity_days": "Row counts by day, with which the API detects whether a past day has changed.",
@@ -117,7 +117,7 @@ def _section(table: Table, fed_by: list[str]) -> list[str]:
         facts.append("fed by " + " and ".join(f"`{name}`" for name in fed_by))
     days = signature(migrate).parameters.get(f"{table.kept}_retention_days")
     if table.engine != "Null":
-        facts.append(f"kept {days.default:,} days" if days else "kept for good")
+        facts.append(f"kept {days.default:,} days" if days else "kept forever")
     lines = [f"## `{table.name}`", "", _PURPOSES[table.name], "", f"{', '.join(facts)}.", ""]
     lines += ["| column | type | |", "|---|---|---|"]
     lines += [f"| `{name}` | `{kind}` | {_cell(comment)} |" for name, kind, comment in table.columns]
@@ -125,7 +125,7 @@ def _section(table: Table, fed_by: list[str]) -> list[str]:
 
 
 def page() -> str:
-    """Return docs/schema.md. Raises `KeyError` for a table whose purpose nobody wrote down."""
+    """Return docs/schema.md. Raises `KeyError` for a table without a purpose in `_PURPOSES`."""
     made = statements()
     feeds = [match for statement in made if (match := _FEED.search(statement))]
     lines = [_INTRODUCTION]

@@ -13,10 +13,10 @@ DEAD_LETTER_HEADERS: Final = {
     "source-cluster": "Id of the Kafka cluster that the record was read from.",
     "source-topic": "Topic that the record was read from.",
     "source-partition": "Partition that the record was read from.",
-    "source-offset": "Its offset there. The four together tell repeats of a dead letter apart.",
+    "source-offset": "Offset of the record. These four together identify repeats of a dead letter.",
     "error": f"Class of the fault: {NAMED}.",
     "reason": "What is wrong, in words.",
-    "truncated-from": "Only when the broker refused the letter for its size: bytes of the original value.",
+    "truncated-from": "Bytes of the original value; only if the broker refused the dead letter as too large.",
 }
 
 
@@ -40,13 +40,13 @@ def asyncapi() -> Json:
     channels["eventsDeadletter"] = {
         "address": DEAD_LETTERS,
         "title": DEAD_LETTERS,
-        "description": "Records that could not be taken, with their bytes, key and timestamp as they were.",
+        "description": "Records that were rejected, with their original value, key and timestamp.",
         "messages": {"dead.letter": {"$ref": "#/components/messages/dead.letter"}},
     }
     operations["sendEventsDeadletter"] = {
         "action": "send",
         "channel": {"$ref": "#/channels/eventsDeadletter"},
-        "summary": "Sent for a record that cannot be taken; a restart may send one again.",
+        "summary": "Sent for a record that is rejected; a restart may send a dead letter again.",
         "messages": [{"$ref": "#/channels/eventsDeadletter/messages/dead.letter"}],
     }
     messages["dead.letter"] = _dead_letter()
@@ -56,8 +56,8 @@ def asyncapi() -> Json:
             "title": "VideoCloud Analytics events",
             "version": VERSION,
             "description": (
-                "What players, web pages and services send to Kafka: one JSON object a record, UTF-8. "
-                "Unknown fields are ignored; a record that breaks its schema goes to the dead letters."
+                "Events from players, web pages and services to Kafka: one JSON object per record, UTF-8. "
+                "Unknown fields are ignored; a record that violates its schema becomes a dead letter."
             ),
             "license": {"name": "Apache-2.0"},
         },
@@ -109,8 +109,8 @@ def _dead_letter() -> Json:
     return {
         "name": "dead.letter",
         "title": "Dead letter",
-        "summary": "A record that could not be taken.",
+        "summary": "A record that was rejected.",
         "contentType": "application/octet-stream",
         "headers": {"type": "object", "properties": properties, "required": required},
-        "payload": {"description": "The record's bytes, whatever they are."},
+        "payload": {"description": "The record's value, unchanged."},
     }

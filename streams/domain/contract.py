@@ -1,7 +1,7 @@
 """The published contract with producers: topics, keys, and the JSON Schema of each.
 
-Made from the structs in `streams.domain.events`, whose docstrings are the descriptions. What the
-structs cannot say is said here: topics, keys, and that a person has an id.
+Made from the structs in `streams.domain.events`, whose docstrings are the descriptions. This module adds
+what the structs cannot express: topics, keys, and that an event of a person must carry an id.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from streams.domain.meanings import meaning
 
 Json = dict[str, Any]
 
-#: Raised when a change could break a producer that was right before.
+#: Increased when a change could break a producer that was correct before.
 VERSION: Final = "1.0.0"
 _DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A topic that producers write, under its default name."""
+    """A topic that producers write to, with its default name."""
 
     name: str
     #: The field whose value is the record's key.
     key: str
-    #: Why that key.
+    #: Why this field is the key.
     key_note: str
     description: str
     types: tuple[type, ...]
@@ -45,7 +45,7 @@ class Topic:
 
     @property
     def identifier(self) -> str:
-        """Name it where dots are not wanted: `playbackEvents`."""
+        """The name for places that allow no dots: `playbackEvents`."""
         first, *rest = self.name.split(".")
         return first + "".join(word.capitalize() for word in rest)
 
@@ -54,21 +54,21 @@ TOPICS: Final = (
     Topic(
         "playback.events",
         "viewId",
-        "All events of a view must reach one partition in order: its state lives there.",
-        "One viewer's one playback of one video.",
+        "All events of a view must reach one partition, in order: the view's state is kept there.",
+        "Views: playbacks of one video by one viewer.",
         get_args(PlaybackEvent),
     ),
     Topic(
         "user.events",
         "userId, else viewerId",
-        "A repeat must reach the partition of its first copy: that is where it is recognised.",
-        "What people do outside the player, and engagement with videos.",
+        "A repeat must reach the same partition as its first copy: only there is it recognized.",
+        "Actions of people outside the player, and engagement with videos.",
         get_args(UserEvent),
     ),
     Topic(
         "system.events",
         "service",
-        "A repeat must reach the partition of its first copy: that is where it is recognised.",
+        "A repeat must reach the same partition as its first copy: only there is it recognized.",
         "Requests, jobs, storage operations, host samples and probes.",
         get_args(SystemEvent),
     ),
@@ -76,7 +76,7 @@ TOPICS: Final = (
         "video.catalog",
         "videoId",
         "The topic is compacted: Kafka keeps the newest record of each key. A null value deletes the video.",
-        "What is known of each video: its title, length and owner.",
+        "Metadata of each video: title, length, owner.",
         (CatalogEntry,),
         compacted=True,
     ),
@@ -84,7 +84,7 @@ TOPICS: Final = (
 
 
 def tag(kind: type) -> str:
-    """Return the name of an event type on the wire; of the catalog entry, which has no type, `video`."""
+    """Return an event type's name on the wire; `video` for the catalog entry, which has no type."""
     return TAGS.get(kind, "video")
 
 
@@ -111,7 +111,7 @@ def _described(kind: type, schema: Json) -> Json:
         for name, field in schema["properties"].items()
     }
     if issubclass(kind, Audience):
-        # The decoder takes either away; `streams.domain.arrivals.receive` wants one of them.
+        # The decoder accepts an event without both; `streams.domain.arrivals.receive` requires one of them.
         schema["anyOf"] = [
             {"required": [name], "properties": {name: {"type": "string"}}} for name in ("userId", "viewerId")
         ]
@@ -120,7 +120,7 @@ def _described(kind: type, schema: Json) -> Json:
 
 
 def _plain(field: Json) -> Json:
-    """Say the same in words that older drafts of JSON Schema have, too."""
+    """Return an equivalent schema with only the keywords that older drafts of JSON Schema also have."""
     if "prefixItems" in field:
         first, *rest = field["prefixItems"]
         assert all(item == first for item in rest), "a tuple of different types needs prefixItems"

@@ -9,8 +9,8 @@ Time fields take epoch milliseconds or an RFC 3339 string with an offset. Length
 bounded, so that one hostile record cannot grow a store or overflow a counter.
 """
 
-# What a type does not have is a class attribute of its base, so that the fold reads all types alike;
-# msgspec allows a field to replace it, mypy has no name for that.
+# Fields that a type lacks are class attributes of its base, so that the fold reads all types alike;
+# msgspec lets a field replace a class attribute, mypy cannot express that.
 # mypy: disable-error-code="misc"
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ Title = Annotated[str, Meta(max_length=1024)]
 Millis = Annotated[int, Meta(ge=0, le=7 * _DAY_MS, description="Milliseconds.")]
 Count = Annotated[int, Meta(ge=0, le=1_000_000)]
 Sequence = Annotated[int, Meta(ge=0, le=2**31 - 1, description="Counts up from 0 within the view.")]
-Kbps = Annotated[int, Meta(ge=0, le=10_000_000, description="Kilobits a second.")]
+Kbps = Annotated[int, Meta(ge=0, le=10_000_000, description="Kilobits per second.")]
 Bytes = Annotated[int, Meta(ge=0, le=2**60)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Load = Annotated[float, Meta(ge=0, le=1_000_000)]
-#: Whatever is later than the year 2100 is a mistake: epoch milliseconds.
+#: Epoch milliseconds of the year 2100: a later instant is a mistake.
 LATEST_MS: Final = 4_102_444_800_000
 #: Epoch milliseconds or RFC 3339 with an offset.
 Instant = (
@@ -48,12 +48,12 @@ _MILLISECOND: Final = timedelta(milliseconds=1)
 
 DEVICES: Final = ("desktop", "mobile", "tablet", "tv", "other")
 PLATFORMS: Final = ("web", "ios", "android", "tv", "other")
-#: What an optional dimension says when the producer did not.
+#: Value of an optional dimension that the producer did not send.
 UNKNOWN: Final = "unknown"
 
 
 class Event(Struct, rename="camel", gc=False, kw_only=True, frozen=True):
-    """What every event carries, whatever its topic."""
+    """Fields of every event, whatever its topic."""
 
     event_id: EventId
     occurred_at: Instant
@@ -81,7 +81,7 @@ class Audience(Event, kw_only=True, frozen=True, gc=False):
 
 
 class Playback(Audience, kw_only=True, frozen=True, gc=False):
-    """An event of one viewer's one playback of one video."""
+    """An event of a view: one playback of one video by one viewer."""
 
     video_id: Identifier
     view_id: Identifier
@@ -111,10 +111,10 @@ class ViewStart(Playback, tag_field="type", tag="view.start", kw_only=True, froz
 
 
 class ViewProgress(Playback, tag_field="type", tag="view.progress", kw_only=True, frozen=True, gc=False):
-    """A heartbeat: at most 10 s apart, and at pause, seek and quality change.
+    """A heartbeat: sent at least every 10 s, and at pause, seek and quality change.
 
-    `watchedMs`, `rebufferMs` and `rebufferCount` are totals of the view so far; `bitrateKbps` holds
-    since the last event; `fromMs`..`toMs` is the stretch of content played since then.
+    `watchedMs`, `rebufferMs` and `rebufferCount` are totals of the view so far; `bitrateKbps` and the
+    stretch of content `fromMs`..`toMs` refer to the time since the last event.
     """
 
     started_at: Instant
@@ -151,7 +151,7 @@ class ViewEnd(Playback, tag_field="type", tag="view.end", kw_only=True, frozen=T
 
 
 class User(Audience, kw_only=True, frozen=True, gc=False):
-    """What a person does outside the player, and engagement with videos."""
+    """An action of a person outside the player, or engagement with a video."""
 
     video_id: ClassVar[str] = ""
     path: ClassVar[str] = ""
@@ -159,7 +159,7 @@ class User(Audience, kw_only=True, frozen=True, gc=False):
 
 
 class UserSignup(User, tag_field="type", tag="user.signup", kw_only=True, frozen=True, gc=False):
-    """An account was made; `source` is where the person came from (organic, referral, social, ...)."""
+    """An account was created; `source` is how the person found the platform (organic, referral, ...)."""
 
     source: Label
 
@@ -206,7 +206,7 @@ class VideoShare(User, tag_field="type", tag="video.share", kw_only=True, frozen
 
 
 class System(Event, kw_only=True, frozen=True, gc=False):
-    """What a service of the platform did, or how its host was."""
+    """An event of a service of the platform: an action, a host sample or a probe."""
 
     service: Identifier
     endpoint: ClassVar[str] = ""
@@ -241,7 +241,7 @@ class ApiRequest(System, tag_field="type", tag="api.request", kw_only=True, froz
 
 
 class Job(System, tag_field="type", tag="job", kw_only=True, frozen=True, gc=False):
-    """A background job changed its state. `durationMs` comes with `finished`."""
+    """A background job changed its state. `finished` carries `durationMs`."""
 
     job_type: Label
     job_id: Identifier
@@ -258,7 +258,7 @@ class StorageOp(System, tag_field="type", tag="storage.op", kw_only=True, frozen
 
 
 class HostSample(System, tag_field="type", tag="host.sample", kw_only=True, frozen=True, gc=False):
-    """How a host was: `cpu` a share of all cores, `load` over 1, 5 and 15 minutes."""
+    """Resource usage of a host: `cpu` as a share of all cores, `load` over 1, 5 and 15 minutes."""
 
     host: Identifier
     cpu: Share
@@ -279,7 +279,7 @@ class HealthProbe(System, tag_field="type", tag="health.probe", kw_only=True, fr
 
 
 class CatalogEntry(Struct, rename="camel", gc=False, kw_only=True, frozen=True):
-    """What is known of a video. A null value of the record deletes it."""
+    """A video's metadata. A record with a null value deletes the video."""
 
     video_id: Identifier
     title: Title
