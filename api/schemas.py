@@ -170,7 +170,7 @@ class Error(Model):
     code: str
     message: str
     details: dict[str, Any] = Field(
-        description="`requestId` always; `parameter` and `allowed` where one parameter is at fault."
+        description="`requestId` always; `parameter` and `allowed` if one parameter is invalid."
     )
 
 

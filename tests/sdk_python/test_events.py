@@ -195,12 +195,12 @@ def test_the_edges_of_the_contract_can_be_sent(name: str, client: VideoCloud, se
 
 
 def test_a_typo_and_a_stranger_are_refused_in_one_line(client: VideoCloud) -> None:
-    with pytest.raises(InvalidEventError, match="^VideoLike is not a sound event: vido_id: Extra inputs"):
+    with pytest.raises(InvalidEventError, match="^VideoLike is invalid: vido_id: Extra inputs"):
         client.events.video_like(session_id="s", user_id="u", video_id="v", vido_id="v")  # type: ignore[call-arg]
-    with pytest.raises(InvalidEventError, match="user_id or viewer_id is required: whose event is it"):
+    with pytest.raises(InvalidEventError, match="user_id or viewer_id is required"):
         client.events.video_like(session_id="s", video_id="v")
     naive, seconds = datetime(2026, 1, 1), 1_795_470_000  # noqa: DTZ001
-    for at, why in ((naive, "without a time zone is no instant"), (seconds, r"not seconds")):
+    for at, why in ((naive, "the datetime has no time zone"), (seconds, r"not seconds")):
         with pytest.raises(InvalidEventError, match=f"occurred_at: .*{why}"):
             client.events.video_like(session_id="s", user_id="u", video_id="v", occurred_at=at)
 
@@ -328,11 +328,11 @@ def test_a_session_that_is_left_has_exited() -> None:
 
 def test_an_order_that_cannot_be_is_refused_and_nothing_is_counted() -> None:
     session, told = _session()
-    with pytest.raises(InvalidEventError, match="call start\\(\\) first"):
+    with pytest.raises(InvalidEventError, match="call start\\(\\) before"):
         session.progress(watched_ms=1)
     session.start(startup_ms=1)
     for wrong in (session.attempt, lambda: session.start(startup_ms=1)):
-        with pytest.raises(InvalidEventError, match="begun already|started already"):
+        with pytest.raises(InvalidEventError, match="already begun|already started"):
             wrong()
     with pytest.raises(InvalidEventError, match="cannot be -1"):
         session.progress(watched_ms=-1)
@@ -361,7 +361,7 @@ def test_an_event_that_could_not_be_queued_is_not_counted() -> None:
 
 async def test_without_kafka_it_says_where_to_tell_of_it(kind: Kind) -> None:
     client: Client = kind()
-    with pytest.raises(EventError, match=re.escape("Give kafka= or set KAFKA_BOOTSTRAP_SERVERS.")):
+    with pytest.raises(EventError, match=re.escape("pass kafka= or set KAFKA_BOOTSTRAP_SERVERS.")):
         client.events.health_probe(service="api", ok=True)
     await done(client.events.flush())
     await done(client.close())
@@ -383,7 +383,7 @@ def test_what_still_waits_at_the_end_is_told(caplog: pytest.LogCaptureFixture) -
     sender = KafkaSender(f"127.0.0.1:{free_port()}")
     for key in ("a", "b"):
         sender.send(Record("user.events", key, b"{}"))
-    with pytest.raises(DeliveryError, match="2 wait for Kafka after 0.01 s; they are still tried") as caught:
+    with pytest.raises(DeliveryError, match="2 wait for Kafka after 0.01 s; delivery continues") as caught:
         sender.flush(0.01)
     assert (caught.value.count, caught.value.failed) == (2, ())
     with pytest.raises(DeliveryError, match="2 events were not delivered") as caught:

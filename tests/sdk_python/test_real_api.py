@@ -225,7 +225,7 @@ async def test_the_api_says_no_and_so_does_the_sdk(
     assert caught.value.details["parameter"] == "period"
     async with open_client(kind, **{**options, "api_key": "vca_wrong"}) as stranger:
         for ask in (stranger.analytics.get_users, lambda: following(stranger.analytics.live())):
-            with pytest.raises(AuthenticationError, match="^The API does not know this API key: check .*$"):
+            with pytest.raises(AuthenticationError, match="^The API rejected the API key: check .*$"):
                 await done(ask())
     assert (await done(client.get_readiness())).stores.keys() >= {"redis", "clickhouse"}
     assert (await done(client.get_health())).status == "ok"

@@ -1,4 +1,4 @@
-/** The questions that the API answers. */
+/** The methods of `client.analytics`, one for each endpoint. */
 
 import { filled, type QueryValue, query } from './address.js';
 import { Download } from './download.js';
@@ -38,10 +38,10 @@ const WAIT = 600_000;
 const FIRST_LOOK = 250;
 const LONGEST_LOOK = 5_000;
 
-/** Paths of the OpenAPI document: a path that is not there does not compile. */
+/** Paths of the OpenAPI document: a path that it does not contain does not compile. */
 type Path = keyof paths & `/analytics/${string}`;
 
-/** Questions about videos, users, the platform, what is going on now, and exports. Made by `VideoCloud`. */
+/** Analytics of videos, users and the platform, live data, and exports. Created by `VideoCloud`. */
 export class Analytics {
   readonly #transport: Transport;
 
@@ -49,7 +49,7 @@ export class Analytics {
     this.#transport = transport;
   }
 
-  /** Ask for views, engagement and playback quality of one video; `7d` without a window. */
+  /** Get views, engagement and playback quality of one video. Default window: `7d`. */
   async getVideo<const Metrics extends Some<VideoMetric> = undefined>(
     id: string,
     options: VideoOptions<Metrics> = {},
@@ -57,70 +57,70 @@ export class Analytics {
     return await this.#get(at('/analytics/videos/{id}', id), options);
   }
 
-  /** Ask for totals, averages, the ten most viewed videos and trends; `30d` without a window. */
+  /** Get totals, averages, the ten most viewed videos and trends. Default window: `30d`. */
   async getVideosSummary(options: SummaryOptions = {}): Promise<Answer<Summary>> {
     return await this.#get(at('/analytics/videos/summary'), options);
   }
 
-  /** Ask for activity, growth and retention of users; `30d` without a window. */
+  /** Get activity, growth and retention of users. Default window: `30d`. */
   async getUsers<const Metrics extends Some<UserMetric> = undefined>(
     options: UsersOptions<Metrics> = {},
   ): Promise<Answer<Asked<Users, UserMetric, Metrics>>> {
     return await this.#get(at('/analytics/users'), options);
   }
 
-  /** Ask how sessions went; `7d` without a window. */
+  /** Get duration, pages and bounces of sessions. Default window: `7d`. */
   async getUserEngagement(options: EngagementOptions = {}): Promise<Answer<UserEngagement>> {
     return await this.#get(at('/analytics/users/engagement'), options);
   }
 
-  /** Ask how the platform was: uptime, response times, errors, resources; `24h` without a window. */
+  /** Get the platform's uptime, response times, errors and resources. Default window: `24h`. */
   async getSystemHealth(options: SystemOptions = {}): Promise<Answer<SystemHealth>> {
     return await this.#get(at('/analytics/system/health'), options);
   }
 
-  /** Ask what the platform did: requests, jobs, storage; `1h` without a window. */
+  /** Get the platform's requests, jobs and storage operations. Default window: `1h`. */
   async getSystemPerformance(options: SystemOptions = {}): Promise<Answer<SystemPerformance>> {
     return await this.#get(at('/analytics/system/performance'), options);
   }
 
-  /** Ask once what is going on: viewers now, the last hour by the minute, trending videos. */
+  /** Get live data once: concurrent viewers, the last hour by minute, trending videos. */
   async getLive(options: RequestOptions = {}): Promise<Answer<Live>> {
     return await this.#get(at('/analytics/live'), options);
   }
 
-  /** Ask once what is going on with one video. */
+  /** Get live data of one video once. */
   async getVideoLive(id: string, options: RequestOptions = {}): Promise<Answer<VideoLive>> {
     return await this.#get(at('/analytics/videos/{id}/live', id), options);
   }
 
-  /** Iterate over what is going on, every second and without an end, through breaks of the connection. */
+  /** Iterate over live data: a response every second, endlessly; a lost connection is reopened. */
   live(options: LiveOptions = {}): AsyncGenerator<Answer<Live>, void, undefined> {
     return liveAnswers<Live>(this.#transport, at('/analytics/live/stream'), options);
   }
 
-  /** Iterate over what is going on with one video, as `live` does. */
+  /** Iterate over live data of one video, as `live` does for all. */
   videoLive(id: string, options: LiveOptions = {}): AsyncGenerator<Answer<VideoLive>, void, undefined> {
     return liveAnswers<VideoLive>(this.#transport, at('/analytics/videos/{id}/live/stream', id), options);
   }
 
-  /** Ask for a file, which the server makes in the background; `30d` without a window. */
+  /** Start an export: the server writes its file in the background. Default window: `30d`. */
   async export(options: ExportOptions): Promise<Export> {
     const [body, asking] = split(options);
     const request = { ...asking, method: 'POST', address: at('/analytics/export'), body } as const;
     return dataOf<Export>(await this.#transport.json(request, isAnswer));
   }
 
-  /** Ask how an export stands. */
+  /** Get the status of an export. */
   async getExport(id: string, options: RequestOptions = {}): Promise<Export> {
     const request = { ...options, address: at('/analytics/export/{id}', id) };
     return dataOf<Export>(await this.#transport.json(request, isAnswer));
   }
 
   /**
-   * Wait until the file of an export is there, and return the export.
+   * Wait until the file of an export is ready, and return the export.
    *
-   * Throws ExportFailedError when the server cannot make it, ExportTimeoutError after `waitTimeout`.
+   * Throws ExportFailedError if the export fails, ExportTimeoutError after `waitTimeout`.
    */
   async waitForExport(which: Export | string, options: WaitOptions = {}): Promise<Export> {
     const { waitTimeout = WAIT, onStatus, ...asking } = options;
@@ -135,7 +135,7 @@ export class Analytics {
     }
   }
 
-  /** Return the file of an export, to be streamed or saved; reading it waits until it is there. */
+  /** Return the file of an export, to be streamed or saved; reading it waits until the file is ready. */
   download(which: Export | string, options: DownloadOptions = {}): Download {
     const { onProgress, ...waiting } = options;
     const isThere = typeof which !== 'string' && which.status === 'completed';
@@ -154,14 +154,14 @@ export class Analytics {
   }
 }
 
-/** Fill a path of the API. */
+/** Return a path of the API with its id. */
 function at(path: Path, id?: string): string {
   return filled(path, id);
 }
 
 /**
- * Part what is asked, with its instants written, from how it is asked. Names that nobody knows are the API's to
- * refuse. Throws RangeError for a Date that is none.
+ * Separate the API's parameters, with dates as text, from the options of the request. The API rejects unknown
+ * parameters. Throws RangeError for an invalid Date.
  */
 function split(options: RequestOptions): [Record<string, QueryValue>, RequestOptions] {
   const { signal, timeout, maxRetries, ...parameters } = options;

@@ -1,4 +1,4 @@
-/** The client: where the API is, and with which key and habits it is asked. */
+/** The client: the API's URL, the key, and how requests are made. */
 
 import { base } from './address.js';
 import { Analytics } from './analytics.js';
@@ -13,31 +13,31 @@ const TIMEOUT = 60_000;
 const RETRIES = 2;
 
 export interface VideoCloudOptions {
-  /** API key; without it VIDEOCLOUD_API_KEY of the environment. A server without keys needs none. */
+  /** API key; by default the environment variable VIDEOCLOUD_API_KEY. Not needed if the server has no keys. */
   apiKey?: string | undefined;
-  /** Address of the API; without it VIDEOCLOUD_BASE_URL, else http://127.0.0.1:8000. In a browser also `/path`. */
+  /** URL of the API; by default VIDEOCLOUD_BASE_URL, else http://127.0.0.1:8000. In a browser also `/path`. */
   baseUrl?: string | undefined;
-  /** Longest time that an answer may take, in milliseconds, for each try; 60 s without it. */
+  /** Time-out of each attempt, in milliseconds. Default: 60 s. */
   timeout?: number | undefined;
-  /** How often to try again after a failure that may pass; twice without it. */
+  /** Maximum number of retries after a transient failure. Default: 2. */
   maxRetries?: number | undefined;
-  /** Headers of every request to the API, as a proxy may want. */
+  /** Headers added to every request to the API, such as those that a proxy requires. */
   headers?: Readonly<Record<string, string>> | undefined;
-  /** Instead of the runtime's `fetch`. */
+  /** Used instead of the runtime's `fetch`. */
   fetch?: typeof globalThis.fetch | undefined;
-  /** Everybody who opens a page can read what it holds. Say that this is meant: who does may read all analytics. */
+  /** Confirms that an API key may be used in a browser, where every visitor of the page can read and use it. */
   allowKeyInBrowser?: boolean | undefined;
 }
 
 /**
- * A client of VideoCloud Analytics. It holds no connection of its own: there is nothing to close.
+ * A client of VideoCloud Analytics. It holds no connections, so it need not be closed.
  *
- * Throws TypeError for options that cannot work.
+ * Throws TypeError for invalid options.
  */
 export class VideoCloud {
-  /** The questions. */
+  /** The API's endpoints as methods. */
   readonly analytics: Analytics;
-  /** Where the API is. */
+  /** URL of the API. */
   readonly baseUrl: string;
   readonly #transport: Transport;
 
@@ -52,7 +52,7 @@ export class VideoCloud {
       timeout: options.timeout ?? TIMEOUT,
       maxRetries: options.maxRetries ?? RETRIES,
       headers: options.headers ?? {},
-      // Called as a function of its own: browsers want no other `this`.
+      // Called as a plain function: browsers reject any other `this`.
       fetch: options.fetch ?? ((...call) => globalThis.fetch(...call)),
       sleep,
       random: Math.random,
@@ -60,12 +60,12 @@ export class VideoCloud {
     this.analytics = new Analytics(this.#transport);
   }
 
-  /** Ask whether the API's process lives. */
+  /** Get whether the API's process is alive. */
   async getHealth(options: RequestOptions = {}): Promise<Health> {
     return await this.#probe('/healthz', options);
   }
 
-  /** Ask whether the API can answer: `degraded` when one store is away, `unavailable` when all are. */
+  /** Get whether the API can answer: `degraded` if one store is unavailable, `unavailable` if all are. */
   async getReadiness(options: RequestOptions = {}): Promise<Health> {
     return await this.#probe('/readyz', options);
   }
@@ -81,12 +81,14 @@ function isHealth(found: unknown): boolean {
 
 function checkKey(apiKey: string, forbidden: boolean): void {
   if (!/^[\x21-\x7e]+$/.test(apiKey)) {
-    throw new TypeError('apiKey is empty, or has characters that no key has: blanks, line ends or accents.');
+    throw new TypeError(
+      'apiKey is empty or contains characters that keys never have, such as spaces, line breaks or accents.',
+    );
   }
   if (forbidden) {
     throw new TypeError(
-      'An API key in a page can be read by everybody who opens it: let your own server ask, or proxy it. ' +
-        'Where every visitor may see all analytics, say allowKeyInBrowser: true.',
+      'Every visitor of a page can read an API key in it: send the requests from your own server, or through a ' +
+        'proxy that adds the key. If every visitor may see all analytics, set allowKeyInBrowser: true.',
     );
   }
 }

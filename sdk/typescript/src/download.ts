@@ -1,4 +1,4 @@
-/** The file of an export: streamed, and taken up where it broke off. */
+/** The file of an export: streamed, and resumed after a lost connection. */
 
 import { APIConnectionError } from './errors.js';
 import { fileSystem } from './runtime.js';
@@ -6,10 +6,10 @@ import type { Transport } from './transport.js';
 import type { DownloadOptions, Export } from './types.js';
 
 /**
- * The file of an export. Nothing is asked for until it is read; read it once, in one of these ways.
+ * The file of an export. No request is sent until the file is read; read it only once, in one of these ways.
  *
- * A connection that breaks in the middle is taken up from there. Reading throws what asking the API throws,
- * and ExportFailedError or ExportTimeoutError when there is no file to read.
+ * A download whose connection is lost resumes where it stopped. Reading throws the errors of any request, and
+ * ExportFailedError or ExportTimeoutError if there is no file to read.
  */
 export class Download implements AsyncIterable<Uint8Array> {
   readonly #transport: Transport;
@@ -17,14 +17,14 @@ export class Download implements AsyncIterable<Uint8Array> {
   readonly #options: DownloadOptions;
   #type = '';
 
-  /** `ready` waits for the export and returns it when there is a file. */
+  /** `ready` waits for the export and returns it when its file is ready. */
   constructor(transport: Transport, ready: () => Promise<Export>, options: DownloadOptions) {
     this.#transport = transport;
     this.#ready = ready;
     this.#options = options;
   }
 
-  /** Yield the file piece by piece. */
+  /** Yield the file in chunks. */
   async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array, void, undefined> {
     const { signal, timeout, maxRetries, onProgress } = this.#options;
     const { downloadUrl: address } = await this.#ready();
@@ -53,7 +53,9 @@ export class Download implements AsyncIterable<Uint8Array> {
       ({ response, chunks, close } = await this.#transport.open({ ...request, headers: rest }));
       if (response.status !== 206) {
         close();
-        throw new APIConnectionError(`The connection broke, and the file is another one by now: ${address}`);
+        throw new APIConnectionError(
+          `The connection was lost and the file has changed since: download it again from the start: ${address}`,
+        );
       }
     }
   }
@@ -76,14 +78,14 @@ export class Download implements AsyncIterable<Uint8Array> {
     );
   }
 
-  /** Return the whole file with its type. */
+  /** Return the whole file with its media type. */
   async blob(): Promise<Blob> {
     const parts: Uint8Array[] = [];
     for await (const chunk of this) parts.push(chunk);
     return new Blob(parts as Uint8Array<ArrayBuffer>[], { type: this.#type });
   }
 
-  /** Return the whole file as bytes, as a Parquet reader wants them. */
+  /** Return the whole file as bytes, for example for a Parquet reader. */
   async bytes(): Promise<Uint8Array> {
     return new Uint8Array(await (await this.blob()).arrayBuffer());
   }
@@ -94,9 +96,9 @@ export class Download implements AsyncIterable<Uint8Array> {
   }
 
   /**
-   * Write the file to a path, in Node, and return its size in bytes.
+   * Write the file to a path (in Node only) and return its size in bytes.
    *
-   * It has another name until it is whole, so that there is never half a file under its own.
+   * The file is named `<path>.part` until it is complete, so `path` never holds an incomplete file.
    */
   async saveTo(path: string | URL): Promise<number> {
     const files = fileSystem();
@@ -121,7 +123,7 @@ export class Download implements AsyncIterable<Uint8Array> {
   }
 }
 
-/** Return how many bytes will come; null when that is not told, or they come compressed. */
+/** Return the size of the file in bytes; null if the server does not send it or compresses the response. */
 function sizeOf(response: Response): number | null {
   const length = response.headers.get('content-length');
   return length === null || response.headers.has('content-encoding') ? null : Number(length);

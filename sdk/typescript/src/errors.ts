@@ -1,55 +1,55 @@
 /**
- * Everything that can go wrong:
+ * All errors of this package:
  *
  *     VideoCloudError
- *     ├── APIError                       asking the API failed
- *     │   ├── APIConnectionError         no answer: refused, dropped, no such host
- *     │   │   └── APITimeoutError        no answer in time
- *     │   ├── APIResponseError           an answer that is not one of this API
- *     │   └── APIStatusError             an answer that says no
- *     │       ├── BadRequestError        400  a parameter is not what it should be
+ *     ├── APIError                       a request to the API failed
+ *     │   ├── APIConnectionError         no response: refused, dropped, no such host
+ *     │   │   └── APITimeoutError        no response in time
+ *     │   ├── APIResponseError           a response that does not match the API's contract
+ *     │   └── APIStatusError             an error response
+ *     │       ├── BadRequestError        400  an invalid parameter
  *     │       ├── AuthenticationError    401  no key, or a wrong one
- *     │       ├── PermissionDeniedError  403  the key does not open this
+ *     │       ├── PermissionDeniedError  403  the key lacks the scope, or the link is invalid
  *     │       ├── NotFoundError          404  no such video, no such export
- *     │       ├── ConflictError          409  the file of an export is not there yet
+ *     │       ├── ConflictError          409  the export's file is not ready yet
  *     │       ├── GoneError              410  the export has expired
- *     │       ├── RateLimitError         429  the key asked too often
- *     │       └── ServerError            5xx  a fault there
+ *     │       ├── RateLimitError         429  the key made too many requests
+ *     │       └── ServerError            5xx  a server error
  *     │           └── UnavailableError   503  the data cannot be read at the moment
- *     └── ExportError                    an export did not become a file
- *         ├── ExportFailedError          it failed there
- *         └── ExportTimeoutError         it was not ready in time
+ *     └── ExportError                    an export produced no file
+ *         ├── ExportFailedError          the export failed on the server
+ *         └── ExportTimeoutError         the export was not ready within the time-out
  *
- * A request that its caller aborts is rejected with the signal's own reason, as with `fetch`. Arguments that
- * no request can be made of are a `TypeError`.
+ * A request that its caller aborts is rejected with the signal's own reason, as with `fetch`. Invalid arguments
+ * throw a `TypeError`.
  */
 
 import type { Export } from './types.js';
 
-/** Whatever this package raises of its own. */
+/** Base class of all errors of this package. */
 export class VideoCloudError extends Error {
   override readonly name: string = 'VideoCloudError';
 }
 
-/** A request that did not get a good answer. */
+/** A request to the API failed. */
 export class APIError extends VideoCloudError {
   override readonly name: string = 'APIError';
 }
 
-/** There was no answer: the connection was refused or dropped; `cause` has the runtime's error. */
+/** No response arrived: the connection was refused or dropped. `cause` is the runtime's error. */
 export class APIConnectionError extends APIError {
   override readonly name: string = 'APIConnectionError';
 }
 
-/** There was no answer in time. */
+/** No response arrived in time. */
 export class APITimeoutError extends APIConnectionError {
   override readonly name: string = 'APITimeoutError';
 }
 
-/** Something answered that is not this API, most often a proxy or a wrong `baseUrl`. */
+/** The response does not come from this API: most often because of a proxy or a wrong `baseUrl`. */
 export class APIResponseError extends APIError {
   override readonly name: string = 'APIResponseError';
-  /** The HTTP status of the answer. */
+  /** The HTTP status of the response. */
   readonly status: number;
 
   constructor(message: string, status: number) {
@@ -58,20 +58,20 @@ export class APIResponseError extends APIError {
   }
 }
 
-/** What an answer that says no carries. */
+/** The content of an error response. */
 export interface Refusal {
   status: number;
-  /** As `ANALYTICS_INVALID_PERIOD`; undefined when something before the API answered. */
+  /** Such as `ANALYTICS_INVALID_PERIOD`; undefined if something in front of the API answered. */
   code: string | undefined;
-  /** Of the API: `parameter` and `allowed` where one parameter is at fault. */
+  /** Details from the API, such as `parameter` and `allowed` if one parameter is invalid. */
   details: Readonly<Record<string, unknown>>;
-  /** The id under which the request is in the server's log. */
+  /** The request's id in the server's log. */
   requestId: string | undefined;
-  /** Milliseconds that the server asks to wait before the next try. */
+  /** Milliseconds that the server asks the client to wait before it retries. */
   retryAfter: number | undefined;
 }
 
-/** The API said no. */
+/** The API responded with an error. */
 export class APIStatusError extends APIError implements Refusal {
   override readonly name: string = 'APIStatusError';
   readonly status: number;
@@ -112,7 +112,7 @@ export class NotFoundError extends APIStatusError {
   override readonly name: string = 'NotFoundError';
 }
 
-/** It cannot be done yet. */
+/** The export's file is not ready yet. */
 export class ConflictError extends APIStatusError {
   override readonly name: string = 'ConflictError';
 }
@@ -122,12 +122,12 @@ export class GoneError extends APIStatusError {
   override readonly name: string = 'GoneError';
 }
 
-/** The API key asked too often; `retryAfter` says when it may again. */
+/** The API key made too many requests; `retryAfter` says how long to wait. */
 export class RateLimitError extends APIStatusError {
   override readonly name: string = 'RateLimitError';
 }
 
-/** The server has a fault: tell its operator the `requestId`. */
+/** A server error: report the `requestId` to the API's operator. */
 export class ServerError extends APIStatusError {
   override readonly name: string = 'ServerError';
 }
@@ -137,10 +137,10 @@ export class UnavailableError extends ServerError {
   override readonly name: string = 'UnavailableError';
 }
 
-/** An export did not become a file. */
+/** An export produced no file. */
 export class ExportError extends VideoCloudError {
   override readonly name: string = 'ExportError';
-  /** The export as it stood last. */
+  /** The last known status of the export. */
   readonly export: Export;
 
   constructor(message: string, found: Export) {
@@ -149,7 +149,7 @@ export class ExportError extends VideoCloudError {
   }
 }
 
-/** The server could not make the file; `export.error` has its reason. */
+/** The export failed on the server; `export.error` has the reason. */
 export class ExportFailedError extends ExportError {
   override readonly name: string = 'ExportFailedError';
 
@@ -161,14 +161,14 @@ export class ExportFailedError extends ExportError {
   }
 }
 
-/** The file was not ready in time. The server goes on making it: wait for it again. */
+/** The file was not ready in time. The server continues to write it: wait again. */
 export class ExportTimeoutError extends ExportError {
   override readonly name: string = 'ExportTimeoutError';
 
   constructor(unfinished: Export, milliseconds: number) {
     super(
       `Export ${unfinished.exportId} is still ${unfinished.status} after ${milliseconds / 1000} s. ` +
-        'The server goes on: wait for it again, or give it a longer waitTimeout.',
+        'The server continues: wait again, or set a longer waitTimeout.',
       unfinished,
     );
   }
@@ -185,7 +185,7 @@ const BY_STATUS: Readonly<Record<number, typeof APIStatusError>> = {
   503: UnavailableError,
 };
 
-/** Make the error of the class that belongs to a status. */
+/** Return the error of the class that belongs to an HTTP status. */
 export function statusError(message: string, refusal: Refusal): APIStatusError {
   const Kind = BY_STATUS[refusal.status] ?? (refusal.status >= 500 ? ServerError : APIStatusError);
   return new Kind(message, refusal);

@@ -1,4 +1,4 @@
-/** Live answers without an end: a stream that is opened anew whenever it breaks. */
+/** Live data: an endless stream that is reopened whenever its connection is lost. */
 
 import { APIConnectionError, APIResponseError, type APIStatusError, statusError } from './errors.js';
 import { isTransient } from './retries.js';
@@ -9,11 +9,11 @@ import type { Answer, LiveOptions } from './types.js';
 const IDLE = 30_000;
 
 /**
- * Yield the answers of a stream, for ever.
+ * Yield the responses of a stream endlessly.
  *
- * The first connection is tried as often as any request, and its failure is thrown. After that, what may pass
- * is got over with growing pauses, `maxReconnects` times in a row at most, and told to `onInterruption`; what will not pass is
- * thrown: a key that was revoked, a video that is gone.
+ * The first connection is retried like any request, and throws if it fails. Later transient failures are reported
+ * to `onInterruption` and followed by a new connection, after growing pauses and at most `maxReconnects` times in
+ * a row. Permanent failures, such as a revoked key or a deleted video, are thrown.
  */
 export async function* liveAnswers<Data>(
   transport: Transport,
@@ -29,7 +29,7 @@ export async function* liveAnswers<Data>(
     try {
       const { response, chunks } = await transport.open({ ...request, maxRetries }, idleTimeout);
       connected = true;
-      // From here on this loop tries again by itself.
+      // From here on, this loop does the retries.
       maxRetries = 0;
       for await (const { event, data } of events(chunks)) {
         if (event === 'error') onInterruption?.(told(data));
@@ -56,12 +56,15 @@ async function* events(chunks: Chunks): AsyncGenerator<ServerEvent, void, undefi
 function read<Data>(text: string, status: number): Answer<Data> {
   const { data, meta } = (parsed(text) ?? {}) as { data?: Data; meta?: Answer<Data>['meta'] };
   if (data === undefined || meta === undefined) {
-    throw new APIResponseError(`This is not a live answer: ${text.slice(0, 80)}`, status);
+    throw new APIResponseError(
+      `The stream sent something that is not live data of this API: ${text.slice(0, 80)}`,
+      status,
+    );
   }
   return { ...data, meta };
 }
 
-/** Read an error that came in the stream: the server goes on, so it is told and not thrown. */
+/** Read an error that the stream sent. The stream continues, so the error is reported and not thrown. */
 function told(text: string): APIStatusError {
   const { code, message, details } = refusal(parsed(text));
   return statusError(message, { status: 503, code, details, requestId: undefined, retryAfter: undefined });

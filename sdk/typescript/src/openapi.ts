@@ -409,7 +409,7 @@ export interface components {
         Error: {
             code: string;
             message: string;
-            /** @description `requestId` always; `parameter` and `allowed` where one parameter is at fault. */
+            /** @description `requestId` always; `parameter` and `allowed` if one parameter is invalid. */
             details: {
                 [key: string]: unknown;
             };

@@ -1,8 +1,8 @@
-/** Waiting, and an end to it. */
+/** Time-outs and sleeping, both of which a signal can end. */
 
 import { APITimeoutError } from './errors.js';
 
-/** Aborts `signal` when nothing has come for so long, or when the caller's signal is aborted. */
+/** A time-out: aborts `signal` when nothing arrives in time, or when the caller's signal is aborted. */
 export class Patience {
   readonly #controller = new AbortController();
   readonly #outer: AbortSignal | undefined;
@@ -11,7 +11,7 @@ export class Patience {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #reason: unknown;
 
-  /** Start to wait for `what`. */
+  /** Start the time-out; `what` names the request in the error. */
   constructor(milliseconds: number, outer: AbortSignal | undefined, what: string) {
     this.#milliseconds = milliseconds;
     this.#outer = outer;
@@ -24,7 +24,9 @@ export class Patience {
   readonly #obey = (): void => this.#end(this.#outer?.reason);
 
   readonly #lose = (): void => {
-    this.#end(new APITimeoutError(`${this.#what}: nothing came for ${this.#milliseconds / 1000} s.`));
+    this.#end(
+      new APITimeoutError(`${this.#what}: no data arrived for ${this.#milliseconds / 1000} s (time-out).`),
+    );
   };
 
   #end(reason: unknown): void {
@@ -32,29 +34,29 @@ export class Patience {
     this.#controller.abort(reason);
   }
 
-  /** What to give to `fetch`. */
+  /** The signal for `fetch`. */
   get signal(): AbortSignal {
     return this.#controller.signal;
   }
 
-  /** Why it ended by itself: lost, or the caller's reason; undefined while it has not. */
+  /** Why `signal` was aborted: the time-out's error, or the caller's reason; undefined if by neither. */
   get reason(): unknown {
     return this.#reason;
   }
 
-  /** Wait anew, from now on for `milliseconds` when they are given. */
+  /** Restart the time-out; `milliseconds`, if given, replaces its length. */
   restart(milliseconds: number = this.#milliseconds): void {
     this.#milliseconds = milliseconds;
     this.rest();
     if (milliseconds <= LONGEST_TIMER) this.#timer = setTimeout(this.#lose, milliseconds);
   }
 
-  /** Wait for nothing until the next `restart`. */
+  /** Suspend the time-out until the next `restart`. */
   rest(): void {
     clearTimeout(this.#timer);
   }
 
-  /** Stop what still runs, and leave no timer and no listener. */
+  /** Abort the request if it still runs, and remove the timer and the listener. */
   cancel(): void {
     this.rest();
     this.#outer?.removeEventListener('abort', this.#obey);
@@ -62,10 +64,10 @@ export class Patience {
   }
 }
 
-/** Timers that are longer fire at once. */
+/** Longer timers would fire at once. */
 const LONGEST_TIMER = 2 ** 31 - 1;
 
-/** Wait so many milliseconds, or until the signal is aborted: then throw its reason. */
+/** Wait for a number of milliseconds. Throws the signal's reason when it is aborted. */
 export async function sleep(milliseconds: number, signal?: AbortSignal): Promise<void> {
   signal?.throwIfAborted();
   await new Promise<void>((resolve, reject) => {

@@ -1,26 +1,26 @@
-/** When a request is tried again, and after how long. Pure: chance and time are arguments. */
+/** When a request is retried, and after how long. Pure: random numbers and the time are arguments. */
 
 import { APIConnectionError, APIStatusError } from './errors.js';
 
 const FIRST = 500;
 const LONGEST = 8_000;
-/** A server that asks for more patience than this, in milliseconds, is not waited for. */
+/** The longest `Retry-After` that is obeyed, in milliseconds; after a longer one, the request fails. */
 export const LONGEST_RETRY_AFTER = 60_000;
 
-/** Say whether the same request may succeed in a moment. */
+/** Return whether an error is transient: the same request may succeed soon. */
 export function isTransient(error: unknown): boolean {
   if (error instanceof APIConnectionError) return true;
   if (!(error instanceof APIStatusError)) return false;
-  // A 500 with this code tells of an export that has failed for good.
+  // A 500 with this code means an export that has failed permanently.
   if (error.code === 'ANALYTICS_EXPORT_FAILED') return false;
   return error.status >= 500 || [408, 409, 429].includes(error.status);
 }
 
 /**
- * Return the milliseconds to wait before the next try; undefined when there is none.
+ * Return the milliseconds to wait before the next retry; undefined to give up.
  *
- * `tried` counts the tries that failed before this one. Without a wish of the server it is 0.5 s, doubled with
- * each try up to 8 s, less up to a quarter by chance, so that many clients do not come back all at once.
+ * `tried` counts the failed attempts before this one. The pause is the server's `Retry-After`, else 0.5 s, doubled
+ * with each retry up to 8 s, minus a random part of up to a quarter, so that many clients do not retry all at once.
  * `random` returns numbers in [0, 1).
  */
 export function pause(error: unknown, tried: number, most: number, random: () => number): number | undefined {

@@ -1,4 +1,4 @@
-/** What differs between Node and browsers. Nothing of Node is imported, so that any bundler is content. */
+/** The differences between Node and browsers. No module of Node is imported, so any bundler can be used. */
 
 import type * as FileSystem from 'node:fs/promises';
 
@@ -12,7 +12,7 @@ function thisProcess(): Process | undefined {
   return (globalThis as { process?: Process }).process;
 }
 
-/** Return a variable of the environment, without blanks; undefined when it is empty or there is none. */
+/** Return an environment variable without surrounding spaces; undefined if it is empty or missing. */
 export function environment(name: string): string | undefined {
   return thisProcess()?.env?.[name]?.trim() || undefined;
 }
@@ -27,12 +27,14 @@ export function inBrowser(): boolean {
 export function fileSystem(): typeof FileSystem {
   const found = thisProcess()?.getBuiltinModule?.('node:fs/promises');
   if (!found) {
-    throw new TypeError('There is no file system here: use stream(), blob() or text() instead of saveTo().');
+    throw new TypeError(
+      'saveTo() needs the file system of Node: use stream(), blob(), bytes() or text() instead.',
+    );
   }
   return found as typeof FileSystem;
 }
 
-/** Return headers that tell the server who asks; none in a browser, which does that itself. */
+/** Return the `user-agent` header; none in a browser, which sends its own. */
 export function introduction(version: string): Record<string, string> {
   return thisProcess()?.versions?.node ? { 'user-agent': `videocloud-typescript/${version}` } : {};
 }

@@ -1,14 +1,14 @@
-/** Server-sent events: text in, events out. Pure, whatever the pieces in which the text comes. */
+/** A parser of server-sent events: text in, events out, however the text is split. Pure. */
 
-/** One event: its name, `message` when it has none, and its data. */
+/** One event: its name (`message` by default) and its data. */
 export interface ServerEvent {
   event: string;
   data: string;
 }
 
 /**
- * Reads a stream of server-sent events as the HTML standard tells to, but for `id` and `retry`, which this API
- * does not send. Comments, with which servers keep connections open, are dropped.
+ * Parses a stream of server-sent events as the HTML standard specifies, except `id` and `retry`, which this client
+ * ignores. Comments, with which servers keep connections open, are dropped.
  */
 export class EventReader {
   #rest = '';
@@ -16,7 +16,7 @@ export class EventReader {
   #event = '';
   #data: string[] = [];
 
-  /** Take the next piece of text and return the events that it completes. */
+  /** Take the next chunk of text and return the events that it completes. */
   read(text: string): ServerEvent[] {
     this.#rest += text;
     if (!this.#begun && this.#rest !== '') {

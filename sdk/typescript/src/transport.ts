@@ -1,4 +1,4 @@
-/** One request to the API: with a key, in time, tried again when that may help, answered or an error. */
+/** Requests to the API: key, time-out, retries, and responses as data or errors. */
 
 import { version } from '../package.json' with { type: 'json' };
 import {
@@ -13,7 +13,7 @@ import { pause, retryAfter } from './retries.js';
 import { introduction } from './runtime.js';
 import type { RequestOptions } from './types.js';
 
-/** What a client gives to its transport. */
+/** Settings that a client passes to its transport. */
 export interface TransportSettings {
   baseUrl: string;
   apiKey: string | undefined;
@@ -21,13 +21,13 @@ export interface TransportSettings {
   maxRetries: number;
   headers: Readonly<Record<string, string>>;
   fetch: typeof fetch;
-  /** Wait so many milliseconds, and throw the signal's reason when it is aborted. */
+  /** Wait for a number of milliseconds; throw the signal's reason when it is aborted. */
   sleep: typeof sleep;
   /** A number in [0, 1). */
   random: () => number;
 }
 
-/** One request. `address` is what follows the base, or whole: then the key is not sent along. */
+/** One request. `address` is a path below the base URL, or a whole URL, to which the key is not sent. */
 export interface Request extends RequestOptions {
   method?: 'GET' | 'POST';
   address: string;
@@ -35,17 +35,17 @@ export interface Request extends RequestOptions {
   headers?: Readonly<Record<string, string>>;
 }
 
-/** The pieces of a body, as they come. */
+/** The chunks of a body, as they arrive. */
 export type Chunks = AsyncGenerator<Uint8Array, void, undefined>;
 
-/** A stream that has begun: its connection stays open until `chunks` has ended, or `close` is called. */
+/** An open stream: its connection stays open until `chunks` has ended or `close` is called. */
 export interface Opened {
   response: Response;
   chunks: Chunks;
   close: () => void;
 }
 
-/** Reads what is wanted of a good answer, and cancels the patience unless more is to be read. */
+/** Reads a successful response, and cancels its time-out unless more is to be read. */
 type Take<Result> = (response: Response, patience: Patience) => Promise<Result>;
 
 /** Sends requests. */
@@ -56,7 +56,7 @@ export class Transport {
     this.#settings = settings;
   }
 
-  /** Return the JSON of a good answer. `isOne` says whether it is one of this API. */
+  /** Return the JSON of a successful response. `isOne` says whether it comes from this API. */
   async json(
     request: Request,
     isOne: (found: unknown) => boolean,
@@ -71,8 +71,8 @@ export class Transport {
         const found = parsed(text);
         if (isOne(found)) return found;
         throw new APIResponseError(
-          `${method} ${this.#url(request.address)} answered ${response.status} with something that is not ` +
-            'of this API: check baseUrl, and what is between.',
+          `${method} ${this.#url(request.address)} returned ${response.status} with a body that is not from ` +
+            'this API: check baseUrl, and any proxy in between.',
           response.status,
         );
       },
@@ -81,24 +81,24 @@ export class Transport {
   }
 
   /**
-   * Open a stream: return as soon as the answer begins.
+   * Open a stream: return as soon as the response begins.
    *
-   * Its chunks throw APITimeoutError when nothing comes for `idle` milliseconds while they are waited for; how
-   * long each of them is thought about does not count. Without `idle` it is the time-out of the request.
+   * Its chunks throw APITimeoutError when a read waits for more than `idle` milliseconds, by default the time-out
+   * of the request. The time that the caller spends on each chunk does not count.
    */
   async open(request: Request, idle: number = this.#timeout(request)): Promise<Opened> {
     return await this.#try(request, async (response, patience) => {
       patience.rest();
       const chunks = this.#chunks(response, patience, request.address, idle);
-      // A generator that was never asked runs nothing when it is ended, so it cannot close by itself.
+      // A generator that was never started runs no `finally` when it is ended, so `close` is needed.
       return { response, chunks, close: () => patience.cancel() };
     });
   }
 
   /**
-   * Wait before the next try of something that failed, as `pause` tells.
+   * Wait before the next retry after an error, for as long as `pause` says.
    *
-   * Throws the error when there is no next try, and the signal's reason when it is aborted.
+   * Throws the error if there is no further retry, and the signal's reason when it is aborted.
    */
   async beforeNext(
     error: unknown,
@@ -112,7 +112,7 @@ export class Transport {
     await this.#settings.sleep(milliseconds, signal);
   }
 
-  /** How often to try again. */
+  /** Return the maximum number of retries. */
   retries(options: RequestOptions): number {
     return options.maxRetries ?? this.#settings.maxRetries;
   }
@@ -164,12 +164,12 @@ export class Transport {
     }
   }
 
-  /** Tell a fault of a connection as an error of ours; one of ours is told as it is. */
+  /** Return a connection error as an error of this package; an error of this package is returned as it is. */
   #explained(error: unknown, address: string, patience: Patience): APIError {
     // Runtimes differ in what they reject with when a signal is aborted.
     const cause = patience.reason ?? error;
     if (cause instanceof APIError) return cause;
-    return new APIConnectionError(`No answer from ${this.#url(address)}: ${words(cause)}`, { cause });
+    return new APIConnectionError(`No response from ${this.#url(address)}: ${words(cause)}`, { cause });
   }
 
   #timeout(request: Request): number {
@@ -211,12 +211,12 @@ export class Transport {
   #unauthorized(): string {
     const { apiKey, baseUrl } = this.#settings;
     return apiKey === undefined
-      ? `${baseUrl} needs an API key: set VIDEOCLOUD_API_KEY, or pass apiKey.`
-      : `${baseUrl} does not know this API key: check VIDEOCLOUD_API_KEY or apiKey.`;
+      ? `${baseUrl} requires an API key: set VIDEOCLOUD_API_KEY, or pass apiKey.`
+      : `${baseUrl} rejected the API key: check VIDEOCLOUD_API_KEY or apiKey.`;
   }
 }
 
-/** Read JSON; undefined when it is none. */
+/** Parse JSON; undefined if it is not valid. */
 export function parsed(text: string): unknown {
   try {
     return JSON.parse(text);
@@ -225,7 +225,7 @@ export function parsed(text: string): unknown {
   }
 }
 
-/** Read the body of an error; what is not one of this API has neither code nor message. */
+/** Read the body of an error response; a body that is not from this API has neither code nor message. */
 export function refusal(body: unknown): {
   code: string | undefined;
   message: string;
@@ -240,7 +240,7 @@ export function refusal(body: unknown): {
   };
 }
 
-/** Find the words for a fault: runtimes wrap what happened into "fetch failed". */
+/** Return the message of a connection error: runtimes wrap the real error into "fetch failed". */
 function words(error: unknown): string {
   const { cause } = error as { cause?: unknown };
   const inner = cause instanceof AggregateError ? cause.errors[0] : cause;

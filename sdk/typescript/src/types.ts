@@ -1,19 +1,19 @@
-/** Names for what the API takes and answers; the shapes themselves are made from its OpenAPI document. */
+/** Types of the API's parameters and responses, derived from its OpenAPI document. */
 
 import type { components, operations } from './openapi.js';
 
 type Schemas = components['schemas'];
 type Query<Operation extends keyof operations> = NonNullable<operations[Operation]['parameters']['query']>;
 
-/** When the question was answered, from which store, and whether the window is over. */
+/** When the response was computed, from which store, and whether the window is over. */
 export type Meta = Schemas['Meta'];
-/** An answer, with `meta` beside its data. */
+/** A response: the data, and `meta`. */
 export type Answer<Data> = Data & { meta: Meta };
 
-/** What is known of one video; `VideoMetric` names its groups. */
+/** Analytics of one video; `VideoMetric` names its groups. */
 export type Video = Schemas['Video'];
 export type Summary = Schemas['Summary'];
-/** What is known of users; `UserMetric` names its groups. */
+/** Analytics of users; `UserMetric` names its groups. */
 export type Users = Schemas['Users'];
 export type UserEngagement = Schemas['EngagementData'];
 export type SystemHealth = Schemas['SystemHealth'];
@@ -40,36 +40,36 @@ export interface ExportMetrics {
   system: 'api' | 'processing' | 'storage' | 'uptime';
 }
 
-/** A period by its name, or a window `[start, end)` of one's own: never both. */
+/** A named period, or a window `[start, end)`: never both. */
 export type Window =
   | { period?: Period | undefined; start?: undefined; end?: undefined }
   | { period?: undefined; start: Date | string; end: Date | string };
 
-/** How one request is made; without them, what the client was given applies. */
+/** Options of one request; the client's options apply by default. */
 export interface RequestOptions {
   /** Aborts the request, its retries and the waits between them. */
   signal?: AbortSignal | undefined;
-  /** Longest time that the answer may take, in milliseconds, for each try. */
+  /** Time-out of each attempt, in milliseconds. */
   timeout?: number | undefined;
-  /** How often to try again after a failure that may pass. */
+  /** Maximum number of retries after a transient failure. */
   maxRetries?: number | undefined;
 }
 
-/** Options of a question: the parameters of its operation, with a window, and how to ask. */
+/** Options of a method: the parameters of its operation, a window, and the options of the request. */
 type Asking<Operation extends keyof operations> = Window &
   RequestOptions & {
     [Name in Exclude<keyof Query<Operation>, keyof Window | 'metrics'>]?: Query<Operation>[Name] | undefined;
   };
 
-/** A list of metrics, or none for all. */
+/** A list of metrics; undefined for all. */
 export type Some<Metric> = readonly Metric[] | undefined;
 
 export type VideoOptions<Metrics extends Some<VideoMetric> = Some<VideoMetric>> = Asking<'getVideo'> & {
-  /** Groups to answer; all without it. */
+  /** Groups to return. Default: all. */
   metrics?: Metrics;
 };
 export type UsersOptions<Metrics extends Some<UserMetric> = Some<UserMetric>> = Asking<'getUsers'> & {
-  /** Groups to answer; all without it. */
+  /** Groups to return. Default: all. */
   metrics?: Metrics;
 };
 export type SummaryOptions = Asking<'getSummary'>;
@@ -91,30 +91,30 @@ export type ExportOptions = {
   };
 
 export interface WaitOptions extends RequestOptions {
-  /** Longest time to wait for the file, in milliseconds; ten minutes without it. */
+  /** Maximum time to wait for the file, in milliseconds. Default: ten minutes. */
   waitTimeout?: number | undefined;
-  /** Told of the export each time that it was looked at. */
+  /** Called with the export each time its status was read. */
   onStatus?: ((unfinished: Export) => void) | undefined;
 }
 
 export interface DownloadOptions extends WaitOptions {
-  /** Told of the bytes so far, and of how many there will be; null while that is not known. */
+  /** Called with the bytes received so far and the total, which is null if unknown. */
   onProgress?: ((received: number, total: number | null) => void) | undefined;
 }
 
 export interface LiveOptions extends RequestOptions {
-  /** A stream that is silent for so many milliseconds is dropped and opened anew; 30 s without it. */
+  /** A stream that sends nothing for this many milliseconds is reopened. Default: 30 s. */
   idleTimeout?: number | undefined;
-  /** How often in a row to open a broken stream anew; without it for ever. */
+  /** Maximum number of consecutive reconnections. Default: unlimited. */
   maxReconnects?: number | undefined;
-  /** Told of everything that keeps answers from coming, and is being got over. */
+  /** Called with each error that interrupts the stream and from which the client recovers by itself. */
   onInterruption?: ((error: Error) => void) | undefined;
 }
 
-/** Say whether a type is one of several. */
+/** Whether a type is a union. */
 type IsUnion<Type, Same = Type> = Type extends unknown ? ([Same] extends [Type] ? false : true) : never;
 
-/** Say whether the compiler sees each name of a list. */
+/** Whether the compiler knows each name of a list. */
 type Named<Names> = Names extends readonly [infer First, ...infer Others]
   ? IsUnion<First> extends false
     ? Named<Others>
@@ -124,8 +124,8 @@ type Named<Names> = Names extends readonly [infer First, ...infer Others]
     : false;
 
 /**
- * Data with the groups that were asked for: all of them without `metrics`; asked for by name, these and no
- * others; asked for in a list that the compiler cannot see into, each may be missing.
+ * Data with the requested groups: all of them without `metrics`; exactly those that `metrics` lists; if the
+ * compiler does not know the contents of the list, each group may be missing.
  */
 export type Asked<Data, Group extends keyof Data, Metrics extends Some<Group>> = Omit<Data, Group> &
   ([Metrics] extends [undefined]

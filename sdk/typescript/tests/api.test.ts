@@ -92,7 +92,7 @@ describe.skipIf(inject('api') === null)(named('the running API'), () => {
     const found = await thrown(client({ apiKey: 'vca_wrong' }).analytics.getLive());
     expect(found).toBeInstanceOf(AuthenticationError);
     expect((found as Error).message).toMatch(
-      /^401 ANALYTICS_UNAUTHORIZED: http:\S+ does not know this API key: check VIDEOCLOUD_API_KEY or apiKey\. \(request \w+\)$/,
+      /^401 ANALYTICS_UNAUTHORIZED: http:\S+ rejected the API key: check VIDEOCLOUD_API_KEY or apiKey\. \(request \w+\)$/,
     );
   });
 

@@ -151,7 +151,7 @@ test('a file that became another one is not joined to the old one', async () => 
   const server = await serve(file({ cut: 70_000 }), endless);
   const found = await thrown(asking(server.url).analytics.download(completed(server)).text());
   expect(found).toBeInstanceOf(APIConnectionError);
-  expect((found as Error).message).toContain('the file is another one by now');
+  expect((found as Error).message).toContain('the file has changed since');
   await vi.waitFor(() => expect(server.left).toBe(2));
 });
 

@@ -109,7 +109,7 @@ test('a bundle for browsers imports nothing, and runs with what a browser has', 
   runInContext(output[0].code, page);
   const [video, saved] = await page.shown;
   expect(video).toEqual({ views: { total: 3 }, meta: META });
-  expect(saved).toContain('There is no file system here');
+  expect(saved).toContain('saveTo() needs the file system of Node');
   expect(server.asked[0]?.url).toBe('/proxy/analytics/videos/v1');
   expect(server.asked[0]?.headers['user-agent']).not.toContain('videocloud');
 });

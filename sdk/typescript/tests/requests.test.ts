@@ -97,7 +97,7 @@ test('a connection that drops each time is an error with its cause', async () =>
   const found = await thrown(asking(server.url).analytics.getLive());
   expect(found).toBeInstanceOf(APIConnectionError);
   expect(found).not.toBeInstanceOf(APITimeoutError);
-  expect((found as Error).message).toBe(`No answer from ${server.url}/analytics/live: other side closed`);
+  expect((found as Error).message).toBe(`No response from ${server.url}/analytics/live: other side closed`);
   expect((found as Error).cause).toBeInstanceOf(Error);
   expect(server.asked).toHaveLength(3);
 });
@@ -112,7 +112,9 @@ test('silence is a time-out, tried again, and then the error of that name', asyn
   const server = await serve(silence);
   const found = await thrown(asking(server.url, { timeout: 300, maxRetries: 1 }).analytics.getLive());
   expect(found).toBeInstanceOf(APITimeoutError);
-  expect((found as Error).message).toBe(`GET ${server.url}/analytics/live: nothing came for 0.3 s.`);
+  expect((found as Error).message).toBe(
+    `GET ${server.url}/analytics/live: no data arrived for 0.3 s (time-out).`,
+  );
   expect(server.asked).toHaveLength(2);
 });
 
@@ -167,10 +169,10 @@ test('a wrong key says so in one line, and a missing one what to set', async () 
   const wrong = await thrown(asking(server.url).analytics.getLive());
   expect(wrong).toBeInstanceOf(AuthenticationError);
   expect((wrong as Error).message).toBe(
-    `401 ANALYTICS_UNAUTHORIZED: ${server.url} does not know this API key: check VIDEOCLOUD_API_KEY or apiKey. (request 5f1c9e0a)`,
+    `401 ANALYTICS_UNAUTHORIZED: ${server.url} rejected the API key: check VIDEOCLOUD_API_KEY or apiKey. (request 5f1c9e0a)`,
   );
   const missing = await thrown(asking(server.url, { apiKey: undefined }).analytics.getLive());
-  expect((missing as Error).message).toContain('needs an API key: set VIDEOCLOUD_API_KEY, or pass apiKey');
+  expect((missing as Error).message).toContain('requires an API key: set VIDEOCLOUD_API_KEY, or pass apiKey');
   expect(server.asked[1]?.headers.authorization).toBeUndefined();
 });
 

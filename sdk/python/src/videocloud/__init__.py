@@ -1,8 +1,8 @@
-"""VideoCloud Analytics from Python: ask its API, and send it events.
+"""VideoCloud Analytics for Python: query the API, and send events.
 
-`VideoCloud` blocks, `AsyncVideoCloud` is awaited; both have `analytics` and `events`. Answers are in
-`videocloud.models`, errors in `videocloud.errors`, events in `videocloud.events`, and the words that
-parameters take in `videocloud.types`.
+`VideoCloud` is synchronous, `AsyncVideoCloud` asynchronous; both have `analytics` and `events`. Responses are
+in `videocloud.models`, errors in `videocloud.errors`, events in `videocloud.events`, and the values that
+parameters accept in `videocloud.types`.
 """
 
 from videocloud._client import AsyncVideoCloud, VideoCloud

@@ -1,4 +1,4 @@
-"""What comes back, as models or as errors. Pure but for the clock that `Retry-After` dates need."""
+"""Responses as models or as errors. Pure, except for the clock that `Retry-After` dates need."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _KINDS: Final[dict[int, type[errors.APIStatusError]]] = {
 
 
 def read(response: httpx2.Response, call: Call, model: type[M]) -> M:
-    """Return the data of an answer. Raises APIResponseError when it is not what the API promises."""
+    """Return the data of a response. Raises APIResponseError when it violates the API's contract."""
     try:
         return data(response.content, model)
     except ValidationError as error:
@@ -37,7 +37,7 @@ def read(response: httpx2.Response, call: Call, model: type[M]) -> M:
 
 
 def data(text: bytes | str, model: type[M]) -> M:
-    """Return what is in an envelope, told what the envelope says about it. Raises ValidationError."""
+    """Return the data of an envelope, with the envelope's `meta`. Raises ValidationError."""
     answer: Response[M] = Response[model].model_validate_json(text)  # type: ignore[valid-type]
     found = answer.data
     if isinstance(found, Answer) and answer.meta is not None:
@@ -46,7 +46,7 @@ def data(text: bytes | str, model: type[M]) -> M:
 
 
 def plain(response: httpx2.Response, call: Call, model: type[M]) -> M:
-    """Return an answer that has no envelope. Raises APIResponseError when it is not what is promised."""
+    """Return a response without an envelope. Raises APIResponseError when it violates the API's contract."""
     try:
         return model.model_validate_json(response.content)
     except ValidationError as error:
@@ -54,31 +54,31 @@ def plain(response: httpx2.Response, call: Call, model: type[M]) -> M:
 
 
 def unexpected(call: Call, response: httpx2.Response, error: ValidationError) -> errors.APIResponseError:
-    """Say in one line what does not fit."""
+    """Return an error that names the first mismatch in one line."""
     first = error.errors(include_url=False)[0]
     where = ".".join(map(str, first["loc"])) or "body"
     return errors.APIResponseError(
-        f"{call} was answered by something that is not this version of the API ({where}: {first['msg']}). "
-        f"Is {response.url.copy_with(path='/', query=None)} the right base_url?"
+        f"{call} returned a response that does not match this version of the API ({where}: {first['msg']}). "
+        f"Check that {response.url.copy_with(path='/', query=None)} is the right base_url."
     )
 
 
 def refusal(response: httpx2.Response, call: Call, keyed: bool) -> errors.APIStatusError:
-    """Return the error that an answer is; its body must have been read. `keyed`: a key was sent."""
+    """Return an error response as an error; its body must have been read. `keyed`: a key was sent."""
     status = response.status_code
     kind = _KINDS.get(status) or (errors.ServerError if status >= 500 else errors.APIStatusError)
     try:
         told = ErrorResponse.model_validate_json(response.content).error
     except ValidationError:
-        # A proxy on the way, or another server altogether.
-        code, message, details = "", f"{call} was answered with {_phrase(status)}.", {}
+        # From a proxy in between, or another server altogether.
+        code, message, details = "", f"{call} returned {_phrase(status)}.", {}
     else:
         code, message, details = told.code, told.message, told.details
     if status == 401:
         message = (
-            "The API does not know this API key: check api_key or VIDEOCLOUD_API_KEY."
+            "The API rejected the API key: check api_key or VIDEOCLOUD_API_KEY."
             if keyed
-            else "The API wants an API key: give api_key or set VIDEOCLOUD_API_KEY."
+            else "The API requires an API key: pass api_key or set VIDEOCLOUD_API_KEY."
         )
     return kind(
         message,

@@ -1,4 +1,4 @@
-"""What is asked of the API, as values. Pure."""
+"""Requests to the API, as values. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request. `path` is below the base URL, or a URL of its own; only the first carries the API key."""
+    """One request. `path` is below the base URL, or a whole URL, to which the API key is not sent."""
 
     method: str
     path: str
@@ -22,18 +22,18 @@ class Call:
 
     @property
     def elsewhere(self) -> bool:
-        """Say whether it goes to a URL of its own, such as the signed link of an export."""
+        """Return whether `path` is a whole URL, such as the signed link of an export."""
         return "://" in self.path
 
     def __str__(self) -> str:
-        """Name it without what a signed link carries."""
+        """Return method and path, without the query, which may contain a signature."""
         return f"{self.method} {self.path.partition('?')[0]}"
 
 
 def segment(identifier: str) -> str:
-    """Return an id as part of a path. Raises ValueError for one that cannot be in a path."""
+    """Return an id as a path segment. Raises ValueError for an id that a path cannot contain."""
     if identifier in ("", ".", ".."):
-        raise ValueError(f"{identifier!r} is no id")
+        raise ValueError(f"{identifier!r} is not a valid id")
     return quote(identifier, safe="")
 
 
@@ -43,13 +43,13 @@ def instant(value: datetime | str | None, name: str) -> str | None:
         return value
     if value.utcoffset() is None:
         raise ValueError(
-            f"{name} has no time zone, so it is no instant: say datetime(..., tzinfo=UTC), or another one"
+            f"{name} has no time zone: pass an aware datetime, such as datetime(..., tzinfo=UTC)"
         )
     return value.isoformat()
 
 
 def given(**values: object) -> dict[str, str]:
-    """Return parameters as they go into a query: without those that are None."""
+    """Return query parameters as text, without those that are None."""
     return {name: str(value) for name, value in values.items() if value is not None}
 
 
@@ -59,16 +59,16 @@ def window(
     end: datetime | str | None,
     timezone: str | ZoneInfo | None,
 ) -> dict[str, str]:
-    """Return the parameters that say which window is meant."""
+    """Return the parameters that select the window."""
     return given(period=period, start=instant(start, "start"), end=instant(end, "end"), timezone=timezone)
 
 
 def names(metrics: Iterable[str] | None) -> list[str] | None:
-    """Return metrics as a list; a single one may come as it is."""
+    """Return metrics as a list; a single name is also accepted."""
     return [metrics] if isinstance(metrics, str) else None if metrics is None else list(metrics)
 
 
 def joined(metrics: Iterable[str] | None) -> str | None:
-    """Return metrics in one parameter."""
+    """Return metrics as one comma-separated parameter."""
     listed = names(metrics)
     return None if listed is None else ",".join(listed)

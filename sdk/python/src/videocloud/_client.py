@@ -1,4 +1,4 @@
-"""The two clients: one definition, over two ways to the world."""
+"""The two clients: one definition, over synchronous and asynchronous I/O."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MAX_RETRIES: Final = 2
 
 
 class _Client(Resource[R], Generic[R, H]):
-    """What both clients are."""
+    """The parts that both clients share."""
 
     analytics: Analytics[R]
     events: Events[R]
@@ -47,24 +47,24 @@ class _Client(Resource[R], Generic[R, H]):
         topics: Topics | None = None,
         event_sender: EventSender | None = None,
     ) -> None:
-        """Make a client; nothing is connected yet.
+        """Create a client; it opens no connection yet.
 
         Args:
-            api_key: The API's key, else `VIDEOCLOUD_API_KEY`. An API that is open needs none.
-            base_url: The API's address, else `VIDEOCLOUD_BASE_URL`, else that of `make up` on this machine.
+            api_key: The API key, else `VIDEOCLOUD_API_KEY`. An API without keys needs none.
+            base_url: The API's URL, else `VIDEOCLOUD_BASE_URL`, else that of `make up` on this machine.
             timeout: Seconds for connecting and for each read, or an `httpx2.Timeout`.
-            max_retries: How often a request is tried again: after 0.5 to 8 seconds, or those of
-                `Retry-After`, when the connection fails and on 408, 409, 429 and 5xx.
-            http_client: A client of httpx2 with proxies, certificates or limits of your own; it is closed
-                with this one.
+            max_retries: Maximum number of retries when the connection fails and on 408, 409, 429 and 5xx:
+                after 0.5 to 8 seconds, or as many as `Retry-After` says.
+            http_client: An httpx2 client with your own proxies, certificates or limits; it is closed with
+                this client.
             kafka: Bootstrap servers for sending events, else `KAFKA_BOOTSTRAP_SERVERS`.
-            kafka_config: More settings of librdkafka, such as `security.protocol` and `sasl.username`.
-            topics: Names of the topics, where they are not the usual ones.
-            event_sender: Takes events in the place of Kafka, such as a `MemorySender` in tests.
+            kafka_config: Further librdkafka settings, such as `security.protocol` and `sasl.username`.
+            topics: Names of the topics, if they differ from the defaults.
+            event_sender: Receives events instead of Kafka, such as a `MemorySender` in tests.
         """
         url = base_url or os.environ.get("VIDEOCLOUD_BASE_URL") or LOCAL
         if not url.startswith(("http://", "https://")):
-            raise ValueError(f"base_url must begin with http:// or https://, {url!r} does not")
+            raise ValueError(f"base_url must start with http:// or https://, not {url!r}")
         super().__init__(self._open(http_client))
         self._origin: Self | None = None
         self._ask(
@@ -92,13 +92,13 @@ class _Client(Resource[R], Generic[R, H]):
         self.analytics = Analytics(self._io, self._sender)
 
     def __repr__(self) -> str:
-        """Tell the address, and no key."""
+        """Show the URL, but not the key."""
         return f"{type(self).__name__}(base_url={self._sender.options.base_url!r})"
 
     def with_options(
         self, *, timeout: float | httpx2.Timeout | None = None, max_retries: int | None = None
     ) -> Self:
-        """Return a client with other options that shares the connections: `close` only the first one."""
+        """Return a client with other options that shares the connections: `close` only the original."""
         options = self._sender.options
         if timeout is not None:
             options = replace(options, timeout=httpx2.Timeout(timeout))
@@ -111,19 +111,19 @@ class _Client(Resource[R], Generic[R, H]):
 
     @operation
     async def get_health(self) -> Health:
-        """Whether the API lives; it says nothing about its stores."""
+        """Whether the API's process is alive, whatever the state of its stores."""
         return await self._sender.ask_plainly(Call("GET", "/healthz"), Health)
 
     @operation
     async def get_readiness(self) -> Health:
-        """Whether the API can answer: `unavailable` when no store does, `degraded` when one does not."""
+        """Whether the API can answer: `degraded` if one store is unavailable, `unavailable` if all are."""
         return await self._sender.ask_plainly(Call("GET", "/readyz"), Health, also=503)
 
     @operation
     async def close(self) -> None:
-        """Deliver the events that wait, and close all connections.
+        """Deliver the queued events, and close all connections.
 
-        Raises DeliveryError when Kafka did not take all of them.
+        Raises DeliveryError when Kafka did not accept all of them.
         """
         await self._close()
 
@@ -137,14 +137,14 @@ class _Client(Resource[R], Generic[R, H]):
 
 
 class VideoCloud(_Client[SyncIO, httpx2.Client]):
-    """Asks the API of VideoCloud Analytics, and sends events; every method blocks until it is done.
+    """The synchronous client: queries the API and sends events; every method blocks until it is done.
 
     ```python
     with VideoCloud() as client:
         print(client.analytics.get_videos_summary(period="7d").total_views)
     ```
 
-    One client serves all threads.
+    One client can be shared by all threads.
     """
 
     @staticmethod
@@ -163,7 +163,7 @@ class VideoCloud(_Client[SyncIO, httpx2.Client]):
 
 
 class AsyncVideoCloud(_Client[AsyncIO, httpx2.AsyncClient]):
-    """The same with `await`.
+    """The asynchronous client: the same methods with `await`.
 
     ```python
     async with AsyncVideoCloud() as client:

@@ -1,4 +1,4 @@
-"""Files of exports, written so that a file is whole or not there."""
+"""Downloads of exports, written atomically: a file is complete or does not exist."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from videocloud._calls import Call
 from videocloud._sending import Sender
 from videocloud.errors import APIConnectionError
 
-#: Called with the bytes so far and the bytes in all, None where that is not known.
+#: Called with the bytes received so far and the total, which is None if unknown.
 Progress = Callable[[int, int | None], object]
 
 _NAME: Final = re.compile(r'filename="?([\w][\w.-]*)"?', re.ASCII)
@@ -25,7 +25,7 @@ _RANGE: Final = re.compile(r"bytes (\d+)-\d+/(\d+)", re.ASCII)
 
 
 class _Draft:
-    """A file that is being written beside the one that it will be."""
+    """A temporary file beside its target, which replaces the target when it is complete."""
 
     def __init__(self, target: Path) -> None:
         folder = target if target.is_dir() else target.parent
@@ -55,7 +55,7 @@ class _Draft:
 
 
 class _Transfer:
-    """How far a download is, over several connections if need be. Decides, and does nothing itself."""
+    """The progress of a download, across several connections if needed. Decides, and does no I/O."""
 
     def __init__(self, call: Call, name: str) -> None:
         self.call = call
@@ -65,17 +65,17 @@ class _Transfer:
         self._tag = ""
 
     def request(self) -> Call:
-        """Return the next request: for what is missing, where the server can tell that it is the same."""
+        """Return the next request: for the missing rest, if an ETag can prove that the file is the same."""
         headers = {"Accept": "*/*", "Accept-Encoding": "identity"}
         if self.done and self._tag:
             headers |= {"Range": f"bytes={self.done}-", "If-Range": self._tag}
         return Call("GET", self.call.path, headers=headers)
 
     def goes_on(self, response: httpx2.Response) -> bool:
-        """Take the head of an answer; say whether it goes on from where the last one was lost."""
+        """Read the headers of a response; return whether it continues where the last one was lost."""
         if named := _NAME.search(response.headers.get("content-disposition", "")):
             self.name = named[1]
-        # Bytes of an encoded file are not those that Content-Length and ranges count.
+        # Content-Length and ranges count encoded bytes, not those of the file.
         encoded = "content-encoding" in response.headers
         self._tag = "" if encoded else response.headers.get("etag", "")
         part = _RANGE.fullmatch(response.headers.get("content-range", ""))
@@ -88,11 +88,11 @@ class _Transfer:
 
 
 async def fetch(sender: Sender, url: str, target: Path, name: str, progress: Progress | None) -> Path:
-    """Write what is behind a link into a file, and return its path.
+    """Download a link to a file, and return the file's path.
 
-    `target` is the file, or a folder that gets it under the name that the API gives it, else `name`. What
-    is there under that name is replaced when the new file is whole and on disk. A connection that is lost
-    is made again, and goes on where it was. Raises what asking raises, and OSError.
+    `target` is the file, or a folder, in which the file gets the name that the API gives it, else `name`. An
+    existing file is replaced when the new one is complete and on disk. After a lost connection the download
+    resumes. Raises APIError and OSError.
     """
     io = sender.io
     transfer = _Transfer(Call("GET", url), name)
@@ -113,7 +113,7 @@ async def fetch(sender: Sender, url: str, target: Path, name: str, progress: Pro
             await io.sleep(pause)
             attempt += 1
     except BaseException:
-        # Without a thread: this must also be done when the task is cancelled.
+        # Not in a thread: this must also happen when the task is cancelled.
         draft.discard()
         raise
 
@@ -133,5 +133,5 @@ async def _receive(sender: Sender, transfer: _Transfer, draft: _Draft, progress:
         await io.end(response)
     if transfer.total is not None and transfer.done != transfer.total:
         raise APIConnectionError(
-            f"{transfer.call} ended after {transfer.done} of {transfer.total} bytes: ask again."
+            f"{transfer.call} ended after {transfer.done} of {transfer.total} bytes: download it again."
         )

@@ -1,4 +1,4 @@
-"""The only code that differs between the two clients: how bytes move and how time passes.
+"""The only code that differs between the two clients: I/O and sleeping.
 
 Everything above is written once, as coroutines against `IO`. The asynchronous client awaits them; the
 synchronous one runs them with `finish`, which works because no coroutine of `SyncIO` ever suspends.
@@ -19,39 +19,39 @@ T = TypeVar("T")
 
 
 class IO(Protocol):
-    """What a client needs of the world. Methods raise what httpx2 raises."""
+    """The I/O that a client needs. Methods raise httpx2's errors."""
 
     @property
     def http(self) -> httpx2.Client | httpx2.AsyncClient:
-        """The client of httpx2, to build requests with."""
+        """The httpx2 client, to build requests with."""
         ...
 
     async def send(self, request: httpx2.Request, *, redirects: bool = False) -> httpx2.Response:
-        """Send a request; return when the head of the answer is there. `read` or `end` it."""
+        """Send a request; return when the headers of the response arrived. `read` or `end` the response."""
         ...
 
     async def read(self, response: httpx2.Response) -> None:
-        """Read the rest of an answer, and end it."""
+        """Read the rest of a response, and end it."""
         ...
 
     def chunks(self, response: httpx2.Response) -> AsyncIterator[bytes]:
-        """Read an answer piece by piece, decoded."""
+        """Read a response in chunks, decoded."""
         ...
 
     def events(self, response: httpx2.Response) -> AsyncIterator[httpx2.ServerSentEvent]:
-        """Read an answer as server-sent events."""
+        """Read a response as server-sent events."""
         ...
 
     async def end(self, response: httpx2.Response) -> None:
-        """Give the connection of an answer back; what was not read is lost."""
+        """Release the connection of a response; data that was not read is lost."""
         ...
 
     async def run(self, function: Callable[[], T]) -> T:
-        """Call what touches files or waits for other threads."""
+        """Call a function that does file I/O or waits for other threads."""
         ...
 
     async def sleep(self, seconds: float) -> None:
-        """Let time pass."""
+        """Sleep."""
         ...
 
     async def close(self) -> None:
@@ -60,7 +60,7 @@ class IO(Protocol):
 
 
 class _Ready(AsyncIterator[T]):
-    """An iterator as an asynchronous one that never suspends."""
+    """Adapts an iterator to an asynchronous one that never suspends."""
 
     def __init__(self, iterator: Iterator[T]) -> None:
         self._iterator = iterator
@@ -78,12 +78,12 @@ class SyncIO:
     blocking: ClassVar = True
 
     def __init__(self, http: httpx2.Client | None) -> None:
-        """Take a client, or make one; close it in the end."""
+        """Take a client, or create one; `close` closes it."""
         self.http = http or httpx2.Client()
         self._made = http is None
 
     def __del__(self) -> None:
-        """Close the connections that nobody closed, once no part of a client can ask any more."""
+        """Close connections that were left open, once nothing refers to the client any more."""
         with suppress(AttributeError):
             if self._made:
                 self.http.close()
@@ -93,19 +93,19 @@ class SyncIO:
         return self.http.send(request, stream=True, follow_redirects=redirects)
 
     async def read(self, response: httpx2.Response) -> None:
-        """Read the rest of an answer."""
+        """Read the rest of a response."""
         response.read()
 
     def chunks(self, response: httpx2.Response) -> AsyncIterator[bytes]:
-        """Read an answer piece by piece."""
+        """Read a response in chunks."""
         return _Ready(response.iter_bytes())
 
     def events(self, response: httpx2.Response) -> AsyncIterator[httpx2.ServerSentEvent]:
-        """Read an answer as server-sent events."""
+        """Read a response as server-sent events."""
         return _Ready(iter(httpx2.EventSource(response)))
 
     async def end(self, response: httpx2.Response) -> None:
-        """Give the connection back."""
+        """Release the connection."""
         response.close()
 
     async def run(self, function: Callable[[], T]) -> T:
@@ -127,7 +127,7 @@ class AsyncIO:
     blocking: ClassVar = False
 
     def __init__(self, http: httpx2.AsyncClient) -> None:
-        """Take a client, and close it in the end."""
+        """Take a client; `close` closes it."""
         self.http = http
 
     async def send(self, request: httpx2.Request, *, redirects: bool = False) -> httpx2.Response:
@@ -135,19 +135,19 @@ class AsyncIO:
         return await self.http.send(request, stream=True, follow_redirects=redirects)
 
     async def read(self, response: httpx2.Response) -> None:
-        """Read the rest of an answer."""
+        """Read the rest of a response."""
         await response.aread()
 
     def chunks(self, response: httpx2.Response) -> AsyncIterator[bytes]:
-        """Read an answer piece by piece."""
+        """Read a response in chunks."""
         return response.aiter_bytes()
 
     def events(self, response: httpx2.Response) -> AsyncIterator[httpx2.ServerSentEvent]:
-        """Read an answer as server-sent events."""
+        """Read a response as server-sent events."""
         return aiter(httpx2.EventSource(response))
 
     async def end(self, response: httpx2.Response) -> None:
-        """Give the connection back."""
+        """Release the connection."""
         await response.aclose()
 
     async def run(self, function: Callable[[], T]) -> T:

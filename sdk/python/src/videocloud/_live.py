@@ -1,4 +1,4 @@
-"""Answers that keep coming: server-sent events, with a connection that is made again when it is lost."""
+"""Live streams: server-sent events over a connection that is reopened when it is lost."""
 
 from __future__ import annotations
 
@@ -30,13 +30,14 @@ from videocloud.models.base import Answer, ErrorResponse
 A = TypeVar("A", bound=Answer)
 P = ParamSpec("P")
 
-#: The API says something every second, or a comment every 15: after so long in silence it is gone.
+#: The API sends data every second, or else a comment every 15: after this many silent seconds, the
+#: connection counts as lost.
 SILENCE: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class Watch(Generic[A]):
-    """What is to be watched, and how patiently."""
+    """A stream to open, and how to handle interruptions."""
 
     sender: Sender
     call: Call
@@ -46,18 +47,18 @@ class Watch(Generic[A]):
 
 
 class _Stream(Generic[A]):
-    """What both kinds of streams share: answers until the end, across connections."""
+    """The part that both kinds of streams share: responses across reconnections."""
 
     def __init__(self, watch: Watch[A]) -> None:
         self._watch = watch
         self._sender = watch.sender
-        # How often a lost connection is tried again is decided here.
+        # The stream itself decides about reconnections, so this sender does no retries.
         self._again = Sender(watch.sender.io, replace(watch.sender.options, max_retries=0))
         self._io = watch.sender.io
         self._response: httpx2.Response | None = None
         self._events: AsyncIterator[httpx2.ServerSentEvent] | None = None
         self._last_id = ""
-        #: How often in a row a connection brought nothing, and the pause that the API asked for.
+        #: Connections in a row that delivered nothing, and the minimum pause that the API asked for.
         self._failures = 0
         self._least_pause = 0.0
         self._over = False
@@ -96,7 +97,7 @@ class _Stream(Generic[A]):
                 sender = self._again if self._failures else self._sender
                 self._response = await sender.send(call, timeout=patient)
             except APIError as error:
-                # A first connection that fails is the caller's to know; a later one is made again.
+                # A failure of the first connection is raised; a later connection is reopened.
                 if not self._failures or not _retry.passes(error):
                     raise
                 await self._lost(error)
@@ -139,19 +140,19 @@ def _told(data: str) -> APIError:
     try:
         told = ErrorResponse.model_validate_json(data).error
     except ValidationError:
-        return APIResponseError(f"The stream told of an error that cannot be read: {data[:200]}")
+        return APIResponseError(f"The stream reported an error in an unknown format: {data[:200]}")
     return UnavailableError(told.message, status=503, code=told.code, details=told.details)
 
 
 class LiveStream(_Stream[A], Iterator[A]):
-    """Iterate over answers as they come, about one a second, for ever.
+    """Iterates over responses as they arrive, about one per second, endlessly.
 
-    A lost connection is made again, after 0.5 to 8 seconds. Leave the loop whenever you like; `with`, or
-    `close`, gives the connection back at once.
+    A lost connection is reopened after 0.5 to 8 seconds. Leave the loop whenever you like; `with`, or
+    `close`, releases the connection at once.
     """
 
     def __next__(self) -> A:
-        """Wait for the next answer."""
+        """Wait for the next response."""
         try:
             return finish(self._next())
         except StopAsyncIteration:
@@ -172,20 +173,20 @@ class LiveStream(_Stream[A], Iterator[A]):
         self.close()
 
     def __del__(self) -> None:
-        """End the stream that a loop has left behind."""
+        """End a stream whose loop was left."""
         if self._response is not None:
             self.close()
 
 
 class AsyncLiveStream(_Stream[A], AsyncIterator[A]):
-    """Iterate over answers as they come, about one a second, for ever.
+    """Iterates over responses as they arrive, about one per second, endlessly.
 
-    A lost connection is made again, after 0.5 to 8 seconds. Use `async with`, or `close`, so that the
-    connection is given back when you leave the loop.
+    A lost connection is reopened after 0.5 to 8 seconds. Use `async with`, or `close`, so that the connection
+    is released when you leave the loop.
     """
 
     def __anext__(self) -> Awaitable[A]:
-        """Wait for the next answer."""
+        """Wait for the next response."""
         return self._next()
 
     async def close(self) -> None:
@@ -207,7 +208,7 @@ class watching(Generic[P, A]):  # noqa: N801 - read as a decorator
     """A method that returns a `LiveStream` on one client and an `AsyncLiveStream` on the other."""
 
     def __init__(self, method: Callable[Concatenate[Any, P], Watch[A]]) -> None:
-        """Take the method that says what is watched."""
+        """Take the method that returns the stream to open."""
         self.method = method
         self.__doc__ = method.__doc__
 

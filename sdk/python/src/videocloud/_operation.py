@@ -1,8 +1,8 @@
 """One definition of a method for both clients.
 
-`@operation` goes over an `async def`. On a resource of the synchronous client the method is an ordinary
-one that returns the result, on one of the asynchronous client it is a coroutine function; parameters and
-result are the same, for people, for `help()` and for type checkers.
+`@operation` decorates an `async def`. On a resource of the synchronous client it becomes an ordinary method
+that returns the result, on one of the asynchronous client a coroutine function. Parameters and result are
+the same, for people, for `help()` and for type checkers.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ R = TypeVar("R", bound=SyncIO | AsyncIO)
 
 
 class Resource(Generic[R]):
-    """A part of a client: its methods go over `_io`."""
+    """A part of a client; its methods do their I/O through `_io`."""
 
     def __init__(self, io: R) -> None:
-        """Take the client's way to the world."""
+        """Take the client's I/O."""
         self._io = io
 
 

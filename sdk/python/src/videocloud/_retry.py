@@ -1,4 +1,4 @@
-"""When to ask again, and after how long. Pure: time and chance are arguments."""
+"""When to retry, and after how long. Pure: the time and random numbers are arguments."""
 
 from __future__ import annotations
 
@@ -8,35 +8,34 @@ from typing import Final
 
 from videocloud.errors import APIConnectionError, APIError, APIStatusError
 
-#: Seconds before the first new try; twice as long before each further one, up to `LONGEST`.
+#: Seconds before the first retry; twice as long before each further one, up to `LONGEST`.
 FIRST: Final = 0.5
 LONGEST: Final = 8.0
-#: Who is told to wait longer than this many seconds is told so, instead of being made to wait.
+#: The longest `Retry-After`, in seconds, that is waited for; a longer one raises the error instead.
 PATIENCE: Final = 60.0
-#: Besides all of 500 and above.
+#: Transient status codes, besides all of 500 and above.
 _PASSING: Final = frozenset({408, 409, 429})
 
 
 def backoff(attempt: int, chance: float) -> float:
-    """Return the seconds before a new try after `attempt` (from 0) failed ones.
+    """Return the seconds before a retry after `attempt` (from 0) failed ones.
 
-    `chance`, from 0 to 1, takes away up to a quarter, so that many clients do not come back at once.
+    `chance`, from 0 to 1, shortens the pause by up to a quarter, so that many clients do not retry at once.
     """
     return float(min(FIRST * 2 ** min(attempt, 10), LONGEST) * (1 - 0.25 * chance))
 
 
 def passes(error: APIError) -> bool:
-    """Say whether an error may pass by itself: no answer, 408, 409, 429 and 5xx."""
+    """Return whether an error is transient: no response, 408, 409, 429 and 5xx."""
     if isinstance(error, APIStatusError):
         return error.status in _PASSING or error.status >= 500
     return isinstance(error, APIConnectionError)
 
 
 def wait(error: APIError, attempt: int, most: int, chance: float) -> float | None:
-    """Return the seconds after which to ask again, None to give up.
+    """Return the seconds before the next retry, None to give up.
 
-    What may pass is tried again up to `most` times. `Retry-After` is obeyed, unless it asks for more than
-    `PATIENCE`.
+    Transient errors are retried up to `most` times. `Retry-After` is obeyed, unless it exceeds `PATIENCE`.
     """
     if attempt >= most or not passes(error):
         return None
@@ -47,7 +46,7 @@ def wait(error: APIError, attempt: int, most: int, chance: float) -> float | Non
 
 
 def retry_after(header: str | None, now: datetime) -> float | None:
-    """Read a `Retry-After` header, seconds or a date; None without one that can be read."""
+    """Return a `Retry-After` header, seconds or a date, in seconds; None if it is missing or invalid."""
     if header is None:
         return None
     text = header.strip()

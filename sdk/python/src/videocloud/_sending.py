@@ -1,4 +1,4 @@
-"""Requests on their way: the key, time-outs, retries, and httpx2's errors as ours."""
+"""Sending requests: the key, time-outs, retries, and httpx2's errors as errors of this library."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ VERSION: Final = version("videocloud")
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a client asks. `timeout` is httpx2's: for connecting, and for each read."""
+    """Options of a client's requests. `timeout` is httpx2's: for connecting, and for each read."""
 
     base_url: str
     api_key: str | None = field(repr=False)
@@ -31,28 +31,28 @@ class Options:
 
 
 class Sender:
-    """Sends calls; used by everything that asks the API."""
+    """Sends all requests to the API."""
 
     def __init__(self, io: SyncIO | AsyncIO, options: Options) -> None:
-        """Take the way to the world, and how to use it."""
+        """Take the I/O and the options of requests."""
         self.io = io
         self.options = options
 
     async def ask(self, call: Call, model: type[M]) -> M:
-        """Return the data of an answer."""
+        """Return the data of a response."""
         return _answers.read(await self.send(call, whole=True), call, model)
 
     async def ask_plainly(self, call: Call, model: type[M], also: int = 200) -> M:
-        """Return an answer without an envelope; `also` is a status that counts as an answer, too."""
+        """Return a response without an envelope; `also` is a further status that counts as success."""
         return _answers.plain(await self.send(call, whole=True, also=also), call, model)
 
     async def send(
         self, call: Call, *, whole: bool = False, timeout: httpx2.Timeout | None = None, also: int = 200
     ) -> httpx2.Response:
-        """Return an answer: `whole` with its body, else its body is still to be read and ended.
+        """Return a response: if `whole`, with its body, else the caller must read and end the body.
 
-        What may pass is tried again. Raises APIStatusError for an answer that says no, and
-        APIConnectionError when none comes.
+        Transient errors are retried. Raises APIStatusError for an error response, and APIConnectionError
+        when no response arrives.
         """
         attempt = 0
         while True:
@@ -66,16 +66,16 @@ class Sender:
             attempt += 1
 
     def pause(self, error: APIError, attempt: int) -> float | None:
-        """Return the seconds after which to try again, None to give up."""
+        """Return the seconds before the next retry, None to give up."""
         return _retry.wait(error, attempt, self.options.max_retries, random.random())
 
     def lost(self, call: Call, error: httpx2.RequestError) -> APIConnectionError:
-        """Return a failure of the transport as an error of ours."""
+        """Return a transport error of httpx2 as an error of this library."""
         if isinstance(error, httpx2.TimeoutException):
             limit = self.options.timeout
             seconds = limit.connect if isinstance(error, httpx2.ConnectTimeout) else limit.read
             within = "" if seconds is None else f" within {seconds:g} s"
-            return APITimeoutError(f"{call} got no answer{within}: allow more with timeout=.")
+            return APITimeoutError(f"{call} got no response{within}: increase timeout=.")
         where = call.path.partition("?")[0] if call.elsewhere else self.options.base_url
         reason = str(error) or type(error).__name__
         if isinstance(error, httpx2.ConnectError):

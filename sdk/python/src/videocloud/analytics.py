@@ -1,4 +1,4 @@
-"""`client.analytics`: every question that the API answers."""
+"""`client.analytics`: a method for each endpoint of the API."""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ from videocloud.types import (
     VideoMetric,
 )
 
-#: Seconds between two looks at an export: short at first, most are small.
+#: Seconds between two checks of an export's status: short at first, because most exports are small.
 _FIRST_LOOK: Final = 0.2
 _LONGEST_LOOK: Final = 2.0
 
 
 class Analytics(Resource[R]):
-    """Questions about videos, users and the platform.
+    """Analytics of videos, users and the platform.
 
-    All methods that take a window take it in the same way: `period`, or `start` and `end` (aware datetimes
-    or RFC 3339; `end` exclusive). `timezone` is the IANA zone in which days, weeks and hours are counted;
-    UTC without it. What is left out has the API's default. On `AsyncVideoCloud`, await them.
+    All methods with a window take it in the same way: `period`, or `start` and `end` (aware datetimes or
+    RFC 3339; `end` exclusive). `timezone` is the IANA time zone of days, weeks and hours, by default UTC.
+    Omitted parameters have the API's defaults. On `AsyncVideoCloud`, await the methods.
 
-    Answers carry `meta`: when they were made, from which store, and whether the window is over. Methods
+    Responses carry `meta`: when they were computed, from which store, and whether the window is over. Methods
     raise errors of `videocloud.errors`.
     """
 
     def __init__(self, io: R, sender: Sender) -> None:
-        """Ask through a sender."""
+        """Send requests through a sender."""
         super().__init__(io)
         self._sender = sender
 
@@ -62,7 +62,7 @@ class Analytics(Resource[R]):
         end: datetime | str | None = None,
         timezone: str | ZoneInfo | None = None,
     ) -> models.Video:
-        """Views, engagement and playback quality of one video, in all and by point of time.
+        """Views, engagement and playback quality of one video, as totals and as timelines.
 
         The default window is seven days. Groups that `metrics` excludes are None. `group_by` is the interval
         of the timelines, by default hours for windows up to 48 hours and days for longer ones.
@@ -171,11 +171,11 @@ class Analytics(Resource[R]):
         on_interruption: Callable[[APIError], object] | None = None,
         max_reconnects: int | None = None,
     ) -> Watch[models.Live]:
-        """What is going on, again every second: iterate over it, with `async for` on `AsyncVideoCloud`.
+        """Live data every second: iterate over it, with `async for` on `AsyncVideoCloud`.
 
-        A connection that is lost is made again, as often as need be, or up to `max_reconnects` times in a
-        row. `on_interruption` is called with the error whenever there is a gap. Raises APIStatusError when
-        the API refuses.
+        A lost connection is reopened, without limit or up to `max_reconnects` times in a row.
+        `on_interruption` is called with the error of each interruption. Raises APIStatusError when the API
+        rejects the request.
         """
         call = Call("GET", "/analytics/live/stream")
         return Watch(self._sender, call, models.Live, on_interruption, max_reconnects)
@@ -188,7 +188,7 @@ class Analytics(Resource[R]):
         on_interruption: Callable[[APIError], object] | None = None,
         max_reconnects: int | None = None,
     ) -> Watch[models.VideoLive]:
-        """Live numbers of one video, again every second; otherwise as `live`."""
+        """Live data of one video every second; otherwise as `live`."""
         call = Call("GET", f"/analytics/videos/{segment(video_id)}/live/stream")
         return Watch(self._sender, call, models.VideoLive, on_interruption, max_reconnects)
 
@@ -204,12 +204,12 @@ class Analytics(Resource[R]):
         end: datetime | str | None = None,
         timezone: str | ZoneInfo | None = None,
     ) -> models.Export:
-        """Ask for a file: a row a video and day, a row a day (`user`), or a row a quarter of an hour.
+        """Start an export. A row is a video and day (`video`), a day (`user`) or 15 minutes (`system`).
 
-        The file is made in the background: `download` waits for it. Thirty days and csv when not given.
-        `metrics` are those of the type: `VideoMetric`, `UserMetric` or `SystemMetric`. Type `system` needs a
-        key with the scope `system`, too. Asking again after a lost connection may make a second file, which
-        expires unread.
+        The server writes the file in the background; `download` waits for it. The default is thirty days as
+        csv. `metrics` are those of the type: `VideoMetric`, `UserMetric` or `SystemMetric`. Type `system`
+        also needs a key with the scope `system`. A retry after a lost connection may start a second export,
+        whose file expires unread.
         """
         wanted: dict[str, object] = {
             "type": type,
@@ -230,7 +230,7 @@ class Analytics(Resource[R]):
 
     @operation
     async def wait_for_export(self, export: models.Export | str, *, timeout: float = 600.0) -> models.Export:
-        """Return an export, given by itself or its id, when its file is there.
+        """Wait until the file of an export (or of an export's id) is ready, and return the export.
 
         Raises ExportFailedError when it fails, ExportTimeoutError after `timeout` seconds.
         """
@@ -273,8 +273,8 @@ class Analytics(Resource[R]):
             if monotonic() + pause > deadline:
                 raise ExportTimeoutError(
                     export_id,
-                    f"Export {export_id} is still {found.status} after {timeout:g} s: wait longer with "
-                    "timeout=, or ask again later with get_export.",
+                    f"Export {export_id} is still {found.status} after {timeout:g} s: increase timeout=, "
+                    "or check its status later with get_export.",
                 )
             await self._io.sleep(pause)
             pause = min(pause * 1.5, _LONGEST_LOOK)

@@ -1,4 +1,4 @@
-"""Everything that can go wrong, as one tree.
+"""All errors, as one tree.
 
 ```
 VideoCloudError
@@ -36,31 +36,31 @@ from typing import Any
 
 
 class VideoCloudError(Exception):
-    """Root of all errors of this library."""
+    """Base class of all errors of this library."""
 
 
 class APIError(VideoCloudError):
-    """Asking the API failed."""
+    """A request to the API failed."""
 
 
 class APIConnectionError(APIError):
-    """No answer came: nothing listens, the connection was dropped, there is no such host."""
+    """No response arrived: nothing listens, the connection was dropped, or the host does not exist."""
 
 
 class APITimeoutError(APIConnectionError):
-    """No answer came in time."""
+    """No response arrived in time."""
 
 
 class APIResponseError(APIError):
-    """An answer came that is not what the API promises: another server, or another version."""
+    """The response violates the API's contract: it comes from another server or another version."""
 
 
 class APIStatusError(APIError):
-    """The API answered with an error.
+    """The API returned an error response.
 
-    `status` is that of HTTP, `code` one of `ANALYTICS_...` (empty when something between here and the API
-    answered), `details` what the API adds, such as `parameter` and `allowed`, `request_id` the id under
-    which the API has it in its log, `retry_after` the seconds after which it wants to be asked again.
+    `status` is the HTTP status, `code` one of `ANALYTICS_...` (empty if something in front of the API
+    answered), `details` the API's details, such as `parameter` and `allowed`, `request_id` the request's id
+    in the API's log, `retry_after` the seconds that the API asks to wait before a retry.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class APIStatusError(APIError):
         request_id: str | None = None,
         retry_after: float | None = None,
     ) -> None:
-        """Take what the answer says."""
+        """Take the content of the error response."""
         super().__init__(message)
         self.message = message
         self.status = status
@@ -83,22 +83,22 @@ class APIStatusError(APIError):
         self.retry_after = retry_after
 
     def __str__(self) -> str:
-        """Say it in one line: `Invalid period. (400 ANALYTICS_INVALID_PERIOD, request 5f1c9e0a)`."""
+        """Return one line: `Invalid period. (400 ANALYTICS_INVALID_PERIOD, request 5f1c9e0a)`."""
         known = f"{self.status} {self.code}".rstrip()
         asked = f", request {self.request_id}" if self.request_id else ""
         return f"{self.message} ({known}{asked})"
 
 
 class BadRequestError(APIStatusError):
-    """A parameter is not what it should be: `details` names it and what it allows."""
+    """A parameter is invalid: `details` names it and its allowed values."""
 
 
 class AuthenticationError(APIStatusError):
-    """No API key was sent, or one that the API does not know."""
+    """No API key was sent, or an unknown one."""
 
 
 class PermissionDeniedError(APIStatusError):
-    """The API key does not open what was asked for, or the signature of a link is not right."""
+    """The API key lacks the required scope, or the signature of a link is invalid."""
 
 
 class NotFoundError(APIStatusError):
@@ -118,7 +118,7 @@ class RateLimitError(APIStatusError):
 
 
 class ServerError(APIStatusError):
-    """A fault there: tell its operator the `request_id`."""
+    """A server error: report the `request_id` to the API's operator."""
 
 
 class UnavailableError(ServerError):
@@ -129,17 +129,17 @@ class ExportError(VideoCloudError):
     """An export produced no file."""
 
     def __init__(self, export_id: str, message: str) -> None:
-        """Name the export and what happened to it."""
+        """Take the export's id and the message."""
         super().__init__(message)
         self.export_id = export_id
 
 
 class ExportFailedError(ExportError):
-    """The export failed there; asking for a new one may help."""
+    """The export failed on the server; starting a new one may help."""
 
 
 class ExportTimeoutError(ExportError):
-    """The export was not ready in the time that you would wait; it goes on there."""
+    """The export was not ready within the time-out; the server continues to write it."""
 
 
 class EventError(VideoCloudError):
@@ -147,16 +147,16 @@ class EventError(VideoCloudError):
 
 
 class InvalidEventError(EventError, ValueError):
-    """An event is not what the contract with the platform says."""
+    """An event violates the platform's contract for events."""
 
 
 class MissingExtraError(EventError, ImportError):
-    """What sends events is not installed."""
+    """The package that sends events is not installed."""
 
 
 @dataclass(frozen=True, slots=True)
 class FailedDelivery:
-    """A record that Kafka did not take, and why."""
+    """A record that Kafka did not accept, and the reason."""
 
     topic: str
     key: str
@@ -165,14 +165,14 @@ class FailedDelivery:
 
 
 class DeliveryError(EventError):
-    """Kafka did not take events. They can be sent again: the platform knows repeats by their ids.
+    """Kafka did not accept events. You can send them again: the platform drops repeats by their ids.
 
-    `failed` has the records that are known to have failed, at most a thousand, `count` is the number of all
-    of them, with those whose fate is not known.
+    `failed` has the records that are known to have failed, at most a thousand. `count` is the number of all
+    undelivered records, including those that may still be delivered.
     """
 
     def __init__(self, message: str, failed: Sequence[FailedDelivery] = (), count: int = 0) -> None:
-        """Take what failed."""
+        """Take the failed records."""
         super().__init__(message)
         self.failed = tuple(failed)
         self.count = max(count, len(self.failed))

@@ -1,4 +1,4 @@
-"""The words that parameters take."""
+"""The values that parameters accept."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from typing import Literal
 
 #: `1h` and `24h` are rolling; `1d`, `7d`, `30d` are calendar days of the time zone, today included.
 PeriodName = Literal["1h", "24h", "1d", "7d", "30d", "all"]
-#: Width of a point of the timelines.
+#: Interval of the timelines.
 GroupBy = Literal["hour", "day", "week"]
-#: Whether to compare with the stretch before.
+#: Whether to compare with the window before.
 Compare = Literal["previous", "none"]
 VideoMetric = Literal["views", "engagement", "performance"]
 UserMetric = Literal["activity", "growth", "retention"]
-#: Of exports of type `system`.
+#: Metrics of exports of type `system`.
 SystemMetric = Literal["api", "processing", "storage", "uptime"]
 ExportMetric = VideoMetric | UserMetric | SystemMetric
 ExportType = Literal["video", "user", "system"]

@@ -1,9 +1,9 @@
-"""The way to Kafka: librdkafka through confluent-kafka, the extra `videocloud[kafka]`.
+"""Sending to Kafka with librdkafka, through confluent-kafka: the extra `videocloud[kafka]`.
 
-Its queue is filled without waiting and emptied by threads of its own, so one producer serves the
-synchronous and the asynchronous client; aiokafka would need an event loop that the first does not have.
-It tells of every record whether it was delivered. What it does differently from Kafka's other clients is
-the choice of a partition by key, and that is set to theirs here.
+librdkafka's queue is filled without waiting and emptied by its own threads, so one producer serves the
+synchronous and the asynchronous client; aiokafka would need an event loop, which the synchronous client
+lacks. librdkafka reports for every record whether it was delivered. It differs from Kafka's other clients in
+how it chooses a partition by key, so the partitioner is set to theirs here.
 """
 
 from __future__ import annotations
@@ -24,36 +24,36 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("videocloud.kafka")
 
-#: Failed records are kept up to this many, so that an outage does not fill the memory.
+#: Maximum number of failed records that are kept, so that an outage does not fill the memory.
 KEPT: Final = 1000
-#: Seconds that a program which did not close its client waits for Kafka at its end.
+#: Seconds that a program waits for Kafka when it exits without closing its client.
 LEAVING: Final = 5.0
 _DEFAULTS: Final = {
     "client.id": "videocloud-python",
     "acks": "all",
-    # One view or user must be in one partition, whoever sends: Kafka's own clients hash like this.
+    # A view or user must always go to the same partition, whatever the client: Kafka's own clients use this.
     "partitioner": "murmur2_random",
-    # As Kafka's own producer has it; after that a record has failed.
+    # The default of Kafka's own producer; after that, a record has failed.
     "delivery.timeout.ms": 120_000,
 }
 
 
 class KafkaSender:
-    """Sends records to Kafka. One of them serves all threads."""
+    """Sends records to Kafka. Thread-safe."""
 
     def __init__(
         self, bootstrap_servers: str, config: Mapping[str, Any] | None = None, *, patience: float = 10.0
     ) -> None:
-        """Make a producer; it connects by itself.
+        """Create a producer, which connects in the background.
 
-        `config` has more settings of librdkafka, which win. `patience` is for how many seconds `send` waits
-        when the queue is full. Raises MissingExtraError when confluent-kafka is not installed.
+        `config` has further librdkafka settings, which override the defaults. `patience` is the seconds that
+        `send` waits when the queue is full. Raises MissingExtraError when confluent-kafka is not installed.
         """
         try:
             from confluent_kafka import Producer
         except ImportError as error:
             raise MissingExtraError(
-                "Events go through confluent-kafka: pip install confluent-kafka"
+                "Sending events requires confluent-kafka: pip install confluent-kafka"
             ) from error
         self._patience = patience
         self._lock = threading.Lock()
@@ -61,11 +61,11 @@ class KafkaSender:
         self._count = 0
         settings = {"bootstrap.servers": bootstrap_servers, **_DEFAULTS, **(config or {})}
         self._producer = Producer(settings, logger=_log)
-        # A program that ends without closing has sent what it sent, too.
+        # A program that exits without closing its client delivers its events, too.
         self._left = weakref.finalize(self, _leave, self._producer)
 
     def send(self, record: Record) -> None:
-        """Take a record into the queue; what becomes of it is told by `flush`."""
+        """Put a record into the queue; `flush` reports whether it was delivered."""
         deadline = time.monotonic() + self._patience
         while True:
             try:
@@ -75,8 +75,8 @@ class KafkaSender:
             except BufferError:
                 if time.monotonic() >= deadline:
                     raise DeliveryError(
-                        "The queue for Kafka is full: the broker takes events too slowly or not at all. "
-                        "Flush now and then, or give queue.buffering.max.messages in kafka_config.",
+                        "The queue for Kafka is full: the broker accepts events too slowly or not at all. "
+                        "Call flush() regularly, or set queue.buffering.max.messages in kafka_config.",
                         count=1,
                     ) from None
                 self._producer.poll(min(0.1, self._patience))
@@ -85,16 +85,16 @@ class KafkaSender:
         self._producer.poll(0)
 
     def flush(self, timeout: float) -> None:
-        """Wait until everything taken is delivered; raise DeliveryError for what is not."""
+        """Wait until all queued records are delivered; raise DeliveryError for those that are not."""
         waiting = self._producer.flush(timeout)
-        self._settle(waiting, f"after {timeout:g} s; they are still tried")
+        self._settle(waiting, f"after {timeout:g} s; delivery continues")
 
     def close(self, timeout: float) -> None:
-        """Flush, and give up what is not delivered by then."""
+        """Flush, and discard the records that are not delivered by then."""
         self._left.detach()
         if self._producer.flush(timeout):
             self._producer.purge()
-            # Purged records are told of like failed ones.
+            # Purged records are reported like failed ones.
             self._producer.flush(1.0)
         self._settle(len(self._producer), "at the end")
 
@@ -122,14 +122,14 @@ class KafkaSender:
             self._count += 1
             self._failed.append(FailedDelivery(topic, key.decode(errors="replace"), value, error.str()))
         if first:
-            # Who never flushes would not hear of it.
+            # A program that never flushes would not notice the failure otherwise.
             _log.warning("an event for %s was not delivered: %s", topic, error.str())
 
 
 def _leave(producer: Producer) -> None:
-    """Wait a little for what is on its way when the program ends."""
+    """Wait a little for the queued records when the program exits."""
     if waiting := producer.flush(LEAVING):
-        _log.warning("%d events were not delivered: close the client to hear of it in time", waiting)
+        _log.warning("%d events were not delivered: close the client before the program exits", waiting)
 
 
 def _bytes(part: str | bytes | None) -> bytes | None:

@@ -1,7 +1,8 @@
-"""What events share: ids, times, limits and the way onto the wire.
+"""The parts that events share: ids, times, limits and serialization.
 
-The published JSON Schemas (`docs/schemas/` of the platform) say the same; tests hold both together. Where
-the schema lets any text through that is then counted as `other` or `unknown`, the words are spelled out.
+The published JSON Schemas (`docs/schemas/` of the platform) define the same; tests keep both in agreement.
+Where a schema accepts any text, because unknown values count as `other` or `unknown`, only the known values
+are accepted here.
 """
 
 from __future__ import annotations
@@ -22,27 +23,27 @@ E = TypeVar("E")
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_MS: Final = 86_400_000
-#: The year 1973: a smaller number is one of seconds.
+#: The year 1973: a smaller number is probably in seconds.
 _EARLIEST_MS: Final = 100_000_000_000
 #: The year 2100.
 _LATEST_MS: Final = 4_102_444_800_000
 
-#: Which topic takes an event; what it is called there is a matter of settings.
+#: The kind of topic that an event goes to; `Topics` has the names.
 Channel = Literal["playback", "users", "systems", "catalog"]
 
 
 def instant_ms(value: object) -> int:
-    """Return an instant as epoch milliseconds; raise ValueError for what is none."""
+    """Return an instant as epoch milliseconds; raise ValueError for an invalid one."""
     if isinstance(value, datetime):
         if value.utcoffset() is None:
-            raise ValueError("a datetime without a time zone is no instant: say datetime(..., tzinfo=UTC)")
+            raise ValueError("the datetime has no time zone: pass an aware one, as datetime(..., tzinfo=UTC)")
         value = (value - _EPOCH) // timedelta(milliseconds=1)
     if type(value) is not int or not _EARLIEST_MS <= value <= _LATEST_MS:
         raise ValueError("must be an aware datetime, or epoch milliseconds (not seconds) as an int")
     return value
 
 
-#: Epoch milliseconds or an aware datetime; held and sent as milliseconds.
+#: Epoch milliseconds or an aware datetime; stored and sent as milliseconds.
 Instant = Annotated[int | datetime, BeforeValidator(instant_ms)]
 EventId = Annotated[str, Field(min_length=1, max_length=64)]
 Identifier = Annotated[str, Field(min_length=1, max_length=128)]
@@ -50,7 +51,7 @@ Label = Annotated[str, Field(max_length=64)]
 Text = Annotated[str, Field(max_length=1024)]
 Country = Annotated[str, Field(pattern=r"^[A-Za-z]{2}$")]
 Millis = Annotated[int, Field(ge=0, le=7 * _DAY_MS)]
-#: Of a whole content; of a JavaScript number.
+#: Length of a whole content in milliseconds, up to the largest exact integer of JavaScript.
 Length = Annotated[int, Field(ge=0, le=2**53)]
 DurationMs = Annotated[float, Field(ge=0, le=7 * _DAY_MS)]
 Count = Annotated[int, Field(ge=0, le=1_000_000)]
@@ -63,7 +64,7 @@ Status = Annotated[int, Field(ge=100, le=599)]
 
 
 class Outgoing(BaseModel):
-    """Something to send: snake_case here, camelCase on the wire; immutable, and without unknown fields."""
+    """A record to send: snake_case here, camelCase on the wire; immutable, and without unknown fields."""
 
     model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True, frozen=True, extra="forbid")
 
@@ -80,38 +81,38 @@ class Outgoing(BaseModel):
 
 
 class Event(Outgoing):
-    """What every event carries. Id and time are made when they are not given."""
+    """Fields of every event. Id and time are generated if omitted."""
 
     event_id: EventId = Field(default_factory=new_id)
-    """Unique; the idempotency key. The same id again is the same event."""
+    """Unique id and idempotency key: an event with the same id is the same event."""
     occurred_at: Instant = Field(default_factory=now_ms)
-    """When it happened: epoch milliseconds, or an aware datetime."""
+    """Time of the event: epoch milliseconds, or an aware datetime."""
     sent_at: Instant | None = None
-    """The clock of a client when it sent this: corrects `occurred_at` by the record's timestamp."""
+    """The client's clock when it sent the event: corrects `occurred_at` with the record's timestamp."""
 
 
 class Person(Event):
     """An event of a person: `user_id` when signed in, else `viewer_id`; one of them is required."""
 
     session_id: Identifier
-    """The visit."""
+    """Id of the visit."""
     user_id: Identifier | None = None
-    """Who, when signed in."""
+    """Id of a signed-in user."""
     viewer_id: Identifier | None = None
-    """Who, when not signed in: an id of the browser or the app."""
+    """Id of the browser or app of a person who is not signed in."""
     country: Country | None = None
     """ISO 3166-1 alpha-2."""
     device: Device | None = None
     platform: Platform | None = None
 
     def model_post_init(self, context: Any, /) -> None:
-        """Raise ValueError for nobody."""
+        """Raise ValueError if both ids of the person are missing."""
         if self.user_id is None and self.viewer_id is None:
-            raise ValueError("user_id or viewer_id is required: whose event is it?")
+            raise ValueError("user_id or viewer_id is required")
 
 
 def built(kind: Callable[P, E], *args: P.args, **kwargs: P.kwargs) -> E:
-    """Make an event. Raises InvalidEventError, which says in one line what is wrong."""
+    """Create an event. Raises InvalidEventError, which says in one line what is wrong."""
     try:
         return kind(*args, **kwargs)
     except ValidationError as error:
@@ -119,4 +120,4 @@ def built(kind: Callable[P, E], *args: P.args, **kwargs: P.kwargs) -> E:
             f"{'.'.join(map(str, each['loc'])) or 'event'}: {each['msg'].removeprefix('Value error, ')}"
             for each in error.errors(include_url=False)
         )
-        raise InvalidEventError(f"{error.title} is not a sound event: {problems}") from error
+        raise InvalidEventError(f"{error.title} is invalid: {problems}") from error

@@ -1,4 +1,4 @@
-"""One viewer's one playback of one video, told as it goes."""
+"""A view (one playback of one video by one viewer), reported as it happens."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ E = TypeVar("E", bound=Playback)
 
 
 class PlaybackSession:
-    """Tells of a view, and keeps what its events have to carry: `seq`, when it started, and the totals.
+    """Reports a view, and keeps the state that its events carry: `seq`, start time and totals.
 
-    Say what happened since the last event; the session adds it up. Amounts are milliseconds. Each method
-    sends an event and returns it. Not for several threads at once: a view happens in one order.
+    Report what happened since the last event, in milliseconds; the session adds up the totals. Each method
+    sends an event and returns it. Not thread-safe: the events of a view have one order.
 
-    As a context manager it ends the view, with reason `exited`, if nothing else did.
+    As a context manager, the session ends the view with reason `exited` unless it has already ended.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class PlaybackSession:
         view_id: str | None = None,
         clock: Callable[[], int] = now_ms,
     ) -> None:
-        """Begin to tell; nothing is sent yet. `clock` gives epoch milliseconds."""
+        """Create a session; nothing is sent yet. `clock` returns epoch milliseconds."""
         self.view_id = view_id or new_id()
         self._send = send
         self._clock = clock
@@ -57,7 +57,7 @@ class PlaybackSession:
         self._started_at: int | None = None
         self._ended = False
         self._watched = self._rebuffered = self._stalls = 0
-        #: Where in the content playing goes on.
+        #: Milliseconds into the content at which playback continues.
         self._position = 0
 
     @property
@@ -67,13 +67,13 @@ class PlaybackSession:
 
     @property
     def ended(self) -> bool:
-        """Say whether the view is over."""
+        """Return whether the view is over."""
         return self._ended
 
     def attempt(self, *, occurred_at: int | datetime | None = None) -> ViewAttempt:
-        """Play was requested. May be left out: a start implies it."""
+        """Play was requested. Optional: `start` implies it."""
         if self._seq:
-            raise InvalidEventError("An attempt comes first: this view has begun already.")
+            raise InvalidEventError("attempt() must come first: this view has already begun.")
         return self._tell(ViewAttempt, occurred_at)
 
     def start(
@@ -86,10 +86,10 @@ class PlaybackSession:
     ) -> ViewStart:
         """The first frame was shown, `startup_ms` after the request, at `position_ms` of the content.
 
-        `duration_ms` is the length of the content, where the catalog does not have it.
+        `duration_ms` is the length of the content; it takes precedence over the catalog's.
         """
         if self._started_at is not None:
-            raise InvalidEventError("This view has started already: a new playback is a new session.")
+            raise InvalidEventError("This view has already started: create a new session for a new playback.")
         event = self._tell(ViewStart, occurred_at, startup_ms=startup_ms, duration_ms=duration_ms)
         self._started_at = int(event.occurred_at)  # type: ignore[arg-type]
         self._position = position_ms
@@ -106,20 +106,21 @@ class PlaybackSession:
         to_ms: int | None = None,
         occurred_at: int | datetime | None = None,
     ) -> ViewProgress:
-        """Report viewing and playback quality since the last event: every 10 seconds at most.
+        """Report viewing and playback quality since the last event: at least every 10 seconds.
 
-        Also at pause and change of quality, and before `seek`. The stretch of the content goes from where
-        the last one ended for `watched_ms`, unless `from_ms` and `to_ms` say otherwise (as at double speed).
+        Call it also at pause and change of quality, and before `seek`. The stretch of content played starts
+        where the last one ended and is `watched_ms` long, unless `from_ms` and `to_ms` are given (as for
+        double speed).
         """
         if self._started_at is None:
-            raise InvalidEventError("Nothing is watched before the first frame: call start() first.")
+            raise InvalidEventError("The view has not started: call start() before progress().")
         totals = self._totals(watched_ms, rebuffer_ms, rebuffer_count, bitrate_kbps, from_ms, to_ms)
         event = self._tell(ViewProgress, occurred_at, started_at=self._started_at, **totals)
         self._keep(event)
         return event
 
     def seek(self, position_ms: int) -> None:
-        """Playing goes on elsewhere in the content. Sends nothing: call `progress` before."""
+        """Playback continues at another position. Sends nothing: call `progress` before."""
         self._position = position_ms
 
     def error(self, code: str, *, fatal: bool, occurred_at: int | datetime | None = None) -> ViewError:
@@ -173,7 +174,7 @@ class PlaybackSession:
             ("rebuffer_count", stalls),
         ):
             if value < 0:
-                raise InvalidEventError(f"{name} is what came since the last event, which cannot be {value}.")
+                raise InvalidEventError(f"{name} is the amount since the last event: it cannot be {value}.")
         totals: dict[str, Any] = {
             "watched_ms": self._watched + watched,
             "rebuffer_ms": self._rebuffered + rebuffered,
@@ -195,7 +196,7 @@ class PlaybackSession:
 
     def _tell(self, kind: type[E], at: int | datetime | None, **own: Any) -> E:
         if self._ended:
-            raise InvalidEventError("This view is over: a new playback is a new session.")
+            raise InvalidEventError("This view is over: create a new session for a new playback.")
         occurred = self._clock() if at is None else at
         event = built(kind, seq=self._seq, occurred_at=occurred, **self._who, **own)
         self._send(event)

@@ -1,4 +1,4 @@
-"""`client.events`: events for the platform, made, checked and sent."""
+"""`client.events`: creates, validates and sends events."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FLUSH: Final = 10.0
 
 
 class _Sends(Generic[P, E]):
-    """A method that takes what an event's class takes, sends the event and returns it."""
+    """A method with the parameters of an event's class, which sends the event and returns it."""
 
     def __init__(self, kind: Callable[P, E]) -> None:
         self.kind = kind
@@ -69,7 +69,7 @@ class Events(Resource[R]):
         config: Mapping[str, Any] | None = None,
         topics: Topics | None = None,
     ) -> None:
-        """Take where to send; Kafka is connected to by the first event."""
+        """Take the destination; the first event connects to Kafka."""
         super().__init__(io)
         self._sender = sender
         self._bootstrap = bootstrap_servers or os.environ.get("KAFKA_BOOTSTRAP_SERVERS")
@@ -109,7 +109,7 @@ class Events(Resource[R]):
         platform: Platform | None = None,
         view_id: str | None = None,
     ) -> PlaybackSession:
-        """Begin to tell of a view: the session keeps `seq`, `started_at` and the totals for you."""
+        """Return a session that reports a view, and keeps `seq`, `started_at` and the totals for you."""
         return PlaybackSession(
             self.send,
             video_id,
@@ -123,23 +123,23 @@ class Events(Resource[R]):
         )
 
     def send(self, event: Outgoing) -> None:
-        """Send an event that was made from its class in `videocloud.events`.
+        """Send an event that was created from its class in `videocloud.events`.
 
-        Raises DeliveryError when the queue is full: `VideoCloud` waits ten seconds for room before,
+        Raises DeliveryError when the queue is full: `VideoCloud` first waits ten seconds for room,
         `AsyncVideoCloud` does not wait.
         """
         self._ready().send(Record.of(event, self._topics))
 
     def delete_video(self, video_id: str) -> None:
-        """Take a video out of the catalog."""
+        """Remove a video from the catalog."""
         self._ready().send(Record(self._topics.catalog, video_id, None))
 
     @operation
     async def flush(self, timeout: float = FLUSH) -> None:
-        """Wait until everything sent so far is delivered.
+        """Wait until all events sent so far are delivered.
 
-        Raises DeliveryError for what Kafka refused since the last flush, and for what still waits after
-        `timeout` seconds.
+        Raises DeliveryError for events that Kafka refused since the last flush, and for events that are
+        still queued after `timeout` seconds.
         """
         if self._sender is not None:
             await self._io.run(partial(self._sender.flush, timeout))
@@ -152,7 +152,7 @@ class Events(Resource[R]):
         with self._lock:
             if self._sender is None:
                 if not self._bootstrap:
-                    raise EventError("Where is Kafka? Give kafka= or set KAFKA_BOOTSTRAP_SERVERS.")
+                    raise EventError("No Kafka servers: pass kafka= or set KAFKA_BOOTSTRAP_SERVERS.")
                 patience = 10.0 if self._io.blocking else 0.0
                 self._sender = KafkaSender(self._bootstrap, self._config, patience=patience)
             return self._sender

@@ -1,4 +1,4 @@
-"""Who takes events: the seam between making them and the way they go."""
+"""Senders of events: the interface between creating and delivering events."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from videocloud.events.model import Channel, Outgoing
 
 @dataclass(frozen=True, slots=True)
 class Topics:
-    """Names of the platform's topics, where they are not the usual ones."""
+    """Names of the platform's topics, if they differ from the defaults."""
 
     playback: str = "playback.events"
     users: str = "user.events"
@@ -25,7 +25,7 @@ class Topics:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One record for Kafka. A value of None deletes what the key names."""
+    """One record for Kafka. A value of None deletes the key's entry."""
 
     topic: str
     key: str
@@ -38,23 +38,23 @@ class Record:
 
 
 class EventSender(Protocol):
-    """Takes records and delivers them."""
+    """Accepts records and delivers them."""
 
     def send(self, record: Record) -> None:
-        """Take a record into a queue. Raises DeliveryError when there is no room."""
+        """Put a record into a queue. Raises DeliveryError when the queue is full."""
         ...
 
     def flush(self, timeout: float) -> None:
-        """Wait until everything taken is delivered; raise DeliveryError for what is not."""
+        """Wait until all queued records are delivered; raise DeliveryError for those that are not."""
         ...
 
     def close(self, timeout: float) -> None:
-        """Flush, and take nothing more. What is not delivered by then never will be."""
+        """Flush, and accept no more records. Records that are not delivered by then are lost."""
         ...
 
 
 class MemorySender:
-    """Keeps records instead of sending them: for tests of what sends events.
+    """Keeps records instead of sending them: for tests of code that sends events.
 
     ```python
     sender = MemorySender()
@@ -63,7 +63,7 @@ class MemorySender:
     """
 
     def __init__(self) -> None:
-        """Start with nothing."""
+        """Start without records."""
         self.records: list[Record] = []
 
     def send(self, record: Record) -> None:
@@ -71,7 +71,7 @@ class MemorySender:
         self.records.append(record)
 
     def flush(self, timeout: float) -> None:
-        """Do nothing: everything is where it belongs."""
+        """Do nothing: records are kept at once."""
 
     def close(self, timeout: float) -> None:
         """Do nothing."""

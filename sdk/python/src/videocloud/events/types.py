@@ -1,7 +1,7 @@
 """Every event of the contract (`docs/events.md` of the platform), one class each.
 
-`client.events` has a method for each that makes and sends it at once; for views `client.events.playback`
-keeps `seq`, `started_at` and the totals.
+`client.events` has a method for each class, which creates and sends an event; for views,
+`client.events.playback` keeps `seq`, `started_at` and the totals.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ from videocloud.events.model import (
 
 
 class Playback(Person):
-    """An event of one viewer's one playback of one video."""
+    """An event of a view: one playback of one video by one viewer."""
 
     channel: ClassVar[Channel] = "playback"
 
     video_id: Identifier
     view_id: Identifier
-    """The playback: a new one each time that a video is loaded into a player."""
+    """Id of the playback (view): a new one each time a video is loaded into a player."""
     seq: Sequence
-    """Counts up from 0 within the view; repeats are known by it."""
+    """Counts up from 0 within the view; identifies repeats."""
 
     @property
     def key(self) -> str:
@@ -59,28 +59,28 @@ class ViewStart(Playback):
     type: Literal["view.start"] = "view.start"
     startup_ms: Millis
     duration_ms: Millis | None = None
-    """Length of the content in milliseconds; the catalog's when left out."""
+    """Length of the content in milliseconds; if absent or 0, the catalog's length."""
 
 
 class _Totals(Playback):
-    """What a view has come to."""
+    """Totals of a view so far."""
 
     watched_ms: Millis
     """Milliseconds watched in this view so far: a total."""
     rebuffer_ms: Millis
-    """Milliseconds stalled in this view so far, without the start-up: a total."""
+    """Milliseconds stalled in this view so far, excluding start-up: a total."""
     rebuffer_count: Count
     """Stalls in this view so far: a total."""
     bitrate_kbps: Kbps | None = None
-    """Kilobits a second since the last event."""
+    """Kilobits per second since the last event."""
     from_ms: Millis | None = None
-    """Where in the content the stretch played since the last event began."""
+    """Start of the stretch of content played since the last event: milliseconds into the content."""
     to_ms: Millis | None = None
-    """Where in the content that stretch ended."""
+    """End of that stretch: milliseconds into the content."""
 
 
 class ViewProgress(_Totals):
-    """A heartbeat: at most 10 s apart, and at pause, seek and quality change."""
+    """A heartbeat: sent at least every 10 s, and at pause, seek and quality change."""
 
     type: Literal["view.progress"] = "view.progress"
     started_at: Instant
@@ -105,24 +105,24 @@ class ViewEnd(_Totals):
 
 
 class User(Person):
-    """What a person does outside the player, and engagement with videos."""
+    """An action of a person outside the player, or engagement with a video."""
 
     channel: ClassVar[Channel] = "users"
 
     @property
     def key(self) -> str:
-        """Return who it was."""
+        """Return the person's id."""
         key = self.user_id or self.viewer_id
         assert key is not None
         return key
 
 
 class UserSignup(User):
-    """An account was made."""
+    """An account was created."""
 
     type: Literal["user.signup"] = "user.signup"
     source: Label
-    """Where the person came from: organic, referral, social or a name of your own."""
+    """How the person found the platform: organic, referral, social or a name of your own."""
 
 
 class SessionStart(User):
@@ -173,12 +173,12 @@ class VideoShare(User):
 
 
 class System(Event):
-    """What a service of the platform did, or how its host was."""
+    """An event of a service of the platform: an action, a host sample or a probe."""
 
     channel: ClassVar[Channel] = "systems"
 
     service: Identifier
-    """The service that says so."""
+    """Name of the service that sends the event."""
 
     @property
     def key(self) -> str:
@@ -191,14 +191,14 @@ class ApiRequest(System):
 
     type: Literal["api.request"] = "api.request"
     endpoint: Text
-    """Route template, such as /videos/{id}: a path with ids in it would be a line of its own."""
+    """Route template, such as /videos/{id}. A path with ids would be an endpoint of its own."""
     method: Label
     status: Status
     duration_ms: DurationMs
 
 
 class Job(System):
-    """A background job changed its state. `duration_ms` comes with `finished`."""
+    """A background job changed its state. `finished` carries `duration_ms`."""
 
     type: Literal["job"] = "job"
     job_type: Label
@@ -218,7 +218,7 @@ class StorageOp(System):
 
 
 class HostSample(System):
-    """How a host was: `cpu` a share of all cores, `load` over 1, 5 and 15 minutes."""
+    """Resource usage of a host: `cpu` as a share of all cores, `load` over 1, 5 and 15 minutes."""
 
     type: Literal["host.sample"] = "host.sample"
     host: Identifier
@@ -238,19 +238,19 @@ class HealthProbe(System):
 
 
 class CatalogEntry(Outgoing):
-    """What is known of a video; the newest entry counts."""
+    """A video's metadata; the newest entry applies."""
 
     channel: ClassVar[Channel] = "catalog"
 
     video_id: Identifier
     title: Text
-    """Shown in rankings."""
+    """Title, as shown in rankings."""
     duration_ms: Length | None = None
     """Length of the content in milliseconds."""
     owner_id: Identifier | None = None
     published_at: Instant | None = None
     live: bool = False
-    """A live stream: it has no completion rate."""
+    """Whether this is a live stream, which has no completion rate."""
 
     @property
     def key(self) -> str:

@@ -1,4 +1,4 @@
-"""What all answers share."""
+"""The parts that all responses share."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def _or_any_text(value: Any, known: ValidatorFunctionWrapHandler) -> Any:
         raise
 
 
-#: A choice of words to which a newer API may add: those are let through as they are.
+#: A set of values that a newer API may extend: unknown values are accepted as they are.
 Open = Annotated[T, WrapValidator(_or_any_text)]
 
 
 class Model(BaseModel):
-    """camelCase on the wire, snake_case here; immutable. What a newer API adds is left out."""
+    """camelCase on the wire, snake_case here; immutable. Fields that a newer API adds are ignored."""
 
     model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True, frozen=True, extra="ignore")
 
@@ -52,19 +52,19 @@ class Meta(Model):
 
 
 class Answer(Model):
-    """What the API answers, with `meta` about it."""
+    """A response of the API, with its `meta`."""
 
     _meta: Meta | None = PrivateAttr(None)
 
     @property
     def meta(self) -> Meta:
-        """When it was answered, from which store, in which time zone, and whether the window is over."""
+        """When it was computed, from which store, in which time zone, and whether the window is over."""
         if self._meta is None:
-            raise AttributeError("only answers of the API have `meta`; this one was made by hand")
+            raise AttributeError("only responses of the API have `meta`; this object was created by hand")
         return self._meta
 
     def about(self, meta: Meta) -> None:
-        """Take what the API says about this answer."""
+        """Set the `meta` of this response."""
         self._meta = meta
 
 
@@ -72,7 +72,7 @@ A = TypeVar("A", bound=Model)
 
 
 class Response(Model, Generic[A]):
-    """Every answer that says yes."""
+    """The envelope of every successful response."""
 
     success: Literal[True]
     data: A
@@ -85,11 +85,11 @@ class Error(Model):
     code: str
     message: str
     details: dict[str, Any]
-    """`requestId` always; `parameter` and `allowed` where one parameter is at fault."""
+    """`requestId` always; `parameter` and `allowed` if one parameter is invalid."""
 
 
 class ErrorResponse(Model):
-    """Every error, whatever its status."""
+    """The envelope of every error response, whatever its status."""
 
     success: Literal[False]
     error: Error
