@@ -1,1 +1,1 @@
-"""How VideoCloud Analytics is run: the command line, the embedded servers, the packaging."""
+"""Running VideoCloud Analytics: the command line, the embedded servers, the packaging."""

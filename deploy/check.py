@@ -43,7 +43,7 @@ def check(
 
 
 def _ready(port: int) -> tuple[bool, str] | None:
-    """Return whether the process at a port is ready, and what it says; None when nothing answers."""
+    """Return whether the process at a port is ready, and its response; None when nothing answers."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=_TIMEOUT) as answer:
             return True, _text(answer.read())

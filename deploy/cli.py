@@ -178,7 +178,7 @@ def api(
     from api.settings import Settings
 
     Settings()  # a wrong setting is said here, once, not by each process
-    # uvicorn ends in good order, and then sends itself the signal again: that would look like a failure.
+    # uvicorn shuts down gracefully and then sends itself the signal again, which would look like a failure.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     uvicorn.run(
         "api.app:create_app",
@@ -187,9 +187,9 @@ def api(
         port=port,
         workers=processes,
         access_log=False,
-        # A client that takes no more bytes keeps its connection open.
+        # A client that stops reading keeps its connection open.
         timeout_graceful_shutdown=_API_STOP_TIMEOUT,
-        # A process that only starts slowly is not taken for one that hangs.
+        # A process that starts slowly must not count as hung.
         timeout_worker_healthcheck=_API_SILENCE,
     )
 
@@ -203,7 +203,7 @@ def migrate() -> None:
     they are created. Existing tables are not changed: `vca doctor` prints the
     statements for that.
     """
-    # What is wrong is said once, by the error.
+    # Only the error itself reports the problem, so that it appears once.
     logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
     from sinks.clickhouse.migrations import migrate as apply
     from streams.settings import Settings
@@ -229,7 +229,7 @@ def topics() -> None:
     They get TOPIC_PARTITIONS partitions and TOPIC_REPLICATION replicas, and
     the broker's default retention. Existing topics are not changed.
     """
-    # What is wrong is said once, by the error.
+    # Only the error itself reports the problem, so that it appears once.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     from streams.settings import Settings
     from streams.topics import create_topics
@@ -283,7 +283,7 @@ def _fail(text: str) -> NoReturn:
 
 
 def main() -> None:
-    """Run the command of sys.argv; an error ends as one line, with a traceback when VCA_DEBUG is set."""
+    """Run the command of sys.argv; an error is shown as one line, with a traceback when VCA_DEBUG is set."""
     try:
         app()
     except Exception as error:

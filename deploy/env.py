@@ -16,18 +16,18 @@ from secrets import token_bytes, token_hex
 from typing import Final
 
 _HEAD: Final = """\
-# Read by docker compose. Made by `make env`, for the eyes of this user only: keep it out of backups that
+# Read by docker compose. Made by `make env`, readable by this user only: keep it out of backups that
 # others can read, and out of version control. `make env` adds what is missing and changes nothing.
 """
 
 
 def _secret() -> str:
-    """Return 192 bits in hexadecimal: it needs no quoting in an address, a shell or a configuration file."""
+    """Return 192 random bits in hexadecimal, which need no quoting in a URL, shell or configuration file."""
     return token_hex(24)
 
 
 def _cluster_id() -> str:
-    """Return an id as Kafka writes it: 16 bytes in URL-safe base64, not beginning with a dash."""
+    """Return a Kafka cluster id: 16 bytes in URL-safe base64 that do not begin with a dash."""
     return "v" + base64.urlsafe_b64encode(token_bytes(16)).decode()[:21]
 
 
@@ -51,7 +51,7 @@ MADE: Final[Mapping[str, tuple[str, Callable[[], str]]]] = {
     "S3_SECRET_KEY": ("", _secret),
 }
 
-#: What one may set, with what holds when one does not; written as comments.
+#: Optional variables with their defaults, written as comments.
 CHOICES: Final[Mapping[str, str]] = {
     "WORKERS": "1",
     "TOPIC_PARTITIONS": "12",
@@ -114,7 +114,7 @@ def write(file: Path) -> list[str]:
     if wanted != text:
         draft = file.with_name(f"{file.name}.new")
         draft.unlink(missing_ok=True)
-        # Never readable by others, not even for a moment; and whole or not at all.
+        # Never readable by others, not even for a moment; written atomically.
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
             out.write(wanted)
         draft.replace(file)
@@ -124,7 +124,7 @@ def write(file: Path) -> list[str]:
 
 
 def main(arguments: list[str]) -> int:
-    """Write the file and say what was done; return the exit code."""
+    """Write the file and print what was done; return the exit code."""
     file = Path(arguments[0] if arguments else ".env")
     made = write(file)
     said = f"wrote {', '.join(made)}" if made else "nothing to add"

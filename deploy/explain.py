@@ -1,4 +1,4 @@
-"""An error in one line that says what to do, for people who ran a command."""
+"""Errors of commands as one line that says what to do."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ _SECRET = re.compile("KEY|SECRET|PASSWORD|TOKEN|URL")
 _ADDRESS = {"redis": "REDIS_URL", "clickhouse": "CLICKHOUSE_URL", "kafka": "KAFKA_BOOTSTRAP_SERVERS"}
 # How aiokafka names a broker.
 _BROKER = re.compile(r"\('([^']*)', (\d+), <AddressFamily[^>]*>\)")
-# The client says the same of a wrong password, a wrong certificate and a broker that is away.
+# The client reports the same error for a wrong password, a wrong certificate and an unreachable broker.
 _KAFKA_ACCESS = "whether KAFKA_SECURITY_PROTOCOL, password and certificates are those that it requires"
 
 
 def _settings(error: ValidationError) -> str:
-    """Name the environment variable behind each field that a Settings class refused; keep secrets out."""
+    """Name the environment variable of each field that a Settings class rejected, without secrets."""
     problems = []
     for problem in error.errors():
         name = ".".join(map(str, problem["loc"])).upper()

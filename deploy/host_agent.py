@@ -1,4 +1,4 @@
-"""A small process beside the servers: how this host is, and whether the API is ready, as system events.
+"""The host agent: reports this host's resource usage and the API's readiness as system events.
 
 Every ten seconds it sends one `host.sample`, and one `health.probe` when it knows the API's address. What
 Kafka does not take is lost: the next sample comes soon.
@@ -66,7 +66,7 @@ def sample(folder: str, now: float, name: str | None = None) -> dict[str, Any]:
 
 
 def probe(api_url: str, now: float) -> dict[str, Any]:
-    """Return a `health.probe` of the API: it is ok when it says that it is ready."""
+    """Return a `health.probe` of the API, which is ok when the API reports that it is ready."""
     ok = False
     with (
         suppress(OSError, urllib.error.URLError),
@@ -83,7 +83,8 @@ def _event(kind: str, service: str, now: float) -> dict[str, Any]:
 def serve(options: Options) -> NoReturn:
     """Sample and send until SIGTERM or Ctrl-C, then end the process with exit code 0."""
     asyncio.new_event_loop().run_until_complete(_until_told(options))
-    # At once: nobody can end a thread that looks up a name or waits for an answer, and Python waits for it.
+    # Exit at once: a thread that resolves a name or waits for a response cannot be ended, and Python would
+    # wait for it.
     os._exit(0)
 
 
@@ -100,8 +101,8 @@ async def _until_told(options: Options) -> None:
 
 
 async def _work(options: Options) -> None:
-    """Sample and send for ever; connects again by itself when Kafka was away."""
-    # What aiokafka says again and again is said here once.
+    """Sample and send forever; reconnect when Kafka was unreachable."""
+    # aiokafka logs the same problem repeatedly; here it is logged once.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     psutil.cpu_percent(None)
     said = False

@@ -1,4 +1,4 @@
-"""`vca keys`: API keys made, listed and revoked."""
+"""`vca keys`: create, list and revoke API keys."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def create(
     digest = digest_of(secret)
     key = new_key(digest, name.strip(), scope or [Scope.READ], datetime.now(UTC))
     _with_store(lambda store: store.add(digest, key))
-    # The key alone on stdout, so that a script can take it.
+    # Only the key goes to stdout, so that a script can read it.
     Console(stderr=True).print(f"key {key.id} for {key.name}: {_scopes(key.scopes)}", highlight=False)
     _console.print(secret, highlight=False, soft_wrap=True)
 
@@ -69,12 +69,12 @@ def list_keys() -> None:
         return
     table = Table(box=None)
     for column in ("id", "name", "scopes", "created", "last used"):
-        # Where it is narrow, names give way: an id or an instant in two lines cannot be copied.
+        # In a narrow terminal, names are shortened: an id or an instant on two lines could not be copied.
         table.add_column(column, no_wrap=column != "name", overflow="fold")
     for key in found:
         used = _minute(key.used) if key.used else "never"
         table.add_row(key.id, key.name, _scopes(key.scopes), _minute(key.created), used)
-    # What is piped into another program has a key a line, however long.
+    # Piped output has one key per line, however long.
     console = _console if _console.is_terminal else Console(width=_PIPED_WIDTH)
     console.print(table, highlight=False)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 _ROOT: Final = Path(__file__).resolve().parents[1]
-#: The extras that belong into an image.
+#: The extras that an image includes.
 EXTRAS: Final = ("s3", "xlsx")
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
 
@@ -39,13 +39,13 @@ def blocks(lock: str) -> dict[str, list[str]]:
 
 
 def parents(lines: Iterable[str]) -> set[str]:
-    """Return the packages because of which a package is locked."""
+    """Return the packages that require a locked package."""
     notes = [line.strip().removeprefix("#").strip() for line in lines if line.startswith("    #")]
     return {normalized(note.removeprefix("via ").strip()) for note in notes if note not in ("", "via")}
 
 
 def needed(lock: str, roots: Iterable[str]) -> str:
-    """Return the part of a lock file that `roots` need; one that is not locked is a `KeyError`."""
+    """Return the part of a lock file that `roots` need. Raises `KeyError` for an unlocked package."""
     locked = blocks(lock)
     wanted = {normalized(root) for root in roots}
     if missing := wanted - locked.keys():
@@ -57,7 +57,7 @@ def needed(lock: str, roots: Iterable[str]) -> str:
 
 
 def product(pyproject: str) -> list[str]:
-    """Return the packages that the product itself asks for."""
+    """Return the product's direct dependencies."""
     project = tomllib.loads(pyproject)["project"]
     extras = project["optional-dependencies"]
     asked = [*project["dependencies"], *(each for extra in EXTRAS for each in extras[extra])]

@@ -6,18 +6,18 @@ from math import ceil, log10
 from pathlib import Path
 from typing import Final
 
-#: CPU of one event in microseconds, as docs/performance.md has it; a test holds both to each other.
+#: CPU microseconds per event, as in docs/performance.md; a test keeps both in agreement.
 COSTS: Final = {"pipeline": 7.8, "ClickHouse": 4.5, "Redis": 1.7, "broker": 1.0}
-#: Bytes of one playback event, in Kafka and in ClickHouse's raw table; and of a view in all roll-ups. Seen
-#: with 300,000 events of `make bench`, 50,000 views of as many sessions and users, merged.
+#: Bytes per playback event, in Kafka and in ClickHouse's raw table, and per view in all roll-ups. Measured
+#: with 300,000 events of `make bench`: 50,000 views of as many sessions and users, after merges.
 EVENT_BYTES, RAW_BYTES, VIEW_BYTES = 400, 62, 88
-#: A core that is busy for more than this has nothing left for a burst or for catching up.
+#: Maximum share of a core to plan for: the rest is reserve for bursts and for catching up.
 BUSY: Final = 0.6
-#: A view sends an event about this often, in seconds, and as many in all.
+#: Seconds between two events of a view, and events of a whole view.
 HEARTBEAT, EVENTS_A_VIEW = 10, 30
 RATES: Final = (1_000, 10_000, 100_000, 1_000_000)
 _RAW_DAYS, _KAFKA_DAYS, _COPIES = 30, 3, 2
-#: Bytes of a row on its way to ClickHouse.
+#: Bytes per row in an insert into ClickHouse.
 _ROW_BYTES: Final = 284
 _CORES: Final = 16
 

@@ -1,7 +1,7 @@
-"""Write the documents that are made from code; `--check` only says whether they are up to date.
+"""Write the documents that are generated from code; `--check` only says whether they are up to date.
 
-`python -m docs.generate` after a change of an event, a table, a setting, a metric, a route or a response;
-a test fails until then.
+Run `python -m docs.generate` after changing an event, a table, a setting, a metric, a route or a response;
+until then, a test fails.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ _INTRODUCTION: Final = """\
 
 # Metrics
 
-One definition each. Field names are paths under `data`. Numerators and denominators are stored and
-added up, never ratios, so that any window in any time zone has one right answer. Counts are 0 when
-nothing happened; ratios are null when there is nothing to divide by. Numbers are rounded to six
+Each metric has one definition. Field names are paths under `data`. The tables store numerators and
+denominators, which are summed, and never ratios, so any window in any time zone has one correct result.
+Counts are 0 when nothing happened; ratios are null when the denominator is 0. Numbers are rounded to six
 decimals.
 
-Where a formula over `video_15m` is given, it can be used as it is in SQL of your own, with a condition
-on `bucket` and grouped by whatever you like:
+A formula over `video_15m` can be used unchanged in your own SQL, with a condition on `bucket` and any
+grouping:
 
 ```sql
 SELECT video_id, {sql} AS completion_rate
@@ -55,34 +55,35 @@ Windows are half-open, `[start, end)`:
 | `1h`, `24h` | ends at the next full minute | the hour, or the 24 hours, before |
 | `1d`, `7d`, `30d` | calendar days of `timezone`, today included; ends at tonight's midnight | as many \
 calendar days |
-| `all` | from midnight of the day of the first data to tonight's midnight. First data: of that video for \
-one video, else of any video, of any user, or of the platform, by what is asked | nothing |
+| `all` | from midnight of the day of the first data to tonight's midnight. First data: of the requested \
+video, else, depending on the endpoint, of any video, of any user, or of the platform | nothing |
 | `start` and `end` | as given, to the millisecond | as long |
 
-Changes compare equally long stretches: a window that is not over yet is compared with as much of the
-one before it as has passed of itself, to the minute for windows up to 48 hours and to the quarter of an
-hour for longer ones.
+Changes compare equally long stretches: the elapsed part of a window that is not over yet is compared with an
+equally long part of the window before, to the minute for windows up to 48 hours and to the quarter of an hour
+for longer ones.
 
-Events count when they happened, by their corrected time ([events.md](events.md)), however late they come.
+Events count at the time when they happened, by their corrected time ([events.md](events.md)), however late
+they arrive.
 """
 
 _EXPORTS: Final = """\
 ## `POST /analytics/export`
 
-Columns are named and defined as above, with what ratios are made of beside them. What differs:
+Columns are named and defined as above; the numerators and denominators of ratios are added. The differences:
 
 | `type` | a row is | |
 |---|---|---|
-| `video` | a video and day with anything in it, cut at the edges of the window | `uniqueViewers` is \
-`views.unique` of the row, `bufferingTime` and `watchTime` are seconds, `failedViews` views with a fatal \
+| `video` | a video and day with any activity, cut at the edges of the window | `uniqueViewers` is \
+`views.unique` of the row, `bufferingTime` and `watchTime` are seconds, `failedViews` are views with a fatal \
 error |
-| `user` | a day, whole, from the first that the window touches to its last or today | `sessions` began on \
-that day, `averageSessionDuration` and `pageViews` are theirs; they are looked for a day further than \
-seven. `cohortUsers` were first seen on that day, `dayNUsers` are those of them active on that day + N, \
-null while it is not over |
-| `system` | a quarter of an hour, whole, as far as it has begun | `requestErrors` are 5xx, \
-`averageJobTime` is that of `processing`, percentiles as of `responseTime` and rounded to three decimals, \
-as the average is; bytes are sums |
+| `user` | a whole day, from the first that the window touches to its last or today | `sessions` began on \
+that day, `averageSessionDuration` and `pageViews` are of these sessions, whose events are looked for one \
+day further than seven. `cohortUsers` were first seen on that day, `dayNUsers` are those of them active on \
+that day + N, null while that day is not over |
+| `system` | a whole quarter of an hour that has begun | `requestErrors` are 5xx, \
+`averageJobTime` is that of `processing`, percentiles are as in `responseTime` and, like the average, \
+rounded to three decimals; bytes are sums |
 """
 
 _BUCKETS: Final = {
@@ -123,7 +124,7 @@ def metrics() -> str:
 
 
 def openapi() -> str:
-    """Return docs/openapi.json. The version is left at that of the document, not of the installation."""
+    """Return docs/openapi.json, with the version of the document, not of the installed package."""
     app = create_app(Settings(log_level="ERROR"))
     app.version = "1"
     return json.dumps(app.openapi(), indent=2, ensure_ascii=False) + "\n"
@@ -134,7 +135,7 @@ _CONFIGURATION: Final = """\
 
 # Configuration
 
-Everything is read from environment variables, once, at the start.
+All settings are environment variables, which are read once, at the start.
 """
 
 
@@ -168,7 +169,7 @@ def _schema(topic: Topic) -> str:
     return _json(json_schema(topic))
 
 
-#: What is made, by path under docs/.
+#: The generated documents, by path under docs/.
 DOCUMENTS: Final[dict[str, Callable[[], str]]] = {
     "asyncapi.json": lambda: _json(asyncapi()),
     "capacity.md": capacity_page.page,

@@ -1,4 +1,4 @@
-"""Makes docs/monitoring.md: every metric, dashboard and alert, from the registry and deploy/monitoring/."""
+"""docs/monitoring.md: every metric, dashboard and alert, from the registry and deploy/monitoring/."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When the stand-in broker, which forgets nothing, has grown too large to be silent about."""
+"""Warnings when the stand-in broker, which never deletes records, uses much memory."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ _FIRST = 2
 
 
 class Growth:
-    """Says something at 2 GiB and once more at each GiB after that."""
+    """Warns at 2 GiB and again at each further GiB."""
 
     def __init__(self) -> None:
-        """Start with nothing said."""
+        """Start without a warning given."""
         self._said = _FIRST - 1
 
     def notice(self, size: int) -> str | None:

@@ -24,7 +24,7 @@ def _become(parent: int, command: list[str]) -> None:
     if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
     if os.getppid() != parent:
-        # The parent died before the kernel knew of our wish.
+        # The parent died before the kernel registered the request.
         sys.exit(1)
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)

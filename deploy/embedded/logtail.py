@@ -1,4 +1,4 @@
-"""What of the processes' logs is worth a look on the console."""
+"""The lines of the processes' logs that are shown on the console."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import re
 from pathlib import Path
 
 _WORRYING = re.compile(r"\b(warn|warning|error|critical|fatal|panic|panicked)\b", re.IGNORECASE)
-#: What moves the cursor or hides it, as progress bars do, would do so on the console.
+#: Control sequences that move or hide the cursor, as of progress bars, are removed.
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")
 _TRACEBACK = "Traceback (most recent call last):"
 _LIMIT = 10
 
 
 class LogTail:
-    """New lines of one log file since the last look.
+    """The new lines of one log file since the last read.
 
     ``everything`` False leaves warnings, errors, and of a traceback its last line, which names the exception.
     """

@@ -11,7 +11,7 @@ _RANGE = range(20_000, 30_000)
 
 
 def is_free(port: int) -> bool:
-    """Say whether a server could listen on 127.0.0.1:port now."""
+    """Return whether 127.0.0.1:port is free to listen on."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -1,4 +1,4 @@
-"""Does a server answer? One question per protocol, each a few milliseconds when the answer is yes."""
+"""Readiness probes, one per protocol; a successful one takes a few milliseconds."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _API_VERSIONS = struct.pack(">hhih3s", 18, 0, 1, 3, b"vca")
 
 
 def kafka_answers(bootstrap: str) -> bool:
-    """Say whether any broker of ``host:port[,host:port...]`` speaks the Kafka protocol in plain text."""
+    """Return whether any broker of ``host:port[,host:port...]`` speaks Kafka's protocol without TLS."""
     return any(_broker_answers(address.strip()) for address in bootstrap.split(",") if address.strip())
 
 

@@ -83,7 +83,7 @@ class Child:
 
 
 def describe_exit(code: int) -> str:
-    """Say in words how a process ended: ``ended with exit code 1``, ``was killed by SIGSEGV``."""
+    """Describe how a process ended: ``ended with exit code 1``, ``was killed by SIGSEGV``."""
     if code >= 0:
         return f"ended with exit code {code}"
     try:

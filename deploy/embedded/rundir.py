@@ -1,4 +1,4 @@
-"""The folder of one running stack: who runs, where it answers, its key, its ports, its logs and data."""
+"""The folder of one running stack: process ids, addresses, API key, ports, logs and data."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class AlreadyRunningError(Exception):
 
 
 class RunDirectory:
-    """Files below one folder. Data and logs survive a stop; what names processes does not."""
+    """Files below one folder. Data and logs survive a stop; files with process ids and addresses do not."""
 
     def __init__(self, path: Path) -> None:
         """Create the folder if need be; nothing is locked yet."""
@@ -66,7 +66,7 @@ class RunDirectory:
         return f"set -a; source {shlex.quote(str(self.endpoints_file))}; set +a"
 
     def _forget_processes(self) -> None:
-        # At the start too: one that was killed could not tidy up.
+        # At the start too: a supervisor that was killed could not clean up.
         self.pids_file.unlink(missing_ok=True)
         self.endpoints_file.unlink(missing_ok=True)
 
@@ -91,7 +91,7 @@ class RunDirectory:
             os.close(handle)
 
     def ports(self) -> dict[str, int]:
-        """Return the ports that were noted, by what has or had them."""
+        """Return the recorded ports by the name of the process that uses or used them."""
         try:
             found: dict[str, int] = json.loads(self._ports_file.read_text())
         except (FileNotFoundError, ValueError):
@@ -99,14 +99,14 @@ class RunDirectory:
         return found
 
     def port(self, name: str, default: int | None = None) -> int:
-        """Return a free port: the one ``name`` had last time, else ``default``, else any; and note it."""
+        """Return a free port: the last one of ``name``, else ``default``, else any; and record it."""
         noted = self.ports()
         noted[name] = free_port(noted.get(name, default))
         self._replace(self._ports_file, json.dumps(noted, indent=2))
         return int(noted[name])
 
     def api_key(self) -> str:
-        """Return the key of this stack's API, made at the first call; only its owner may read the file."""
+        """Return the API key of this stack, created at the first call; only the owner can read its file."""
         with contextlib.suppress(FileNotFoundError):
             if key := self.key_file.read_text().strip():
                 return key
@@ -123,7 +123,7 @@ class RunDirectory:
         self._replace(self.pids_file, json.dumps(dict(pids), indent=2))
 
     def _replace(self, path: Path, text: str, mode: int = 0o644) -> None:
-        """Write a file so that a reader sees the old text or the new one, never a part."""
+        """Write a file atomically: a reader sees the old text or the new one, never a part."""
         draft = path.with_name(f".{path.name}.{os.getpid()}")
         handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
         with open(handle, "w") as file:

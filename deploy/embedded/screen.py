@@ -1,4 +1,4 @@
-"""What a person sees of a running stack."""
+"""The console output of a running stack."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "bright_cyan", "bright
 
 
 class Screen:
-    """Messages of the supervisor and lines of the processes, one colour a process."""
+    """Messages of the supervisor and log lines of the processes, in one colour per process."""
 
     def __init__(self, console: Console) -> None:
         """Write to ``console``; colours are left out where it is no terminal."""
@@ -27,11 +27,11 @@ class Screen:
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def warn(self, text: str) -> None:
-        """Show something that the person should know."""
+        """Show a warning."""
         self._console.print(f"[yellow]{escape(text)}[/]", highlight=False, soft_wrap=True)
 
     def fail(self, text: str) -> None:
-        """Show why everything ends."""
+        """Show the error that ends everything."""
         self._console.print(f"[bold red]{escape(text)}[/]", highlight=False, soft_wrap=True)
 
     def line(self, name: str, text: str) -> None:

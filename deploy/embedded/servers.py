@@ -1,4 +1,4 @@
-"""The three stand-in servers: how each is started, where it is reached, how one knows that it is ready.
+"""The three stand-in servers: their commands, addresses and readiness probes.
 
 Product code reaches them with the same clients as real ones. All bind 127.0.0.1 only.
 """
@@ -22,7 +22,7 @@ from .process import Child, describe_exit, module_environment, wait_until
 
 
 class StartError(Exception):
-    """A process did not get ready; the message holds how it ended and the end of its log."""
+    """A process did not become ready; the message has its exit status and the end of its log."""
 
 
 class ServerMissingError(Exception):
@@ -83,7 +83,7 @@ def broker(port: int) -> Server:
     address = f"127.0.0.1:{port}"
     command = [program, "broker", "--cluster-id", uuid4().hex[:22], "--storage-engine", "memory://tansu/"]
     command += ["--listener-url", f"tcp://{address}", "--advertised-listener-url", f"tcp://{address}"]
-    # What is kept is in memory, so there is nothing to wait for when it stops.
+    # All records are in memory, so a stop need not wait for anything.
     return Server("broker", address, tuple(command), partial(kafka_answers, address), stop_grace=2.0)
 
 
@@ -102,7 +102,7 @@ def redis(port: int, data: Path) -> Server:
     """Describe Redis with its append-only file in ``data``, synced every second.
 
     While a sync waits for a slow disk, Redis answers before it has written to the file: then even SIGKILL
-    costs acknowledged writes, of two seconds at most. Who counts in it must be able to replay.
+    loses acknowledged writes, of two seconds at most. Processes that count in Redis must be able to replay.
     """
     data.mkdir(parents=True, exist_ok=True)
     options = {
@@ -122,7 +122,7 @@ def redis(port: int, data: Path) -> Server:
         command += [f"--{name}", value]
     address = f"redis://127.0.0.1:{port}/0"
     ready = partial(redis_answers, address)
-    # It never forks for a snapshot here, which is what that warning is about.
+    # The warning is about forks for snapshots, which are disabled here.
     return Server("redis", address, tuple(command), ready, harmless=("Memory overcommit",))
 
 

@@ -1,4 +1,4 @@
-"""What a stack consists of: which servers stand in, which processes run, and what they are told."""
+"""The parts of a stack: its stand-in servers, its processes, and their environment."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .servers import Server, StartError
 
 DATABASE = "videocloud"
 _ADDRESSES = ("KAFKA_BOOTSTRAP_SERVERS", "REDIS_URL", "CLICKHOUSE_URL")
-#: What a client says that is the first to ask a new Kafka for the coordinator of its group.
+#: Log text of the first client that asks a new Kafka for the coordinator of its group.
 _FIRST_GROUP = ("GroupCoordinatorNotAvailable", "Marking the coordinator dead")
 _STEP_TIMEOUT = 120.0
 # The stand-in broker waits a whole rebalance timeout at the first join, and one laptop needs few partitions.
@@ -29,7 +29,7 @@ _EMBEDDED_BROKER = {"SESSION_TIMEOUT": "6", "REBALANCE_TIMEOUT": "6", "TOPIC_PAR
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What to run. ``external`` maps environment names, as CLICKHOUSE_URL, to addresses of real servers.
+    """What to run. ``external`` maps variable names, such as CLICKHOUSE_URL, to addresses of real servers.
 
     ``self_reporting`` says whether an agent samples this host, ``kafka`` whether the broker is Apache Kafka.
     """
@@ -131,7 +131,7 @@ def endpoints(options: Options, run: RunDirectory, started: Mapping[str, Server]
 
 
 def environment(addresses: Mapping[str, str], started: Mapping[str, Server]) -> dict[str, str]:
-    """Return what the processes get on top of this process's environment, whose own settings win."""
+    """Return additional environment variables of the processes; those of this process take precedence."""
     defaults = _EMBEDDED_BROKER if "KAFKA_BOOTSTRAP_SERVERS" in started else {}
     chosen = {name: value for name, value in defaults.items() if name not in os.environ}
     return {**chosen, **addresses, **module_environment(), "PYTHONUNBUFFERED": "1"}
@@ -161,7 +161,7 @@ def prepare(given: Mapping[str, str], logs: Path) -> list[str]:
 def services(options: Options, addresses: Mapping[str, str], run: RunDirectory) -> list[Service]:
     """Describe worker, API, agent and traffic, in their starting order. Later stages are stopped first."""
     names = ["worker"] if options.workers == 1 else [f"worker-{n}" for n in range(1, options.workers + 1)]
-    # Of a broker of others it tells something.
+    # With another broker, this line is informative.
     harmless = () if "KAFKA_BOOTSTRAP_SERVERS" in options.external else _FIRST_GROUP
     command = command_line("worker")
     found = [Service(name, command, stop_grace=20.0, stage=1, harmless=harmless) for name in names]
@@ -171,7 +171,7 @@ def services(options: Options, addresses: Mapping[str, str], run: RunDirectory) 
         agent = command_line("agent", "--folder", str(run.path))
         found.append(Service("agent", agent, stop_grace=5.0, stage=3))
     if options.demo:
-        # How far the history is, but not the rate of the live traffic every few seconds.
+        # Shows the progress of the history, but not the rate of live traffic every few seconds.
         quiet = ("live: ",)
         command = _traffic(addresses, run.path)
         found.append(Service("traffic", command, 10.0, 3, restart=False, talks=True, harmless=quiet))

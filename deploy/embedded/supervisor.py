@@ -37,7 +37,7 @@ _MEMORY_EVERY = 10.0
 
 
 class _Running:
-    """A process that is looked after: a server (stage 0) or a service of the product."""
+    """A supervised process: a server (stage 0) or a service of the product."""
 
     def __init__(self, child: Child, what: Server | Service, show_all: bool) -> None:
         self.child = child
@@ -53,7 +53,7 @@ class Supervisor:
     """One run of the stack in one folder. ``run`` blocks until it ends; call it from the main thread."""
 
     def __init__(self, options: Options, run: RunDirectory, screen: Screen) -> None:
-        """Take what to run, where, and how to talk to the person; nothing is started yet."""
+        """Take the plan, the folder and the screen; nothing is started yet."""
         self._options = options
         self._run = run
         self._screen = screen
@@ -126,7 +126,7 @@ class Supervisor:
         self._run.write_pids({"supervisor": os.getpid(), **pids})
 
     def _watch(self) -> NoReturn:
-        """Look after the processes until interrupted; raise StartError when a server has ended."""
+        """Supervise the processes until interrupted; raise StartError when a server has ended."""
         while True:
             time.sleep(_TICK)
             now = time.monotonic()
@@ -143,7 +143,7 @@ class Supervisor:
             self._screen.line(running.child.name, line)
 
     def _ended(self, running: _Running, code: int, now: float) -> None:
-        """Decide about a process that is not running: fail, wait for its pause, start it, or let it go."""
+        """Handle a process that is not running: fail, wait for its pause, restart it, or leave it stopped."""
         child, what = running.child, running.what
         if isinstance(what, Server):
             text = f"{child.name} {describe_exit(code)}, so everything stops. The end of {child.log}:"
@@ -185,7 +185,7 @@ class Supervisor:
                         self._screen.warn(warning)
 
     def _stop(self) -> None:
-        """Stop all, later stages first; a second Ctrl-C kills what is left at once."""
+        """Stop all processes, later stages first; a second Ctrl-C kills the remaining ones at once."""
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._hurry)
         if self._running:

@@ -1,4 +1,4 @@
-"""The alert rules. Each has a chapter of docs/runbook.md: a test holds both to each other."""
+"""The alert rules. Each has a chapter in docs/runbook.md, which a test verifies."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from streams.settings import Settings
 
 _FAILED: Final = selector(of.EXPORTS, 'outcome="failed"')
 PAGE, TICKET = "critical", "warning"
-#: Nearly all that a worker holds before it stops reading, with BUFFER_BYTES as it is by default.
+#: 80 % of the default BUFFER_BYTES; a worker that holds BUFFER_BYTES stops reading.
 _FULL: Final = round(0.8 * Settings.model_fields["buffer_bytes"].default)
 
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """A rule: `lasting` is how long it must hold, `chapter` the heading in docs/runbook.md."""
+    """A rule. `lasting` is how long its query must hold, `chapter` the heading in docs/runbook.md."""
 
     name: str
     query: str
@@ -29,7 +29,7 @@ class Alert:
 
     @property
     def runbook(self) -> str:
-        """Return where it says what to do."""
+        """Return the link to the runbook's chapter."""
         return f"docs/runbook.md#{self.chapter.lower().replace(',', '').replace(' ', '-')}"
 
 
@@ -64,7 +64,7 @@ ALERTS: Final = (
         "10m",
         TICKET,
         "Lag grows",
-        "{{ $labels.topic }} is counted {{ $value | humanizeDuration }} late.",
+        "The lag of {{ $labels.topic }} is {{ $value | humanizeDuration }}.",
     ),
     Alert(
         "VideoCloudLagNearsRetention",
@@ -74,7 +74,7 @@ ALERTS: Final = (
         "Lag grows",
         "{{ $labels.topic }} is {{ $value | humanizeDuration }} behind: Kafka may delete records unread.",
     ),
-    # Not the most of that day: while partitions move, two workers may say for a scrape that they have them.
+    # Not the maximum of the day: during a rebalance, two workers may report a partition in the same scrape.
     Alert(
         "VideoCloudPartitionsIdle",
         f"{total(selector(of.PARTITIONS), 'topic')} <"
@@ -98,7 +98,7 @@ ALERTS: Final = (
         "0m",
         TICKET,
         "Another log",
-        "Partitions of {{ $labels.topic }} have another log than before: recreated or truncated.",
+        "Partitions of {{ $labels.topic }} have a different log than before: recreated or truncated.",
     ),
     Alert(
         "VideoCloudRedisLostData",
@@ -122,10 +122,10 @@ ALERTS: Final = (
         "5m",
         PAGE,
         "A store does not answer",
-        "Workers wait for {{ $labels.store }}.",
+        "Workers wait for {{ $labels.store }}, which does not answer.",
     ),
-    # A server that takes connections and is silent is waited for by the minute (sinks.clickhouse.client):
-    # there are too few retries for the alert above.
+    # A server that accepts connections but does not answer is waited for by the minute
+    # (sinks.clickhouse.client): there are too few retries for the alert above.
     Alert(
         "VideoCloudNothingStored",
         f"count by (topic) ({selector(of.BUFFERED_BYTES)} > 0"
@@ -181,7 +181,7 @@ ALERTS: Final = (
         "10m",
         PAGE,
         "API errors",
-        "{{ $value | humanizePercentage }} of the API's answers are server errors.",
+        "{{ $value | humanizePercentage }} of the API's responses are server errors.",
     ),
     Alert(
         "VideoCloudApiSlow",
@@ -212,18 +212,18 @@ ALERTS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Inhibition:
-    """`followed` is told nobody while one of `cause` fires; `same` is a label whose value both have."""
+    """Alerts `followed` notify nobody while one of `cause` fires; the values of label `same` must match."""
 
     cause: tuple[str, ...]
     followed: tuple[str, ...]
     same: str = ""
 
 
-#: One trouble is told once. What only follows from it has nothing to do for whoever was woken already.
+#: One problem notifies once: alerts that only follow from it add nothing for the person on call.
 INHIBITIONS: Final = (
     Inhibition(("VideoCloudNoWorker",), ("VideoCloudWorkerDown",)),
     Inhibition(("VideoCloudLagNearsRetention",), ("VideoCloudLagGrows",), "topic"),
-    # Of a Redis that is away as well: no block is finished without its ledger.
+    # Also if Redis is unavailable: no block is finished without its ledger.
     Inhibition(("VideoCloudStoreAway",), ("VideoCloudNothingStored",)),
     Inhibition(
         ("VideoCloudStoreAway", "VideoCloudNothingStored"),
@@ -239,7 +239,7 @@ INHIBITIONS: Final = (
 
 
 def rules() -> dict[str, Any]:
-    """Return the rule file of Prometheus."""
+    """Return Prometheus' rule file."""
     return {
         "groups": [
             {

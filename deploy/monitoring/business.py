@@ -1,4 +1,4 @@
-"""The dashboard of what happens on the platform: SQL on documented tables, with the registry's formulas."""
+"""The business dashboard: SQL on the documented tables, with the formulas of the metric registry."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _sql(
 
 
 def _over_time(title: str, formula: str, unit: str, about: str = "", by: str = "") -> Panel:
-    """Return a picture of a formula over `video_15m`, by the interval that suits the zoom."""
+    """Return a panel of a formula over `video_15m`, by the interval that suits the time range."""
     column, grouped = (f", {by}", f", {by}") if by else ("", "")
     query = (
         f"SELECT $__timeInterval(bucket) AS time{column}, {formula} AS value {_BUCKETS}"
@@ -35,17 +35,17 @@ def _now(title: str, query: str, unit: str = "short") -> Panel:
 BUSINESS: Final = Dashboard(
     "videocloud-business",
     "Business",
-    "Views, audience, quality and users, straight from ClickHouse. Definitions: docs/metrics.md.",
+    "Views, audience, quality and users, read from ClickHouse. Definitions: docs/metrics.md.",
     (
         Row(
-            "In this stretch",
+            "Selected time range",
             (
                 _now("Views", f"SELECT {of.VIEWS.sql} {_BUCKETS}"),
                 _now("Viewers", f"SELECT uniqExact(user_id) {_STARTS}"),
-                _now("Watched", f"SELECT {of.WATCH_TIME.sql} {_BUCKETS}", "s"),
-                _now("Completed", f"SELECT {of.COMPLETION_RATE.sql} {_BUCKETS}", "percentunit"),
-                _now("Buffering", f"SELECT {of.BUFFERING_RATE.sql} {_BUCKETS}", "percentunit"),
-                _now("Failed", f"SELECT {of.ERROR_RATE.sql} {_BUCKETS}", "percentunit"),
+                _now("Watch time", f"SELECT {of.WATCH_TIME.sql} {_BUCKETS}", "s"),
+                _now("Completion rate", f"SELECT {of.COMPLETION_RATE.sql} {_BUCKETS}", "percentunit"),
+                _now("Buffering rate", f"SELECT {of.BUFFERING_RATE.sql} {_BUCKETS}", "percentunit"),
+                _now("Error rate", f"SELECT {of.ERROR_RATE.sql} {_BUCKETS}", "percentunit"),
             ),
         ),
         Row(
@@ -56,7 +56,7 @@ BUSINESS: Final = Dashboard(
                     "Concurrent viewers",
                     "SELECT toStartOfMinute(occurred_at) AS time, uniqExact(video_id, view_id) AS viewers"
                     f" {_EVENTS} GROUP BY time ORDER BY time",
-                    about="Views with an event in the minute. For a few hours: it reads raw events.",
+                    about="Views with an event in the minute. Reads raw events: select a few hours at most.",
                 ),
                 _over_time("Watch time", of.WATCH_TIME.sql, "s"),
                 _sql(
@@ -83,8 +83,8 @@ BUSINESS: Final = Dashboard(
         Row(
             "Quality",
             (
-                _over_time("Buffering by device", of.BUFFERING_RATE.sql, "percentunit", by="device"),
-                _over_time("Failed starts by platform", of.ERROR_RATE.sql, "percentunit", by="platform"),
+                _over_time("Buffering rate by device", of.BUFFERING_RATE.sql, "percentunit", by="device"),
+                _over_time("Error rate by platform", of.ERROR_RATE.sql, "percentunit", by="platform"),
                 _over_time("Bitrate", of.BITRATE.sql, "Kbits"),
                 _sql(
                     "Time to the first frame",
@@ -113,7 +113,7 @@ BUSINESS: Final = Dashboard(
                     " GROUP BY day ORDER BY time",
                 ),
                 _sql(
-                    "New users by source",
+                    "Sign-ups by source",
                     "SELECT $__timeInterval(signed_up) AS time, source, uniqExact(user) AS users FROM signups"
                     " WHERE $__timeFilter(signed_up) GROUP BY time, source ORDER BY time",
                 ),
@@ -143,7 +143,7 @@ BUSINESS: Final = Dashboard(
                     "ms",
                 ),
                 _sql(
-                    "Jobs now",
+                    "Current jobs",
                     "SELECT job_type, countIf(bitAnd(newest, 3) = 0) AS queued,"
                     " countIf(bitAnd(newest, 3) = 1) AS started"
                     " FROM ( SELECT job_type, job, max(latest) AS newest FROM jobs GROUP BY job_type, job )"

@@ -1,4 +1,4 @@
-"""The dashboards of the two processes: whether the pipeline is healthy, and whether the API is."""
+"""The dashboards of the two processes, worker and API."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from deploy.monitoring.promql import highest, mean, or_none, quantile, rate, sel
 from streams.domain import instruments as of
 from streams.domain.instruments import Instrument
 
-#: Every process tells these by itself.
+#: Metrics that the Prometheus client exposes for every process.
 CPU, MEMORY, STARTED = (
     "process_cpu_seconds_total",
     "process_resident_memory_bytes",
@@ -37,7 +37,7 @@ def _process(job: str) -> Row:
             ),
             Panel("Memory", (Target(f'{MEMORY}{{job="{job}"}}', "{{instance}}"),), "bytes"),
             Panel(
-                "Running for",
+                "Uptime",
                 (Target(f'time() - {STARTED}{{job="{job}"}}', "{{instance}}"),),
                 "s",
                 about="A drop is a restart.",
@@ -57,15 +57,15 @@ _NOT_STORED: Final = 'fate!="stored"'
 PIPELINE: Final = Dashboard(
     "videocloud-pipeline",
     "Pipeline health",
-    "From Kafka into both stores: rates, lag, times, and what went wrong. See docs/runbook.md.",
+    "From Kafka into both stores: rates, lag, durations, problems. See docs/runbook.md.",
     (
         Row(
             "Now",
             (
                 Panel("Records", (Target(rate(of.RECORDS)),), "reqps", "stat", 4),
-                Panel("Lag", (Target(total(selector(of.LAG_RECORDS))),), "short", "stat", 4),
-                Panel("Behind", (Target(highest(selector(of.LAG_SECONDS))),), "s", "stat", 4),
-                Panel("Partitions at work", (Target(total(selector(of.PARTITIONS))),), "short", "stat", 4),
+                Panel("Lag in records", (Target(total(selector(of.LAG_RECORDS))),), "short", "stat", 4),
+                Panel("Lag in time", (Target(highest(selector(of.LAG_SECONDS))),), "s", "stat", 4),
+                Panel("Partitions processed", (Target(total(selector(of.PARTITIONS))),), "short", "stat", 4),
                 Panel("Workers", (Target('sum(up{job="worker"})'),), "short", "stat", 4),
                 Panel("Retries", (Target(or_none(rate(of.RETRIES))),), "reqps", "stat", 4),
             ),
@@ -80,7 +80,7 @@ PIPELINE: Final = Dashboard(
                     stacked=True,
                 ),
                 Panel(
-                    "Not stored, by why",
+                    "Records not stored, by reason",
                     (
                         Target(
                             f"{rate(of.RECORDS, 'topic', 'fate', where=_NOT_STORED)} > 0",
@@ -88,7 +88,7 @@ PIPELINE: Final = Dashboard(
                         ),
                     ),
                     "reqps",
-                    about="Repeats are normal after a takeover; rejected ones are in events.deadletter.",
+                    about="Repeats are normal after a takeover; rejected records are in events.deadletter.",
                 ),
                 Panel(
                     "Dead letters by fault",
@@ -99,52 +99,52 @@ PIPELINE: Final = Dashboard(
                     "Batches without keys",
                     (Target(f"{rate(of.UNKEYED, 'topic')} > 0", "{{topic}}"),),
                     "reqps",
-                    about="A producer gives no keys: its views and repeats may be in several partitions.",
+                    about="A producer sets no keys: a view's events may reach several partitions.",
                 ),
                 Panel(
-                    "Lag",
+                    "Lag in records, by topic",
                     (Target(total(selector(of.LAG_RECORDS), "topic"), "{{topic}}"),),
                     about=of.LAG_RECORDS.help,
                 ),
                 Panel(
-                    "Behind",
+                    "Lag in time, by topic",
                     (Target(highest(selector(of.LAG_SECONDS), "topic"), "{{topic}}"),),
                     "s",
                     about=of.LAG_SECONDS.help,
                 ),
                 Panel(
-                    "Records of a batch",
+                    "Records per batch",
                     _quantiles(of.BATCH_RECORDS, "topic", shares=(0.5, 0.95)),
-                    about="Large batches are cheap, and a sign of load.",
+                    about="Large batches are efficient, and a sign of high load.",
                 ),
             ),
         ),
         Row(
             "Stores",
             (
-                Panel("Time of a batch", _quantiles(of.BATCH_SECONDS, "topic"), "s"),
-                Panel("Redis: time to count", _quantiles(of.COUNT_SECONDS), "s"),
-                Panel("ClickHouse: time of an insert", _quantiles(of.INSERT_SECONDS, "topic"), "s"),
-                Panel("From first row to stored", _quantiles(of.ROW_WAIT_SECONDS, "topic"), "s"),
+                Panel("Batch duration", _quantiles(of.BATCH_SECONDS, "topic"), "s"),
+                Panel("Redis: time to update counters", _quantiles(of.COUNT_SECONDS), "s"),
+                Panel("ClickHouse: insert duration", _quantiles(of.INSERT_SECONDS, "topic"), "s"),
+                Panel("Time rows wait for their insert", _quantiles(of.ROW_WAIT_SECONDS, "topic"), "s"),
                 Panel(
-                    "Rows of an insert",
+                    "Rows per insert",
                     (Target(mean(of.INSERT_ROWS, "topic"), "{{topic}}"),),
-                    about="Mean. Few under load: raise BLOCK_SECONDS or lower INSERTS_PER_SECOND.",
+                    about="Mean. If it is low under load, raise BLOCK_SECONDS or lower INSERTS_PER_SECOND.",
                 ),
                 Panel(
                     "Inserts", (Target(rate(of.INSERT_ROWS, "topic"), "{{topic}}"),), "reqps", stacked=True
                 ),
-                Panel("Into ClickHouse", (Target(rate(of.INSERTED_BYTES, "topic"), "{{topic}}"),), "Bps"),
+                Panel("Bytes inserted", (Target(rate(of.INSERTED_BYTES, "topic"), "{{topic}}"),), "Bps"),
                 Panel(
-                    "Waiting for a block",
+                    "Bytes buffered",
                     (Target(total(selector(of.BUFFERED_BYTES), "topic"), "{{topic}}"),),
                     "bytes",
                 ),
-                Panel("Rows waiting", (Target(total(selector(of.BUFFERED_ROWS), "topic"), "{{topic}}"),)),
+                Panel("Rows buffered", (Target(total(selector(of.BUFFERED_ROWS), "topic"), "{{topic}}"),)),
             ),
         ),
         Row(
-            "Trouble",
+            "Problems",
             (
                 Panel(
                     "Retries",
@@ -161,13 +161,13 @@ PIPELINE: Final = Dashboard(
                     (Target(total(f"increase({selector(of.FENCED)}[5m])", "topic"), "{{topic}}"),),
                 ),
                 Panel(
-                    "Lost to retention",
+                    "Records lost to retention",
                     (Target(total(selector(of.LOST), "topic"), "{{topic}}"),),
                     about=of.LOST.help,
                 ),
-                Panel("Other logs", (Target(total(selector(of.REPLACED), "topic"), "{{topic}}"),)),
+                Panel("Replaced logs", (Target(total(selector(of.REPLACED), "topic"), "{{topic}}"),)),
                 Panel(
-                    "Look-ups and memory",
+                    "Look-ups and keys in memory",
                     (
                         Target(rate(of.LOOKUPS, "topic"), "looked up {{topic}}"),
                         Target(total(selector(of.MEMORY_KEYS), "topic"), "in memory {{topic}}"),
@@ -186,14 +186,14 @@ _ERRORS: Final = f"{or_none(rate(of.REQUESTS, where=FAULTS))} / {rate(of.REQUEST
 API: Final = Dashboard(
     "videocloud-api",
     "API",
-    "Requests, the stores behind them, memories, streams and exports. See docs/runbook.md.",
+    "Requests, queries to the stores, caches, streams and exports. See docs/runbook.md.",
     (
         Row(
             "Now",
             (
                 Panel("Requests", (Target(rate(of.REQUESTS)),), "reqps", "stat", 6),
                 Panel("Server errors", (Target(_ERRORS),), "percentunit", "stat", 6),
-                Panel("p95", (Target(quantile(0.95, of.REQUEST_SECONDS)),), "s", "stat", 6),
+                Panel("Response time, p95", (Target(quantile(0.95, of.REQUEST_SECONDS)),), "s", "stat", 6),
                 Panel("Live streams", (Target(total(selector(of.STREAMS))),), "short", "stat", 6),
             ),
         ),
@@ -204,22 +204,26 @@ API: Final = Dashboard(
                 Panel(
                     "By status", (Target(rate(of.REQUESTS, "status"), "{{status}}"),), "reqps", stacked=True
                 ),
-                Panel("Time by route, p95", _quantiles(of.REQUEST_SECONDS, "route", shares=(0.95,)), "s"),
+                Panel(
+                    "Response time by route, p95",
+                    _quantiles(of.REQUEST_SECONDS, "route", shares=(0.95,)),
+                    "s",
+                ),
             ),
         ),
         Row(
             "Stores",
             (
-                Panel("Time of a question", _quantiles(of.QUERY_SECONDS, "store", shares=(0.5, 0.95)), "s"),
-                Panel("Questions", (Target(rate(of.QUERY_SECONDS, "store"), "{{store}}"),), "reqps"),
-                Panel("Not answered", (Target(rate(of.QUERY_FAILURES, "store"), "{{store}}"),), "reqps"),
+                Panel("Query duration", _quantiles(of.QUERY_SECONDS, "store", shares=(0.5, 0.95)), "s"),
+                Panel("Queries", (Target(rate(of.QUERY_SECONDS, "store"), "{{store}}"),), "reqps"),
+                Panel("Failed queries", (Target(rate(of.QUERY_FAILURES, "store"), "{{store}}"),), "reqps"),
             ),
         ),
         Row(
-            "Besides",
+            "Caches, exports and reports",
             (
                 Panel(
-                    "Found in memory",
+                    "Cache hit rate",
                     (
                         Target(
                             f"{rate(of.CACHE, 'cache', where=_HIT)} / {rate(of.CACHE, 'cache')}",
@@ -229,11 +233,11 @@ API: Final = Dashboard(
                     "percentunit",
                 ),
                 Panel(
-                    "Exports that ended",
+                    "Finished exports, by outcome",
                     (Target(total(f"increase({selector(of.EXPORTS)}[1h])", "outcome"), "{{outcome}}"),),
                 ),
-                Panel("Time of an export", _quantiles(of.EXPORT_SECONDS, shares=(0.5, 0.95)), "s"),
-                Panel("Requests not reported", (Target(rate(of.REPORTS_DROPPED)),), "reqps"),
+                Panel("Export duration", _quantiles(of.EXPORT_SECONDS, shares=(0.5, 0.95)), "s"),
+                Panel("Requests not reported to Kafka", (Target(rate(of.REPORTS_DROPPED)),), "reqps"),
             ),
         ),
         _process("api"),

@@ -1,4 +1,4 @@
-"""What Prometheus and Grafana read, by path under deploy/."""
+"""The files that Prometheus, Alertmanager and Grafana read, by path under deploy/."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from deploy.monitoring.dashboards import API, PIPELINE
 from deploy.monitoring.grafana import CLICKHOUSE, PROMETHEUS
 
 DASHBOARDS: Final = (PIPELINE, API, BUSINESS)
-#: Where Grafana finds the dashboards; docker-compose.yml mounts them there.
+#: Where Grafana reads the dashboards; docker-compose.yml mounts them there.
 FOLDER: Final = "/var/lib/videocloud/dashboards"
-#: Where Alertmanager finds the addresses of its receivers, a file each; docker-compose.yml writes them there.
+#: Where Alertmanager reads the URL of each receiver, one file each; docker-compose.yml writes them there.
 ADDRESSES: Final = "/run/alerts"
 _MADE: Final = "# Made by `python -m docs.generate` from deploy/monitoring/: change it there.\n"
 
@@ -26,7 +26,7 @@ def _yaml(content: dict[str, Any]) -> str:
 
 
 def prometheus() -> dict[str, Any]:
-    """Return prometheus.yml: it finds every process behind the names `worker` and `api`."""
+    """Return prometheus.yml, which discovers all processes behind the DNS names `worker` and `api`."""
 
     def scrape(job: str, port: int) -> dict[str, Any]:
         return {
@@ -43,9 +43,9 @@ def prometheus() -> dict[str, Any]:
 
 
 def alertmanager() -> dict[str, Any]:
-    """Return alertmanager.yml: what wakes somebody goes one way, what can wait for the morning another.
+    """Return alertmanager.yml: pages and tickets have separate receivers.
 
-    What follows from an alert that somebody was told already is told nobody.
+    Alerts that only follow from another firing alert are inhibited.
     """
 
     def receiver(name: str) -> dict[str, Any]:
@@ -79,7 +79,7 @@ def _any_of(names: tuple[str, ...]) -> str:
 
 
 def prometheus_rule() -> dict[str, Any]:
-    """Return the rules as Prometheus' operator for Kubernetes takes them."""
+    """Return the rules as a `PrometheusRule`, for the Prometheus operator on Kubernetes."""
     return {
         "apiVersion": "monitoring.coreos.com/v1",
         "kind": "PrometheusRule",

@@ -1,4 +1,4 @@
-"""Grafana's dashboards as a few plain types, and the JSON that Grafana takes."""
+"""Grafana dashboards as a few plain types, and the JSON that Grafana reads."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ PROMETHEUS: Final = {"type": "prometheus", "uid": "prometheus"}
 CLICKHOUSE: Final = {"type": "grafana-clickhouse-datasource", "uid": "clickhouse"}
 _COLUMNS: Final = 24
 _HEIGHT: Final = {"stat": 4, "row": 1}
-#: Version of the dashboard's model, not of ours.
+#: Version of Grafana's dashboard schema, not of this project.
 _SCHEMA: Final = 41
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A question to a data source; `legend` names its lines, with labels as `{{topic}}`."""
+    """A query to a data source; `legend` names its series, with labels as `{{topic}}`."""
 
     query: str
     legend: str = ""
@@ -25,7 +25,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """A picture. `unit` is one of Grafana's; `kind` timeseries, stat, table or barchart; `width` of 24."""
+    """A panel. `unit` is one of Grafana's; `kind` timeseries, stat, table or barchart; `width` of 24."""
 
     title: str
     targets: tuple[Target, ...]
@@ -47,7 +47,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Dashboard:
-    """A dashboard; `uid` is its address for good."""
+    """A dashboard; `uid` is its permanent id, which is part of its URL."""
 
     uid: str
     title: str
@@ -62,7 +62,7 @@ class Dashboard:
         return [panel for row in self.rows for panel in row.panels]
 
     def json(self) -> str:
-        """Return what Grafana reads."""
+        """Return the JSON that Grafana reads."""
         model = {
             "uid": self.uid,
             "title": self.title,
@@ -91,7 +91,7 @@ class Dashboard:
         return json.dumps(model, indent=2, ensure_ascii=False) + "\n"
 
     def _laid_out(self) -> Iterator[dict[str, Any]]:
-        """Yield the panels with their places: rows of the page, filled from the left."""
+        """Yield the panels with their grid positions, filled row by row from the left."""
         number, top = 0, 0
         for row in self.rows:
             number += 1

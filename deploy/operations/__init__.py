@@ -1,1 +1,1 @@
-"""Commands for whoever runs the platform: lag, verify, doctor, replay, rebuild."""
+"""Commands for operators: lag, verify, doctor, replay, rebuild, forget."""

@@ -1,4 +1,4 @@
-"""What the container leaves a process, where there is one."""
+"""The memory limit of the container, if there is one."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _LIMITS: Final = ("memory.max", "memory/memory.limit_in_bytes")
 
 
 def memory_limit(root: Path = _ROOT) -> int | None:
-    """Return the limit of memory in bytes as a container sees it; None without one.
+    """Return the container's memory limit in bytes; None without a limit.
 
-    Version 1 says a number beyond every machine's memory when there is none.
+    Without a limit, version 1 reports a number larger than the memory of any machine.
     """
     for name in _LIMITS:
         with suppress(OSError, ValueError):  # no such file; "max"

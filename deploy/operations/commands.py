@@ -1,4 +1,4 @@
-"""The commands of this folder, as `vca` has them."""
+"""The commands of this folder, for registration with `vca`."""
 
 from __future__ import annotations
 

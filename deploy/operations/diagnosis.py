@@ -1,4 +1,4 @@
-"""What is wrong with an installation, decided from what its servers say of themselves. Pure."""
+"""Findings about an installation, derived from what its servers report. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sinks.clickhouse.schema_state import compare
 
 
 class Verdict(StrEnum):
-    """How bad it is."""
+    """The severity of a finding."""
 
     OK = "OK"
     WARN = "WARN"
@@ -21,7 +21,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at, and what to do if it is not well."""
+    """The result of one check, and what to do if it is not well."""
 
     area: str
     name: str
@@ -43,12 +43,12 @@ _SKEW_FAIL: Final = 60.0
 
 
 def finding(area: str, name: str, bad: Verdict | None, found: str, advice: str = "") -> Finding:
-    """Return a finding; without a verdict all is well and nothing is to be done."""
+    """Return a finding; without a verdict, all is well and there is nothing to do."""
     return Finding(area, name, bad or Verdict.OK, found, advice if bad else "")
 
 
 def unreachable(area: str, variable: str, error: BaseException) -> Finding:
-    """Return what to say of a server that does not answer."""
+    """Return the finding about a server that does not answer."""
     text = " ".join(str(error).split())[:200] or type(error).__name__
     return Finding(
         area, "reachable", Verdict.FAIL, text, f"start it, or set {variable}; `vca up` starts stand-ins"
@@ -107,7 +107,7 @@ def migrations(wanted: Mapping[str, str], applied: Mapping[str, str]) -> Finding
     state = compare(wanted, applied)
     bad, told, advice = None, f"{len(applied)} applied", ""
     if state.newer:
-        # Workers and API go on; only some commands do not.
+        # Workers and the API continue; only some commands refuse to run.
         bad, told = Verdict.WARN, f"the database has {', '.join(state.newer)}, from a newer version"
         advice = "fine during an upgrade or a rollback: run `rebuild` and `forget` with the newer version"
     if state.missing:
@@ -119,12 +119,12 @@ def migrations(wanted: Mapping[str, str], applied: Mapping[str, str]) -> Finding
 
 
 def deduplication(tables: Iterable[Table], wanted: int, cluster: str = "") -> Finding:
-    """Judge the windows in which tables know a block that came before; `cluster` is a clause `ON CLUSTER`."""
+    """Judge the tables' deduplication windows; `cluster` is a clause `ON CLUSTER`."""
     short, small, least = [], [], None
     for table in tables:
         if not table.engine.split("(")[0].split()[0].endswith("MergeTree"):
             continue
-        # On a cluster every node counts the blocks of its shard, under another name.
+        # On a cluster, every node counts the blocks of its shard; the setting has another name there.
         kind = "" if table.engine.startswith("Replicated") else "non_"
         setting = f"{kind}replicated_deduplication_window"
         told = re.search(rf"\b{setting} = (\d+)", table.engine)
@@ -164,7 +164,7 @@ def parts(tables: Iterable[Table]) -> Finding:
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A topic: partitions, fewest replicas of one, partitions without a leader, and its settings as told."""
+    """A topic: partitions, the lowest replica count, partitions without a leader, and its settings."""
 
     name: str
     partitions: int
@@ -258,9 +258,9 @@ def group(state: str, members: int, partitions: int) -> Finding:
 
 
 def memory(bound: int, total: int, limit: int | None = None) -> Finding:
-    """Judge what a worker may hold against the memory of this machine, or a container's limit, in bytes.
+    """Judge a worker's maximum memory against that of this machine, or a container's limit, in bytes.
 
-    It shares a machine with others, and may have most of what is its own.
+    A machine's memory is shared with other processes; a container's is mostly for the worker.
     """
     there = total if limit is None else min(limit, total)
     limited = there < total

@@ -1,4 +1,4 @@
-"""`vca doctor`: whether everything is set up as it should be."""
+"""`vca doctor`: checks whether everything is set up correctly."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def doctor(
 
 
 async def run(chosen: Settings) -> list[Finding]:
-    """Examine everything, the servers at once."""
+    """Examine everything, all servers concurrently."""
     from deploy.operations import examining
 
     servers = await asyncio.gather(

@@ -1,4 +1,4 @@
-"""Asks the servers, and this machine, what `diagnosis` judges."""
+"""Reads from the servers, and this machine, the data that `diagnosis` judges."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ _PATIENCE: Final = 5.0
 
 
 def here(settings: Settings) -> list[Finding]:
-    """Examine this machine, as one that workers run on."""
+    """Examine this machine as a host of workers."""
     missing = [name for name in _COMPILED if find_spec(name) is None]
     version = platform.python_version()
     disk = shutil.disk_usage(tempfile.gettempdir())
-    # What is fetched and what waits in streams, by partition and by topic; rows that wait; keys.
+    # Fetched records and those in streams, by partition and by topic; buffered rows; keys.
     bound = settings.fetch_bytes * (4 * settings.topic_partitions + 4 * 6 * 2)
     bound += 2 * settings.buffer_bytes + settings.memory_keys * _BYTES_OF_A_KEY
     return [
@@ -93,9 +93,9 @@ async def _redis_node(url: str) -> list[Finding]:
 
 
 async def _shards(url: str) -> tuple[Shards, dict[str, str]]:
-    """Return what one node says of its cluster, and the address of each master with slots.
+    """Return one node's report on its cluster, and the address of each master with slots.
 
-    One node is asked by itself: a client of the whole cluster gives up when slots are missing.
+    A single node is queried, because a cluster client fails when slots are missing.
     """
     client = connect_redis(url, connect_timeout=_PATIENCE, ping_seconds=0)
     try:
@@ -183,7 +183,7 @@ async def _clickhouse(client: Any, settings: Settings) -> list[Finding]:
 
 
 async def _inserts(client: Any) -> Finding:
-    """Say whether workers may set what makes an insert count once."""
+    """Return whether workers may change the settings that make inserts idempotent."""
     wanted = {
         "async_insert": 0,
         "insert_deduplicate": 1,

@@ -1,4 +1,4 @@
-"""`vca forget`: what the tables hold of a person, shown and removed."""
+"""`vca forget`: shows and removes a person's data."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from deploy.operations.running import settings
 if TYPE_CHECKING:
     from streams.settings import Settings
 
-#: Other ids of the same sessions that are shown.
+#: Maximum number of other ids of the same sessions that are shown.
 _SHOWN: Final = 10
 _STAYS: Final = (
     "sums by video and time, which identify nobody (`vca rebuild rollups` recomputes them without these"
@@ -31,7 +31,7 @@ _STAYS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is known of the persons: rows by table, and what an operator should look at."""
+    """The data of the persons: rows by table, and points that an operator should check."""
 
     rows: dict[str, int]
     last_seen: datetime | None
@@ -56,7 +56,7 @@ class Known:
 
 
 class ForgetError(Exception):
-    """It cannot be done now, and nothing was changed."""
+    """The person cannot be forgotten now; nothing was changed."""
 
 
 def forget(
@@ -102,20 +102,20 @@ def forget(
 async def run(
     chosen: Settings, users: list[str], steps: Bar, now: datetime, *, delete: bool, anyway: bool
 ) -> Known:
-    """Look, and remove if asked to; raise `ForgetError` when it must wait."""
+    """Find the data, and remove it if requested; raise `ForgetError` when the removal must wait."""
     from sinks.clickhouse import schema_state
     from sinks.clickhouse.client import READING, database_of
     from sinks.clickhouse.client import connect as connect_clickhouse
     from sinks.clickhouse.forgetting import PERSONAL, Forgetting, cluster_of, hashes_of, is_rebuilt
     from sinks.clickhouse.migrator import checksums
 
-    # Parts of many gigabytes are written anew.
+    # Parts of many gigabytes are rewritten.
     client = await connect_clickhouse(chosen.clickhouse_url, read_timeout=3600.0, settings=dict(READING))
     try:
         steps.say("looking")
         found = await schema_state.ask(client, checksums())
         if reason := found.mismatch:
-            # A table that it does not know may have something of theirs.
+            # A table unknown to this version may contain data of the persons.
             raise ForgetError(reason)
         hashes = await hashes_of(client, users)
         forgetting = Forgetting(client, database_of(chosen.clickhouse_url), hashes, await cluster_of(client))
@@ -150,7 +150,7 @@ async def run(
 
 
 def check_silence(last_seen: datetime | None, now: datetime) -> None:
-    """Raise `ForgetError` while Redis and workers may still hold something of a person."""
+    """Raise `ForgetError` while Redis or workers may still hold data of a person."""
     from sinks.redis.keys import LIVE_SECONDS
 
     wait = timedelta(seconds=LIVE_SECONDS)
@@ -163,7 +163,7 @@ def check_silence(last_seen: datetime | None, now: datetime) -> None:
 
 
 def whole_from(now: datetime, retention_days: int) -> date:
-    """Return the first day of which all raw events are there."""
+    """Return the first day whose raw events are complete."""
     return (now - timedelta(days=retention_days)).date() + timedelta(days=1)
 
 

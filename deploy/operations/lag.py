@@ -1,4 +1,4 @@
-"""How far the stores are behind Kafka, decided from what Kafka and the ledgers say."""
+"""The lag of both stores behind Kafka, computed from Kafka's offsets and the ledgers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sinks.base import Ledger, Partition
 
 @dataclass(frozen=True, slots=True)
 class PartitionLag:
-    """One partition: what Kafka has, and the next offset that each store takes."""
+    """One partition: its offsets in Kafka, and the next offset of each store."""
 
     topic: str
     partition: int
@@ -20,7 +20,7 @@ class PartitionLag:
     log_end: int
     #: Next offset for the live counters in Redis.
     counted: int
-    #: Next offset for ClickHouse; a block that is in doubt is not in.
+    #: Next offset for ClickHouse; a block in doubt does not count as stored.
     stored: int
     #: Age of the oldest record that a store lacks; 0 when there is none.
     seconds: float
@@ -63,7 +63,7 @@ def lags(
     found = []
     for where, end in sorted(ends.items(), key=lambda each: (each[0].topic, each[0].number)):
         counted, stored = cursors(ledgers.get(where))
-        # A partition that nobody has taken yet begins at the start of its log: nothing of it is lost.
+        # A partition that no worker has read yet begins at the start of its log: nothing of it is lost.
         begun = where in ledgers and not ledgers[where].is_new
         behind = min(counted, stored) < end.end and end.waiting_since is not None
         waited = max(0.0, now - (end.waiting_since or now)) if behind else 0.0
@@ -73,7 +73,7 @@ def lags(
                 where.topic,
                 where.number,
                 end.start,
-                # Kafka was asked first: what was taken since is there as well.
+                # Kafka was read first, so the stores may already be past its end.
                 max(end.end, counted, stored),
                 counted,
                 stored,

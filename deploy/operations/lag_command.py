@@ -1,4 +1,4 @@
-"""`vca lag`: how far the stores are behind Kafka."""
+"""`vca lag`: shows the lag of both stores behind Kafka."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def lag(
 
 
 async def read(chosen: Settings) -> list[PartitionLag]:
-    """Ask Kafka and Redis for the lag of every partition of the source topics."""
+    """Return the lag of every partition of the source topics, from Kafka and Redis."""
     from deploy.operations.lag import lags, positions
     from deploy.operations.log_ends import partitions_of, read_ends
     from sinks.redis.client import connect
@@ -88,7 +88,7 @@ async def read(chosen: Settings) -> list[PartitionLag]:
             cluster_id(chosen), partitions_of(brokers, source_topics(chosen))
         )
         ends = await read_ends(brokers, positions(ledgers, cluster, partitions))
-        # Read again: what was taken in between is not behind.
+        # Read again: records processed in the meantime are not lag.
         ledgers = {where: ledger for where, (ledger, _) in (await read_ledgers(redis)).items()}
         return lags(ends, ledgers, time.time())
     finally:

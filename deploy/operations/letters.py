@@ -1,4 +1,4 @@
-"""Dead letters as they lie in their topic, and which of them are to be sent again. Pure."""
+"""Dead letters as stored in their topic, and the choice of those to send again. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, Final
 from streams.dead_letter import REPLAYED_FROM, REPLAYS
 from streams.domain.arrivals import Record
 
-#: Header of a record that says which letters of its partition were sent again: it is no letter itself.
+#: Header of a marker, a record that lists the letters of its partition that were sent again.
 MARKER: Final = "replayed"
 #: Cluster, topic, partition and offset of the record that became a letter.
 Origin = tuple[str, str, int, int]
@@ -22,13 +22,13 @@ Origin = tuple[str, str, int, int]
 class Letter:
     """One dead letter, without its value."""
 
-    #: Its own place in the topic of dead letters.
+    #: Position of the letter in the dead-letter topic.
     partition: int
     offset: int
     origin: Origin
     error: str
     reason: str
-    #: Of the record that could not be taken.
+    #: Position of the rejected record.
     at: datetime
     #: How often the record was sent again before.
     replays: int
@@ -37,18 +37,18 @@ class Letter:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which letters are asked for; empty conditions hold for all."""
+    """A filter for letters; empty conditions match all."""
 
     topics: Sequence[str] = ()
     errors: Sequence[str] = ()
     reason: str = ""
     since: datetime | None = None
     until: datetime | None = None
-    #: Whether also those that came back after they were sent again.
+    #: Whether to include letters that were rejected again after they were sent again.
     again: bool = False
 
     def matches(self, letter: Letter) -> bool:
-        """Say whether a letter is asked for."""
+        """Return whether a letter matches the filter."""
         return (
             (not self.topics or letter.origin[1] in self.topics)
             and (not self.errors or letter.error in self.errors)
@@ -59,7 +59,7 @@ class Wanted:
 
 
 def read_letter(partition: int, record: Record) -> Letter | None:
-    """Return the letter that a record of the dead-letter topic is; None for one that is none."""
+    """Return a record of the dead-letter topic as a letter; None if it is not a letter."""
     headers = dict(record.headers)
     try:
         cluster, topic = (headers[f"source-{name}"].decode() for name in ("cluster", "topic"))
@@ -79,12 +79,12 @@ def read_letter(partition: int, record: Record) -> Letter | None:
 
 
 def marker(offsets: Iterable[int]) -> tuple[bytes, list[tuple[str, bytes]]]:
-    """Return value and headers of the record that says which letters of its partition were sent again."""
+    """Return value and headers of a marker: a record that lists the letters of its partition sent again."""
     return json.dumps({"offsets": sorted(offsets)}).encode(), [(MARKER, b"1")]
 
 
 def read_marker(record: Record) -> list[int]:
-    """Return the offsets that a marker names; none for a record that is no marker."""
+    """Return the offsets that a marker lists; none for other records."""
     if MARKER not in dict(record.headers):
         return []
     told: Any = json.loads(record.value or b"{}")
@@ -101,7 +101,7 @@ def headers_again(letter: Letter, topic: str) -> list[tuple[str, bytes]]:
 
 @dataclass(slots=True)
 class Plan:
-    """What is to be sent again, and what is not and why."""
+    """The letters to send again, and those left out, with reasons."""
 
     send: list[Letter] = field(default_factory=list)
     #: Letters that match and are left out, by reason.
@@ -137,7 +137,7 @@ def plan(
         if not wanted.matches(letter):
             continue
         if letter.origin in seen:
-            # A crash between letter and ledger sends a letter twice.
+            # A crash between letter and ledger produces the same letter twice.
             plan.left_out["already replayed, or a second letter of the same record"] += 1
             continue
         seen.add(letter.origin)

@@ -1,4 +1,4 @@
-"""What Kafka has of each partition, asked in a way that the stand-in broker answers rightly too."""
+"""The ends of each partition in Kafka, read in a way that also works with the stand-in broker."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from aiokafka.errors import OffsetOutOfRangeError
 
 from sinks.base import Partition
 
-#: A broker that has nothing from an offset on says so by silence.
+#: Milliseconds after which a broker that sent no records is taken to have none from an offset on.
 _SILENCE_MS: Final = 700
 _FETCH_BYTES: Final = 65_536
 
 
 @dataclass(frozen=True, slots=True)
 class LogEnds:
-    """First offset, offset after the last record, and when the next record from a position came (epoch s)."""
+    """First offset, offset after the last record, and time of the next record from a position (epoch s)."""
 
     start: int
     end: int
@@ -51,7 +51,7 @@ async def read_ends(
         **brokers,
         enable_auto_commit=False,
         auto_offset_reset="none",
-        # As the worker reads: what was aborted is not behind.
+        # As the worker reads: records of aborted transactions are not lag.
         isolation_level="read_committed",
         max_partition_fetch_bytes=_FETCH_BYTES,
         fetch_max_wait_ms=100,
@@ -73,7 +73,7 @@ async def read_ends(
             record = first.get(tp)
             end = max(ends[tp], starts[tp], consumer.highwater(tp) or 0, record.offset + 1 if record else 0)
             if record is None and await consumer.position(tp) >= end:
-                # The rest are markers of transactions, and what was aborted.
+                # The rest are transaction markers and aborted records.
                 end = max(positions[where], starts[tp])
             found[where] = LogEnds(starts[tp], end, record.timestamp / 1000 if record else None)
         return found
@@ -88,7 +88,7 @@ async def _first_records(consumer: Any, wanted: set[TopicPartition]) -> dict[Top
         try:
             batches = await consumer.getmany(*wanted, timeout_ms=_SILENCE_MS)
         except OffsetOutOfRangeError as error:
-            # Past the end: another log than the ledger knows.
+            # Past the end: the log is not the one that the ledger refers to.
             wanted -= set(error.args[0])
             continue
         if not batches:

@@ -1,4 +1,4 @@
-"""How far a long command is: a bar on a terminal, lines elsewhere."""
+"""Progress of a long command: a bar on a terminal, lines elsewhere."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ console = Console(stderr=True)
 
 
 class Bar:
-    """Told of a total, of what is done, and of what is being done."""
+    """Receives the total, the completed amount, and the current step."""
 
     def __init__(self, progress: Progress | None) -> None:
         """Draw with `progress`, or write lines without it."""

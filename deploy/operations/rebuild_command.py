@@ -1,4 +1,4 @@
-"""`vca rebuild`: roll-ups and live counters made anew from raw events, while the pipeline runs."""
+"""`vca rebuild`: rebuilds roll-ups and live counters from raw events, while the pipeline runs."""
 
 from __future__ import annotations
 
@@ -70,12 +70,12 @@ async def _rollups(chosen: Settings, steps: Bar) -> tuple[datetime | None, float
     cluster = await cluster_id(chosen)
     database = database_of(chosen.clickhouse_url)
     redis = connect_redis(chosen.redis_url)
-    # A month of raw events may take long to roll up.
+    # Rolling up a month of raw events may take long.
     clickhouse = await connect_clickhouse(chosen.clickhouse_url, read_timeout=3600.0)
     try:
         found = await schema_state.ask(clickhouse, checksums())
         if reason := found.mismatch:
-            # Of a table that it does not know, it cannot tell whether raw events make it.
+            # A table unknown to this version may or may not be built from raw events.
             raise RebuildError(reason)
         first = await Audit(clickhouse, database).first_instant()
         since = whole_months(first, chosen.raw_retention_days, datetime.now(UTC))
@@ -114,7 +114,7 @@ def live(
 
 
 async def _live(chosen: Settings, steps: Bar, patience: float) -> list[str]:
-    """Ask for it and wait; return the partitions that nobody has counted again."""
+    """Request the recount and wait; return the partitions that no worker has recounted."""
     from sinks.redis.client import connect as connect_redis
     from sinks.redis.ledger import RedisLedgers, read_ledgers, request_recount
     from streams.topics import cluster_id

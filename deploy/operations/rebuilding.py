@@ -1,9 +1,9 @@
 """Roll-ups rebuilt from raw events while the pipeline runs.
 
-First everything up to where the ledgers are is rolled up beside the old tables, which takes as long as it
-takes and disturbs nobody; then what came meanwhile, until little is left. Only then inserts are held:
-blocks under way end, the last rows are taken in, and the new months are put in the place of the old ones.
-Events wait in the workers meanwhile; live counters go on.
+First, all rows up to the ledgers' offsets are rolled up in new tables beside the old ones, however long that
+takes; then the rows that arrived in the meantime, until few are left. Only then are inserts held: running
+inserts end, the last rows are rolled up, and the new months replace the old ones. Meanwhile, events wait in
+the workers, and live counters continue.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from sinks.clickhouse.shadow import Shadow, Where
 from sinks.redis.holds import HoldLost, Holds
 from sinks.redis.ledger import read_ledgers
 
-#: Rows that may be left for the moment in which inserts are held.
+#: Maximum number of rows left for the moment in which inserts are held.
 _FEW: Final = 20_000
 _ROUNDS: Final = 10
-#: How long blocks under way may take to end.
+#: Maximum time to wait for running inserts to end.
 _DRAIN_SECONDS: Final = 30.0
 _PAUSE: Final = 0.05
 _KEEP_SECONDS: Final = 5.0
 
 
 class RebuildError(Exception):
-    """The rebuild cannot go on; the roll-ups are as they were, unless the message says otherwise."""
+    """The rebuild cannot continue; the roll-ups are unchanged, unless the message says otherwise."""
 
 
 class Steps(Protocol):
-    """Who is told how far it is."""
+    """Receiver of the progress."""
 
     def total(self, rows: int) -> None:
         """Say how many rows there are."""
@@ -48,7 +48,7 @@ class Steps(Protocol):
 
 
 def whole_months(first: datetime | None, retention_days: int, now: datetime) -> datetime | None:
-    """Return where the months begin that raw events have whole; None when they have everything.
+    """Return the start of the first month whose raw events are complete; None if all are.
 
     Args:
         first: when the first event occurred that a roll-up knows of, None when there is none.
@@ -63,7 +63,7 @@ def whole_months(first: datetime | None, retention_days: int, now: datetime) -> 
 
 
 def ends_of(ledgers: Mapping[Partition, Ledger]) -> dict[Where, int]:
-    """Return up to where ClickHouse is certain to have the rows of each partition's present log."""
+    """Return the offset up to which ClickHouse certainly has the rows of each partition's current log."""
     return {
         (log_name(where.cluster, ledger.incarnation), where.topic, where.number): cursors(ledger)[1]
         for where, ledger in ledgers.items()
@@ -76,7 +76,7 @@ class Rebuild:
     def __init__(
         self, redis: Any, shadow: Shadow, cluster: str, steps: Steps, drain: float = _DRAIN_SECONDS
     ) -> None:
-        """Rebuild what workers of a Kafka cluster write; `redis` answers bytes."""
+        """Rebuild the data of a Kafka cluster's workers; `redis` returns bytes."""
         self._redis, self._shadow, self._cluster, self._steps = redis, shadow, cluster, steps
         self._holds = Holds(redis, f"rebuild {time.time_ns():x}")
         self._drain = drain
@@ -112,13 +112,13 @@ class Rebuild:
             await shadow.drop()
 
     async def _ledgers(self) -> dict[Partition, Ledger]:
-        """Return all ledgers. Those of other clusters do not move, and logs without one are taken at once."""
+        """Return all ledgers. Those of other clusters do not move; logs without one are included at once."""
         return {where: ledger for where, (ledger, _) in (await read_ledgers(self._redis)).items()}
 
     async def _advance(
         self, starts: dict[Where, int], ends: dict[Where, int]
     ) -> tuple[dict[Where, int], bool]:
-        """Take in what lies between; say whether it was little."""
+        """Roll up the rows between; return whether they were few."""
         if strange := sorted(ends.keys() - starts.keys()):
             log, topic, number = strange[0]
             raise RebuildError(
@@ -159,7 +159,7 @@ class Rebuild:
         return time.monotonic() - began
 
     async def _drained(self, partitions: list[Partition]) -> dict[Partition, Ledger]:
-        """Wait until no block of this cluster is under way."""
+        """Wait until no block of this cluster is being inserted."""
         deadline = time.monotonic() + self._drain
         while True:
             ledgers = await self._ledgers()

@@ -1,4 +1,4 @@
-"""What is wrong with a Redis or with a cluster of them, decided from what its nodes say. Pure."""
+"""Findings about a Redis or a Redis Cluster, derived from what its nodes report. Pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def node(told: Mapping[str, Any]) -> list[Finding]:
     evicts = policy != "noeviction"
     full = bool(limit) and used > 0.8 * limit
     snapshot = str(told.get("rdb_last_bgsave_status", "ok"))
-    # Told only where `min-replicas-to-write` asks for some.
+    # Reported only where `min-replicas-to-write` requires replicas.
     replicas = told.get("min_slaves_good_slaves")
     return [
         version("Redis", str(told.get("redis_version", "?")), _OLDEST),
@@ -79,7 +79,7 @@ def node(told: Mapping[str, Any]) -> list[Finding]:
 
 @dataclass(frozen=True, slots=True)
 class Shards:
-    """What a node of a Redis Cluster says of all of it: its state, slots, and masters with their replicas."""
+    """A node's report on its Redis Cluster: state, slots, and masters with their replicas."""
 
     state: str
     slots_assigned: int
@@ -120,7 +120,7 @@ def cluster(told: Shards) -> list[Finding]:
 
 
 def of_all(found: Mapping[str, Sequence[Finding]]) -> list[Finding]:
-    """Put the findings of several nodes together: one for what is well with all, else those that are not."""
+    """Merge the findings of several nodes: one if all are well, else those that are not."""
     every = [(name, each) for name, some in found.items() for each in some]
     together = []
     for what in dict.fromkeys(each.name for _, each in every):

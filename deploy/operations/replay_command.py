@@ -1,4 +1,4 @@
-"""`vca replay dead-letters`: records that could not be taken, sent again."""
+"""`vca replay dead-letters`: sends rejected records again."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ replay = typer.Typer(no_args_is_help=True, help="Send rejected records again.")
 
 @replay.callback()
 def _only() -> None:
-    """Keep the name of the one command."""
+    """Keep the subcommand's name, although there is only one."""
 
 
 @replay.command("dead-letters")
@@ -107,7 +107,7 @@ def _aware(instant: datetime | None) -> datetime | None:
 
 
 async def run(chosen: Settings, wanted: Wanted, send: bool) -> tuple[Plan, int]:
-    """Read the dead letters, decide, and send if asked to; return what was decided and how many were sent."""
+    """Read the dead letters, decide, and send if requested; return the decision and the number sent."""
     from deploy.operations.letters import plan as decide
     from deploy.operations.replaying import DeadLetterTopic
     from streams.topics import source_topics

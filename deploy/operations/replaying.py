@@ -1,4 +1,4 @@
-"""Dead letters read from Kafka and sent again to where they came from."""
+"""Reads dead letters from Kafka and sends them to their source topics again."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from streams.topics import MAX_RECORD_BYTES
 
 _LARGEST: Final = MAX_RECORD_BYTES + 65_536
 _SILENCE_MS: Final = 1_000
-#: How long letters that go on coming are waited for.
+#: Seconds to wait for further letters.
 _LONGEST_TAIL: Final = 3.0
-#: Records that are sent before it is written down that they were.
+#: Records that are sent before the next marker is written.
 _AT_ONCE: Final = 500
 
 
 class DeadLetterTopic:
-    """The topic of dead letters, read from its start to where it ended when reading began."""
+    """The dead-letter topic, read from its start to its end as of when reading began."""
 
     def __init__(self, brokers: Mapping[str, Any], topic: str) -> None:
         """Name the topic; `brokers` is that of `Settings.brokers`."""
@@ -32,7 +32,7 @@ class DeadLetterTopic:
     async def read(
         self, seen: Callable[[int], None] = lambda _: None
     ) -> tuple[list[Letter], set[tuple[int, int]], dict[int, int]]:
-        """Return all letters, those that were sent again, and where each partition ended."""
+        """Return all letters, those that were sent again, and the end of each partition."""
         letters: list[Letter] = []
         replayed: set[tuple[int, int]] = set()
         ends: dict[int, int] = {}
@@ -119,7 +119,7 @@ class DeadLetterTopic:
                         left.discard(tp)
                 if until:
                     continue
-                # The stand-in broker may say an end that is too early: silence tells the true one.
+                # The stand-in broker may report an end that is too early; no response means the true end.
                 positions = [await consumer.position(tp) >= known[tp] for tp in left]
                 if all(positions):
                     reached_at = reached_at or time.monotonic()

@@ -1,4 +1,4 @@
-"""Whether tables keep rows for as long as the settings say, which were read when they were created. Pure."""
+"""Compares the tables' retention, set when they were created, with the current settings. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from deploy.operations.diagnosis import Finding, Table, Verdict, finding
 from sinks.clickhouse.cluster import LOCAL
 
 _TTL: Final = re.compile(r"\bTTL (?P<since>.+?) \+ toIntervalDay\((?P<days>\d+)\)")
-#: What the advice of each setting begins with: why it matters.
+#: The reason that begins the advice about each setting.
 _WHY: Final = {
     "raw_retention_days": "workers reject older events, and find duplicates of newer ones in these tables",
     "rollup_retention_days": "the API can answer as far back as these tables reach",
@@ -20,7 +20,7 @@ _WHY: Final = {
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """How long a table keeps its rows, and what since."""
+    """A table's retention, and the column from which it counts."""
 
     name: str
     since: str
@@ -53,7 +53,7 @@ def _judged(setting: str, tables: list[_Kept], wanted: int, cluster: str) -> Fin
     for table in other:
         by_days.setdefault(table.days, []).append(table.name)
     told = "; ".join(f"{days} days in {', '.join(names)}" for days, names in sorted(by_days.items()))
-    # Of an event whose first copy is gone, a repeat would count.
+    # Once the first copy of an event is deleted, a repeat would count.
     forgets = setting == "raw_retention_days" and any(table.days < wanted for table in other)
     statements = ";\n".join(
         f"ALTER TABLE {f'{table.name} {cluster}'.rstrip()} MODIFY TTL {table.since} + INTERVAL {wanted} DAY"

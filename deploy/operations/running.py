@@ -1,4 +1,4 @@
-"""Where the servers are: as the environment says, else as the `vca up` in this folder wrote down."""
+"""The servers' addresses: from the environment, else from the `vca up` of this folder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ADDRESSES: Final = ("KAFKA_BOOTSTRAP_SERVERS", "REDIS_URL", "CLICKHOUSE_URL")
 
 def settings(endpoints: Path = _ENDPOINTS) -> Settings:
     """Return the worker's settings, with the addresses of the `vca up` in this folder where none are set."""
-    # Every command has this module; the libraries of settings are for those that read some.
+    # Every command imports this module, but only some need the settings' libraries.
     from streams.settings import Settings
 
     given = {}

@@ -1,4 +1,4 @@
-"""What must agree, and where it does not: decided from what was read of both stores. Pure."""
+"""Comparisons of data that must agree, from readings of both stores. Pure."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from sinks.base import Books, Ledger, Partition, log_name
 from sinks.clickhouse.audit import SUMS, Bounds, Difference, Forgotten, Ingested, Where
 from sinks.redis.window import LiveCounters
 
-#: ClickHouse's books by log, topic and partition.
+#: ClickHouse's own offsets by log, topic and partition.
 Booking = Mapping[Where, Ingested]
 _SHOWN = 20
 
 
 @dataclass(slots=True)
 class Check:
-    """One comparison: how many things were compared, and each difference in a line."""
+    """One comparison: the number of compared values, and one line for each difference."""
 
     name: str
     compared: int = 0
     differences: list[str] = field(default_factory=list)
-    #: What could not be compared, and why.
+    #: The data that could not be compared, and why.
     notes: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
@@ -37,7 +37,7 @@ class Check:
 
 
 def steady(before: Mapping[Partition, Ledger], after: Mapping[Partition, Ledger]) -> set[Partition]:
-    """Return the partitions whose blocks did not move between two readings."""
+    """Return the partitions whose block cursors did not move between two readings."""
 
     def block(ledger: Ledger | None) -> tuple[Any, ...]:
         names = ("epoch", "incarnation", "block_from", "block_to", "done", "landed")
@@ -47,7 +47,7 @@ def steady(before: Mapping[Partition, Ledger], after: Mapping[Partition, Ledger]
 
 
 def offsets(where: Partition, ledger: Ledger, booked: Booking) -> list[str]:
-    """Compare the ledger's block cursor with ClickHouse's own offsets, of a partition that stood still."""
+    """Compare the ledger's block cursor with ClickHouse's own offsets, for a partition that did not move."""
     log = log_name(where.cluster, ledger.incarnation)
     own = booked.get((log, where.topic, where.number))
     landed = own.next_offset if own else 0
@@ -65,7 +65,7 @@ def offsets(where: Partition, ledger: Ledger, booked: Booking) -> list[str]:
 
 
 def balance(where: Partition, ledger: Ledger, books: Books, booked: Booking) -> list[str]:
-    """Check that a partition's books add up, and that what they say was stored is in or under way."""
+    """Check that a partition's books add up, and that rows they count as stored are in or on their way."""
     found = []
     fates = books.stored + books.repeated + books.late + books.rejected
     if books.read != fates:
@@ -73,7 +73,7 @@ def balance(where: Partition, ledger: Ledger, books: Books, booked: Booking) -> 
             f"{where}: {books.read} records read, but {fates} accounted for ({books.stored} stored,"
             f" {books.repeated} repeated, {books.late} late, {books.rejected} rejected)"
         )
-    # Books begin anew with a Redis that lost its data, which gives the window another generation.
+    # When Redis lost its data, the books start again, and the window gets another generation.
     if ledger.generation == 0:
         rows = sum(
             each.rows
@@ -126,10 +126,10 @@ def raw_rows(
 
 
 def lasting(readings: Sequence[Mapping[Any, Difference]]) -> tuple[list[Difference], int]:
-    """Return what differs in every reading by the same, and how many values do by another amount each time.
+    """Return the values that differ by the same in every reading, and how many differ by varying amounts.
 
-    Those are values that events were just reaching: a row is in the raw table a moment before the roll-up
-    has it.
+    The latter are values that were just being updated: a row is in the raw table a moment before it is in
+    the roll-up.
     """
     everywhere = set.intersection(*(set(reading) for reading in readings))
     lasts = {key for key in everywhere if len({reading[key].gap for reading in readings}) == 1}
@@ -169,7 +169,7 @@ def window(where: Partition, read: LiveCounters, recount: LiveCounters) -> list[
 
 
 def shortened(lines: Iterable[str]) -> list[str]:
-    """Return the first lines, and how many more there are."""
+    """Return the first lines, and the number of further ones."""
     every = list(lines)
     more = len(every) - _SHOWN
     return every if more <= 0 else [*every[:_SHOWN], f"... and {more} more"]

@@ -1,4 +1,4 @@
-"""`vca verify`: whether everything that must agree does."""
+"""`vca verify`: compares all redundant data."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ async def run(chosen: Settings, since: datetime | None, say: Callable[[str], Non
 
     cluster = await cluster_id(chosen)
     redis = connect_redis(chosen.redis_url)
-    # Many days of raw events are read at once.
+    # Many days of raw events are read in one query.
     clickhouse = await connect_clickhouse(chosen.clickhouse_url, read_timeout=3600.0)
     try:
         audit = Audit(clickhouse, database_of(chosen.clickhouse_url))

@@ -1,7 +1,7 @@
 """Reads both stores and compares them, while the pipeline runs.
 
-Stores that move cannot be read at one moment. So what moved between two readings is read again, a few
-times, and only what differs every time, and by the same, is a difference.
+Stores that change cannot be read at one moment. Values that changed between two readings are therefore read
+again, a few times, and only a value that differs every time by the same amount counts as a difference.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ Progress = Callable[[str], None]
 
 
 class Verification:
-    """Compares what the stores of one installation say."""
+    """Compares the data of one installation's stores."""
 
     def __init__(self, settings: Settings, cluster: str, redis: Any, clickhouse: Any, audit: Audit) -> None:
         """Compare the partitions of a Kafka cluster; `redis` answers bytes."""
@@ -147,7 +147,7 @@ class Verification:
         return check
 
     async def _live_of(self, where: Partition, table: str, row: Any, fold: Any) -> list[str] | None:
-        """Compare a partition's window; None when ClickHouse does not get as far as Redis is."""
+        """Compare a partition's window; None when ClickHouse does not catch up with Redis in time."""
         first = int(time.time()) // 60 - _MINUTES + 1
         end = first + _MINUTES + _AHEAD
         read = await self._window.read(where, first, end)

@@ -163,7 +163,9 @@ FENCED: Final = _counter(
     _W, "partitions_lost", "Partitions lost to another worker, noticed by a fenced write.", "topic"
 )
 LOST: Final = _counter(_W, "lost_records", "Records that retention deleted before they were read.", "topic")
-REPLACED: Final = _counter(_W, "replaced_logs", "Partitions whose log was found to be another one.", "topic")
+REPLACED: Final = _counter(
+    _W, "replaced_logs", "Partitions whose log was replaced: recreated or truncated.", "topic"
+)
 LOOKUPS: Final = _counter(_W, "lookups", "Views and event ids looked up in the raw tables.", "topic")
 
 REQUESTS: Final = _counter(_A, "api_requests", "Requests answered.", "route", "method", "status")
@@ -186,7 +188,7 @@ CACHE: Final = _counter(
     "outcome",
 )
 STREAMS: Final = _gauge(_A, "api_live_streams", "Live streams that are open now.")
-EXPORTS: Final = _counter(_A, "api_exports", "Exports that ended: completed or failed.", "outcome")
+EXPORTS: Final = _counter(_A, "api_exports", "Finished exports: completed or failed.", "outcome")
 EXPORT_SECONDS: Final = _histogram(
     _A,
     "api_export_seconds",
