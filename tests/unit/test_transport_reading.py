@@ -14,20 +14,27 @@ import pytest
 from aiokafka.consumer.fetcher import READ_COMMITTED, READ_UNCOMMITTED, PartitionRecords
 from aiokafka.errors import CorruptRecordException, NodeNotReadyError
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
-from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.record.util import calc_crc32c
 from aiokafka.structs import TopicPartition
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from streams.fetching import FETCH_INTERVAL, PacedFetcher, PlainRecords
+from streams.fetching import FETCH_INTERVAL, KeptRecords, PacedFetcher, PlainRecords
 
 _GZIP = 1
 #: The bit of a record batch's attributes that says it is a control batch.
 _CONTROL = 0x20
 
 
-def batch(first: int, count: int, *, compression: int = 0, producer: int = -1, key: bytes = b"key") -> bytes:
+def batch(
+    first: int,
+    count: int,
+    *,
+    compression: int = 0,
+    producer: int = -1,
+    key: bytes = b"key",
+    headers: Sequence[tuple[str, bytes | None]] = (),
+) -> bytes:
     """Encode a record batch whose first record has the offset `first`; `producer` has transactions."""
     builder = DefaultRecordBatchBuilder(
         magic=2,
@@ -39,7 +46,7 @@ def batch(first: int, count: int, *, compression: int = 0, producer: int = -1, k
         batch_size=1 << 20,
     )
     for number in range(count):
-        builder.append(number, 1_000 + number, key, f"value {first + number}".encode(), [])
+        builder.append(number, 1_000 + number, key, f"value {first + number}".encode(), list(headers))
     encoded = bytearray(builder.build())
     encoded[:8] = first.to_bytes(8, "big")
     return bytes(encoded)
@@ -65,7 +72,7 @@ def read(
 ) -> Any:
     """Prepare a fetch of these batches from a position; `aborted` are producers and first offsets."""
     tp = TopicPartition("topic", 0)
-    return kind(tp, MemoryRecords(b"".join(batches)), aborted, position, None, None, crcs, isolation)
+    return kind(tp, KeptRecords(b"".join(batches)), aborted, position, None, None, crcs, isolation)
 
 
 def seen(records: Sequence[Any]) -> list[tuple[int, int, bytes]]:
@@ -123,6 +130,25 @@ def test_what_was_aborted_is_left_out(steps: list[tuple[int, int, str]], isolati
     assert [record.offset for record in taken] == sorted(kept)
     assert seen(taken) == seen(list(theirs))
     assert ours.next_fetch_offset == theirs.next_fetch_offset == at
+
+
+@pytest.mark.parametrize("position", [0, 6])
+def test_a_header_whose_name_is_not_utf_8_ends_nobody(position: int) -> None:
+    """Go's clients send any bytes as a name, and brokers take them; aiokafka raises UnicodeDecodeError."""
+    hostile = bytearray(batch(5, 3, headers=[("na", b"value"), ("null", None)]).replace(b"na", b"\xff\xfe"))
+    struct.pack_into(">I", hostile, 17, calc_crc32c(bytes(hostile[21:])))
+    records = read(PlainRecords, [batch(0, 5), bytes(hostile), batch(8, 2)], position, READ_COMMITTED)
+    taken = records.all()
+    assert seen(taken) == [
+        (at, 1_000 + at - first, f"value {at}".encode())
+        for first, last in ((0, 4), (5, 7), (8, 9))
+        for at in range(first, last + 1)
+        if at >= position
+    ]
+    assert [record.headers for record in taken if record.offset == 6] == [
+        [("\ufffd\ufffd", b"value"), ("null", None)]
+    ]
+    assert records.next_fetch_offset == 10
 
 
 def test_a_batch_that_lies_before_the_position_does_not_move_it_back() -> None:
