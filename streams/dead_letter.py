@@ -53,14 +53,21 @@ REPLAYS: Final = "replays"
 REPLAYED_FROM: Final = "replayed-from"
 
 
+def is_count(value: bytes) -> bool:
+    """Say whether a header's value is a number of replays."""
+    return value.isdigit() and len(value) <= 9
+
+
 def headers_of(partition: Partition, letter: Rejected) -> list[tuple[str, bytes]]:
     """Return a dead letter's headers: source coordinates, class of the fault, reason.
 
-    A record that was replayed and rejected again keeps the number of its replays.
+    A record that was replayed and rejected again keeps the number of its replays. Producers may send this
+    header as well: what is no such number is not kept, because it could make the letter too large to send.
     """
-    again = [(name, value) for name, value in letter.record.headers if name == REPLAYS]
+    given = [value for name, value in letter.record.headers if name == REPLAYS]
+    again = [(REPLAYS, value) for value in given if value is not None and is_count(value)]
     return [
-        *again,
+        *again[:1],
         ("source-cluster", partition.cluster.encode()),
         ("source-topic", partition.topic.encode()),
         ("source-partition", str(partition.number).encode()),

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from streams.dead_letter import REPLAYED_FROM, REPLAYS
+from streams.dead_letter import REPLAYED_FROM, REPLAYS, is_count
 from streams.domain.arrivals import Record
+from streams.domain.events import LATEST_MS
 
 #: Header of a marker, a record that lists the letters of its partition that were sent again.
 MARKER: Final = "replayed"
@@ -60,7 +61,9 @@ class Wanted:
 
 def read_letter(partition: int, record: Record) -> Letter | None:
     """Return a record of the dead-letter topic as a letter; None if it is not a letter."""
-    headers = dict(record.headers)
+    headers = {name: value or b"" for name, value in record.headers}
+    # What the record's producer chose may be anything.
+    replays = headers.get(REPLAYS, b"")
     try:
         cluster, topic = (headers[f"source-{name}"].decode() for name in ("cluster", "topic"))
         number, offset = (int(headers[f"source-{name}"]) for name in ("partition", "offset"))
@@ -70,10 +73,10 @@ def read_letter(partition: int, record: Record) -> Letter | None:
         partition,
         record.offset,
         (cluster, topic, number, offset),
-        headers.get("error", b"").decode(),
+        headers.get("error", b"").decode(errors="replace"),
         headers.get("reason", b"").decode(errors="replace"),
-        datetime.fromtimestamp(max(0, record.timestamp) / 1000, UTC),
-        int(headers.get(REPLAYS, b"0")),
+        datetime.fromtimestamp(min(max(0, record.timestamp), LATEST_MS) / 1000, UTC),
+        int(replays) if is_count(replays) else 0,
         "truncated-from" in headers,
     )
 

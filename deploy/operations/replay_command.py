@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from deploy.operations.progress import bar, console
 from deploy.operations.running import settings
+from deploy.shown import shown
 from streams.domain.faults import FAULTS, NAMED
 
 if TYPE_CHECKING:
@@ -133,10 +133,10 @@ def _show(out: Console, plan: Plan, sent: int, send: bool) -> None:
         table.columns[3].justify = "right"
         for topic, error, reason, count, first, last in plan.table():
             times = (f"{each:%Y-%m-%d %H:%M:%S}" for each in (first, last))
-            table.add_row(topic, error, escape(reason[:_REASON_SHOWN]), f"{count:,}", *times)
+            table.add_row(shown(topic), shown(error), shown(reason[:_REASON_SHOWN]), f"{count:,}", *times)
         out.print(table, highlight=False)
     for why, count in plan.left_out.items():
-        out.print(f"[dim]skipped: {count:,} {escape(why)}[/]", highlight=False)
+        out.print(f"[dim]skipped: {count:,} {shown(why)}[/]", highlight=False)
     if send:
         out.print(
             f"sent {sent:,} records again: wait until `vca lag` is 0, then run this again to see which were"

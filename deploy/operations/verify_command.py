@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from deploy.operations.running import settings
+from deploy.shown import shown
 
 if TYPE_CHECKING:
     from deploy.operations.verify import Check
@@ -88,9 +88,9 @@ def _show(console: Console, checks: list[Check], ok: bool) -> None:
     console.print(table, highlight=False)
     for check in checks:
         for line in check.differences:
-            console.print(f"[red]differs:[/] {escape(line)}", highlight=False, soft_wrap=True)
+            console.print(f"[red]differs:[/] {shown(line)}", highlight=False, soft_wrap=True)
         for line in check.notes:
-            console.print(f"[dim]{escape(check.name)}: {escape(line)}[/]", highlight=False, soft_wrap=True)
+            console.print(f"[dim]{shown(check.name)}: {shown(line)}[/]", highlight=False, soft_wrap=True)
     if ok:
         console.print("\nEverything agrees.", highlight=False)
     else:

@@ -54,8 +54,8 @@ class Record(Protocol):
         """The event's JSON."""
 
     @property
-    def headers(self) -> Sequence[tuple[str, bytes]]:
-        """Its headers, by name."""
+    def headers(self) -> Sequence[tuple[str, bytes | None]]:
+        """Its headers, by name; Kafka allows null values."""
 
 
 class Rejected(Struct, gc=False, frozen=True):

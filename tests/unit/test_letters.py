@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from rich.console import Console
 
 from deploy.operations.letters import Letter, Wanted, headers_again, marker, plan, read_letter, read_marker
@@ -110,3 +111,30 @@ def test_a_narrow_terminal_cuts_off_neither_topic_nor_reason() -> None:
     assert [line.split()[0] for line in lines if "." in line[:20]] == ["playback.events"]
     column = lines[0].index("reason"), lines[0].index("letters")
     assert "".join("".join(line[slice(*column)].split()) for line in lines[1:]) == "".join(reason.split())
+
+
+@pytest.mark.parametrize("value", [None, b"", b"\xff\xfe", b"9" * 5_000, b"-1", b"x" * 900_000])
+def test_a_producer_cannot_make_a_letter_unreadable_or_large(value: bytes | None) -> None:
+    record = Raw(0, 2**62, b"k", b"{", [("replays", value), ("replays", b"3"), ("replays", b"4")])
+    headers = headers_of(Partition("c", "user.events", 1), Rejected(record, "NotJson", "truncated"))
+    assert headers[0] == ("replays", b"3")
+    assert [name for name, _ in headers].count("replays") == 1
+    found = read_letter(0, Raw(5, 2**62, b"k", b"{", [*headers[1:], ("replays", value)]))
+    assert found is not None
+    assert (found.replays, found.at.year) == (0, 2100)
+
+
+def test_what_a_producer_sent_is_shown_without_control_characters() -> None:
+    out = io.StringIO()
+    bad = letter(
+        0, reason="Invalid value '\x1b]52;c;cm0=\x07\x1b[2J\n[red]forged' - at `$.type`", error="[/]\x1b"
+    )
+    _show(
+        Console(file=out, width=200, force_terminal=True, color_system=None),
+        plan([bad], set(), Wanted(), TOPICS),
+        0,
+        True,
+    )
+    assert r"\x1b]52;c;cm0=\x07\x1b[2J\n[red]forged" in out.getvalue()
+    assert not {each for each in out.getvalue() if ord(each) < 32} - {"\n", "\x1b"}
+    assert "\x1b]" not in out.getvalue() and "\x1b[2J" not in out.getvalue()

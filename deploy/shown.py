@@ -1,0 +1,17 @@
+"""Text from outside, made fit for a terminal: ids, titles, reasons and log lines are what a producer sent."""
+
+from __future__ import annotations
+
+from rich.markup import escape
+
+
+def shown(text: str) -> str:
+    """Return text for a Rich console, literally: no markup, and control characters as escapes.
+
+    Rich passes on escape sequences, which may clear the screen, forge lines or write to the clipboard.
+    """
+    if not text.isprintable():
+        text = "".join(
+            each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
+        )
+    return escape(text)
