@@ -12,7 +12,7 @@ from typing import Final, cast
 
 import faust
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
-from faust.exceptions import NotReady
+from faust.exceptions import NotReady, ProducerSendError
 from faust.types import TP
 
 from sinks.base import Unavailable
@@ -73,11 +73,13 @@ class FaustBroker:
             await self.app.producer.send_and_wait(
                 self.settings.topic_deadletter, key, value, None, at, headers
             )
-        except MessageSizeTooLargeError as error:
-            raise TooLarge(str(error)) from error
         except NotReady as error:
             # The worker is stopping, and its producer has stopped before its last batch: the next owner of
             # the partition sends these letters.
             raise Unavailable("Kafka: the worker's producer does not run", "kafka") from error
-        except KafkaError as error:
-            raise Unavailable(f"Kafka: {error}", "kafka") from error
+        except (KafkaError, ProducerSendError) as error:
+            # Faust wraps what aiokafka refuses to send; what a broker refuses comes as it is.
+            cause = error.__cause__ if isinstance(error, ProducerSendError) else error
+            if isinstance(cause, MessageSizeTooLargeError):
+                raise TooLarge(str(cause)) from error
+            raise Unavailable(f"Kafka: {cause}", "kafka") from error

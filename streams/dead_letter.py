@@ -11,12 +11,14 @@ from streams.domain.arrivals import Rejected
 #: Key, value, timestamp in epoch ms, headers.
 Send = Callable[[bytes | None, bytes, int, list[tuple[str, bytes]]], Awaitable[None]]
 
-#: Bytes kept of a record that the broker refuses as a dead letter: the added headers make it larger.
+#: Bytes kept of the value and the key of a record that is too large for a dead letter: a compressed one may
+#: hold any number of bytes.
 _KEPT_OF_TOO_LARGE: Final = 512 * 1024
+_KEPT_OF_KEY: Final = 64 * 1024
 
 
 class TooLarge(Exception):
-    """The broker refuses a record for its size."""
+    """The client or the broker refuses a record for its size."""
 
 
 class DeadLetters(Protocol):
@@ -42,8 +44,9 @@ class KafkaDeadLetters:
                 await self._send(record.key, value, record.timestamp, headers)
             except TooLarge:
                 headers.append(("truncated-from", str(len(value)).encode()))
+                key = record.key and record.key[:_KEPT_OF_KEY]
                 try:
-                    await self._send(record.key, value[:_KEPT_OF_TOO_LARGE], record.timestamp, headers)
+                    await self._send(key, value[:_KEPT_OF_TOO_LARGE], record.timestamp, headers)
                 except TooLarge as error:
                     raise Unavailable(f"dead letter refused: {error}", "kafka") from error
 
