@@ -6,6 +6,7 @@ the request in the log. Messages never contain internals.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
@@ -84,8 +85,12 @@ MESSAGES: Final = {
 
 def body(code: str, message: str, **details: Any) -> bytes:
     """Return an error in the common shape, encoded."""
-    error = {"code": code, "message": message, "details": details}
-    return orjson.dumps({"success": False, "error": error})
+    content = {"success": False, "error": {"code": code, "message": message, "details": details}}
+    try:
+        return orjson.dumps(content)
+    except TypeError:
+        # It quotes what the caller sent, and JSON may escape half a character (a lone surrogate).
+        return json.dumps(content).encode()
 
 
 def response(request_id: str, status: int, code: str, message: str, **details: Any) -> Response:

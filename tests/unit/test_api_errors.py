@@ -70,6 +70,17 @@ async def test_invalid_metrics_are_refused(api: Api, asked: str) -> None:
     assert error["details"]["allowed"] == ["views", "engagement", "performance"]
 
 
+async def test_half_a_character_in_a_body_is_refused_like_any_other_mistake(api: Api) -> None:
+    response = await api.client.post(
+        "/analytics/export",
+        content=rb'{"type": "video", "metrics": ["\ud800"]}',
+        headers={"Content-Type": "application/json"},
+    )
+    assert response.status_code == 400
+    schemas.ErrorResponse.model_validate(response.json())
+    assert response.json()["error"]["code"] == "ANALYTICS_INVALID_METRICS"
+
+
 async def test_a_parameter_that_nobody_knows_is_refused_by_name(api: Api) -> None:
     error = await refused(api, VIDEO, 400, "ANALYTICS_INVALID_PARAMETER", perod="7d")
     assert "'perod'" in error["message"]
