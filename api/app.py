@@ -72,6 +72,9 @@ def create_app(settings: Settings | None = None, *, clock: Clock = utc_now) -> F
         description=openapi.DESCRIPTION,
         version=_version(),
         lifespan=lifespan,
+        # A redirect would name the server by the caller's Host header and, behind a proxy that ends TLS, send
+        # the caller and the key in its headers to plain HTTP.
+        redirect_slashes=False,
         generate_unique_id_function=lambda route: to_camel(route.name),
         telemetry=tracing_config(),
     )

@@ -81,6 +81,12 @@ async def test_half_a_character_in_a_body_is_refused_like_any_other_mistake(api:
     assert response.json()["error"]["code"] == "ANALYTICS_INVALID_METRICS"
 
 
+async def test_a_slash_too_many_sends_nobody_elsewhere(api: Api) -> None:
+    response = await api.client.get(f"{SUMMARY}/", headers={"Host": "evil.example"})
+    assert (response.status_code, response.headers.get("location")) == (404, None)
+    assert response.json()["error"]["code"] == "ANALYTICS_NOT_FOUND"
+
+
 async def test_a_parameter_that_nobody_knows_is_refused_by_name(api: Api) -> None:
     error = await refused(api, VIDEO, 400, "ANALYTICS_INVALID_PARAMETER", perod="7d")
     assert "'perod'" in error["message"]
