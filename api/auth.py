@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Annotated, Final
 
 from fastapi import Depends, Request
@@ -11,6 +12,7 @@ from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBea
 from api.deps import clock_of, stores_of
 from api.errors import MESSAGES, ForbiddenError, RateLimitedError, UnauthorizedError
 from streams.domain.access import Key, Scope
+from streams.domain.errors import StoreUnavailableError
 
 _UNKNOWN: Final = "This key is not known, or was revoked: ask with another one."
 _bearer = HTTPBearer(auto_error=False, description="The API key as a bearer token.")
@@ -39,12 +41,25 @@ def requires(scope: Scope) -> Callable[..., Awaitable[None]]:
             raise UnauthorizedError(_UNKNOWN if secret else MESSAGES[401])
         if scope not in key.scopes:
             raise ForbiddenError(f"This key does not have the scope {scope}: ask with one that has it.")
-        request.state.key = key
+        request.state.key, request.state.secret = key, secret
         passed, request.state.allowance = await stores.limit.hit(key.id)
         if not passed:
             raise RateLimitedError
 
     return authorized
+
+
+async def check_again(request: Request) -> None:
+    """Raise `UnauthorizedError` if the key that opened a route was revoked since.
+
+    Nothing happens while that cannot be looked up, and when the API is open.
+    """
+    keyring = stores_of(request).keyring
+    if keyring.open:
+        return
+    with suppress(StoreUnavailableError):
+        if await keyring.find(request.state.secret, clock_of(request)()) is None:
+            raise UnauthorizedError(_UNKNOWN)
 
 
 def key_of(request: Request) -> Key:

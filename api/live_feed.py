@@ -30,7 +30,8 @@ class Update:
     data: str
 
 
-def _error(error: Exception, message: str) -> Update:
+def error_update(error: Exception, message: str) -> Update:
+    """Return an error as an event."""
     content = {"success": False, "error": {"code": code_of(error), "message": message, "details": {}}}
     return Update("error", orjson.dumps(content).decode())
 
@@ -55,7 +56,7 @@ class _Poll:
                 self._publish(await self._next())
         except RequestError as error:
             # The video does not exist (any more), so polling ends.
-            self._publish(_error(error, str(error)))
+            self._publish(error_update(error, str(error)))
         except Exception:
             _log.exception("a stream ended")
         finally:
@@ -79,7 +80,7 @@ class _Poll:
         try:
             return await ask_once(self._ask)
         except StoreUnavailableError as error:
-            return _error(error, MESSAGES[503])
+            return error_update(error, MESSAGES[503])
 
     def _publish(self, update: Update) -> None:
         self.latest = update

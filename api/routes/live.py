@@ -13,9 +13,11 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.responses import Response
 
 from api import parameters, schemas_live
+from api.auth import check_again
 from api.deps import ClockDep, Now, StoresDep, json
 from api.encoded_slash import VideoId
-from api.live_feed import Update
+from api.errors import UnauthorizedError
+from api.live_feed import Update, error_update
 from api.openapi import errors
 
 router = APIRouter(prefix="/analytics", tags=["live"])
@@ -28,12 +30,23 @@ _STREAM: dict[str, Any] = {
 }
 
 
+async def _while_valid(request: Request, updates: AsyncIterator[Update]) -> AsyncIterator[Update]:
+    """Yield updates until the caller's key is revoked, and then the error."""
+    async for update in updates:
+        try:
+            await check_again(request)
+        except UnauthorizedError as error:
+            yield error_update(error, str(error))
+            return
+        yield update
+
+
 async def _everything(
     request: Request, stores: StoresDep, clock: ClockDep
 ) -> AsyncIterator[AsyncIterator[Update]]:
     parameters.check_names(request, ())
     async with stores.feeds.subscribe("", lambda: stores.live.everything(clock())) as updates:
-        yield updates
+        yield _while_valid(request, updates)
 
 
 async def _video(
@@ -41,7 +54,7 @@ async def _video(
 ) -> AsyncIterator[AsyncIterator[Update]]:
     parameters.check_names(request, ())
     async with stores.feeds.subscribe(video_id, lambda: stores.live.video(video_id, clock())) as updates:
-        yield updates
+        yield _while_valid(request, updates)
 
 
 @router.get(

@@ -25,12 +25,16 @@ from redis.asyncio import Redis
 from api import schemas_live
 from api.app import create_app
 from api.deps import Stores
+from api.keys import TTL_SECONDS
 from api.settings import Settings
 from deploy.embedded import servers
 from deploy.embedded.ports import free_port
 from deploy.embedded.process import Child, module_environment
 from sinks.clickhouse.migrations import migrate
 from sinks.redis import keys
+from sinks.redis.client import connect as connect_redis
+from sinks.redis.key_store import RedisKeyStore
+from streams.domain.access import Scope, digest_of, new_key, new_secret
 from streams.domain.live import Candidate, last_hour, trend
 from tests.readings import rows as make
 from tests.readings.stores import count, insert, serving
@@ -265,6 +269,31 @@ async def test_a_stream_goes_on_after_an_outage(urls: dict[str, str]) -> None:
         while (await anext(stream))[0] == "error":
             pass
         await response.aclose()
+
+
+async def test_a_stream_ends_when_its_key_is_revoked(urls: dict[str, str]) -> None:
+    redis = connect_redis(urls["redis_url"])
+    store = RedisKeyStore(redis)
+    secret = new_secret()
+    key = new_key(digest_of(secret), "leaves", [Scope.READ], NOW)
+    await store.add(digest_of(secret), key)
+    async with (
+        listening(urls | {"require_key": True}) as (client, stores),
+        client.stream("GET", f"{LIVE}/stream", headers={"X-API-Key": secret}) as response,
+    ):
+        stream = events(response)
+        assert (await anext(stream))[0] == "live"
+        assert await store.remove(key.id)
+        async with asyncio.timeout(TTL_SECONDS + 5):
+            said = [each async for each in stream]
+        assert [event for event, _ in said[:-1]] == ["live"] * (len(said) - 1)
+        assert (said[-1][0], said[-1][1]["error"]["code"]) == ("error", "ANALYTICS_UNAUTHORIZED")
+        for _ in range(100):
+            if not stores.feeds.streams:
+                break
+            await asyncio.sleep(0.05)
+        assert (stores.feeds.streams, stores.feeds.polls) == (0, 0)
+    await redis.aclose()
 
 
 async def test_a_stream_does_not_keep_the_server_from_stopping(urls: dict[str, str], tmp_path: Path) -> None:
