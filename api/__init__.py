@@ -4,6 +4,7 @@ Setup: `app` makes an application from `settings`; `deps` are the dependencies o
 
 Access:
 
+- `http_protocol` limits the length of headers
 - `auth` with `keys` and `limits`; `cors` for pages of other origins
 - `root_path` for an API under a path of another server
 - `telemetry` gives each request an id and a line in the log

@@ -187,6 +187,7 @@ def api(
         port=port,
         workers=processes,
         access_log=False,
+        http="api.http_protocol:LimitedHttpProtocol",
         # A client that stops reading keeps its connection open.
         timeout_graceful_shutdown=_API_STOP_TIMEOUT,
         # A process that starts slowly must not count as hung.

@@ -1,0 +1,107 @@
+"""The length of headers is limited, on a real socket; bodies and series of requests are not."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+import uvicorn
+from typer.testing import CliRunner
+from uvicorn.importer import import_from_string
+
+from api.http_protocol import MAX_HEAD_BYTES, LimitedHttpProtocol
+from deploy.cli import app as vca
+
+#: What one read of a socket may hold beyond the limit, and what the system's buffers take besides.
+SLACK = 8_000_000
+PIECE = b"a" * 100_000
+
+
+async def count_body(scope: Any, receive: Any, send: Any) -> None:
+    """Answer with the number of bytes in the body."""
+    seen, more = 0, True
+    while more:
+        message = await receive()
+        seen, more = seen + len(message.get("body", b"")), message.get("more_body", False)
+    text = f"<{seen}>".encode()
+    await send(
+        {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(text))]}
+    )
+    await send({"type": "http.response.body", "body": text})
+
+
+@pytest_asyncio.fixture
+async def port() -> AsyncIterator[int]:
+    with socket.socket() as at:
+        at.bind(("127.0.0.1", 0))
+        config = uvicorn.Config(count_body, http=LimitedHttpProtocol, log_level="critical", lifespan="off")
+        server = uvicorn.Server(config)
+        task = asyncio.create_task(server.serve([at]))
+        while not server.started:
+            await asyncio.sleep(0.01)
+        yield at.getsockname()[1]
+        server.should_exit = True
+        await task
+
+
+async def send(port: int, beginning: bytes, piece: bytes, times: int) -> tuple[bytes, int]:
+    """Send a beginning, then a piece again and again; return the answer, and how many bytes were taken."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(beginning)
+    sent = 0
+    try:
+        for _ in range(times):
+            writer.write(piece)
+            await writer.drain()
+            sent += len(piece)
+        async with asyncio.timeout(5):
+            return await reader.read(), sent
+    except ConnectionError:
+        return b"", sent
+    finally:
+        writer.close()
+
+
+@pytest.mark.parametrize(
+    ("beginning", "piece"),
+    [
+        (b"GET / HTTP/1.1\r\n", b"X: " + PIECE + b"\r\n"),
+        (b"GET / HTTP/1.1\r\n", b"a:b\r\n" * 20_000),
+        (b"GET / HTTP/1.1\r\nX: ", PIECE),
+        (b"GET / HTTP/1.1\r\n", PIECE),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX: ", PIECE),
+    ],
+    ids=["headers", "small headers", "one value", "one name", "a trailer"],
+)
+async def test_headers_without_end_are_not_kept(port: int, beginning: bytes, piece: bytes) -> None:
+    answer, sent = await send(port, beginning, piece, 500)
+    assert sent < SLACK
+    assert b"200 OK" not in answer
+
+
+async def test_what_is_short_enough_is_answered(port: int) -> None:
+    header = b"X: " + b"a" * (MAX_HEAD_BYTES - 1_000)
+    end = b"Connection: close\r\n"
+    answer, _ = await send(port, b"GET / HTTP/1.1\r\nHost: x\r\n" + end + header, b"\r\n\r\n", 1)
+    assert answer.endswith(b"<0>")
+    body = b"POST / HTTP/1.1\r\nHost: x\r\n" + end + b"Content-Length: 5000000\r\n\r\n"
+    answer, _ = await send(port, body, PIECE, 50)
+    assert answer.endswith(b"<5000000>")
+
+
+async def test_requests_in_a_row_are_not_added_up(port: int) -> None:
+    one = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+    last = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    answer, _ = await send(port, one * 10_000, last, 1)
+    assert answer.count(b"<0>") == 10_001
+
+
+def test_vca_api_serves_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[str, Any] = {}
+    monkeypatch.setattr(uvicorn, "run", lambda *_, **options: given.update(options))
+    assert CliRunner().invoke(vca, ["api"]).exit_code == 0
+    assert import_from_string(given["http"]) is LimitedHttpProtocol
