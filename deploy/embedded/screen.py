@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from deploy.shown import shown
+from deploy.terminal import printable
 
 from .rundir import RunDirectory
 from .servers import without_password
@@ -40,7 +40,7 @@ class Screen:
         """Show a line of a process's log."""
         colour = self._colours.setdefault(name, _COLOURS[len(self._colours) % len(_COLOURS)])
         text = text.expandtabs(4)
-        self._console.print(f"[{colour}]{name:>10}[/] | {shown(text)}", highlight=False, soft_wrap=True)
+        self._console.print(f"[{colour}]{name:>10}[/] | {printable(text)}", highlight=False, soft_wrap=True)
 
     def ready(self, rows: list[tuple[str, str, str]], endpoints: dict[str, str], run: RunDirectory) -> None:
         """Show the addresses (service, address, note) and what to try next."""

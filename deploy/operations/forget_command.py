@@ -14,7 +14,7 @@ from rich.table import Table
 
 from deploy.operations.progress import Bar, bar, console
 from deploy.operations.running import settings
-from deploy.shown import shown
+from deploy.terminal import printable
 
 if TYPE_CHECKING:
     from streams.settings import Settings
@@ -179,7 +179,7 @@ def _show(out: Console, known: Known) -> None:
     if known.last_seen is not None:
         out.print(f"\nlast seen: {known.last_seen:%Y-%m-%d %H:%M:%S} UTC", highlight=False)
     if known.others:
-        some = ", ".join(f"{shown(name)} ({n:,})" for name, n in list(known.others.items())[:_SHOWN])
+        some = ", ".join(f"{printable(name)} ({n:,})" for name, n in list(known.others.items())[:_SHOWN])
         more = len(known.others) - _SHOWN
         out.print(
             f"their sessions also contain events of {some}{f' and {more} more' if more > 0 else ''}:"
@@ -196,7 +196,7 @@ def _show(out: Console, known: Known) -> None:
         )
     if known.removed:
         for line in _STAYS:
-            out.print(f"[dim]stays: {shown(line)}[/]", highlight=False, soft_wrap=True)
+            out.print(f"[dim]stays: {printable(line)}[/]", highlight=False, soft_wrap=True)
         out.print("removed; ClickHouse deletes the old files within ten minutes", highlight=False)
     elif known.total:
         console.print(f"{known.total:,} rows would be removed; --delete does it", highlight=False)

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from deploy.operations.progress import bar, console
 from deploy.operations.running import settings
-from deploy.shown import shown
+from deploy.terminal import printable
 from streams.domain.faults import FAULTS, NAMED
 
 if TYPE_CHECKING:
@@ -133,10 +133,12 @@ def _show(out: Console, plan: Plan, sent: int, send: bool) -> None:
         table.columns[3].justify = "right"
         for topic, error, reason, count, first, last in plan.table():
             times = (f"{each:%Y-%m-%d %H:%M:%S}" for each in (first, last))
-            table.add_row(shown(topic), shown(error), shown(reason[:_REASON_SHOWN]), f"{count:,}", *times)
+            table.add_row(
+                printable(topic), printable(error), printable(reason[:_REASON_SHOWN]), f"{count:,}", *times
+            )
         out.print(table, highlight=False)
     for why, count in plan.left_out.items():
-        out.print(f"[dim]skipped: {count:,} {shown(why)}[/]", highlight=False)
+        out.print(f"[dim]skipped: {count:,} {printable(why)}[/]", highlight=False)
     if send:
         out.print(
             f"sent {sent:,} records again: wait until `vca lag` is 0, then run this again to see which were"

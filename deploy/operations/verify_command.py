@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from deploy.operations.running import settings
-from deploy.shown import shown
+from deploy.terminal import printable
 
 if TYPE_CHECKING:
     from deploy.operations.verify import Check
@@ -88,9 +88,11 @@ def _show(console: Console, checks: list[Check], ok: bool) -> None:
     console.print(table, highlight=False)
     for check in checks:
         for line in check.differences:
-            console.print(f"[red]differs:[/] {shown(line)}", highlight=False, soft_wrap=True)
+            console.print(f"[red]differs:[/] {printable(line)}", highlight=False, soft_wrap=True)
         for line in check.notes:
-            console.print(f"[dim]{shown(check.name)}: {shown(line)}[/]", highlight=False, soft_wrap=True)
+            console.print(
+                f"[dim]{printable(check.name)}: {printable(line)}[/]", highlight=False, soft_wrap=True
+            )
     if ok:
         console.print("\nEverything agrees.", highlight=False)
     else:

@@ -16,7 +16,7 @@ DEAD_LETTER_HEADERS: Final = {
     "source-offset": "Offset of the record. These four together identify repeats of a dead letter.",
     "error": f"Class of the fault: {NAMED}.",
     "reason": "What is wrong, in words.",
-    "truncated-from": "Bytes of the original value; only if the dead letter was too large to send, so that its "
+    "truncated-from": "Bytes of the original value; only if the dead letter was too large to send, so that "
     "value and key were cut to 512 and 64 KiB.",
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.markup import escape
 
 
-def shown(text: str) -> str:
+def printable(text: str) -> str:
     """Return text for a Rich console, literally: no markup, and control characters as escapes.
 
     Rich passes on escape sequences, which may clear the screen, forge lines or write to the clipboard.
