@@ -62,7 +62,9 @@ class CachedCatalog:
 
     async def _ask(self, question: Callable[[], Awaitable[Any]]) -> Any:
         if self._clock() < self._cooldown_until:
-            raise StoreUnavailableError("catalog", "failed a moment ago")
+            raise StoreUnavailableError(
+                "catalog", "a read failed moments ago; the next attempt follows shortly"
+            )
         try:
             return await question()
         except StoreUnavailableError:

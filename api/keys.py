@@ -86,7 +86,7 @@ class Keyring:
 
     async def _ask(self, digest: str) -> Key | None:
         if self._clock() < self._cooldown_until:
-            raise StoreUnavailableError("keys", "failed a moment ago")
+            raise StoreUnavailableError("keys", "a read failed moments ago; the next attempt follows shortly")
         try:
             key = await self._store.find(digest)
         except StoreUnavailableError:
@@ -118,7 +118,7 @@ class Keyring:
         try:
             await self._store.use(digest, now)
         except StoreUnavailableError as error:
-            _log.info("the use of a key was not written down", reason=str(error))
+            _log.info("the last use of an API key was not recorded", reason=str(error))
 
     async def close(self) -> None:
         """Wait for running writes."""

@@ -123,7 +123,7 @@ class RateLimit:
         self._cooldown_until = now + COOLDOWN_SECONDS
         if now >= self._warned_until:
             self._warned_until = now + WARN_INTERVAL_SECONDS
-            _log.warning("requests are not limited: Redis does not answer", reason=str(error))
+            _log.warning("rate limits are not applied while Redis does not answer", reason=str(error))
 
     async def close(self) -> None:
         """Close the connections."""

@@ -58,7 +58,7 @@ class _Poll:
             # The video does not exist (any more), so polling ends.
             self._publish(error_update(error, str(error)))
         except Exception:
-            _log.exception("a stream ended")
+            _log.exception("a live stream ended unexpectedly")
         finally:
             self._finish()
 

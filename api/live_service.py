@@ -92,7 +92,7 @@ async def _read(
     try:
         return await live(), LIVE
     except StoreUnavailableError as error:
-        _log.info("ClickHouse answers what is live", reason=str(error))
+        _log.info("live data is read from ClickHouse instead of Redis", reason=str(error))
         return await store(), STORE
 
 

@@ -86,7 +86,7 @@ class Reporter:
             except (KafkaError, OSError, TimeoutError) as error:
                 if not away:
                     reason = str(error) or type(error).__name__
-                    _log.warning("requests cannot be reported to Kafka; trying again", reason=reason)
+                    _log.warning("requests cannot be reported to Kafka; retrying", reason=reason)
                 away = True
             await asyncio.sleep(pause)
             pause = min(2 * pause, longest)

@@ -24,4 +24,4 @@ async def stop(task: asyncio.Task[Any]) -> None:
         await asyncio.wait({task}, timeout=_PATIENCE_SECONDS)
         if task.done():
             return
-    _log.error("a background task does not end", task=task.get_name())
+    _log.error("a background task did not end after it was cancelled", task=task.get_name())

@@ -56,7 +56,7 @@ class VideoService:
             try:
                 answer = await self._live_video(video_id, window, points, measures, question.compare)
             except StoreUnavailableError as error:
-                _log.info("ClickHouse answers the last hour", reason=str(error))
+                _log.info("the last hour is read from ClickHouse instead of Redis", reason=str(error))
             else:
                 return _video_answer(video_id, *answer, window, points, groups, question.compare, LIVE)
         known, reading = await asyncio.gather(
@@ -94,7 +94,7 @@ class VideoService:
             try:
                 reading = await self.live.summary(window, question.compare)
             except StoreUnavailableError as error:
-                _log.info("ClickHouse answers the last hour", reason=str(error))
+                _log.info("the last hour is read from ClickHouse instead of Redis", reason=str(error))
             else:
                 return await self._summary_answer(reading, self.remembered, window, question, LIVE)
         reading = await self.store.summary(window, question.compare)

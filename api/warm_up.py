@@ -131,7 +131,7 @@ class WarmUp(Generic[Split]):
                 rest, away = max(self._tick, _REST_FACTOR * took), False
             except StoreUnavailableError as error:
                 if not away:
-                    _log.info("nothing is read ahead while the store is away", reason=str(error))
+                    _log.info("the cache is not warmed while the store does not answer", reason=str(error))
                 rest, away = _RETRY_SECONDS, True
             except Exception:
                 _log.exception("reading ahead failed", again_in_seconds=_FAILED_SECONDS)

@@ -1,4 +1,4 @@
-"""How long the API takes to answer over a hundred million events' worth of roll-ups, beside ClickHouse alone.
+"""The API's response times over the roll-ups of a hundred million events, compared with ClickHouse alone.
 
 For each number of events the roll-ups are generated in SQL (`bench.rollups`), the API is started in front of
 them as a process of its own, and every endpoint is asked again and again, one question at a time. Beside each
@@ -95,7 +95,7 @@ class Endpoint:
 
 
 def reading_ahead(reader: ClickHouseReader) -> tuple[UserService, WarmUp[Split]]:
-    """Return who answers about users, and who reads ahead for that, as the API has them."""
+    """Return the API's user service, and the warm-up of its cache."""
     known = KnownAudience(reader, KnownCache(_KNOWN_BYTES))
     users = ClickHouseUsers(reader, DayCache(reader), known)
     warm_up = WarmUp(users, lambda: datetime.now(UTC))
@@ -103,7 +103,7 @@ def reading_ahead(reader: ClickHouseReader) -> tuple[UserService, WarmUp[Split]]
 
 
 def endpoints(reader: ClickHouseReader, audience: UserService) -> list[Endpoint]:
-    """Return what is asked: every endpoint that ClickHouse answers, for thirty days."""
+    """Return the endpoints to query: all that ClickHouse answers, for thirty days."""
     videos = VideoService(reader, reader, reader, reader)
     operations = SystemService(ClickHouseSystem(reader))
 
@@ -196,7 +196,7 @@ def _cpu(process: psutil.Process) -> float:
 
 
 async def _answer(session: aiohttp.ClientSession, endpoint: Endpoint) -> float:
-    """Ask, and return how many seconds it took."""
+    """Send a query, and return the seconds it took."""
     began = time.perf_counter()
     async with session.get(endpoint.path, params={"period": _PERIOD, **endpoint.parameters}) as response:
         body = await response.read()
@@ -283,7 +283,7 @@ def _fill(url: str, size: Size, console: Console) -> None:
 
 
 def table(measured: dict[int, dict[str, Times]]) -> Table:
-    """Lay out what was measured, by millions of events."""
+    """Return the results as a table, by millions of events."""
     shown = Table(title=f"period={_PERIOD}, milliseconds", title_justify="left")
     shown.add_column("endpoint")
     for millions in measured:
@@ -319,18 +319,18 @@ def main(
         list[int] | None, typer.Option(min=1, help="Millions of events; repeat to compare. [default: 1, 100]")
     ] = None,
     daily_users: Annotated[
-        int | None, typer.Option(min=1, help="Users of a day, when not as usual for so many events.")
+        int | None, typer.Option(min=1, help="Users per day. [default: in proportion to the events]")
     ] = None,
-    seconds: Annotated[float, typer.Option(min=0.1, help="How long to ask each endpoint.")] = 5,
-    only: Annotated[str, typer.Option(help="Ask only endpoints with this in their name.")] = "",
+    seconds: Annotated[float, typer.Option(min=0.1, help="How long to query each endpoint.")] = 5,
+    only: Annotated[str, typer.Option(help="Query only endpoints whose name contains this text.")] = "",
     wait: Annotated[
         float,
         typer.Option(
-            min=0, help="Seconds before the first question; 0 to wait until the API has read ahead."
+            min=0, help="Seconds before the first query; 0 to wait until the API has warmed its cache."
         ),
     ] = 0,
     keep: Annotated[
-        Path | None, typer.Option(help="Folder in which the generated data stays for the next run.")
+        Path | None, typer.Option(help="Folder that keeps the generated data for the next run.")
     ] = None,
 ) -> None:
     """Measure the API's endpoints over generated roll-ups."""

@@ -1,4 +1,4 @@
-"""What the commands of several benchmarks share: an option, and where their tables go."""
+"""The parts that the benchmarks' commands share: an option, and the console for their tables."""
 
 from __future__ import annotations
 

@@ -128,7 +128,7 @@ async def measure(running: Stack, events: int, profile: Path) -> Run:
 
 
 def table(run: Run, spent: dict[str, float], events: int) -> Table:
-    """Lay out what each step took."""
+    """Return the cost of each step as a table."""
     micros = run.cpu / run.events * 1e6
     shown = Table(
         title=f"{events:,} playback events, {micros:.1f} µs of a worker's CPU each", title_justify="left"

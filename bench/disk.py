@@ -1,4 +1,4 @@
-"""What an event takes on disk: in the raw table, in each roll-up, in Redis; and how many rows roll-ups have.
+"""Disk space per event: in the raw table, in each roll-up, in Redis; and the rows of the roll-ups.
 
 A worker takes a topic into both stores; then its tables are looked at, as they are and merged.
 
@@ -45,7 +45,7 @@ def table(now: list[Held], merged: list[Held], events: int) -> Table:
 
 
 def summary(merged: list[Held], redis: int, events: int) -> str:
-    """Say in a line what docs/capacity.md counts with."""
+    """Return the line with the figures that docs/capacity.md uses."""
     of = {each.table: each for each in merged}
     views = of["view_starts"].rows
     others = sum(each.bytes for each in merged if each.table != RAW)
@@ -58,7 +58,7 @@ def summary(merged: list[Held], redis: int, events: int) -> str:
 def main(
     events: Annotated[int, typer.Option(min=50_000, help="Events in the topic.")] = 1_000_000,
 ) -> None:
-    """Measure what an event takes on disk."""
+    """Measure the disk space per event."""
     console = wide_console()
     with stack() as running:
         told = running.settings

@@ -1,4 +1,4 @@
-"""A long export: how many rows a second, and how much memory the API takes while it writes them.
+"""A large export: rows per second, and the API's memory while it writes them.
 
 Millions of rows of `video_15m` are generated in SQL, one for each video and day; then they are exported in
 each format by an API that runs as a process of its own.

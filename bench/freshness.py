@@ -1,4 +1,4 @@
-"""From produced to visible: how old is the newest number that a store and the API tell, under load?
+"""Freshness under load: the time from producing an event until a store or the API returns it.
 
 One view sends a heartbeat every 100 ms amid the load; its heartbeats say 1, 2, 3, ... seconds watched, so
 a watch time tells which of them is known. Four are asked for it all the time: Redis' live counters,
@@ -60,7 +60,7 @@ Know = Callable[[], Awaitable[int]]
 
 @dataclass(slots=True)
 class Probe:
-    """A view whose n-th heartbeat says n seconds watched."""
+    """A view whose n-th heartbeat reports n seconds watched."""
 
     video: str
     started_ms: int
@@ -308,10 +308,10 @@ def after_a_pause(outcome: Outcome, behind: int) -> Table:
 
 def main(
     rate: Annotated[
-        list[float] | None, typer.Option(min=1, help="Events a second; repeat for more. [default: 10000]")
+        list[float] | None, typer.Option(min=1, help="Events per second; repeat for more. [default: 10000]")
     ] = None,
     seconds: Annotated[float, typer.Option(min=1, help="How long to measure each.")] = 30,
-    behind: Annotated[int, typer.Option(min=0, help="Events that gather before the worker comes.")] = 0,
+    behind: Annotated[int, typer.Option(min=0, help="Events in the topic before the worker starts.")] = 0,
     partitions: Annotated[int, typer.Option(min=1, help="Partitions of the topic.")] = PARTITIONS,
     broker: Broker = "stand-in",
 ) -> None:

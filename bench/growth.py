@@ -1,4 +1,4 @@
-"""Whether an event costs the same with more workers and with more partitions.
+"""CPU cost per event with more workers and with more partitions.
 
 For each number of workers and of partitions, on servers of its own: the workers share out the partitions of
 an empty topic, then all events come at once, and it is measured until both stores have them. On as many cores
@@ -73,7 +73,7 @@ def table(lines: list[Grown], events: int) -> Table:
 
 
 def main(
-    events: Annotated[int, typer.Option(min=50_000, help="Events of each line.")] = 600_000,
+    events: Annotated[int, typer.Option(min=50_000, help="Events of each run.")] = 600_000,
     workers_: Annotated[
         list[int] | None, typer.Option("--workers", help="Workers, over 12 partitions. [default: 1, 2, 4]")
     ] = None,

@@ -1,4 +1,4 @@
-"""What all programs cost when little comes: the share of a core that each uses at a small, steady load.
+"""Cost at low load: the share of a core that each program uses at a small, steady rate of events.
 
 A worker at such a load spends its time on what does not depend on events: fetches, batches of a few records,
 calls of Redis, timers. For each rate and number of partitions, on servers of its own, the CPU time of all is
@@ -117,18 +117,18 @@ def table(lines: list[Idle]) -> Table:
 
 def main(
     rate: Annotated[
-        list[float] | None, typer.Option(min=0, help="Events a second; repeat for more. [default: 1000]")
+        list[float] | None, typer.Option(min=0, help="Events per second; repeat for more. [default: 1000]")
     ] = None,
     partitions: Annotated[
         list[int] | None, typer.Option(min=1, help="Partitions; repeat for more. [default: 4, 48]")
     ] = None,
-    demo: Annotated[bool, typer.Option("--demo", help="The demo's traffic instead.")] = False,
+    demo: Annotated[bool, typer.Option("--demo", help="Use the demo's traffic instead.")] = False,
     evenly: Annotated[bool, typer.Option("--evenly", help="Send in steps of 1 ms instead of 20.")] = False,
     seconds: Annotated[float, typer.Option(min=1, help="How long to measure each.")] = 20,
     broker: Broker = "stand-in",
     keep: Annotated[Path | None, typer.Option(help="Where to keep a raw profile of the (last) run.")] = None,
 ) -> None:
-    """Measure what all programs cost when little comes."""
+    """Measure the CPU cost of all programs at low load."""
     console = wide_console()
     rates: list[float | None] = [None] if demo else [*(rate or [1000.0])]
     spread = partitions or ([_DEMO_PARTITIONS] if demo else [4, 48])

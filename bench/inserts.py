@@ -1,4 +1,4 @@
-"""The floor of ClickHouse: the pipeline's own rows, encoded beforehand, inserted into the same tables.
+"""The lower bound of ClickHouse's cost: inserts of the pipeline's rows, encoded beforehand, into its tables.
 
 Alone, it says what an insert costs by how many rows it has, one after the other, merges included:
 
@@ -140,11 +140,12 @@ def _cost(stack: Stack, block_rows: int, count: int) -> list[str]:
 
 def main(
     rows: Annotated[
-        list[int] | None, typer.Option(min=1, help="Rows of an insert; repeat. [default: 100 to 50000]")
+        list[int] | None,
+        typer.Option(min=1, help="Rows per insert; repeat for more. [default: 100 to 50000]"),
     ] = None,
     inserts: Annotated[int, typer.Option(min=1, help="Inserts of each size.")] = 40,
 ) -> None:
-    """Measure what an insert costs ClickHouse by its number of rows."""
+    """Measure ClickHouse's cost of an insert by its number of rows."""
     shown = Table(title="An insert into playback_events and its roll-ups", title_justify="left")
     for name in ("rows", "inserts", "ms each", "CPU ms each", "CPU µs/row"):
         shown.add_column(name, justify="right")

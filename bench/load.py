@@ -1,4 +1,4 @@
-"""Records into a topic at small cost: whole record batches, made here and sent as they are."""
+"""Sends records to a topic at low cost: as whole record batches, built here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much memory a view that is under way takes, in the worker and in Redis.
+"""Memory per concurrent view, in the worker and in Redis.
 
 For each number of views: so many are under way at once, each with its first three events, in a topic that a
 worker takes into both stores; then its resident memory is read, and how many views it says to hold.
@@ -88,11 +88,11 @@ def main(
     views: Annotated[
         list[int] | None,
         typer.Option(
-            min=1000, help="Views under way, fewest first; repeat. [default: 10000, 100000, 1000000]"
+            min=1000, help="Concurrent views, ascending; repeat for more. [default: 10000, 100000, 1000000]"
         ),
     ] = None,
 ) -> None:
-    """Measure the memory of views that are under way."""
+    """Measure the memory per concurrent view."""
     console = Console()
     console.print(table([measure(each) for each in views or [10_000, 100_000, 1_000_000]]))
 

@@ -1,4 +1,4 @@
-"""What a running program says of itself to Prometheus, read by a benchmark."""
+"""Reads the Prometheus metrics of a running program."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Events a second through the whole pipeline, beside a stock Faust agent that only decodes, in one run.
+"""Events per second of the whole pipeline, compared with a stock Faust agent that only decodes, in one run.
 
 The topic is filled beforehand. Our worker is done when both stores have every event, acknowledged and
 in the ledger; the stock agent when it has decoded its share of the same topic. All servers run on the

@@ -1,4 +1,4 @@
-"""The floor of reading in Python: aiokafka hands over raw records, and nobody looks at them."""
+"""The lower bound of reading in Python: aiokafka returns raw records, which are ignored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long `vca rebuild rollups` takes beside so many raw rows while events flow, and holds inserts for it.
+"""How long `vca rebuild rollups` takes and holds inserts, for a number of raw rows, while events flow.
 
 A worker takes the events in; then more come at a steady rate while the roll-ups are rebuilt. In the end the
 raw rows must be all that were sent, and `vca verify` must agree with everything.
@@ -98,11 +98,11 @@ def _vca(running: Stack, *arguments: str) -> str:
 
 
 def main(
-    events: Annotated[int, typer.Option(min=1000, help="Events that are there before.")] = 3_000_000,
-    rate: Annotated[float, typer.Option(min=1, help="Events a second that flow meanwhile.")] = 500.0,
-    rounds: Annotated[int, typer.Option(min=1, help="How often roll-ups are rebuilt.")] = 3,
+    events: Annotated[int, typer.Option(min=1000, help="Events stored before the rebuild.")] = 3_000_000,
+    rate: Annotated[float, typer.Option(min=1, help="Events per second during the rebuild.")] = 500.0,
+    rounds: Annotated[int, typer.Option(min=1, help="Number of rebuilds of the roll-ups.")] = 3,
 ) -> None:
-    """Rebuild roll-ups while events flow, and say how long that took and inserts were held."""
+    """Rebuild roll-ups while events flow; report how long it took and how long inserts were held."""
     console = Console()
     with stack() as running, _counting(running) as rows:
         broker, topic = running.settings.kafka_bootstrap_servers, running.settings.topic_playback

@@ -1,4 +1,4 @@
-"""A platform's roll-ups, generated in SQL straight into their tables: what so many events would have left.
+"""A platform's roll-ups, generated in SQL directly into their tables, as so many events would produce them.
 
 Nothing passes through the pipeline, so a hundred million events' worth is there in a minute. Proportions are
 those of a day of the sample traffic: twenty events a view, fourteen sessions for ten user days, a fifth of

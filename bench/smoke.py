@@ -1,4 +1,4 @@
-"""Whether the pipeline got slower beside what does not change: a small `bench.throughput` for every day.
+"""A quick check for a slower pipeline, as ratios to programs that do not change: a small `bench.throughput`.
 
 One small topic; the pipeline, stock Faust that only decodes, and the floors (aiokafka reading raw records,
 ClickHouse taking encoded blocks) run over it in turn, some rounds. Of each program the best round counts, for
@@ -124,7 +124,7 @@ def table(seen: Ratios, reference: Ratios, rounds: int) -> Table:
 
 def main(
     renew: Annotated[
-        bool, typer.Option("--renew", help="Write what was measured as the reference, and compare nothing.")
+        bool, typer.Option("--renew", help="Write the results as the new reference, and compare nothing.")
     ] = False,
 ) -> None:
     """Compare the pipeline's speed with the committed reference, in ratios."""

@@ -1,4 +1,4 @@
-"""What a user of Faust would write first: an agent that gets one message at a time and decodes it."""
+"""A stock Faust agent, as a user would first write it: it gets and decodes one message at a time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tables of ClickHouse hold: rows, bytes, and how many inserts made them."""
+"""Contents of ClickHouse's tables: rows, bytes, and the number of inserts."""
 
 from __future__ import annotations
 

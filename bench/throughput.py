@@ -1,4 +1,4 @@
-"""Events a second beside what a user could pick instead, and beside the floors, all in one run.
+"""Events per second compared with alternatives and with lower bounds, all in one run.
 
 One topic is filled; every program reads all of it with all servers on the same machine. Programs that
 only decode stop there; those that do the pipeline's work write the same tables (in a database of their
@@ -130,7 +130,7 @@ def main(
         str, typer.Option(help="Run programs whose name contains this text, and the pipeline.")
     ] = "",
 ) -> None:
-    """Measure this pipeline beside other frameworks and beside the floors."""
+    """Measure this pipeline, other frameworks and the lower bounds."""
     console = wide_console()
     chosen = [each for i, each in enumerate(PROGRAMS) if not i or only.lower() in each.name.lower()]
     if not _PYTHON.exists() and any("Quix" in each.name or "Bytewax" in each.name for each in chosen):

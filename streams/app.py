@@ -70,7 +70,7 @@ def end_process(error: BaseException) -> None:
     """End the process at once: its memory cannot be trusted, and the ledger has what is durable."""
     if isinstance(error, TooManyRejected):
         log.critical(
-            "too many dead letters: the worker stops before it takes them; start it again when you know why",
+            "too many dead letters: the worker stops before it sends them; find the cause, then restart it",
             topic=error.topic,
             rejected=error.rejected,
             of_the_last=error.window,
@@ -78,13 +78,13 @@ def end_process(error: BaseException) -> None:
             reasons=error.reasons,
             samples=error.samples,
             to_go_on=(
-                "mend or stop the producer, or update the worker; or start it with DEAD_LETTER_SHARE=0 (or a"
-                " larger one) to let the records go to the dead letters, from where `vca replay dead-letters`"
-                " sends them again"
+                "fix or stop the producer, or upgrade the worker; or start it with DEAD_LETTER_SHARE=0 (or a"
+                " larger share) to accept the records as dead letters, which `vca replay dead-letters` can"
+                " send again later"
             ),
         )
         os._exit(REFUSED)
-    log.critical("the worker ends and must be started again", error=repr(error), exc_info=error)
+    log.critical("the worker ends and must be restarted", error=repr(error), exc_info=error)
     os._exit(FAULT)
 
 

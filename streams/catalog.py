@@ -46,7 +46,7 @@ class CatalogFeed:
             try:
                 rows = await self._history.catalog(max(0, newest - _OVERLAP_MS))
             except Unavailable as error:
-                log.warning("the catalog could not be read; trying again", error=str(error)[:300])
+                log.warning("the catalog could not be read; it will be retried", error=str(error)[:300])
             else:
                 self._catalog.update(rows)
                 newest = max((row.received_at for row in rows), default=newest)

@@ -48,7 +48,7 @@ class KafkaDeadLetters:
                 try:
                     await self._send(key, value[:_KEPT_OF_TOO_LARGE], record.timestamp, headers)
                 except TooLarge as error:
-                    raise Unavailable(f"dead letter refused: {error}", "kafka") from error
+                    raise Unavailable(f"the broker refused a dead letter: {error}", "kafka") from error
 
 
 #: Headers of a replayed record: how often it was replayed, and from which dead letter.

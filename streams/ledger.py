@@ -171,5 +171,5 @@ def log_mismatch(ledger: Ledger, topic_id: str, position: int, end: int | None) 
     if is_other_topic(ledger, topic_id):
         return f"the topic's id is {topic_id}, and was {ledger.topic_ids[-1]}"
     if end is not None and end < position:
-        return "it ends before what was read"
+        return "the log ends before the position"
     return ""

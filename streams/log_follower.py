@@ -88,7 +88,7 @@ class LogFollower:
             return ()
         if state.mark and records[0].offset < state.position:
             if not fingerprint(records[0]).startswith(state.mark):
-                await self._restart_log("the record before the position is another one")
+                await self._restart_log("the record before the position is a different one")
                 return ()
             records = records[1:]
         if is_other_topic(state.ledger, fetched.topic_id):
@@ -140,7 +140,7 @@ class LogFollower:
         state = self.state
         start = (await self._retry.forever(self._log_bounds, "look at the log")).start
         if start <= self.next_fetch:
-            await self._restart_log("it has no such position")
+            await self._restart_log("the position is beyond the end of the log")
             return
         lost = max(0, start - state.position)
         if lost:
@@ -156,7 +156,8 @@ class LogFollower:
             place = {"offset_from": state.writer.end, "offset_to": state.writer.pending_end}
             if not await state.writer.abandon_pending_block(start):
                 self._retry.log.error(
-                    "a block in doubt cannot be read again; what landed of it stays", **place
+                    "a block in doubt cannot be read again from Kafka; its rows that were inserted stay",
+                    **place,
                 )
         await self._seeks.seek(self.next_fetch)
 
@@ -173,7 +174,7 @@ class LogFollower:
         seen = await self._retry.forever(self._log_bounds, "look at the log")
         ledger = next_incarnation(before.ledger, seen.start, seen.topic_id)
         self._retry.log.error(
-            "this is another log than the one that was read before; it is read from its start",
+            "the partition's log was replaced (recreated or truncated); it is read from its start",
             why=why,
             expected=before.position,
             log_start=seen.start,

@@ -111,7 +111,7 @@ class PartitionWorker:
                 self.partition, ledger.epoch, ledger.generation, request
             )
             state.ledger = ledger
-            self.retry.log.info("counted the live window again", request=request)
+            self.retry.log.info("recounted the live window", request=request)
 
     async def compare_log(self, topic_id: str) -> None:
         """Start a new incarnation if Kafka shows twice that this is another log (see `LogFollower.compare`).
@@ -129,7 +129,7 @@ class PartitionWorker:
     async def _process(self, fetched: Fetched) -> None:
         if self._busy:
             raise RuntimeError(
-                f"{self.partition}: the last batch was cut short, its state is not to be trusted"
+                f"{self.partition}: the last batch was interrupted, so its state may be inconsistent"
             )
         records = await self._follower.accept(fetched)
         if not records:
@@ -165,8 +165,8 @@ class PartitionWorker:
         if self._is_keyed:
             self._is_keyed = False
             self.retry.log.warning(
-                "records without a key: events that belong together may be in several partitions, where each"
-                " counts anew; docs/events.md says which key",
+                "records without a key: related events may reach several partitions, which count them"
+                " separately; set the key of docs/events.md in the producer",
                 offset=record.offset,
             )
 

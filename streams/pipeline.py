@@ -157,7 +157,9 @@ class Pipeline:
             except Fenced as error:
                 self._drop(tp, worker, error)
             except (Released, Unavailable) as error:
-                worker.retry.log.warning("not counted again yet", error=str(error)[:300])
+                worker.retry.log.warning(
+                    "recount of the live window failed; it will be retried", error=str(error)[:300]
+                )
             except Exception as error:
                 self._on_failure(error)
                 raise
@@ -176,7 +178,10 @@ class Pipeline:
         except Released:
             pass
         except Unavailable as error:
-            worker.retry.log.warning("log not compared yet", error=str(error)[:300])
+            worker.retry.log.warning(
+                "the partition's log could not be compared with Kafka; it will be retried",
+                error=str(error)[:300],
+            )
         except Exception as error:
             self._on_failure(error)
             raise

@@ -68,6 +68,8 @@ class Watchdog:
                 self._still_since[tp] = (position, now)
             elif now - since > self._patience:
                 waiting = end - position
-                self._on_failure(Stalled(f"{tp.topic}/{tp.partition} stands at {position}, {waiting} wait"))
+                self._on_failure(
+                    Stalled(f"{tp.topic}/{tp.partition} is stuck at {position}, {waiting} records wait")
+                )
         for tp in self._still_since.keys() - positions.keys():
             del self._still_since[tp]

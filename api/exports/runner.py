@@ -66,7 +66,7 @@ class Runner:
                     continue
             except StoreUnavailableError as error:
                 if not away:
-                    _log.warning("exports wait for Redis", reason=str(error))
+                    _log.warning("exports wait until Redis answers", reason=str(error))
                 away = True
             except Exception:
                 _log.exception("an export ended unexpectedly")
@@ -104,10 +104,10 @@ class Runner:
                     await self._jobs.release(job.id)
             raise
         except _LostLeaseError:
-            _log.warning("another process took an export over", export=job.id)
+            _log.warning("another process took over an export", export=job.id)
         except (Unavailable, StorageUnavailableError) as error:
             # The lease expires, and then any process tries the job again.
-            _log.warning("an export waits", export=job.id, reason=str(error))
+            _log.warning("an export waits for a store and will be retried", export=job.id, reason=str(error))
         except BrokenSourceError as error:
             await self._failed(job, _BROKEN, error)
         except (OSError, StorageRefusedError) as error:

@@ -43,6 +43,8 @@ def admit(client: Client, database: str, password: str, on: str = "") -> bool:
     except DatabaseError as error:
         if error.code not in _NO_USERS:
             raise
-        _log.warning("no read-only user: this server keeps no users that SQL can change", code=error.code)
+        _log.warning(
+            "no read-only user was created: this server does not allow SQL to manage users", code=error.code
+        )
         return False
     return True

@@ -97,7 +97,9 @@ class KnownAudience:
             table = await self._store.table(TableQuery(query, asked.shape))
         except StoreUnavailableError as error:
             # It may be too much for ClickHouse; the rest is prefetched nevertheless.
-            _log.warning("who was known before today is not kept", reason=str(error))
+            _log.warning(
+                "known users could not be cached; queries read them from ClickHouse", reason=str(error)
+            )
             return None
         return table if len(table) <= max_rows else None
 

@@ -182,7 +182,10 @@ def _apply(
     state = compare(checksums(), _applied(client))
     state.check()
     if state.newer:
-        _log.warning("the database is of a newer version, beside which this one goes on", has=state.newer)
+        _log.warning(
+            "the database has migrations of a newer version; this version continues to work beside it",
+            has=state.newer,
+        )
     tables = tables_of(wanted, values)
     return [
         migration.name

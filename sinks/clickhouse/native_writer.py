@@ -22,7 +22,7 @@ from sinks.base import Encoded
 from streams.domain.rows import Row, columns, types
 
 if sys.byteorder != "little":
-    raise ImportError("numbers are sent as this machine holds them, and ClickHouse reads little-endian ones")
+    raise ImportError("this machine is big-endian, but ClickHouse reads little-endian numbers")
 
 #: Encodes a column's values.
 _Codec = Callable[[Sequence[Any]], bytes]

@@ -131,7 +131,7 @@ class ClickHouseReader:
             client = await self._connected()
             async with self._slots:
                 if self._silent_at >= began:
-                    raise Unavailable("no answer while others were waiting")
+                    raise Unavailable("ClickHouse did not answer the queries before this one")
                 with available():
                     yield client
             answered = True
@@ -253,7 +253,7 @@ def _complete_answer() -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        raise StoreUnavailableError(_STORE, f"an answer that broke off: {error}") from error
+        raise StoreUnavailableError(_STORE, f"a response that broke off: {error}") from error
 
 
 def _failed(task: asyncio.Task[Any]) -> bool:

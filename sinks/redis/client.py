@@ -147,7 +147,9 @@ class CircuitBreaker:
     async def guard(self) -> AsyncIterator[None]:
         """Bound the calls inside; timeouts and transient failures become `StoreUnavailableError`."""
         if self.is_open:
-            raise StoreUnavailableError("redis", "it was silent a moment ago")
+            raise StoreUnavailableError(
+                "redis", "Redis did not answer moments ago; the next attempt follows shortly"
+            )
         try:
             with available():
                 async with asyncio.timeout(self.timeout):

@@ -56,8 +56,8 @@ class Holds:
                 for part in await self._script(ledger_key(partition), self._holder, ms, int(held))
             )
             if verdict == "BUSY":
-                raise HeldByAnother(f"{detail} holds the inserts of {partition}")
+                raise HeldByAnother(f"{detail} already holds the inserts of {partition}")
             if verdict == "LOST":
                 lost.append(partition)
         if lost:
-            raise HoldLost(f"inserts of {', '.join(map(str, lost))} were not held all the time")
+            raise HoldLost(f"the hold on inserts of {', '.join(map(str, lost))} was lost")

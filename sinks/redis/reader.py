@@ -45,7 +45,9 @@ class _Minutes:
         if any(instant.timestamp() % 60 for instant in (first, window.start, window.end)) or (
             window.as_of - first > timedelta(seconds=keys.LIVE_SECONDS)
         ):
-            raise StoreUnavailableError(_STORE, "the window is not live")
+            raise StoreUnavailableError(
+                _STORE, "the window is too old for live counters, or not whole minutes"
+            )
         cut = window.elapsed.end if before else window.end
         return cls(*(minute_of(each) for each in (first, window.start, cut, window.end)))
 

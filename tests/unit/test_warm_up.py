@@ -153,7 +153,7 @@ async def test_a_failure_is_logged_and_it_is_tried_again(monkeypatch: pytest.Mon
     assert rests == [30, 30, 300, 40]
     assert len(keeper.kept) == 2
     said = " ".join(call.args[0] for call in log.calls)
-    assert said.count("while the store is away") == 1
+    assert said.count("the cache is not warmed") == 1
     assert said.count("reading ahead failed") == 1
 
 

@@ -43,8 +43,10 @@ class Script:
         if verdict == "HELD":
             raise Held("Redis: inserts are held for a moment (vca rebuild)", "redis")
         if verdict == "FENCED":
-            raise Fenced(f"epoch {detail} owns {key} now")
+            raise Fenced(f"another worker took over the partition: epoch {detail} owns {key} now")
         if verdict == "GONE":
-            raise Unexpected(f"the ledger {key} is gone, or an older one: Redis lost data")
+            raise Unexpected(f"the ledger {key} is missing or out of date: Redis lost data")
         if verdict == "UNEXPECTED":
-            raise Unexpected(f"the ledger {key} stands at {detail}, not where this worker left it")
+            raise Unexpected(
+                f"the ledger {key} is at offset {detail}, not at the offset that this worker wrote"
+            )
