@@ -23,7 +23,7 @@ E = TypeVar("E", covariant=True)
 #: An event that occurred later than this after its record's time has a wrong clock.
 SKEW_MS: Final = 5 * 60_000
 #: Characters kept of a decoder's message, which may quote the input.
-_REASON_LENGTH: Final = 300
+REASON_LENGTH: Final = 300
 
 _COUNTRIES: Final[dict[str | None, str]] = {
     None: UNKNOWN,
@@ -123,13 +123,13 @@ class Decoder(Generic[E]):
         try:
             return self._decoder.decode(record.value)
         except msgspec.ValidationError as error:
-            reason = str(error)[:_REASON_LENGTH]
+            reason = str(error)[:REASON_LENGTH]
             unknown = "`$.type`" in reason or "required field `type`" in reason
             return Rejected(record, "UnknownType" if unknown else "Invalid", reason)
         except RecursionError:  # For brackets that open and never close.
             return Rejected(record, "TooDeep", "nested too deeply")
         except (ValueError, msgspec.MsgspecError) as error:
-            return Rejected(record, "NotJson", str(error)[:_REASON_LENGTH])
+            return Rejected(record, "NotJson", str(error)[:REASON_LENGTH])
 
 
 def receive(record: Record, event: Any, retention_ms: int) -> Arrival[Any] | Rejected:

@@ -5,11 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from streams.domain.aggregate import Live
-from streams.domain.arrivals import Arrival, Decoder, Record, Rejected, receive_at_record_time, to_arrivals
-from streams.domain.events import CatalogEntry, instant_ms
+from streams.domain.arrivals import (
+    REASON_LENGTH,
+    Arrival,
+    Decoder,
+    Record,
+    Rejected,
+    receive_at_record_time,
+    to_arrivals,
+)
+from streams.domain.events import CatalogEntry, Identifier, instant_ms
 from streams.domain.folding import Folded, Place
 from streams.domain.generations import Key
 from streams.domain.rows import CatalogRow, Row
@@ -19,6 +28,14 @@ class Deleted(Struct, frozen=True):
     """A record with a null value: the video is deleted."""
 
     video_id: str
+
+
+def _deletion(record: Record, key: bytes) -> Deleted | Rejected:
+    """Return what a record without a value deletes; its key is held to the limits of a `videoId`."""
+    try:
+        return Deleted(msgspec.convert(key.decode(), Identifier))
+    except ValueError as error:  # Of both: UnicodeDecodeError and msgspec's are some.
+        return Rejected(record, "Invalid", f"the key of a deletion is no `videoId`: {error}"[:REASON_LENGTH])
 
 
 class CatalogFolder:
@@ -40,9 +57,7 @@ class CatalogFolder:
     ) -> tuple[list[Arrival[Any]], list[Rejected]]:
         """Decode catalog records; one without a value deletes the video that its key names."""
         entries = [
-            Deleted(record.key.decode(errors="replace"))
-            if record.value is None and record.key is not None
-            else entry
+            _deletion(record, record.key) if record.value is None and record.key is not None else entry
             for record, entry in zip(records, self.decoder.decode(records), strict=True)
         ]
         return to_arrivals(records, entries, retention_ms, receive_at_record_time)

@@ -240,3 +240,21 @@ def test_a_record_of_another_century_is_a_mistake_in_every_topic(at: int) -> Non
     assert not arrivals
     for each in (rejected, *letters):
         assert (each.error, each.reason) == ("Invalid", "the record's timestamp is beyond the year 2100")
+
+
+@pytest.mark.parametrize("key", [b"", b"k" * 129, "ü".encode() * 129, b"\xff\xfe", b"k" * 1_000_000])
+def test_a_deletion_is_held_to_the_limits_of_an_id(key: bytes) -> None:
+    """Else a key of megabytes would stay in the memory of every worker, and bad UTF-8 name another video."""
+    record = Taken(3, 1_795_000_000_000, key, None)
+    arrivals, letters = CatalogFolder(Place("c/0", "video.catalog", 0)).decode([record], RETENTION_MS)
+    assert not arrivals
+    assert [(letter.error, letter.record) for letter in letters] == [("Invalid", record)]
+    assert len(letters[0].reason) <= 300
+
+
+@pytest.mark.parametrize("key", ["v", "ü" * 128])
+def test_a_deletion_deletes_the_video_that_its_key_names(key: str) -> None:
+    record = Taken(3, 1_795_000_000_000, key.encode(), None)
+    arrivals, letters = CatalogFolder(Place("c/0", "video.catalog", 0)).decode([record], RETENTION_MS)
+    assert not letters
+    assert [arrival.event.video_id for arrival in arrivals] == [key]
