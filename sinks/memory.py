@@ -43,7 +43,7 @@ class MemoryStore:
         """Return the ledger if `epoch` still owns the partition."""
         ledger = self.ledgers.get(partition)
         if ledger is None:
-            raise Unexpected(f"the ledger of {partition} is gone")
+            raise Unexpected(f"the ledger of {partition} is missing: the store lost data")
         if ledger.epoch < epoch:
             raise Unexpected(f"the ledger of {partition} is an older one")
         if ledger.epoch != epoch:
@@ -178,7 +178,7 @@ class MemoryLive:
         counted = ledger.counted or 0
         if counted < batch.end:
             if counted != batch.start:
-                raise Unexpected(f"{batch.partition} stands at {counted}, not {batch.start}")
+                raise Unexpected(f"{batch.partition}: the ledger is at offset {counted}, not {batch.start}")
             store.ledgers[batch.partition] = replace(ledger, counted=batch.end, counted_mark=batch.mark)
             store.live[batch.partition, batch.generation].merge(batch.live)
             before = store.books.get(batch.partition, Books())
