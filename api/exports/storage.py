@@ -88,7 +88,8 @@ class LocalDraft:
 
     def __init__(self, part: Path, whole: Path) -> None:
         """Create the file under the name `part`; when it is kept, it is called `whole`."""
-        part.parent.mkdir(parents=True, exist_ok=True)
+        # Files have whole tables: other accounts of the machine must not read them.
+        part.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._part, self._whole = part, whole
         form = whole.suffix[1:]
         if writers.needs_disk(form):
