@@ -8,6 +8,7 @@ Putting together:
 Reading:
 
 - `transport` hands over batches instead of records, as `fetching` takes them out of Kafka's client
+  and `unpacking` out of compressed batches
 - `broker` is what the pipeline asks of Kafka; `topic_ids` tells topics of one name apart
 
 A partition:

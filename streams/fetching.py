@@ -3,65 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import struct
 from typing import Any, ClassVar, Final
 
 from aiokafka.consumer import consumer as client
 from aiokafka.consumer import fetcher
 from aiokafka.consumer.fetcher import READ_COMMITTED, FetchResult, PartitionRecords
 from aiokafka.errors import CorruptRecordException
-from aiokafka.record.default_records import _DefaultRecordBatchPy
-from aiokafka.record.memory_records import MemoryRecords
+
+from streams.unpacking import KeptRecords, limit_decompression, unpack
 
 #: Seconds between two fetches from a broker: it answers as soon as it has one record, and an answer costs
 #: nearly the same whatever its size.
 FETCH_INTERVAL: Final = 0.02
-
-
-class KeptRecords(MemoryRecords):  # type: ignore[misc]  # chosen at import
-    """A fetch's record batches, and their bytes, from which a batch can be unpacked once more."""
-
-    def __init__(self, data: bytes) -> None:
-        """Take a fetch as the broker sent it."""
-        super().__init__(data)
-        self.data = data
-
-
-class _LenientBytes(bytearray):
-    """Bytes whose slices decode to text whatever they hold."""
-
-    def __getitem__(self, at: Any) -> Any:
-        found = super().__getitem__(at)
-        return _LenientBytes(found) if isinstance(at, slice) else found
-
-    def decode(self, encoding: str = "utf-8", _errors: str = "replace") -> str:
-        return super().decode(encoding, "replace")
-
-
-class _LenientBatch(_DefaultRecordBatchPy):  # type: ignore[misc]  # aiokafka means it to be final
-    """A record batch in which names of headers need not be UTF-8."""
-
-    def _maybe_uncompress(self) -> None:
-        super()._maybe_uncompress()
-        self._buffer = _LenientBytes(self._buffer)  # type: ignore[has-type]
-
-
-def _unpack(batch: Any, fetch: Any) -> list[Any]:
-    """Return a batch's records.
-
-    aiokafka requires names of headers to be UTF-8. Brokers and the clients of some languages do not, and one
-    such record would end every worker that reads it. So the batch is then unpacked again, in plain Python.
-    """
-    try:
-        return list(batch)
-    except UnicodeDecodeError:
-        at = 0
-        while True:
-            first, length = struct.unpack_from(">qi", fetch.data, at)
-            end = at + 12 + length
-            if first == batch.base_offset:
-                return list(_LenientBatch(fetch.data[at:end]))
-            at = end
 
 
 class PlainRecords(PartitionRecords):  # type: ignore[misc]  # aiokafka is not typed here
@@ -93,7 +46,7 @@ class PlainRecords(PartitionRecords):  # type: ignore[misc]  # aiokafka is not t
             if self._check_crcs and not batch.validate_crc():
                 raise CorruptRecordException(f"Invalid CRC - {self._tp}")
             if not (self._is_aborted(batch) or batch.is_control_batch):
-                records = _unpack(batch, self._records)
+                records = unpack(batch, self._records)
                 # The broker sends whole batches: the first one may begin before the position.
                 if records and records[0].offset < self.next_fetch_offset:
                     records = [record for record in records if record.offset >= self.next_fetch_offset]
@@ -168,3 +121,4 @@ def patch_aiokafka(max_bytes: int) -> None:
     fetcher.MemoryRecords = KeptRecords
     fetcher.PartitionRecords, fetcher.FetchResult = PlainRecords, WholeResult
     WholeResult.max_bytes = max_bytes
+    limit_decompression()

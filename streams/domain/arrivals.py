@@ -58,6 +58,17 @@ class Record(Protocol):
         """Its headers, by name; Kafka allows null values."""
 
 
+class UnreadableBatch(Struct, gc=False, frozen=True):
+    """A batch of records that cannot be unpacked, in place of its records: the batch itself is the value."""
+
+    offset: int
+    timestamp: int
+    value: bytes
+    reason: str
+    key: bytes | None = None
+    headers: Sequence[tuple[str, bytes | None]] = ()
+
+
 class Rejected(Struct, gc=False, frozen=True):
     """A record that cannot be processed: a dead letter, with the class of its fault and the reason."""
 
@@ -116,6 +127,8 @@ class Decoder(Generic[E]):
         return [self._one(record) for record in records]
 
     def _one(self, record: Record) -> E | Rejected:
+        if isinstance(record, UnreadableBatch):
+            return Rejected(record, "Unreadable", record.reason[:REASON_LENGTH])
         if not record.value:
             return Rejected(record, "Empty", "the record has no value")
         if is_too_deep(record.value):

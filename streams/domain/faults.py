@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, Literal, get_args
 
-Fault = Literal["Empty", "NotJson", "UnknownType", "Invalid", "TooDeep", "TooOld"]
+Fault = Literal["Empty", "NotJson", "UnknownType", "Invalid", "TooDeep", "TooOld", "Unreadable"]
 
 FAULTS: Final[tuple[Fault, ...]] = get_args(Fault)
 #: All names, joined for use in a sentence.
