@@ -17,7 +17,7 @@ from opentelemetry.trace import SpanKind
 from sinks.base import LiveBatch
 from streams.assignment import Assignment, Fetched, PartitionStatus
 from streams.domain import traces
-from streams.domain.arrivals import Record
+from streams.domain.arrivals import Record, UnreadableBatch
 from streams.ledger import fingerprint
 from streams.log_follower import LogFollower
 from streams.metrics import METRICS
@@ -159,7 +159,7 @@ class PartitionWorker:
 
     def _warn_if_unkeyed(self, record: Record) -> None:
         """Log once, and count, that a producer sends no keys: nothing else would show it."""
-        if record.key is not None:
+        if record.key is not None or isinstance(record, UnreadableBatch):
             return
         METRICS.unkeyed.labels(self.partition.topic).inc()
         if self._is_keyed:

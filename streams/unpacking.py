@@ -21,12 +21,10 @@ from aiokafka.record.default_records import _DefaultRecordBatchPy
 from aiokafka.record.memory_records import MemoryRecords
 
 from streams.domain.arrivals import UnreadableBatch
+from streams.domain.faults import MAX_BATCH_BYTES
 
 _log = structlog.get_logger(__name__)
 
-#: Bytes that a record batch may have when it is decompressed. Compressed, brokers accept 1 MB by default, and
-#: JSON takes ten to thirty times as much.
-MAX_BATCH_BYTES: Final = 128 << 20
 #: Fields of a record batch before its attributes: base offset, and length of what follows.
 _HEAD: Final = struct.Struct(">qi")
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 from streams.dead_letter import REPLAYED_FROM, REPLAYS, is_count
 from streams.domain.arrivals import Record
 from streams.domain.events import LATEST_MS
+from streams.domain.faults import UNREADABLE
 
 #: Header of a marker, a record that lists the letters of its partition that were sent again.
 MARKER: Final = "replayed"
@@ -148,6 +149,8 @@ def plan(
             plan.left_out["rejected again after a replay: --again sends them once more"] += 1
         elif letter.truncated:
             plan.left_out["too large to be kept whole"] += 1
+        elif letter.error == UNREADABLE:
+            plan.left_out["batches that cannot be unpacked"] += 1
         elif letter.origin[1] not in topics:
             plan.left_out["from topics that the worker does not read"] += 1
         else:

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from streams.domain.events import DEVICES, LATEST_MS, PLATFORMS, UNKNOWN, Audience, instant_ms
-from streams.domain.faults import Fault
+from streams.domain.faults import UNREADABLE, Fault
 from streams.domain.nesting import MAX_DEPTH, SHALLOW_BYTES, is_too_deep
 
 E = TypeVar("E", covariant=True)
@@ -128,7 +128,7 @@ class Decoder(Generic[E]):
 
     def _one(self, record: Record) -> E | Rejected:
         if isinstance(record, UnreadableBatch):
-            return Rejected(record, "Unreadable", record.reason[:REASON_LENGTH])
+            return Rejected(record, UNREADABLE, record.reason[:REASON_LENGTH])
         if not record.value:
             return Rejected(record, "Empty", "the record has no value")
         if is_too_deep(record.value):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from streams.domain.contract import TOPICS, VERSION, Json, Topic, components, example, summary, tag
-from streams.domain.faults import NAMED
+from streams.domain.faults import MAX_BATCH_BYTES, NAMED
 
 DEAD_LETTERS: Final = "events.deadletter"
 #: Headers of a dead letter.
@@ -14,7 +14,8 @@ DEAD_LETTER_HEADERS: Final = {
     "source-topic": "Topic that the record was read from.",
     "source-partition": "Partition that the record was read from.",
     "source-offset": "Offset of the record. These four together identify repeats of a dead letter.",
-    "error": f"Class of the fault: {NAMED}.",
+    "error": f"Class of the fault: {NAMED}. Of Unreadable, the value is a whole record batch that cannot "
+    f"be unpacked or has more than {MAX_BATCH_BYTES >> 20} MB.",
     "reason": "What is wrong, in words.",
     "truncated-from": "Bytes of the original value; only if the dead letter was too large to send, so that "
     "value and key were cut to 512 and 64 KiB.",

@@ -7,5 +7,10 @@ from typing import Final, Literal, get_args
 Fault = Literal["Empty", "NotJson", "UnknownType", "Invalid", "TooDeep", "TooOld", "Unreadable"]
 
 FAULTS: Final[tuple[Fault, ...]] = get_args(Fault)
+#: The letter's value is a whole batch of records, which cannot be replayed as a record.
+UNREADABLE: Final = "Unreadable"
+#: Bytes that a record batch may have when it is decompressed. Compressed, brokers accept 1 MB by default, and
+#: JSON takes ten to thirty times as much.
+MAX_BATCH_BYTES: Final = 128 << 20
 #: All names, joined for use in a sentence.
 NAMED: Final = f"{', '.join(FAULTS[:-1])} or {FAULTS[-1]}"

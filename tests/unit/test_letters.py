@@ -54,9 +54,14 @@ def test_what_came_back_is_left_alone_unless_asked_for() -> None:
 
 
 def test_what_cannot_be_sent_is_left_out_with_the_reason() -> None:
-    found = plan([letter(0, truncated=True), letter(1, "other.events")], set(), Wanted(), TOPICS)
+    bad = [letter(0, truncated=True), letter(1, "other.events"), letter(2, error="Unreadable")]
+    found = plan(bad, set(), Wanted(), TOPICS)
     assert found.send == []
-    assert set(found.left_out) == {"too large to be kept whole", "from topics that the worker does not read"}
+    assert set(found.left_out) == {
+        "too large to be kept whole",
+        "from topics that the worker does not read",
+        "batches that cannot be unpacked",
+    }
 
 
 def test_every_filter_leaves_out_what_does_not_match() -> None:

@@ -19,7 +19,8 @@ from aiokafka.structs import TopicPartition
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from streams.fetching import FETCH_INTERVAL, KeptRecords, PacedFetcher, PlainRecords
+from streams.fetching import FETCH_INTERVAL, PacedFetcher, PlainRecords
+from streams.unpacking import KeptRecords
 
 _GZIP = 1
 #: The bit of a record batch's attributes that says it is a control batch.

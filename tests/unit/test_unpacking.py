@@ -19,8 +19,9 @@ from aiokafka.structs import TopicPartition
 
 from streams.domain.arrivals import Decoder, Rejected, UnreadableBatch
 from streams.domain.events import SystemEvent
-from streams.fetching import KeptRecords, PlainRecords
-from streams.unpacking import MAX_BATCH_BYTES, limit_decompression, unpack
+from streams.domain.faults import MAX_BATCH_BYTES
+from streams.fetching import PlainRecords
+from streams.unpacking import KeptRecords, limit_decompression, unpack
 
 #: Where a record batch has its attributes and number of records, and where its records begin.
 _ATTRIBUTES, _COUNT, _RECORDS = 21, 57, 61
