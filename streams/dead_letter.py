@@ -7,14 +7,10 @@ from typing import Final, Protocol
 
 from sinks.base import Partition, Unavailable
 from streams.domain.arrivals import Rejected
+from streams.domain.faults import KEPT_KEY_BYTES, KEPT_VALUE_BYTES
 
 #: Key, value, timestamp in epoch ms, headers.
 Send = Callable[[bytes | None, bytes, int, list[tuple[str, bytes]]], Awaitable[None]]
-
-#: Bytes kept of the value and the key of a record that is too large for a dead letter: a compressed one may
-#: hold any number of bytes.
-_KEPT_OF_TOO_LARGE: Final = 512 * 1024
-_KEPT_OF_KEY: Final = 64 * 1024
 
 
 class TooLarge(Exception):
@@ -44,9 +40,9 @@ class KafkaDeadLetters:
                 await self._send(record.key, value, record.timestamp, headers)
             except TooLarge:
                 headers.append(("truncated-from", str(len(value)).encode()))
-                key = record.key and record.key[:_KEPT_OF_KEY]
+                key = record.key and record.key[:KEPT_KEY_BYTES]
                 try:
-                    await self._send(key, value[:_KEPT_OF_TOO_LARGE], record.timestamp, headers)
+                    await self._send(key, value[:KEPT_VALUE_BYTES], record.timestamp, headers)
                 except TooLarge as error:
                     raise Unavailable(f"the broker refused a dead letter: {error}", "kafka") from error
 

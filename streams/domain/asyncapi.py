@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from streams.domain.contract import TOPICS, VERSION, Json, Topic, components, example, summary, tag
-from streams.domain.faults import MAX_BATCH_BYTES, NAMED
+from streams.domain.faults import KEPT_KEY_BYTES, KEPT_VALUE_BYTES, MAX_BATCH_BYTES, NAMED
 
 DEAD_LETTERS: Final = "events.deadletter"
 #: Headers of a dead letter.
@@ -18,7 +18,7 @@ DEAD_LETTER_HEADERS: Final = {
     f"be unpacked or has more than {MAX_BATCH_BYTES >> 20} MB.",
     "reason": "What is wrong, in words.",
     "truncated-from": "Bytes of the original value; only if the dead letter was too large to send, so that "
-    "value and key were cut to 512 and 64 KiB.",
+    f"value and key were cut to {KEPT_VALUE_BYTES >> 10} and {KEPT_KEY_BYTES >> 10} KiB.",
 }
 
 

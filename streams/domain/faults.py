@@ -14,3 +14,7 @@ UNREADABLE: Final = "Unreadable"
 MAX_BATCH_BYTES: Final = 128 << 20
 #: All names, joined for use in a sentence.
 NAMED: Final = f"{', '.join(FAULTS[:-1])} or {FAULTS[-1]}"
+#: Bytes kept of the value and the key of a record that is too large for a dead letter: a compressed one may
+#: hold any number of bytes.
+KEPT_VALUE_BYTES: Final = 512 << 10
+KEPT_KEY_BYTES: Final = 64 << 10
