@@ -95,7 +95,7 @@ def page() -> str:
     for topic in TOPICS:
         lines += _topic(topic)
     lines += [f"## `{DEAD_LETTERS}`", ""]
-    lines += ["Rejected records, with their original value, key and timestamp, and these headers:", ""]
+    lines += ["Rejected records, with their original value and key, and these headers:", ""]
     lines += ["| header | |", "|---|---|"]
     lines += [f"| `{name}` | {text} |" for name, text in DEAD_LETTER_HEADERS.items()]
     return "\n".join(lines) + "\n"

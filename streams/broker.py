@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import cast
 
 import faust
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
@@ -21,9 +21,6 @@ from streams.dead_letter import TooLarge
 from streams.settings import Settings
 from streams.topics import cluster_id
 from streams.transport import BatchConsumer
-
-#: Epoch ms. Faust takes seconds as a float, and rounding must not carry a larger one out of 64 bits.
-_LATEST_TIMESTAMP: Final = 2**53
 
 
 @contextmanager
@@ -61,17 +58,12 @@ class FaustBroker:
         with _available():
             return await cast(BatchConsumer, self.app.consumer).topic_ids(topics)
 
-    async def dead_letter(
-        self, key: bytes | None, value: bytes, timestamp_ms: int, headers: list[tuple[str, bytes]]
-    ) -> None:
-        """Send a dead letter and wait for the acknowledgement. Raises `TooLarge`, `Unavailable`.
-
-        A record may have any timestamp: one that cannot be sent again becomes the nearest that can.
-        """
-        at = min(max(0, timestamp_ms), _LATEST_TIMESTAMP) / 1000
+    async def dead_letter(self, key: bytes | None, value: bytes, headers: list[tuple[str, bytes]]) -> None:
+        """Send a dead letter and wait for the acknowledgement. Raises `TooLarge`, `Unavailable`."""
         try:
+            # No partition and no timestamp: the client chooses the one, and the other is the present.
             await self.app.producer.send_and_wait(
-                self.settings.topic_deadletter, key, value, None, at, headers
+                self.settings.topic_deadletter, key, value, None, None, headers
             )
         except NotReady as error:
             # The worker is stopping, and its producer has stopped before its last batch: the next owner of

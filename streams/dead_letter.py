@@ -9,8 +9,8 @@ from sinks.base import Partition, Unavailable
 from streams.domain.arrivals import Rejected
 from streams.domain.faults import KEPT_KEY_BYTES, KEPT_VALUE_BYTES
 
-#: Key, value, timestamp in epoch ms, headers.
-Send = Callable[[bytes | None, bytes, int, list[tuple[str, bytes]]], Awaitable[None]]
+#: Key, value, headers.
+Send = Callable[[bytes | None, bytes, list[tuple[str, bytes]]], Awaitable[None]]
 
 
 class TooLarge(Exception):
@@ -32,17 +32,21 @@ class KafkaDeadLetters:
         self._send = send
 
     async def send(self, partition: Partition, rejected: Sequence[Rejected]) -> None:
-        """Send each with its raw bytes, key and timestamp, and its origin and reason in headers."""
+        """Send each with its raw bytes and key, and its origin, timestamp and reason in headers.
+
+        A letter's own timestamp is that of its sending: Kafka deletes records by their timestamps, and a
+        broker may refuse old ones, but the letter of an old record must be kept as long as others.
+        """
         for letter in rejected:
             record, value = letter.record, letter.record.value or b""
             headers = headers_of(partition, letter)
             try:
-                await self._send(record.key, value, record.timestamp, headers)
+                await self._send(record.key, value, headers)
             except TooLarge:
                 headers.append(("truncated-from", str(len(value)).encode()))
                 key = record.key and record.key[:KEPT_KEY_BYTES]
                 try:
-                    await self._send(key, value[:KEPT_VALUE_BYTES], record.timestamp, headers)
+                    await self._send(key, value[:KEPT_VALUE_BYTES], headers)
                 except TooLarge as error:
                     raise Unavailable(f"the broker refused a dead letter: {error}", "kafka") from error
 
@@ -58,7 +62,7 @@ def is_count(value: bytes) -> bool:
 
 
 def headers_of(partition: Partition, letter: Rejected) -> list[tuple[str, bytes]]:
-    """Return a dead letter's headers: source coordinates, class of the fault, reason.
+    """Return a dead letter's headers: source coordinates and timestamp, class of the fault, reason.
 
     A record that was replayed and rejected again keeps the number of its replays. Producers may send this
     header as well: what is no such number is not kept, because it could make the letter too large to send.
@@ -71,6 +75,7 @@ def headers_of(partition: Partition, letter: Rejected) -> list[tuple[str, bytes]
         ("source-topic", partition.topic.encode()),
         ("source-partition", str(partition.number).encode()),
         ("source-offset", str(letter.record.offset).encode()),
+        ("source-timestamp", str(letter.record.timestamp).encode()),
         ("error", letter.error.encode()),
         ("reason", letter.reason.encode(errors="replace")),
     ]

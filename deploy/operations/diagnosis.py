@@ -224,7 +224,7 @@ def _topic(
             problems.append(
                 (f"takes records of {record:,} bytes only", f"raise max.message.bytes to {needed + 65_536:,}")
             )
-    if config.get("message.timestamp.type") == "LogAppendTime":
+    if not is_dead and config.get("message.timestamp.type") == "LogAppendTime":
         problems.append(("LogAppendTime", "use CreateTime, or replayed events get the time of the replay"))
     if brokers > 1 and topic.replicas < 2:
         problems.append(("one replica", "replicate it, or losing a broker loses its records"))

@@ -18,6 +18,9 @@ from streams.domain.faults import UNREADABLE
 MARKER: Final = "replayed"
 #: Cluster, topic, partition and offset of the record that became a letter.
 Origin = tuple[str, str, int, int]
+#: Epoch ms, far beyond what the worker accepts; producers may have sent any 64 bits, and differences of two
+#: timestamps must fit in them.
+_LATEST_TIMESTAMP: Final = 2**53
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +33,16 @@ class Letter:
     origin: Origin
     error: str
     reason: str
-    #: Position of the rejected record.
-    at: datetime
+    #: Timestamp of the rejected record: epoch ms, within what a client can send.
+    timestamp: int
     #: How often the record was sent again before.
     replays: int
     truncated: bool
+
+    @property
+    def at(self) -> datetime:
+        """Timestamp of the rejected record; a later one than events may have is shown as the latest."""
+        return datetime.fromtimestamp(min(self.timestamp, LATEST_MS) / 1000, UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +76,8 @@ def read_letter(partition: int, record: Record) -> Letter | None:
     try:
         cluster, topic = (headers[f"source-{name}"].decode() for name in ("cluster", "topic"))
         number, offset = (int(headers[f"source-{name}"]) for name in ("partition", "offset"))
+        # Letters of versions that did not send this header have their record's timestamp.
+        timestamp = int(headers.get("source-timestamp", record.timestamp))
     except (KeyError, ValueError):
         return None
     return Letter(
@@ -76,7 +86,7 @@ def read_letter(partition: int, record: Record) -> Letter | None:
         (cluster, topic, number, offset),
         headers.get("error", b"").decode(errors="replace"),
         headers.get("reason", b"").decode(errors="replace"),
-        datetime.fromtimestamp(min(max(0, record.timestamp), LATEST_MS) / 1000, UTC),
+        min(max(0, timestamp), _LATEST_TIMESTAMP),
         int(replays) if is_count(replays) else 0,
         "truncated-from" in headers,
     )

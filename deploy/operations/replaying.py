@@ -93,7 +93,7 @@ class DeadLetterTopic:
                     value=record.value,
                     key=record.key,
                     partition=number if number in known.get(topic, ()) else None,
-                    timestamp_ms=record.timestamp,
+                    timestamp_ms=letter.timestamp,
                     headers=headers_again(letter, self._topic),
                 )
             )

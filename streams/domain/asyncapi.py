@@ -14,6 +14,7 @@ DEAD_LETTER_HEADERS: Final = {
     "source-topic": "Topic that the record was read from.",
     "source-partition": "Partition that the record was read from.",
     "source-offset": "Offset of the record. These four together identify repeats of a dead letter.",
+    "source-timestamp": "Timestamp of the record in epoch milliseconds; the dead letter's own is later.",
     "error": f"Class of the fault: {NAMED}. Of Unreadable, the value is a whole record batch that cannot "
     f"be unpacked or has more than {MAX_BATCH_BYTES >> 20} MB.",
     "reason": "What is wrong, in words.",
@@ -42,7 +43,7 @@ def asyncapi() -> Json:
     channels["eventsDeadletter"] = {
         "address": DEAD_LETTERS,
         "title": DEAD_LETTERS,
-        "description": "Records that were rejected, with their original value, key and timestamp.",
+        "description": "Records that were rejected, with their original value and key.",
         "messages": {"dead.letter": {"$ref": "#/components/messages/dead.letter"}},
     }
     operations["sendEventsDeadletter"] = {

@@ -157,9 +157,9 @@ async def test_what_is_damaged_is_found_and_rebuilt_while_events_flow(servers: C
             assert await wrong_answers(running, asked, log, facts(log)) == []
 
 
-def _view(name: str, at_ms: int) -> list[Record]:
+def _view(name: str, at_ms: int, received_ms: int) -> list[Record]:
     return [
-        Record(PLAYBACK, name.encode(), msgspec.json.encode(event), at_ms + _DAY_MS * 10)
+        Record(PLAYBACK, name.encode(), msgspec.json.encode(event), received_ms)
         for event in view(name, at_ms)
     ]
 
@@ -168,7 +168,8 @@ async def test_dead_letters_flow_once_the_fault_is_mended_and_what_is_still_bad_
     servers: Cluster,
 ) -> None:
     now = int(time.time() * 1000)
-    old = [record for n in range(20) for record in _view(f"old-{n}", now - 10 * _DAY_MS)]
+    received = now - 1_800_000
+    old = [record for n in range(20) for record in _view(f"old-{n}", now - 10 * _DAY_MS, received)]
     bad = [Record(USERS, b"u", b'{"type": "user.nap"}', now)] * 7
     async with platform(servers.endpoints) as running:
         # The fault: a worker that takes ten days for too old.
@@ -193,6 +194,9 @@ async def test_dead_letters_flow_once_the_fault_is_mended_and_what_is_still_bad_
             ).json
             assert sent["sent"] == 120
             await until(lambda: running.stored()[PLAYBACK] == 120)
+            # With the timestamps of their records, not of their letters.
+            times = "SELECT DISTINCT toUnixTimestamp64Milli(received_at) FROM playback_events"
+            assert running.select(times) == [(received,)]
             # A roll-up's part appears a moment after the raw one of the same insert.
             rolled_up = "SELECT sum(views), sum(watched_ms) FROM video_15m"
             await until(lambda: running.select(rolled_up) == [(20, 80_000)])

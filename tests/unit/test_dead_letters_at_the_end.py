@@ -20,4 +20,4 @@ async def test_a_producer_that_has_ended_is_waited_for_and_ends_no_worker() -> N
     producer = Producer(app.transport)
     broker = FaustBroker(cast(faust.App, SimpleNamespace(producer=producer)), Settings())
     with pytest.raises(Unavailable, match="producer"):
-        await broker.dead_letter(b"key", b"value", 0, [])
+        await broker.dead_letter(b"key", b"value", [])

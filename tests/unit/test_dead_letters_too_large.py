@@ -25,14 +25,18 @@ class Client:
 
     def __init__(self, error: Exception | None = None) -> None:
         self.sent: list[tuple[bytes, bytes, dict[str, bytes]]] = []
+        self.timestamps: list[int | None] = []
         self._error = error
 
-    async def send(self, _topic: str, value: bytes, *, key: bytes, headers: Any, **_: Any) -> Any:
+    async def send(
+        self, _topic: str, value: bytes, *, key: bytes, headers: Any, timestamp_ms: int | None, **_: Any
+    ) -> Any:
         if self._error:
             raise self._error
         if len(value) + len(key) + sum(len(each) for _, each in headers) > _LIMIT:
             raise MessageSizeTooLargeError("too large")
         self.sent.append((key, value, dict(headers)))
+        self.timestamps.append(timestamp_ms)
 
         async def acknowledged() -> None:
             return None
@@ -66,6 +70,18 @@ async def test_a_letter_that_no_broker_takes_is_cut_off_and_ends_no_worker(
     assert (len(sent_key), len(sent_value)) == kept
     assert headers["truncated-from"] == str(len(value)).encode()
     assert headers["source-offset"] == b"7"
+
+
+@pytest.mark.parametrize("timestamp", [1_795_760_667_837, 0, -1, -(2**63), 2**63 - 1])
+async def test_a_letter_has_the_time_of_its_sending_so_that_an_old_record_is_kept_and_none_is_refused(
+    timestamp: int,
+) -> None:
+    client = Client()
+    rejected = Rejected(Raw(7, timestamp, b"k", b"{"), "TooOld", "old")
+    await letters_to(client).send(Partition("c", "user.events", 1), [rejected])
+    assert client.timestamps == [None]
+    ((_, _, headers),) = client.sent
+    assert headers["source-timestamp"] == str(timestamp).encode()
 
 
 async def test_what_the_client_cannot_send_now_is_sent_later() -> None:

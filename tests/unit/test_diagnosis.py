@@ -218,6 +218,13 @@ def test_topics_that_are_set_up_wrongly(
     assert any(said in each.found for each in findings if each.name == name)
 
 
+def test_dead_letters_may_be_timestamped_by_the_broker_as_their_records_times_are_in_headers() -> None:
+    *others, letters = _sound_topics()
+    config = {**letters.config, "message.timestamp.type": "LogAppendTime"}
+    assert letters.name == "events.deadletter"
+    assert bad(_topics(*others, Topic(letters.name, 12, 1, 0, config))) == []
+
+
 def test_topics_that_are_missing_without_leader_or_not_replicated() -> None:
     sound = _sound_topics()
     assert bad(_topics(*sound[1:])) == [("topics", Verdict.FAIL)]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from rich.console import Console
 
 from deploy.operations.letters import Letter, Wanted, headers_again, marker, plan, read_letter, read_marker
@@ -16,21 +18,23 @@ from streams.domain.arrivals import Rejected
 from tests.pipeline.bench import Raw
 
 AT = datetime(2026, 11, 25, 12, tzinfo=UTC)
+#: Timestamp of a letter, which is later than its record.
+SENT = int(AT.timestamp() * 1000) + 86_400_000
 TOPICS = ("user.events", "playback.events")
 
 
-def letter(offset: int, topic: str = "user.events", *, of: int | None = None, **changes: object) -> Letter:
-    values: dict[str, object] = {
+def letter(offset: int, topic: str = "user.events", *, of: int | None = None, **changes: Any) -> Letter:
+    values: dict[str, Any] = {
         "partition": 0,
         "offset": offset,
         "origin": ("c", topic, 1, offset if of is None else of),
         "error": "Invalid",
         "reason": "no `seq`",
-        "at": AT,
+        "timestamp": int(changes.pop("at", AT).timestamp() * 1000),
         "replays": 0,
         "truncated": False,
     }
-    return Letter(**(values | changes))  # type: ignore[arg-type]
+    return Letter(**(values | changes))
 
 
 def sent(
@@ -90,12 +94,12 @@ def test_the_table_adds_up_what_is_alike_most_first() -> None:
 def test_a_letter_is_read_as_the_worker_wrote_it_and_counts_how_often_it_was_sent_again() -> None:
     record = Raw(41, int(AT.timestamp() * 1000), b"k", b"value")
     headers = headers_of(Partition("c", "user.events", 1), Rejected(record, "Invalid", "no `seq`"))
-    first = read_letter(2, Raw(5, record.timestamp, b"k", b"value", tuple(headers)))
+    first = read_letter(2, Raw(5, SENT, b"k", b"value", tuple(headers)))
     assert first == letter(5, of=41, partition=2)
 
     again = Raw(90, record.timestamp, b"k", b"value", tuple(headers_again(first, "events.deadletter")))
     headers = headers_of(Partition("c", "user.events", 1), Rejected(again, "Invalid", "no `seq`"))
-    back = read_letter(2, Raw(6, record.timestamp, b"k", b"value", tuple(headers)))
+    back = read_letter(2, Raw(6, SENT, b"k", b"value", tuple(headers)))
     assert back == letter(6, of=90, partition=2, replays=1)
 
 
@@ -127,6 +131,29 @@ def test_a_producer_cannot_make_a_letter_unreadable_or_large(value: bytes | None
     found = read_letter(0, Raw(5, 2**62, b"k", b"{", [*headers[1:], ("replays", value)]))
     assert found is not None
     assert (found.replays, found.at.year) == (0, 2100)
+
+
+@pytest.mark.parametrize(
+    ("given", "again"),
+    [(0, 0), (-1, 0), (-(2**63), 0), (2**63 - 1, 2**53), (1_795_760_667_837, 1_795_760_667_837)],
+)
+def test_a_record_is_sent_again_with_its_own_timestamp_or_the_nearest_that_can_be_sent(
+    given: int, again: int
+) -> None:
+    headers = headers_of(Partition("c", "t", 1), Rejected(Raw(0, given, b"k", b"{"), "NotJson", "truncated"))
+    found = read_letter(0, Raw(5, SENT, b"k", b"{", headers))
+    assert found is not None and found.timestamp == again
+    batch = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, 1 << 20)
+    batch.append(0, SENT, b"k", b"{", [])
+    assert batch.append(1, found.timestamp, b"k", b"{", []).timestamp == again
+
+
+def test_a_letter_without_its_records_timestamp_has_it_itself() -> None:
+    record = Raw(0, 1_000, b"k", b"{")
+    headers = headers_of(Partition("c", "t", 1), Rejected(record, "NotJson", "truncated"))
+    before = [header for header in headers if header[0] != "source-timestamp"]
+    found = read_letter(0, Raw(5, record.timestamp, b"k", b"{", before))
+    assert found is not None and found.timestamp == 1_000
 
 
 def test_what_a_producer_sent_is_shown_without_control_characters() -> None:
