@@ -39,7 +39,7 @@ class RateLimitedError(domain.VideoCloudError):
 
 
 class TooManyStreamsError(domain.RequestError):
-    """All live streams of this process are taken."""
+    """All live streams of this process, or all that one key may have, are taken."""
 
 
 #: The first class that an error is an instance of decides.

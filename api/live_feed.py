@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -108,14 +109,23 @@ async def ask_once(ask: Ask) -> Update:
 
 
 class Feeds:
-    """The streams of one process: `max_streams` at once, and one poll for each question."""
+    """The streams of one process: `max_streams` at once, and one poll for each question.
+
+    One key may hold three quarters of them, so that nobody can take all.
+    """
 
     def __init__(self, max_streams: int, interval: float = INTERVAL) -> None:
         """Poll nothing yet. `interval` is in seconds."""
         self._max_streams = max_streams
         self._interval = interval
         self._polls: dict[Hashable, _Poll] = {}
-        self.streams = 0
+        self._max_per_key = max(1, max_streams * 3 // 4)
+        self._streams_of: Counter[str | None] = Counter()
+
+    @property
+    def streams(self) -> int:
+        """Return the number of streams that are open now."""
+        return self._streams_of.total()
 
     @property
     def polls(self) -> int:
@@ -123,17 +133,23 @@ class Feeds:
         return len(self._polls)
 
     @asynccontextmanager
-    async def subscribe(self, question: Hashable, ask: Ask) -> AsyncIterator[AsyncIterator[Update]]:
+    async def subscribe(
+        self, question: Hashable, ask: Ask, key_id: str | None
+    ) -> AsyncIterator[AsyncIterator[Update]]:
         """Subscribe to the answers to a question for as long as the context lasts.
 
-        The first answer is read on entry, so errors of the question are raised here. Raises
-        `TooManyStreamsError` when all streams are taken.
+        The first answer is read on entry, so errors of the question are raised here. `key_id` is None when
+        the API is open. Raises `TooManyStreamsError` when all streams, or all that a key may have, are taken.
         """
         if self.streams >= self._max_streams:
             raise TooManyStreamsError(
                 f"This server sends {self._max_streams} streams at once, and all are taken."
             )
-        self.streams += 1
+        if key_id is not None and self._streams_of[key_id] >= self._max_per_key:
+            raise TooManyStreamsError(
+                f"This key has {self._max_per_key} streams of this server, the most for one key. Close some."
+            )
+        self._streams_of[key_id] += 1
         STREAMS.inc()
         try:
             first = await ask_once(ask)
@@ -150,7 +166,9 @@ class Feeds:
                     if self._polls.get(question) is poll:
                         del self._polls[question]
         finally:
-            self.streams -= 1
+            self._streams_of[key_id] -= 1
+            if not self._streams_of[key_id]:
+                del self._streams_of[key_id]
             STREAMS.dec()
 
     def end(self) -> None:

@@ -63,7 +63,10 @@ class Settings(KafkaAccess):
         "`https://dash.example.com`, comma-separated; `*` for all. If empty, only the API's own origin.",
     )
     live_streams: int = Field(
-        200, ge=1, description="Most live streams (server-sent events) that one process has open at once."
+        200,
+        ge=1,
+        description="Most live streams (server-sent events) that one process has open at once; one key may "
+        "hold three quarters of them.",
     )
     raw_retention_days: int = Field(
         180,

@@ -13,8 +13,8 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.responses import Response
 
 from api import parameters, schemas_live
-from api.auth import check_again
-from api.deps import ClockDep, Now, StoresDep, json
+from api.auth import check_again, key_of
+from api.deps import ClockDep, Now, Stores, StoresDep, json
 from api.encoded_slash import VideoId
 from api.errors import UnauthorizedError
 from api.live_feed import Update, error_update
@@ -28,6 +28,10 @@ _ALL_TAKEN = {
 _STREAM: dict[str, Any] = {
     "description": "An event `live` with the response every second, or an event `error` while there is none.",
 }
+
+
+def _key_id(request: Request, stores: Stores) -> str | None:
+    return None if stores.keyring.open else key_of(request).id
 
 
 async def _while_valid(request: Request, updates: AsyncIterator[Update]) -> AsyncIterator[Update]:
@@ -45,7 +49,9 @@ async def _everything(
     request: Request, stores: StoresDep, clock: ClockDep
 ) -> AsyncIterator[AsyncIterator[Update]]:
     parameters.check_names(request, ())
-    async with stores.feeds.subscribe("", lambda: stores.live.everything(clock())) as updates:
+    async with stores.feeds.subscribe(
+        "", lambda: stores.live.everything(clock()), _key_id(request, stores)
+    ) as updates:
         yield _while_valid(request, updates)
 
 
@@ -53,7 +59,9 @@ async def _video(
     request: Request, stores: StoresDep, clock: ClockDep, video_id: VideoId
 ) -> AsyncIterator[AsyncIterator[Update]]:
     parameters.check_names(request, ())
-    async with stores.feeds.subscribe(video_id, lambda: stores.live.video(video_id, clock())) as updates:
+    async with stores.feeds.subscribe(
+        video_id, lambda: stores.live.video(video_id, clock()), _key_id(request, stores)
+    ) as updates:
         yield _while_valid(request, updates)
 
 

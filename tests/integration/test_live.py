@@ -296,6 +296,34 @@ async def test_a_stream_ends_when_its_key_is_revoked(urls: dict[str, str]) -> No
     await redis.aclose()
 
 
+async def test_one_key_cannot_take_all_streams(urls: dict[str, str]) -> None:
+    await fill(urls, rows(1))
+    redis = connect_redis(urls["redis_url"])
+    store = RedisKeyStore(redis)
+    greedy, other = new_secret(), new_secret()
+    for secret in (greedy, other):
+        await store.add(digest_of(secret), new_key(digest_of(secret), "watches", [Scope.READ], NOW))
+    async with listening(urls | {"require_key": True, "live_streams": 4}) as (client, stores):
+
+        def ask(secret: str) -> Any:
+            return client.stream("GET", f"{LIVE}/stream", headers={"X-API-Key": secret})
+
+        async with ask(greedy), ask(greedy):
+            async with ask(greedy), ask(greedy) as refused:
+                assert refused.status_code == 503
+                body = json.loads(await refused.aread())
+                assert body["error"]["code"] == "ANALYTICS_TOO_MANY_STREAMS"
+                assert "This key has 3 streams" in body["error"]["message"]
+                async with ask(other) as answered:
+                    assert answered.status_code == 200
+            async with asyncio.timeout(5):
+                while stores.feeds.streams > 2:
+                    await asyncio.sleep(0.05)
+            async with ask(greedy) as answered:
+                assert answered.status_code == 200
+    await redis.aclose()
+
+
 async def test_a_stream_does_not_keep_the_server_from_stopping(urls: dict[str, str], tmp_path: Path) -> None:
     await count(urls["redis_url"], [make.view("v", datetime.now(UTC))], datetime.now(UTC))
     port = free_port()
