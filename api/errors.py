@@ -66,6 +66,7 @@ FRAMEWORK: Final = {
     405: "ANALYTICS_METHOD_NOT_ALLOWED",
     413: "ANALYTICS_TOO_LARGE",
     414: "ANALYTICS_TOO_LARGE",
+    416: "ANALYTICS_INVALID_PARAMETER",
     422: "ANALYTICS_INVALID_PARAMETER",
     500: "ANALYTICS_INTERNAL_ERROR",
 }
@@ -77,6 +78,7 @@ _HEADERS: Final = {
 MESSAGES: Final = {
     401: "Send your API key as `Authorization: Bearer <key>` or `X-API-Key: <key>`.",
     413: "The body is too long: nothing that can be asked here is.",
+    416: "The Range header names no bytes of this file.",
     429: "This key asked too often. Ask again after the seconds of the Retry-After header.",
     500: "Something went wrong here. It is in the log under this request id.",
     503: "The data cannot be read at the moment. Try again shortly.",

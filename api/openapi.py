@@ -54,6 +54,10 @@ _CODES: Final[dict[int, tuple[str, dict[str, str]]]] = {
         "The export has expired.",
         {"ANALYTICS_EXPORT_EXPIRED": "This export has expired. Ask for a new one."},
     ),
+    416: (
+        "The `Range` header is malformed, or names no bytes of the file.",
+        {"ANALYTICS_INVALID_PARAMETER": MESSAGES[416]},
+    ),
     500: (
         "The export failed.",
         {

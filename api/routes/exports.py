@@ -6,7 +6,11 @@ from datetime import datetime
 from typing import Annotated, Protocol
 
 from fastapi import APIRouter, Body, Path, Query, Request
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, RedirectResponse, Response
+from starlette.types import Message, Receive, Send
+from starlette.types import Scope as AsgiScope
 
 from api import parameters, schemas_exports
 from api.auth import key_of
@@ -117,14 +121,30 @@ async def get_export(
     return json({"success": True, "data": described})
 
 
+class _File(FileResponse):
+    """A file, or the piece of it that the header Range names; a wrong one is an error in the common shape."""
+
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
+        """Send the file; a malformed Range, or one outside of the file, raises `HTTPException` with 416."""
+
+        async def checked(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] in (400, 416):
+                size = Headers(raw=message["headers"]).get("content-range")
+                raise HTTPException(416, headers={"Content-Range": size} if size else None)
+            await send(message)
+
+        await super().__call__(scope, receive, checked)
+
+
 @downloads.get(
     "/{id}/download",
     summary="File of an export",
     response_class=FileResponse,
     responses={
         200: {"content": {media: {} for media in FORMATS.values()}, "description": "The file."},
+        206: {"description": "The bytes of the file that the `Range` header names."},
         307: {"description": "The file is in a bucket: `Location` opens it for an hour at most."},
-        **errors(400, 404, 409, 410, 500, 503),
+        **errors(400, 404, 409, 410, 416, 500, 503),
     },
 )
 async def download_export(
@@ -140,4 +160,4 @@ async def download_export(
     headers = {"Cache-Control": "private, no-store", "X-Content-Type-Options": "nosniff"}
     if isinstance(found, str):
         return RedirectResponse(found, headers=headers)
-    return FileResponse(found, media_type=FORMATS[form], filename=f"{id}.{form}", headers=headers)
+    return _File(found, media_type=FORMATS[form], filename=f"{id}.{form}", headers=headers)

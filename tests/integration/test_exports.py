@@ -201,6 +201,27 @@ async def test_a_page_sees_where_its_file_is_and_what_it_is_called(world: World)
     assert "content-disposition" in file.headers
 
 
+async def test_a_piece_of_a_file_can_be_asked_for_and_a_wrong_one_is_an_error_in_the_common_shape(
+    world: World,
+) -> None:
+    told = await world.ended((await world.order(type="video", metrics=["views"]))["exportId"])
+    link = told["downloadUrl"].removeprefix("http://api")
+    async with serving(world.clock, **world.settings) as api:
+        whole = await api.client.get(link)
+        size = len(whole.content)
+        last = await api.client.get(link, headers={"Range": f"bytes={size - 5}-"})
+        assert (last.status_code, last.content) == (206, whole.content[-5:])
+        for wrong in (f"bytes={size}-", "bytes=a-b", "lines=1-2", "bytes=9-2"):
+            answer = await api.client.get(link, headers={"Range": wrong})
+            assert (answer.status_code, answer.json()["error"]["code"]) == (
+                416,
+                "ANALYTICS_INVALID_PARAMETER",
+            )
+            assert answer.json()["error"]["details"]["requestId"]
+        beyond = await api.client.get(link, headers={"Range": f"bytes={size}-"})
+        assert beyond.headers["content-range"] == f"bytes */{size}"
+
+
 async def test_a_title_cannot_become_a_formula(world: World) -> None:
     order = {"type": "video", "metrics": ["views"]}
     text = (await world.file(**order, format="csv")).text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 from collections.abc import AsyncIterator
 from typing import Any
@@ -81,6 +82,17 @@ async def test_headers_without_end_are_not_kept(port: int, beginning: bytes, pie
     answer, sent = await send(port, beginning, piece, 500)
     assert sent < SLACK
     assert b"200 OK" not in answer
+
+
+@pytest.mark.parametrize("sent", [b"\x16\x03\x01\x02\r\n\r\n", b"GET\r\n\r\n", b"GET / SPDY/9\r\n\r\n"])
+async def test_what_is_no_http_is_an_error_in_the_common_shape(port: int, sent: bytes) -> None:
+    answer, _ = await send(port, sent, b"", 1)
+    head, _, content = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 ") and b"content-type: application/json" in head
+    assert f"content-length: {len(content)}".encode() in head
+    told = json.loads(content)
+    assert (told["success"], told["error"]["code"]) == (False, "ANALYTICS_INVALID_PARAMETER")
+    assert told["error"]["message"] == "Invalid HTTP request received."
 
 
 async def test_what_is_short_enough_is_answered(port: int) -> None:
