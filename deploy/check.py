@@ -10,6 +10,8 @@ from typing import Annotated, Final, NoReturn
 import typer
 from rich.console import Console
 
+from deploy.terminal import show_error
+
 _TIMEOUT: Final = 4.0
 
 
@@ -58,5 +60,5 @@ def _text(body: bytes) -> str:
 
 
 def _fail(text: str) -> NoReturn:
-    Console(stderr=True).print(f"[red]error:[/] {text}", highlight=False, soft_wrap=True)
+    show_error(Console(stderr=True), text)
     raise typer.Exit(1)

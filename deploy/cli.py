@@ -22,6 +22,7 @@ from deploy.check import check
 from deploy.explain import explain
 from deploy.keys import keys
 from deploy.operations.commands import operations
+from deploy.terminal import show_error
 from deploy.traffic.command import traffic
 
 _STOP_TIMEOUT = 60.0
@@ -279,7 +280,7 @@ app.add_typer(operations)
 
 def _fail(text: str) -> NoReturn:
     """Show an error and end the command with exit code 1."""
-    _errors.print(f"[red]error:[/] {text}", highlight=False, soft_wrap=True)
+    show_error(_errors, text)
     raise typer.Exit(1)
 
 
@@ -290,7 +291,7 @@ def main() -> None:
     except Exception as error:
         if os.environ.get("VCA_DEBUG", "") not in ("", "0"):
             raise
-        _errors.print(f"[red]error:[/] {explain(error)}", highlight=False, soft_wrap=True)
+        show_error(_errors, explain(error))
         _errors.print("[dim]VCA_DEBUG=1 shows where it came from.[/]", highlight=False)
         sys.exit(1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rich.console import Console
 from rich.markup import escape
 
 
@@ -15,3 +16,13 @@ def printable(text: str) -> str:
             each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
         )
     return escape(text)
+
+
+def printable_lines(text: str) -> str:
+    """Return our own text of several lines, which may quote what came from outside, as `printable` does."""
+    return "\n".join(printable(line) for line in text.split("\n"))
+
+
+def show_error(console: Console, text: object) -> None:
+    """Print an error, in lines that are not wrapped."""
+    console.print(f"[red]error:[/] {printable_lines(str(text))}", highlight=False, soft_wrap=True)

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from deploy.terminal import printable
+from deploy.terminal import printable, printable_lines
 
 from .rundir import RunDirectory
 from .servers import without_password
@@ -30,11 +30,11 @@ class Screen:
 
     def warn(self, text: str) -> None:
         """Show a warning."""
-        self._console.print(f"[yellow]{escape(text)}[/]", highlight=False, soft_wrap=True)
+        self._console.print(f"[yellow]{printable_lines(text)}[/]", highlight=False, soft_wrap=True)
 
     def fail(self, text: str) -> None:
         """Show the error that ends everything."""
-        self._console.print(f"[bold red]{escape(text)}[/]", highlight=False, soft_wrap=True)
+        self._console.print(f"[bold red]{printable_lines(text)}[/]", highlight=False, soft_wrap=True)
 
     def line(self, name: str, text: str) -> None:
         """Show a line of a process's log."""

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from deploy.operations.running import settings
+from deploy.terminal import printable
 
 if TYPE_CHECKING:
     from deploy.operations.diagnosis import Finding
@@ -62,8 +62,8 @@ def _show(console: Console, findings: list[Finding]) -> None:
     table = Table("", "", "", "", box=None, show_header=False)
     for each in findings:
         colour = _COLOURS[each.verdict]
-        found = escape(each.found) + (f"\n[{colour}]{escape(each.advice)}[/]" if each.advice else "")
-        table.add_row(f"[{colour}]{each.verdict}[/]", each.area, escape(each.name), found)
+        found = printable(each.found) + (f"\n[{colour}]{printable(each.advice)}[/]" if each.advice else "")
+        table.add_row(f"[{colour}]{each.verdict}[/]", each.area, printable(each.name), found)
     console.print(table, highlight=False)
     bad = {verdict: sum(each.verdict == verdict for each in findings) for verdict in ("FAIL", "WARN")}
     console.print(f"\n{bad['FAIL']} failed, {bad['WARN']} warnings", highlight=False)

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from deploy.operations.progress import Bar, bar, console
 from deploy.operations.running import settings
-from deploy.terminal import printable
+from deploy.terminal import printable, show_error
 
 if TYPE_CHECKING:
     from streams.settings import Settings
@@ -91,7 +91,7 @@ def forget(
         with bar() as steps:
             known = asyncio.run(run(settings(), user, steps, datetime.now(UTC), delete=delete, anyway=now))
     except ForgetError as error:
-        console.print(f"[red]error:[/] {error}", highlight=False, soft_wrap=True)
+        show_error(console, error)
         raise typer.Exit(1) from None
     if as_json:
         Console().print_json(json.dumps(known.to_json()))

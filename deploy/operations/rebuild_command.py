@@ -12,6 +12,7 @@ import typer
 
 from deploy.operations.progress import Bar, bar, console
 from deploy.operations.running import settings
+from deploy.terminal import show_error
 
 if TYPE_CHECKING:
     from streams.settings import Settings
@@ -48,7 +49,7 @@ def rollups() -> None:
         with bar() as steps:
             since, held = asyncio.run(_rollups(settings(), steps))
     except (RebuildError, HeldByAnother) as error:
-        console.print(f"[red]error:[/] {error}", highlight=False, soft_wrap=True)
+        show_error(console, error)
         raise typer.Exit(1) from None
     reach = (
         f"from {since:%Y-%m} on; older months lack raw events and are unchanged" if since else "all of them"
@@ -103,11 +104,10 @@ def live(
     with bar() as steps:
         left = asyncio.run(_live(settings(), steps, patience))
     if left:
-        console.print(
-            f"[red]error:[/] {len(left)} partitions, {left[0]} among them, have no worker yet; one recounts"
-            " them when it starts (`vca worker`)",
-            highlight=False,
-            soft_wrap=True,
+        show_error(
+            console,
+            f"{len(left)} partitions, {left[0]} among them, have no worker yet; one recounts them when it"
+            " starts (`vca worker`)",
         )
         raise typer.Exit(1)
     console.print("rebuilt the live counters", highlight=False)

@@ -13,6 +13,7 @@ from typing import Annotated, Final
 import typer
 from rich.console import Console
 
+from deploy.terminal import show_error
 from deploy.traffic.display import display
 from deploy.traffic.events import TOPICS
 from deploy.traffic.world import Config
@@ -89,7 +90,7 @@ def traffic(
     try:
         asyncio.run(_run(config, address, _names(topic), live, duration, console))
     except TrafficError as error:
-        console.print(f"[red]error:[/red] {error}", highlight=False, soft_wrap=True)
+        show_error(console, error)
         raise typer.Exit(1) from None
     except asyncio.CancelledError:
         console.print("stopped at once: the last events may not have reached the broker", highlight=False)
