@@ -121,7 +121,9 @@ async def run(chosen: Settings, wanted: Wanted, send: bool) -> tuple[Plan, int]:
             return plan, 0
         steps.say("sending them again")
         steps.total(len(plan.send))
-        return plan, await dead.send_again(plan.send, ends, steps.done)
+        sent, refused = await dead.send_again(plan.send, ends, steps.done)
+        plan.left_out.update(refused)
+        return plan, sent
 
 
 def _show(out: Console, plan: Plan, sent: int, send: bool) -> None:

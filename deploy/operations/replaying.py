@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
-from contextlib import asynccontextmanager
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import InvalidTimestampError, MessageSizeTooLargeError
 
 from deploy.operations.letters import Letter, headers_again, marker, read_letter, read_marker
 from deploy.operations.log_ends import partitions_of
@@ -20,6 +21,20 @@ _SILENCE_MS: Final = 1_000
 _LONGEST_TAIL: Final = 3.0
 #: Records that are sent before the next marker is written.
 _AT_ONCE: Final = 500
+#: Why a topic may refuse a record while it takes others.
+_REFUSED: Final[dict[type[BaseException], str]] = {
+    MessageSizeTooLargeError: "larger than their topic takes, by its max.message.bytes",
+    InvalidTimestampError: "older or newer than their topic takes, by its message.timestamp.*.max.ms",
+}
+
+
+@contextmanager
+def _refusals(counts: Counter[str]) -> Iterator[None]:
+    """Count a record that its topic refuses, by reason; every other error passes."""
+    try:
+        yield
+    except tuple(_REFUSED) as error:
+        counts[_REFUSED[type(error)]] += 1
 
 
 class DeadLetterTopic:
@@ -48,16 +63,17 @@ class DeadLetterTopic:
 
     async def send_again(
         self, letters: Collection[Letter], ends: Mapping[int, int], done: Callable[[int], None]
-    ) -> int:
-        """Send letters to their topics and write down that they were; return how many.
+    ) -> tuple[int, Counter[str]]:
+        """Send letters to their topics and write down that they were.
 
-        In the same partition as before, so that a view's or a user's events stay in one; with their own
-        timestamp, from which clocks are corrected. Stopped half way, at most the last few hundred are sent
-        again by the next run, and drop out as repeats.
+        Returns how many, and by reason those that their topic refuses, which can be sent later. They go to the
+        same partition as before, so that a view's or a user's events stay in one, with their own timestamp,
+        from which clocks are corrected. Stopped half way, at most the last few hundred are sent again by the
+        next run, and drop out as repeats.
         """
         wanted = {(letter.partition, letter.offset): letter for letter in letters}
         known = await partitions_of(self._brokers, {letter.origin[1] for letter in letters})
-        sent = 0
+        sent, refused = 0, Counter[str]()
         producer = AIOKafkaProducer(**self._brokers, max_request_size=_LARGEST, linger_ms=20, acks="all")
         await producer.start()
         try:
@@ -67,28 +83,32 @@ class DeadLetterTopic:
                 if letter is not None:
                     batch.append((letter, record))
                 if batch and (len(batch) >= _AT_ONCE or not wanted):
-                    await self._send(producer, batch, known)
-                    sent += len(batch)
+                    sent += await self._send(producer, batch, known, refused)
                     done(len(batch))
                     batch = []
                 if not wanted:
                     break
             if batch:
-                await self._send(producer, batch, known)
-                sent += len(batch)
+                sent += await self._send(producer, batch, known, refused)
                 done(len(batch))
         finally:
             await producer.stop()
-        return sent
+        return sent, refused
 
     async def _send(
-        self, producer: Any, batch: list[tuple[Letter, Any]], known: Mapping[str, list[int]]
-    ) -> None:
-        waiting = []
+        self,
+        producer: Any,
+        batch: list[tuple[Letter, Any]],
+        known: Mapping[str, list[int]],
+        refused: Counter[str],
+    ) -> int:
+        sending: list[tuple[Letter, Awaitable[Any]]] = []
+        sent: list[Letter] = []
+        # One after the other, which keeps their order.
         for letter, record in batch:
             _, topic, number, _ = letter.origin
-            waiting.append(
-                await producer.send(
+            with _refusals(refused):
+                acknowledged = await producer.send(
                     topic,
                     value=record.value,
                     key=record.key,
@@ -96,11 +116,15 @@ class DeadLetterTopic:
                     timestamp_ms=letter.timestamp,
                     headers=headers_again(letter, self._topic),
                 )
-            )
-        await asyncio.gather(*waiting)
-        for number in {letter.partition for letter, _ in batch}:
-            value, headers = marker(letter.offset for letter, _ in batch if letter.partition == number)
+                sending.append((letter, acknowledged))
+        for letter, acknowledged in sending:
+            with _refusals(refused):
+                await acknowledged
+                sent.append(letter)
+        for number in {letter.partition for letter in sent}:
+            value, headers = marker(letter.offset for letter in sent if letter.partition == number)
             await producer.send_and_wait(self._topic, value=value, partition=number, headers=headers)
+        return len(sent)
 
     async def _records(self, ends: Mapping[int, int] | None) -> AsyncIterator[tuple[int, Any]]:
         """Iterate over the records of all partitions up to their ends, or up to where there are no more."""
