@@ -66,10 +66,10 @@ class DeadLetterTopic:
     ) -> tuple[int, Counter[str]]:
         """Send letters to their topics and write down that they were.
 
-        Returns how many, and by reason those that their topic refuses, which can be sent later. They go to the
-        same partition as before, so that a view's or a user's events stay in one, with their own timestamp,
-        from which clocks are corrected. Stopped half way, at most the last few hundred are sent again by the
-        next run, and drop out as repeats.
+        Returns how many, and by reason those that their topic refuses, which can be sent later. They go to
+        the same partition as before, so that a view's or a user's events stay in one, with their own
+        timestamp, from which clocks are corrected. Stopped half way, at most the last few hundred are sent
+        again by the next run, and drop out as repeats.
         """
         wanted = {(letter.partition, letter.offset): letter for letter in letters}
         known = await partitions_of(self._brokers, {letter.origin[1] for letter in letters})
