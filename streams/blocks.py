@@ -163,19 +163,25 @@ class BlockWriter:
             self._written.clear()
             await self._written.wait()
 
-    async def abandon_pending_block(self, start: int) -> bool:
-        """Go on at offset `start`, because Kafka no longer has the records of the block in doubt.
+    async def abandon_pending_block(self, start: int, landed: int) -> bool:
+        """Go on at offset `start`, because Kafka no longer has the first records of the block in doubt.
 
-        Returns whether all its rows are in ClickHouse nevertheless, because its bundle was sent again.
+        Goes on after the block's rows if they are in ClickHouse, whose rows end before `landed`: Kafka may
+        still have the last records of the block, and they must not be inserted again. Returns whether all
+        rows are in ClickHouse for certain, because the block's bundle was sent again.
         """
-        bundle, self._pending_end, self._pending_bundle = self._pending_bundle, None, ""
-        is_in = bool(bundle) and await self._send_again(bundle)
+        is_in = bool(self._pending_bundle) and await self._send_again(self._pending_bundle)
+        end, self._pending_end, self._pending_bundle = self._pending_end or 0, None, ""
         block = self._open
-        if is_in:
+        if is_in or landed > block.start:
             self._pace.budget.release(self._open_bytes)
             self._open_bytes = 0
-        if is_in or block.start == block.end:
-            self._open = replace(block, start=start, end=start, landed=start, rows=0, chunks=[])
+            start = max(start, end if is_in else landed)
+        elif block.start != block.end:
+            return False
+        self._open = replace(block, start=start, end=start, landed=start, rows=0, chunks=[])
+        # Kafka may have the record before `start`, and its fingerprint is unknown.
+        self._from_mark, self.stored_to = "", start
         return is_in
 
     async def close(self, timeout: float | None) -> None:

@@ -33,6 +33,7 @@ class LogFollower:
     def __init__(self, assignment: Assignment, retry: Retry) -> None:
         """Prepare; `take_over` begins. `retry` repeats operations that may succeed later."""
         self._partition, self._ledgers = assignment.partition, assignment.stores.ledgers
+        self._archive = assignment.stores.archive
         self._log_bounds = assignment.log_bounds
         self._retry = retry
         self._takeover = TakeOver(assignment, retry)
@@ -154,7 +155,11 @@ class LogFollower:
         state.position, state.mark = max(start, state.position), ""
         if state.writer.pending_end is not None and state.writer.end < start:
             place = {"offset_from": state.writer.end, "offset_to": state.writer.pending_end}
-            if not await state.writer.abandon_pending_block(start):
+            where = state.batch_folder.folder.place
+            landed = await self._retry.forever(
+                lambda: self._archive.next_offset(where.log, where.topic, where.partition), "ask how far"
+            )
+            if not await state.writer.abandon_pending_block(start, landed or 0):
                 self._retry.log.error(
                     "a block in doubt cannot be read again from Kafka; its rows that were inserted stay",
                     **place,

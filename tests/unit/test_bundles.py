@@ -342,6 +342,10 @@ async def test_records_that_kafka_no_longer_has_are_in_the_bundle() -> None:
     await bench.worker.process(Fetched(crew.positions[0], ()))
     assert bench.sought == [10]
     assert len(store.tables["playback_events"]) == 36
+    # The bundle has the records after those, too.
+    await bench.worker.process(Fetched(10, bench.log.read(10, 50)))
+    await bench.worker.give_up()
+    assert len(store.tables["playback_events"]) == 36
 
 
 @pytest.mark.parametrize(

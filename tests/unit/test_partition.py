@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -44,6 +46,27 @@ def make_log(seed: int, views: int = 40) -> Log:
         if rng.random() < 0.03:
             log.append(b"\x00 rubbish {", event["occurredAt"] + 70)
     return log
+
+
+async def _until(what: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not what():
+            await asyncio.sleep(0.001)
+
+
+def _failing(step: str) -> Callable[[str], None]:
+    def fault(at: str) -> None:
+        if at == step:
+            raise Unavailable(step)
+
+    return fault
+
+
+def _die(bench: Bench) -> None:
+    """End a worker where it is, as if its process died."""
+    bench.worker.retry.release()
+    bench.worker.abandon()
+    bench.store.fault = lambda _: None
 
 
 def totals(live: Live) -> Counter[str]:
@@ -419,6 +442,45 @@ async def test_a_gap_left_by_retention_is_measured_and_passed() -> None:
     await bench.worker.process(Fetched(end + 30, bench.log.read(0, 50)))
     await bench.worker.give_up()
     assert len(store.tables["playback_events"]) == 6 * 41
+
+
+@pytest.mark.parametrize("landed", [False, True])
+@pytest.mark.parametrize("start", [12, 75, 130])
+async def test_a_block_in_doubt_that_retention_cut_is_not_inserted_twice(start: int, landed: bool) -> None:
+    log, store = Log(), MemoryStore()
+    for n in range(30):
+        for event in view(f"v{n}", START_MS + 1000 * n):
+            log.append(event, event["occurredAt"] + 20)
+    first = Bench(log, store, block_rows=60)
+    await first.restart()
+    await first.worker.process(Fetched(0, log.read(0, 60)))
+    await _until(lambda: store.ledgers[first.partition].landed == 60)
+    store.fault = _failing("inserted" if landed else "insert")
+    await first.worker.process(Fetched(60, log.read(60, 60)))
+    await _until(lambda: not store.ledgers[first.partition].done)
+    await asyncio.sleep(0.01)
+    _die(first)
+
+    kept = Log(log.records[start:], start=start)
+    heir = Bench(kept, store)
+    position = await heir.restart()
+    store.recounts[heir.partition] = "now"
+    if position < start:
+        await heir.worker.process(Fetched(position, ()))
+        position = heir.sought.pop()
+        async with asyncio.timeout(5):
+            await heir.worker.recount("now")
+    store.fault = _failing("insert")
+    await heir.worker.process(Fetched(position, kept.read(position, 90)))
+    await asyncio.sleep(0.05)
+    _die(heir)
+    await Bench(kept, store).run([50])
+
+    found = Counter(row.offset for row in store.tables["playback_events"])
+    lost = range(60, max(60, start)) if not landed else range(120, max(120, start))
+    assert found == Counter(set(range(180)) - set(lost))
+    assert {row.log for row in store.tables["playback_events"]} == {"cluster"}
+    assert store.ledgers[heir.partition].incarnation == 0
 
 
 async def test_a_batch_that_does_not_follow_is_dropped_and_sought_again() -> None:
