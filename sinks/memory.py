@@ -129,6 +129,7 @@ class MemoryLedgers:
         self._store.ledgers[partition] = replace(ledger, generation=generation)
         if self._store.recounts.get(partition) == request:
             del self._store.recounts[partition]
+        self._store.fault("switched")
 
 
 class MemoryBundles:
@@ -192,8 +193,10 @@ class MemoryLive:
 
     async def rebuild(self, partition: Partition, epoch: int, generation: int, live: Live) -> None:
         """Add increments to a generation that no reader uses yet."""
+        self._store.fault("rebuild")
         self._store.owned(partition, epoch)
         self._store.live[partition, generation].merge(live)
+        self._store.fault("rebuilt")
 
     async def close(self) -> None:
         """Do nothing."""

@@ -107,8 +107,13 @@ class PartitionWorker:
             if writer.stored_to < counted:
                 return  # The writer has ended: its `on_failure` or `give_up` deals with that.
             ledger = await self._follower.recount(replace(state.ledger, counted=counted))
-            await self._stores.ledgers.finish_recount(
-                self.partition, ledger.epoch, ledger.generation, request
+            # Until it is known to be done: if readers switched and this worker did not, they would see nothing
+            # that it counts from now on.
+            await self.retry.forever(
+                lambda: self._stores.ledgers.finish_recount(
+                    self.partition, ledger.epoch, ledger.generation, request
+                ),
+                "finish a recount",
             )
             state.ledger = ledger
             self.retry.log.info("recounted the live window", request=request)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from contextlib import suppress
 
 import pytest
 
@@ -59,7 +60,7 @@ async def test_what_fails_half_way_is_not_added_to(seed: int) -> None:
     store.recounts[bench.partition] = "now"
 
     def fault(step: str) -> None:
-        if step == "recounted" and rng.random() < 0.7:
+        if step == "rebuilt" and rng.random() < 0.7:
             raise Unavailable(step)
 
     store.fault = fault
@@ -69,6 +70,27 @@ async def test_what_fails_half_way_is_not_added_to(seed: int) -> None:
             await bench.worker.recount("now")
         except Unavailable:
             continue
+    assert _read(bench, store) == 30
+    await bench.worker.give_up()
+
+
+async def test_a_lost_answer_leaves_readers_and_worker_with_the_same_counters() -> None:
+    store = MemoryStore()
+    bench = Bench(_log(), store)
+    await bench.restart()
+    await _take(bench, 90)
+    store.recounts[bench.partition] = "now"
+    answers = iter([Unavailable("the answer was lost")])
+
+    def fault(step: str) -> None:
+        if step == "switched" and (lost := next(answers, None)):
+            raise lost
+
+    store.fault = fault
+    with suppress(Unavailable):
+        await bench.worker.recount("now")
+    assert store.recounts == {}
+    await _take(bench, 180)
     assert _read(bench, store) == 30
     await bench.worker.give_up()
 
