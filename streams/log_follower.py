@@ -57,9 +57,9 @@ class LogFollower:
         plan, landed = await self._takeover.decide(topic_id)
         self.state = await self._takeover.build_state(plan, landed)
         if plan.rebuild_live:
-            await self._takeover.recount(self.state.batch_folder.folder, plan.ledger)
+            await self._recount_until_done(plan.ledger)
         if plan.rewrite_ledger:
-            await self._rewrite_ledger(plan.ledger)
+            await self._rewrite_ledger(self.state.ledger)
 
     async def _rewrite_ledger(self, ledger: Ledger) -> None:
         await self._retry.forever(lambda: self._ledgers.rewrite(self._partition, ledger), "write the ledger")
@@ -71,6 +71,11 @@ class LogFollower:
         again = replace(ledger, generation=(ledger.epoch << _RECOUNT_BITS) + self._recounts)
         await self._takeover.recount(self.state.batch_folder.folder, again)
         return again
+
+    async def _recount_until_done(self, ledger: Ledger) -> None:
+        self.state.ledger = await self._retry.forever(
+            lambda: self.recount(ledger), "count the live window again"
+        )
 
     async def accept(self, fetched: Fetched) -> Sequence[Record]:
         """Return the batch's records from the position on; none if the batch is not the expected one.
@@ -186,8 +191,6 @@ class LogFollower:
             incarnation=ledger.incarnation,
         )
         self.state = await self._takeover.build_state(RecoveryPlan("new", ledger, seen.start, "", None), None)
-        self.state.ledger = await self._retry.forever(
-            lambda: self.recount(ledger), "count the live window again"
-        )
+        await self._recount_until_done(ledger)
         await self._rewrite_ledger(self.state.ledger)
         await self._seeks.seek(seen.start)

@@ -107,7 +107,7 @@ class PartitionWorker:
             if writer.stored_to < counted:
                 return  # The writer has ended: its `on_failure` or `give_up` deals with that.
             ledger = await self._follower.recount(replace(state.ledger, counted=counted))
-            # Until it is known to be done: if readers switched and this worker did not, they would see nothing
+            # Until it is known to be done: if readers switched and this worker did not, they would miss all
             # that it counts from now on.
             await self.retry.forever(
                 lambda: self._stores.ledgers.finish_recount(

@@ -197,6 +197,23 @@ async def test_redis_that_lost_its_data_is_rebuilt_from_clickhouse() -> None:
     assert counted["watched_ms"] == 160_000
 
 
+async def test_a_rebuild_that_fails_for_a_moment_begins_again_and_adds_nothing_twice() -> None:
+    log, store = make_log(4), MemoryStore()
+    bench = Bench(log, store)
+    await bench.run([50])
+    store.ledgers.clear()
+    store.live.clear()
+    failures = iter([Unavailable("the answer was lost"), Unavailable("refused")])
+
+    def fault(step: str) -> None:
+        if step == "rebuilt" and (failure := next(failures, None)):
+            raise failure
+
+    store.fault = fault
+    await bench.run([50])
+    check(bench, store)
+
+
 async def test_a_rebuild_that_was_cut_short_is_not_added_to() -> None:
     log, store = make_log(4), MemoryStore()
     await Bench(log, store).run([50])
