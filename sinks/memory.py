@@ -7,7 +7,7 @@ the whole pipeline in milliseconds, with faults at every step (`fault`).
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -322,7 +322,11 @@ class MemoryArchive:
             and row.occurred_at >= since
         ]
 
-    async def catalog(self, since: int) -> list[CatalogRow]:
-        """Return every catalog version received from `since` on, oldest first."""
-        rows = [row for row in self._store.tables["video_catalog"] if row.received_at >= since]
+    async def catalog(self, since: int, ends: Mapping[tuple[str, str, int], int]) -> list[CatalogRow]:
+        """Return every catalog version received from `since` on, or that `ends` lacks; oldest first."""
+        rows = [
+            row
+            for row in self._store.tables["video_catalog"]
+            if row.received_at >= since or row.offset >= ends.get((row.log, row.topic, row.partition), 0)
+        ]
         return sorted(rows, key=lambda row: (row.received_at, row.offset))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final, Protocol
 
 import structlog
@@ -15,15 +15,21 @@ from streams.domain.rows import CatalogRow
 log = structlog.get_logger(__name__)
 
 _REFRESH_SECONDS: Final = 5.0
-#: Entries reach ClickHouse later than their record time: each refresh reads this far back again.
+#: Replicas of ClickHouse may get entries out of order: each refresh reads this far back again.
 _OVERLAP_MS: Final = 120_000
+
+#: Log, topic and partition.
+Source = tuple[str, str, int]
 
 
 class CatalogHistory(Protocol):
     """The stored catalog; ClickHouse's archive implements it."""
 
-    async def catalog(self, since: int) -> list[CatalogRow]:
-        """Return every version received from `since` (epoch ms) on, oldest first."""
+    async def catalog(self, since: int, ends: Mapping[Source, int]) -> list[CatalogRow]:
+        """Return every version received from `since` (epoch ms) on, or that `ends` lacks; oldest first.
+
+        `ends` has by source the offset after the last version that is known.
+        """
 
 
 class CatalogFeed:
@@ -41,13 +47,17 @@ class CatalogFeed:
 
     async def run(self) -> None:
         """Refresh from the history for ever."""
-        newest = 0
+        newest, ends = 0, dict[Source, int]()
         while True:
             try:
-                rows = await self._history.catalog(max(0, newest - _OVERLAP_MS))
+                # Record times are not enough: a clock may be ahead of others, and a partition far behind.
+                rows = await self._history.catalog(max(0, newest - _OVERLAP_MS), ends)
             except Unavailable as error:
                 log.warning("the catalog could not be read; it will be retried", error=str(error)[:300])
             else:
                 self._catalog.update(rows)
-                newest = max((row.received_at for row in rows), default=newest)
+                for row in rows:
+                    newest = max(newest, row.received_at)
+                    source = (row.log, row.topic, row.partition)
+                    ends[source] = max(ends.get(source, 0), row.offset + 1)
             await asyncio.sleep(_REFRESH_SECONDS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Iterable, Iterator
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -150,14 +150,22 @@ class ClickHouseArchive:
                 return
             after = rows[-1].offset + 1
 
-    async def catalog(self, since: int) -> list[CatalogRow]:
-        """Return every catalog version received from `since` (epoch ms) on, oldest first."""
+    async def catalog(self, since: int, ends: Mapping[tuple[str, str, int], int]) -> list[CatalogRow]:
+        """Return every catalog version received from `since` (epoch ms) on, or that `ends` lacks, by age.
+
+        `ends` has by log, topic and partition the offset after the last version that is known.
+        """
+        source = "concat(log, '/', topic, '/', toString(partition))"
+        end = f"transform({source}, {{sources:Array(String)}}, {{ends:Array(UInt64)}}, toUInt64(0))"
         return await self._rows(
             CatalogRow,
             f"SELECT {_select(CatalogRow)} FROM video_catalog"
             " WHERE received_at >= fromUnixTimestamp64Milli({since:Int64}, 'UTC')"
+            f" OR offset >= {end}"
             " ORDER BY received_at, offset",
             since=since,
+            sources=[f"{log}/{topic}/{partition}" for log, topic, partition in ends],
+            ends=list(ends.values()),
         )
 
     async def _rows(self, row: type[Row], query: str, **parameters: Any) -> list[Any]:

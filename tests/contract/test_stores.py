@@ -13,7 +13,7 @@ import pytest
 from redis.asyncio import Redis
 
 from sinks.base import (
-    Archive,
+    Block,
     BlockId,
     BlockSink,
     Books,
@@ -47,7 +47,7 @@ from sinks.redis.ledger import FORMAT, RedisLedgers, ledger_key, read_ledgers, r
 from sinks.redis.sink import RedisLive
 from streams.domain.aggregate import Live, fold_playback
 from streams.domain.events import LATEST_MS
-from streams.domain.rows import PlaybackRow
+from streams.domain.rows import CatalogRow, PlaybackRow
 from tests.pipeline.bench import Log, view
 from tests.pipeline.fold import LOG, block_of, fold_log
 
@@ -72,7 +72,7 @@ class Tables:
     """The protocols of one implementation that keep rows, and how many rows it has."""
 
     blocks: BlockSink
-    archive: Archive
+    archive: MemoryArchive | ClickHouseArchive
     rows: Callable[[], Any]
 
 
@@ -613,6 +613,37 @@ class TestArchive:
             for row in some
         ]
         assert found == rows[:10]
+
+    async def test_the_catalog_is_told_by_time_and_by_what_is_not_known_yet(self, tables: Tables) -> None:
+        topic = "video.catalog"
+
+        def version(video: str, number: int, offset: int, ago_ms: int) -> CatalogRow:
+            at = int(NOW * 1000) - ago_ms
+            return CatalogRow(
+                *(LOG, topic, number, offset, "", "catalog.entry", at, at, 0),
+                *(video, "Title", 60_000, "", 0, False, False),
+            )
+
+        rows = [version("a", 0, 4, 100_000), version("b", 0, 5, 50_000), version("c", 1, 3, 70_000)]
+        for row in rows:
+            partition = Partition(LOG, topic, row.partition)
+            block = Block(
+                *(partition, LOG, "video_catalog", CatalogRow, row.offset, row.offset + 1, "m", 1),
+                *(row.offset + 1, [tables.blocks.encode(CatalogRow, [row])]),
+            )
+            await tables.blocks.write(block)
+        now = int(NOW * 1000)
+
+        async def videos(since: int, **ends: int) -> str:
+            known = {(LOG, topic, int(number[1:])): end for number, end in ends.items()}
+            return "".join(row.video_id for row in await tables.archive.catalog(since, known))
+
+        assert await videos(0) == "acb"
+        assert await videos(now) == "acb"
+        assert await videos(now, p0=6, p1=4) == ""
+        assert await videos(now, p0=5, p1=4) == "b"
+        assert await videos(now, p0=6) == "c"
+        assert await videos(now - 60_000, p0=6, p1=4) == "b"
 
 
 async def test_a_server_that_is_away_is_unavailable() -> None:
