@@ -18,16 +18,23 @@ from streams.domain.aggregate import Live
 
 #: How often a partition is announced to readers, which drop it after `keys.LIVE_SECONDS`.
 _ANNOUNCE_SECONDS = 60.0
+#: A larger sum is invented, and would not fit into a message; `apply.lua` ends below that anyway.
+_MOST = 1 << 62
 
 
 def encode(live: Live) -> bytes:
     """Encode increments for the scripts (see `apply.lua`); empty for no increments."""
     if not live:
         return b""
+    counters = live.counters
+    if any(max(sums.values(), default=0) > _MOST for sums in counters.values()):
+        counters = {
+            cell: {name: min(n, _MOST) for name, n in sums.items()} for cell, sums in counters.items()
+        }
     # Hashes go as text: Lua's numbers are doubles and would round 64-bit integers.
     return msgspec.msgpack.encode(
         (
-            [(minute, video, counters) for (minute, video), counters in live.counters.items()],
+            [(minute, video, sums) for (minute, video), sums in counters.items()],
             [(minute, video, [str(u) for u in users]) for (minute, video), users in live.viewers.items()],
             [
                 (

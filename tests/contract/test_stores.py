@@ -468,6 +468,20 @@ class TestLive:
             await stores.live.write(batch(partition, epoch, 7, 18, fold_playback(rows_of(1), 0)))
         assert await stores.counters(partition, 0) == {}
 
+    async def test_no_sum_is_too_large_to_go_on(self, stores: Stores, partition: Partition) -> None:
+        # Batches of views that claim a week each, at ten gigabits a second.
+        weights = [7 * 86_400_000 * 10_000_000 * views for views in (2, 20, 1_500, 2_000, 5_000, 2)]
+        epoch, minute = await claimed(stores, partition), int(NOW) // 60
+        for n, weight in enumerate(weights):
+            live = Live()
+            live.add((minute, "vid"), attempts=1, views=2, bitrate_weight=weight, bitrate_ms=3)
+            await stores.live.write(batch(partition, epoch, n, n + 1, live))
+            await stores.live.rebuild(partition, epoch, 7, live)
+        for generation in (0, 7):
+            counted = await stores.counters(partition, generation)
+            assert (counted["attempts"], counted["views"], counted["bitrate_ms"]) == (6, 12, 18)
+            assert counted["bitrate_weight"] >= weights[0]
+
     async def test_a_rebuilt_generation_is_apart_from_the_one_that_is_read(
         self, stores: Stores, partition: Partition
     ) -> None:

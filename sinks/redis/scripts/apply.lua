@@ -4,6 +4,17 @@
 
 -- Arguments of one call, which Lua keeps on its stack; even, so that pairs stay together.
 local CHUNK = 2000
+-- Increments above LARGE need a look: a sum beyond 2^63 would fail half way, and Redis would read a large
+-- number in Lua's own notation as none. Only invented numbers come near; their sums end at MOST.
+local LARGE, MOST = 2 ^ 40, 2 ^ 62
+
+local function add(key, measure, n)
+  if n > LARGE then
+    local sum = tonumber(redis.call('HGET', key, measure) or 0)
+    n = string.format('%.0f', math.max(0, math.min(n, MOST - sum)))
+  end
+  redis.call('HINCRBY', key, measure, n)
+end
 
 local function apply(prefix, live, lifetime, now_ms, kept_ms)
   local totals, expiry = {}, {}
@@ -13,7 +24,7 @@ local function apply(prefix, live, lifetime, now_ms, kept_ms)
     local total = totals[minute] or {}
     totals[minute] = total
     for measure, n in pairs(measures) do
-      redis.call('HINCRBY', key, measure, n)
+      add(key, measure, n)
       total[measure] = (total[measure] or 0) + n
     end
     redis.call('EXPIREAT', key, minute * 60 + lifetime)
@@ -22,7 +33,7 @@ local function apply(prefix, live, lifetime, now_ms, kept_ms)
   for minute, total in pairs(totals) do
     local key = prefix .. 't:' .. minute
     for measure, n in pairs(total) do
-      redis.call('HINCRBY', key, measure, n)
+      add(key, measure, n)
     end
     redis.call('EXPIREAT', key, minute * 60 + lifetime)
     redis.call('EXPIREAT', prefix .. 'top:' .. minute, minute * 60 + lifetime)
