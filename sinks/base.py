@@ -236,7 +236,7 @@ class LiveSink(Protocol):
     async def write(self, batch: LiveBatch) -> None:
         """Add the increments and move `counted` from `start` to `end`, in one atomic step.
 
-        Does nothing if `end` is already counted, so a call whose answer was lost may be repeated. Raises
+        Does nothing if `counted` is `end` already, so a call whose answer was lost may be repeated. Raises
         `Fenced`, `Unavailable`, and `Unexpected` for any other value of `counted`.
         """
 

@@ -177,7 +177,7 @@ class MemoryLive:
         store.fault("count")
         ledger = store.owned(batch.partition, batch.epoch)
         counted = ledger.counted or 0
-        if counted < batch.end:
+        if counted != batch.end:
             if counted != batch.start:
                 raise Unexpected(f"{batch.partition}: the ledger is at offset {counted}, not {batch.start}")
             store.ledgers[batch.partition] = replace(ledger, counted=batch.end, counted_mark=batch.mark)

@@ -468,6 +468,16 @@ class TestLive:
             await stores.live.write(batch(partition, epoch, 7, 18, fold_playback(rows_of(1), 0)))
         assert await stores.counters(partition, 0) == {}
 
+    async def test_a_batch_before_what_is_counted_is_not_taken_for_counted(
+        self, stores: Stores, partition: Partition
+    ) -> None:
+        epoch = await claimed(stores, partition)
+        await stores.live.write(batch(partition, epoch, 0, 18, Live()))
+        # As when Redis lost that the topic is another one now, which is read from its start.
+        with pytest.raises(Unexpected):
+            await stores.live.write(batch(partition, epoch, 0, 6, fold_playback(rows_of(1), 0)))
+        assert await stores.counters(partition, 0) == {}
+
     async def test_no_sum_is_too_large_to_go_on(self, stores: Stores, partition: Partition) -> None:
         # Batches of views that claim a week each, at ten gigabits a second.
         weights = [7 * 86_400_000 * 10_000_000 * views for views in (2, 20, 1_500, 2_000, 5_000, 2)]

@@ -13,7 +13,7 @@ import pytest
 import structlog
 from structlog.testing import LogCapture
 
-from sinks.base import Fenced, Ledger, Unavailable
+from sinks.base import Fenced, Ledger, Unavailable, Unexpected
 from sinks.memory import MemoryStore
 from streams import retry
 from streams.assignment import Fetched
@@ -280,6 +280,28 @@ async def test_redis_that_lost_its_data_after_a_topic_was_made_anew_counts_both_
     counted = totals(store.live[bench.partition, ledger.generation])
     assert (counted["attempts"], counted["views"], counted["watched_ms"]) == (26, 25, 25 * 4000)
     assert len(store.tables["playback_events"]) == 6 * 25 + 1
+
+
+async def test_redis_that_lost_its_last_second_when_a_topic_was_made_anew_counts_the_new_log() -> None:
+    log, store = make_log(6), MemoryStore()
+    bench = Bench(log, store)
+    await bench.run([50])
+    await bench.restart()
+    bench.log = Log()
+    for event in view("fresh", START_MS):
+        bench.log.append(event, event["occurredAt"])
+    before = dict(store.ledgers)
+    await bench.worker.process(Fetched(bench.worker.position - 1, bench.log.read(0, 1)))
+    assert store.ledgers[bench.partition].incarnation == 1
+    store.ledgers |= before
+    with pytest.raises(Unexpected):
+        await bench.worker.process(Fetched(0, bench.log.read(0, 6)))
+    bench.worker.abandon()
+    position = await bench.restart()
+    await bench.worker.process(Fetched(position, ()))
+    await bench.worker.process(Fetched(0, bench.log.read(0, 6)))
+    await bench.worker.give_up()
+    check(bench, store, views=41)
 
 
 async def test_a_topic_made_anew_is_noticed_though_redis_lost_its_data() -> None:

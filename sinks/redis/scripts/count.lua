@@ -6,7 +6,8 @@ if not ledger[2] then return {'GONE', ''} end
 local no = refused(ledger[1], ARGV[1])
 if no then return no end
 -- Already counted: the answer to an earlier call was lost.
-if tonumber(ledger[2]) >= tonumber(ARGV[3]) then return {'OK', ledger[2]} end
+if ledger[2] == ARGV[3] then return {'OK', ledger[2]} end
+-- Beyond the end, it is another log's ledger, whose replacement Redis lost.
 if ledger[2] ~= ARGV[2] then return {'UNEXPECTED', ledger[2]} end
 -- In a slot that is being moved, some keys are here and others are not: a write would fail half way. A key
 -- that is here and one that nowhere is, asked for together, tell.
