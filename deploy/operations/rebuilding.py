@@ -28,6 +28,8 @@ _ROUNDS: Final = 10
 _DRAIN_SECONDS: Final = 30.0
 _PAUSE: Final = 0.05
 _KEEP_SECONDS: Final = 5.0
+#: A rebuild may take this long, and meanwhile ClickHouse deletes raw events that become too old.
+_MARGIN: Final = timedelta(days=1)
 
 
 class RebuildError(Exception):
@@ -48,14 +50,14 @@ class Steps(Protocol):
 
 
 def whole_months(first: datetime | None, retention_days: int, now: datetime) -> datetime | None:
-    """Return the start of the first month whose raw events are complete; None if all are.
+    """Return the start of the first month whose raw events are complete for a day more; None if all are.
 
     Args:
         first: when the first event occurred that a roll-up knows of, None when there is none.
         retention_days: how long raw events are kept.
         now: the present.
     """
-    horizon = now - timedelta(days=retention_days)
+    horizon = now + _MARGIN - timedelta(days=retention_days)
     if first is None or first >= horizon:
         return None
     month = horizon.replace(day=1, hour=0, minute=0, second=0, microsecond=0)

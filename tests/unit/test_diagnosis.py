@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -290,3 +290,15 @@ def test_only_months_that_raw_events_have_whole_are_rebuilt(
 ) -> None:
     # 180 days before the 25th of November is the 29th of May.
     assert whole_months(first, 180, datetime(2026, 11, 25, tzinfo=UTC)) == expected
+
+
+@pytest.mark.parametrize(
+    "first", [datetime(2025, 1, 1, tzinfo=UTC), datetime(2026, 6, 1, tzinfo=UTC)], ids=["long ago", "just so"]
+)
+def test_no_month_is_rebuilt_that_loses_raw_events_while_that_runs(first: datetime) -> None:
+    # 180 days before, it is an hour to the first of June.
+    now = datetime(2026, 11, 27, 23, tzinfo=UTC)
+    for hours in range(24):
+        since = whole_months(first, 180, now)
+        assert since is not None
+        assert since >= now + timedelta(hours=hours) - timedelta(days=180)
