@@ -151,14 +151,15 @@ class RedisReader:
         ranked = sorted(
             candidates, key=lambda video: (-views[video], -sums[video].get("watched_ms", 0), video)
         )
+        # Never negative: the sums of videos are read later than the total, and may have more.
         reactions = {
-            name: total[name] - sum(sums[video].get(name, 0) for video in others)
+            name: max(0, total[name] - sum(sums[video].get(name, 0) for video in others))
             for name in ("likes", "comments")
         }
         recorded = None
         if live is not None:
             recorded = {
-                name: total[name] - sum(sums[video].get(name, 0) for video in views.keys() & live)
+                name: max(0, total[name] - sum(sums[video].get(name, 0) for video in views.keys() & live))
                 for name in ("views", "completions")
             }
         return SummaryReading(

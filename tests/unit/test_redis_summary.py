@@ -1,0 +1,47 @@
+"""A summary from Redis is read in two steps, between which events are counted."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from sinks.redis.reader import _SUMMED, RedisReader, minute_of
+from streams.domain.video_readings import CatalogEntry
+from streams.domain.windows import UTC_ZONE, named
+
+NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
+QUIET, LIVE = b"quiet", b"live"
+
+
+class _Catalog:
+    async def entry(self, video_id: str) -> CatalogEntry:
+        raise NotImplementedError
+
+    async def titles(self, video_ids: Collection[str]) -> Mapping[str, str]:
+        raise NotImplementedError
+
+    async def live(self) -> Collection[str]:
+        return {"live"}
+
+    async def first(self) -> datetime | None:
+        raise NotImplementedError
+
+
+class _Redis(RedisReader):
+    """Two videos, one watched and one only liked; both are liked and completed between the steps."""
+
+    async def run_script(self, script: str, now: datetime, *arguments: Any) -> list[Any]:
+        if script == self._totals:
+            cell = [minute_of(NOW), [b"views", b"1", b"likes", b"1"]]
+            return [[[cell], [QUIET, b"0", LIVE, b"1"]]]
+        later = dict.fromkeys(_SUMMED, 0) | {"likes": 2, "completions": 1, "views": 2}
+        videos = arguments[3 + len(_SUMMED) :]
+        return [[[later[name] for name in _SUMMED] for _ in videos]]
+
+
+async def test_what_came_in_between_makes_no_sum_negative() -> None:
+    reading = await _Redis(None, _Catalog()).summary(named("1h", zone=UTC_ZONE, now=NOW), compare=False)
+    assert min(reading.reactions.values()) >= 0
+    assert reading.recorded is not None
+    assert min(reading.recorded.values()) >= 0
