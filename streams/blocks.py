@@ -19,7 +19,7 @@ from sinks.base import Block, BlockSink, Encoded, LedgerStore, Partition
 from sinks.single_flight import shared_result
 from streams.bundles import Bundles, InFlightBlock, record_insert, try_to_begin
 from streams.domain import traces
-from streams.pace import SHARED_ROWS, Group, Pace
+from streams.pace import SHARED_BYTES, SHARED_ROWS, Group, Pace
 from streams.retry import Retry
 
 
@@ -244,17 +244,17 @@ class BlockWriter:
     def _companions(self) -> list[BlockWriter]:
         """Return writers whose open blocks can be inserted together with this one, the oldest first."""
         others = [one for one in self._pace.writers(self.group) if one is not self and one._can_share()]
-        rows, along = self._open.rows, list[BlockWriter]()
+        rows, size, along = self._open.rows, self._open_bytes, list[BlockWriter]()
         for one in sorted(others, key=lambda one: one._opened_at):
-            rows += one._open.rows
-            if rows > self._max_rows:
+            rows, size = rows + one._open.rows, size + one._open_bytes
+            if rows > self._max_rows or size > SHARED_BYTES:
                 break
             along.append(one)
         return along
 
     def _can_share(self) -> bool:
         """Say whether the open block may be inserted together with others."""
-        few = 0 < self._open.rows < SHARED_ROWS
+        few = 0 < self._open.rows < SHARED_ROWS and self._open_bytes < SHARED_BYTES
         return few and self._in_flight is None and self._pending_end is None and not self._task.done()
 
     def _seal(self) -> InFlightBlock:

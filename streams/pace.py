@@ -35,6 +35,8 @@ _SMOOTHING: Final = 0.125
 _BUFFER_BYTES: Final = 256_000_000
 #: A block with more rows is inserted alone: it is worth an insert, and too large to be kept in Redis.
 SHARED_ROWS: Final = 16_000
+#: A bundle has at most this many bytes of rows, before compression: several times as many as usual ids take.
+SHARED_BYTES: Final = 32_000_000
 
 Group = tuple[str, int]
 """Table and shard: blocks of one group can share an insert."""

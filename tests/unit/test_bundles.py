@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from sinks.base import Block, Held, Partition, Unavailable
+from sinks.base import Block, Bundle, Held, Partition, Unavailable
 from sinks.memory import MemoryArchive, MemoryBundles, MemoryLedgers, MemoryStore
+from streams import blocks
 from streams.assignment import Fetched
 from streams.pace import Pace
 from tests.pipeline.bench import NOW, TOPIC, Bench, Letters, Log, stores_of, view
@@ -130,6 +131,27 @@ async def test_partitions_with_few_rows_share_an_insert_and_its_bytes_are_not_ke
     assert store.tokens == _bundles(store)
     assert len(store.tokens) == 1
     await _until(lambda: not store.bundles)
+    for bench in crew.benches:
+        await bench.worker.give_up()
+
+
+async def test_a_bundle_has_few_bytes_however_large_its_rows_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks, "SHARED_BYTES", 11_000)
+    sizes: list[int] = []
+    commit = MemoryBundles.commit
+
+    async def measured(self: MemoryBundles, name: str, bundle: Bundle) -> bool:
+        sizes.append(len(bundle.packed))
+        return await commit(self, name, bundle)
+
+    monkeypatch.setattr(MemoryBundles, "commit", measured)
+    store = MemoryStore()
+    # Eighteen rows have about 5,000 bytes.
+    crew = await _at_work(store, 8)
+    await _until(lambda: all(ledger.done and ledger.landed for ledger in store.ledgers.values()))
+    crew.check()
+    assert len(sizes) > 2
+    assert max(sizes) <= 11_000
     for bench in crew.benches:
         await bench.worker.give_up()
 
