@@ -14,8 +14,9 @@ from sinks.clickhouse.cluster import LOCAL
 _READ: Final = ("ingested_offsets", "playback_events", "user_events", "system_events", "video_catalog")
 #: Do not wait for a replica that does not answer: it is not read either, or is a minute behind at most.
 _SYNCING: Final = {"distributed_ddl_output_mode": "throw_only_active", "distributed_ddl_task_timeout": 60}
-#: Settings of a worker's reads. Between recoveries it looks up only rows older than the two minutes that its
-#: own memory covers (`MEMORY_SECONDS`), so a replica may be a minute behind.
+#: Settings of a worker's reads. Between recoveries it mostly looks up only rows older than the two minutes
+#: that its own memory covers (`MEMORY_SECONDS`), so a replica may be a minute behind. A full memory covers
+#: less, and so does one during a backlog, whose minutes are of record time (docs/clickhouse-cluster.md).
 CONSISTENT: Final = {
     **READING,
     "max_replica_delay_for_distributed_queries": 60,
