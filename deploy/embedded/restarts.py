@@ -21,7 +21,8 @@ class Restarts:
         """Note that a run which began at ``started`` has ended; return the pause, and set ``due``."""
         if now - started >= self._healthy:
             self._failures = 0
-        pause = min(self._longest, self._first * float(2**self._failures))
+        # After a night of failures, the power alone would be too large for a float.
+        pause = min(self._longest, self._first * 2.0 ** min(self._failures, 32))
         self._failures += 1
         self.due = now + pause
         return pause

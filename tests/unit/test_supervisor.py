@@ -43,6 +43,13 @@ def test_a_healthy_run_starts_the_pauses_over() -> None:
     assert restarts.ended(started=92.0, now=93.0) == 2
 
 
+def test_one_that_fails_all_night_is_still_started_again() -> None:
+    restarts, now = Restarts(), 0.0
+    for _ in range(2_000):
+        now += restarts.ended(now, now)
+    assert restarts.ended(now, now) == 30
+
+
 def test_a_restart_is_due_once_after_its_pause() -> None:
     restarts = Restarts(first=2)
     assert not restarts.is_due(0)
