@@ -159,17 +159,20 @@ class LogFollower:
             )
         state.position, state.mark = max(start, state.position), ""
         if state.writer.pending_end is not None and state.writer.end < start:
-            place = {"offset_from": state.writer.end, "offset_to": state.writer.pending_end}
-            where = state.batch_folder.folder.place
-            landed = await self._retry.forever(
-                lambda: self._archive.next_offset(where.log, where.topic, where.partition), "ask how far"
-            )
-            if not await state.writer.abandon_pending_block(start, landed or 0):
-                self._retry.log.error(
-                    "a block in doubt cannot be read again from Kafka; its rows that were inserted stay",
-                    **place,
-                )
+            await self._abandon_pending_block(start)
         await self._seeks.seek(self.next_fetch)
+
+    async def _abandon_pending_block(self, start: int) -> None:
+        """Go on at an offset without the records of the block in doubt, whose first ones Kafka lost."""
+        writer, where = self.state.writer, self.state.batch_folder.folder.place
+        place = {"offset_from": writer.end, "offset_to": writer.pending_end}
+        landed = await self._retry.forever(
+            lambda: self._archive.next_offset(where.log, where.topic, where.partition), "ask how far"
+        )
+        if not await writer.abandon_pending_block(start, landed or 0):
+            self._retry.log.error(
+                "a block in doubt cannot be read again from Kafka; its rows that were inserted stay", **place
+            )
 
     async def _restart_log(self, why: str) -> None:
         """Start a new incarnation: the topic was created anew, or its log was truncated before the position.
@@ -180,7 +183,10 @@ class LogFollower:
         """
         before = self.state
         METRICS.replaced.labels(self._partition.topic).inc()
-        await self._retry.wait_for(before.writer.close(None))
+        writer = before.writer
+        if writer.pending_end is not None and writer.end < writer.pending_end:
+            await self._abandon_pending_block(writer.end)
+        await self._retry.wait_for(writer.close(None))
         seen = await self._retry.forever(self._log_bounds, "look at the log")
         ledger = next_incarnation(before.ledger, seen.start, seen.topic_id)
         self._retry.log.error(

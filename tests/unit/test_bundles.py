@@ -370,6 +370,29 @@ async def test_records_that_kafka_no_longer_has_are_in_the_bundle() -> None:
     assert len(store.tables["playback_events"]) == 36
 
 
+async def test_records_of_a_deleted_topic_are_in_the_bundle() -> None:
+    store, crew = await _stuck("insert", committed=True)
+    for partition, ledger in store.ledgers.items():
+        store.ledgers[partition] = replace(ledger, topic_ids=("old",))
+    await crew.die()
+    store.fault = lambda _: None
+    bench = crew.benches[0]
+    bench.log = Log(topic_id="new")
+    for event in view("fresh", _START_MS, 6):
+        bench.log.append(event, event["occurredAt"])
+    await crew.take_over(0, Pace(14.0, 0.2))
+    for _ in range(2):
+        await bench.worker.compare_log("new")
+    assert bench.sought == [0]
+    await bench.worker.process(Fetched(0, bench.log.read(0, 6)))
+    await bench.worker.give_up()
+    rows = store.tables["playback_events"]
+    assert len(rows) == 36 + 6
+    generation = store.ledgers[bench.partition].generation
+    counted = store.live[bench.partition, generation].counters.values()
+    assert sum(measures.get("views", 0) for measures in counted) == 3 + 1
+
+
 @pytest.mark.parametrize(
     "first", ["the one that lost", "the other", "the other, to its end", "both", "both, one slowly"]
 )
