@@ -36,20 +36,25 @@ class RedisLiveReader:
         """Read through a `RedisReader`, which knows the partitions."""
         self._reader = reader
         self._lock = asyncio.Lock()
-        self._candidates_at = datetime.min.replace(tzinfo=UTC)
+        self._candidates_at = self._candidates_end = datetime.min.replace(tzinfo=UTC)
         self._candidates: tuple[Candidate, ...] = ()
         folder = files("sinks.redis.scripts")
         self._live = (folder / "read_live.lua").read_text("utf-8")
         self._views = (folder / "read_views.lua").read_text("utf-8")
 
     async def everything(self, window: Window) -> LiveReading:
-        """See `LiveReader.everything`; candidates, the slowest part, may be `CANDIDATES_FRESH` old."""
+        """See `LiveReader.everything`; candidates, the slowest part, may be `CANDIDATES_FRESH` old.
+
+        They are never those of an earlier minute.
+        """
         async with self._lock:
-            stale = not timedelta() <= window.as_of - self._candidates_at < CANDIDATES_FRESH
+            # Views recent a moment ago may be views `before` once the minute has turned.
+            fresh = timedelta() <= window.as_of - self._candidates_at < CANDIDATES_FRESH
+            stale = not fresh or window.end != self._candidates_end
             watching, minutes, answers = await self._read("", window, candidates=stale)
             if stale:
                 self._candidates = await self._find_candidates(_recent(answers), window)
-                self._candidates_at = window.as_of
+                self._candidates_at, self._candidates_end = window.as_of, window.end
             return LiveReading(watching, minutes, self._candidates)
 
     async def video(self, video_id: str, window: Window) -> LiveReading:

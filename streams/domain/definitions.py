@@ -374,8 +374,20 @@ METRICS: Final = (
     Metric(LIVE, "timeline[].views", COUNT, ZERO, "views with a first frame in the minute", VIEWS),
     Metric(LIVE, "timeline[].watchTime", SECONDS, ZERO, "sum of watched seconds of the minute", WATCH_TIME),
     Metric(LIVE, "timeline[].likes", COUNT, ZERO, "`video.like` events in the minute", Total(("likes",))),
-    Metric(LIVE, "trending[].views", COUNT, ZERO, "views of the last ten minutes, the running one included"),
-    Metric(LIVE, "trending[].viewsBefore", COUNT, ZERO, "views of the fifty minutes before those"),
+    Metric(
+        LIVE,
+        "trending[].views",
+        COUNT,
+        ZERO,
+        "views of the last ten minutes, the running one included; like the ranking, up to five seconds old",
+    ),
+    Metric(
+        LIVE,
+        "trending[].viewsBefore",
+        COUNT,
+        ZERO,
+        "views of the fifty minutes before those, looked up with them",
+    ),
     Metric(
         LIVE,
         "trending[].trend",

@@ -171,6 +171,22 @@ async def test_what_is_trending_is_looked_up_anew_after_five_seconds(urls: dict[
         assert [each["id"] for each in (await api.data(LIVE))["trending"]] == ["second", "first"]
 
 
+async def test_what_is_trending_is_looked_up_anew_when_the_minute_turns(urls: dict[str, str]) -> None:
+    turn = NOW.replace(second=0, microsecond=0)
+    # In the ten minutes up to the turn, in the fifty before them afterwards.
+    edge = turn - timedelta(minutes=9, seconds=30)
+    made = [make.view("v", turn - timedelta(seconds=30)) for _ in range(4)] + [make.view("v", edge)]
+    await count(urls["redis_url"], made, turn)
+    moments = iter((turn - timedelta(seconds=1), turn))
+    async with serving(lambda: next(moments), **urls) as api:
+        found = [(await api.data(LIVE))["trending"] for _ in range(2)]
+    assert [[(each["views"], each["viewsBefore"]) for each in answer] for answer in found] == [
+        [(5, 0)],
+        [(4, 1)],
+    ]
+    assert found[1][0]["trend"] == pytest.approx(trend(Candidate("v", 4, 1), last_hour(turn)), abs=1e-6)
+
+
 async def test_a_video_that_nobody_heard_of_is_not_found_and_one_that_is_listed_is_quiet(
     urls: dict[str, str],
 ) -> None:
