@@ -70,7 +70,9 @@ they arrive.
 _EXPORTS: Final = """\
 ## `POST /analytics/export`
 
-Columns are named and defined as above; the numerators and denominators of ratios are added. The differences:
+Columns are named and defined as above; the numerators and denominators of ratios are added. In
+xlsx, dates and times (UTC) are those of spreadsheets, and numbers have the 15 digits of spreadsheets. The
+differences:
 
 | `type` | a row is | |
 |---|---|---|

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import datetime
 from importlib import import_module
 from pathlib import Path
 from shutil import rmtree
@@ -34,6 +35,8 @@ SETTINGS: Final = {
 }
 #: Rows of a sheet, its heading among them: no spreadsheet program takes more.
 MAX_SHEET_ROWS: Final = 1_048_576
+#: By column of any export: how a spreadsheet shows it, and the width that this needs. Times are UTC.
+_MOMENTS: Final = {"date": ("yyyy-mm-dd", 11), "time": ("yyyy-mm-dd hh:mm", 17)}
 _PIECE: Final = 1 << 18
 
 
@@ -195,7 +198,10 @@ class _Array(_Lines):
 
 
 class _Workbook:
-    """A spreadsheet; rows that do not fit into a sheet continue in the next."""
+    """A spreadsheet; rows that do not fit into a sheet continue in the next.
+
+    Dates and times are those of spreadsheets, which can sort, filter and group by them, and not texts.
+    """
 
     def __init__(self, path: Path) -> None:
         # An extra; `orders.format_of` has checked that it is installed.
@@ -216,7 +222,11 @@ class _Workbook:
                 "use_zip64": True,
             },
         )
+        self._formats = {
+            name: self._book.add_format({"num_format": form}) for name, (form, _) in _MOMENTS.items()
+        }
         self._names: list[Any] = []
+        self._moments: dict[int, Any] = {}
         self._rest = b""
         self._sheet: Any = None
         self._next = 0
@@ -232,21 +242,29 @@ class _Workbook:
             row = orjson.loads(line)
             if not self._names:
                 self._names = row
+                self._moments = {
+                    place: self._formats[name] for place, name in enumerate(row) if name in _MOMENTS
+                }
                 self._begin()
                 continue
             if self._next >= MAX_SHEET_ROWS:
                 self._begin()
-            self._add(row)
+            self._add(row, self._moments)
             assert self.rows is not None
             self.rows += 1
 
     def _begin(self) -> None:
         self._sheet, self._next = self._book.add_worksheet(), 0
-        self._add(self._names)
+        for place in self._moments:
+            self._sheet.set_column(place, place, _MOMENTS[self._names[place]][1])
+        self._add(self._names, {})
 
-    def _add(self, row: list[Any]) -> None:
+    def _add(self, row: list[Any], moments: dict[int, Any]) -> None:
         for place, value in enumerate(row):
-            if isinstance(value, str):
+            if place in moments:
+                moment = datetime.fromisoformat(value).replace(tzinfo=None)
+                self._sheet.write_datetime(self._next, place, moment, moments[place])
+            elif isinstance(value, str):
                 self._sheet.write_string(self._next, place, value)
             elif value is not None:
                 self._sheet.write_number(self._next, place, value)

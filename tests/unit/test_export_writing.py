@@ -7,9 +7,10 @@ import csv
 import io
 import json
 import os
+import re
 import zipfile
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,24 @@ def test_a_full_sheet_goes_on_in_the_next(tmp_path: Path, monkeypatch: pytest.Mo
     ]
     assert len(sheets) == 2
     assert os.listdir(tmp_path) == ["book.xlsx"]
+
+
+def test_dates_and_times_of_a_workbook_are_those_of_spreadsheets(tmp_path: Path) -> None:
+    days = [["date", "title"], ["2050-11-20", "2050-11-20"]]
+    times = [["time", "requests"], ["2050-11-20T08:15:00.000Z", 3]]
+    found = []
+    for table, shown in ((days, "yyyy-mm-dd"), (times, "yyyy-mm-dd hh:mm")):
+        path = tmp_path / f"{table[0][0]}.xlsx"
+        written(XLSX, "".join(json.dumps(row) + "\n" for row in table).encode(), 10, path)
+        book = zipfile.ZipFile(path)
+        cells = re.findall(r"<c r=.([AB]2).(.*?)</c>", book.read("xl/worksheets/sheet1.xml").decode())
+        found.append(dict(cells))
+        assert f'formatCode="{shown}"' in book.read("xl/styles.xml").decode()
+    # Spreadsheets count days from 1899-12-30.
+    day = (NOW.date() - date(1899, 12, 30)).days
+    assert f"<v>{day}</v>" in found[0]["A2"] and 's="' in found[0]["A2"]
+    assert ">2050-11-20<" in found[0]["B2"]
+    assert f"<v>{day + 0.34375}</v>" in found[1]["A2"]
 
 
 def test_a_stream_that_breaks_leaves_no_workbook(tmp_path: Path) -> None:
