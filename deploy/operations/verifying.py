@@ -39,6 +39,8 @@ _PAUSE: Final = 0.7
 #: Minutes of the live window that are compared: those that every late event still reaches.
 _MINUTES: Final = 60
 _AHEAD: Final = 6
+#: An offset beyond all.
+_EVERYTHING: Final = 1 << 62
 
 Ledgers = dict[Partition, tuple[Ledger, Books]]
 Progress = Callable[[str], None]
@@ -156,11 +158,15 @@ class Verification:
         ledger = await self._landed(where, read.counted)
         if ledger is None:
             return None
-        live, log = Live(), log_name(where.cluster, ledger.incarnation)
-        async for rows in self._archive.recent(
-            table, row, log, where.topic, where.number, before=read.counted, since=first * MINUTE_MS
-        ):
-            fold(rows, first, live)
+        live = Live()
+        for incarnation in range(ledger.incarnation + 1):
+            # Records of a topic before it was created anew were counted, too.
+            before = read.counted if incarnation == ledger.incarnation else _EVERYTHING
+            log = log_name(where.cluster, incarnation)
+            async for rows in self._archive.recent(
+                table, row, log, where.topic, where.number, before=before, since=first * MINUTE_MS
+            ):
+                fold(rows, first, live)
         return window(where, read, expected(live, read.counted, first, end))
 
     async def _landed(self, where: Partition, offset: int) -> Ledger | None:
