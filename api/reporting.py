@@ -8,7 +8,6 @@ away the buffer fills up, and further events are dropped and counted in
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
@@ -26,6 +25,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.metrics import REPORTS_DROPPED
 from api.tasks import stop
 from api.telemetry import METHODS, PROBE_PATHS
+from sinks.kafka.reasons import line, quieten
 
 _log = structlog.get_logger(__name__)
 
@@ -75,7 +75,7 @@ class Reporter:
 
     async def _run(self) -> None:
         # Silence aiokafka's repeated messages; this class logs an outage once.
-        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+        quieten()
         pause, longest = _RETRY_SECONDS
         away = False
         task = asyncio.current_task()
@@ -85,8 +85,7 @@ class Reporter:
                 await self._connected(away)
             except (KafkaError, OSError, TimeoutError) as error:
                 if not away:
-                    reason = str(error) or type(error).__name__
-                    _log.warning("requests cannot be reported to Kafka; retrying", reason=reason)
+                    _log.warning("requests cannot be reported to Kafka; retrying", reason=line(error))
                 away = True
             await asyncio.sleep(pause)
             pause = min(2 * pause, longest)

@@ -231,11 +231,11 @@ def topics() -> None:
     They get TOPIC_PARTITIONS partitions and TOPIC_REPLICATION replicas, and
     the broker's default retention. Existing topics are not changed.
     """
-    # Only the error itself reports the problem, so that it appears once.
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    from sinks.kafka.reasons import quieten
     from streams.settings import Settings
     from streams.topics import create_topics
 
+    quieten()
     made = asyncio.run(create_topics(Settings()))
     text = f"created {', '.join(made)}" if made else "all exist"
     _console.print(f"Kafka topics: {text}", highlight=False, soft_wrap=True)

@@ -9,9 +9,6 @@ from pydantic import ValidationError
 
 _SECRET = re.compile("KEY|SECRET|PASSWORD|TOKEN|URL")
 _ADDRESS = {"redis": "REDIS_URL", "clickhouse": "CLICKHOUSE_URL", "kafka": "KAFKA_BOOTSTRAP_SERVERS"}
-# How aiokafka names a broker.
-_BROKER = re.compile(r"\('([^']*)', (\d+), <AddressFamily[^>]*>\)")
-# The client reports the same error for a wrong password, a wrong certificate and an unreachable broker.
 _KAFKA_ACCESS = "whether KAFKA_SECURITY_PROTOCOL, password and certificates are those that it requires"
 
 
@@ -28,6 +25,23 @@ def _settings(error: ValidationError) -> str:
     return "wrong setting in the environment: " + "; ".join(problems)
 
 
+def _kafka(error: Exception, text: str) -> str:
+    # Only here: where aiokafka raised an error, its libraries are loaded.
+    from sinks.kafka.reasons import unreachable
+
+    if type(error).__name__.endswith("AuthorizationFailedError"):
+        user = os.environ.get("KAFKA_SASL_USERNAME") or "of this client"
+        return f"{text}: user {user} lacks a right (docs/security.md: Rights in Kafka)"
+    if (found := unreachable(error)) is None:
+        return text
+    why, check = found
+    if not check and os.environ.get("KAFKA_SECURITY_PROTOCOL"):
+        check = f"check KAFKA_BOOTSTRAP_SERVERS, and {_KAFKA_ACCESS}"
+    if check:
+        return f"no Kafka broker lets us in ({why}): {check}"
+    return f"no Kafka broker answers ({why}): start one with `vca up`, or set KAFKA_BOOTSTRAP_SERVERS"
+
+
 def explain(error: Exception) -> str:
     """Return one line for an error that ended a command.
 
@@ -38,11 +52,8 @@ def explain(error: Exception) -> str:
     text = " ".join(str(error).split()) or kind
     if isinstance(error, ValidationError):
         return _settings(error)
-    if module == "aiokafka" and kind in ("KafkaConnectionError", "NodeNotReadyError", "KafkaTimeoutError"):
-        text = _BROKER.sub(r"\1:\2", text).removeprefix(f"{kind}: ")
-        if os.environ.get("KAFKA_SECURITY_PROTOCOL"):
-            return f"no Kafka broker lets us in ({text}): check KAFKA_BOOTSTRAP_SERVERS, and {_KAFKA_ACCESS}"
-        return f"no Kafka broker answers ({text}): start one with `vca up`, or set KAFKA_BOOTSTRAP_SERVERS"
+    if module == "aiokafka":
+        return _kafka(error, text)
     if module == "redis" and kind in ("ConnectionError", "TimeoutError", "BusyLoadingError"):
         return f"no Redis answers ({text}): start one with `vca up`, or set REDIS_URL"
     if module == "clickhouse_connect" and kind == "OperationalError":

@@ -7,7 +7,6 @@ Kafka does not take is lost: the next sample comes soon.
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import signal
 import socket
@@ -25,6 +24,8 @@ import orjson
 import psutil
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
+
+from sinks.kafka.reasons import line, quieten
 
 SAMPLER, PROBED = "host-agent", "analytics-api"
 _PROBE_SECONDS: Final = 5.0
@@ -103,7 +104,7 @@ async def _until_told(options: Options) -> None:
 async def _work(options: Options) -> None:
     """Sample and send forever; reconnect when Kafka was unreachable."""
     # aiokafka logs the same problem repeatedly; here it is logged once.
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    quieten()
     psutil.cpu_percent(None)
     said = False
     while True:
@@ -119,9 +120,8 @@ async def _work(options: Options) -> None:
                     )
         except (KafkaError, OSError, TimeoutError) as error:
             if not said:
-                reason = error or type(error).__name__
                 where = options.access["bootstrap_servers"]
-                sys.stderr.write(f"no Kafka broker at {where}, trying again: {reason}\n")
+                sys.stderr.write(f"Kafka at {where} takes no events, trying again: {line(error)}\n")
             said = True
             await asyncio.sleep(_RETRY_SECONDS)
         finally:

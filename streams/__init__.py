@@ -9,7 +9,8 @@ Reading:
 
 - `transport` hands over batches instead of records, as `fetching` takes them out of Kafka's client
   and `unpacking` out of compressed batches
-- `broker` is what the pipeline asks of Kafka; `topic_ids` tells topics of one name apart
+- `broker` is what the pipeline asks of Kafka; `topic_ids` tells topics of one name apart, `rights` what the
+  worker may do
 
 A partition:
 

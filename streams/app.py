@@ -14,7 +14,7 @@ from typing import Any, Final, cast
 
 import faust
 import structlog
-from aiokafka.errors import KafkaConnectionError
+from aiokafka.errors import KafkaError
 from clickhouse_connect.driver.asyncclient import AsyncClient
 from faust.types import TP
 from redis.asyncio import Redis
@@ -26,6 +26,7 @@ from sinks.clickhouse.client import connect as connect_clickhouse
 from sinks.clickhouse.migrator import checksums
 from sinks.clickhouse.replicas import CONSISTENT
 from sinks.clickhouse.sink import ClickHouseBlocks
+from sinks.kafka.reasons import line, note_reasons
 from sinks.redis.bundles import RedisBundles
 from sinks.redis.client import connect as connect_redis
 from sinks.redis.ledger import RedisLedgers
@@ -51,6 +52,7 @@ from streams.pace import Pace
 from streams.pipeline import Pipeline
 from streams.rejections import Rejections, TooManyRejected
 from streams.retry import Retry
+from streams.rights import explain_lacking, lacking
 from streams.settings import Settings
 from streams.topics import MAX_RECORD_BYTES, cluster_id, source_topics
 from streams.transport import batch_transport
@@ -247,8 +249,18 @@ async def _connect(settings: Settings, health: Health) -> AsyncClient:
     async def kafka() -> None:
         try:
             await cluster_id(settings)
-        except KafkaConnectionError as error:
-            raise Unavailable(f"Kafka: {error}", "kafka") from error
+        except (KafkaError, TimeoutError) as error:
+            raise Unavailable(f"Kafka: {line(error)}", "kafka") from error
+
+    async def rights() -> None:
+        nonlocal missing
+        try:
+            lacks = await lacking(settings)
+        except (KafkaError, TimeoutError) as error:
+            raise Unavailable(f"Kafka: {line(error)}", "kafka") from error
+        missing = f"Kafka: {explain_lacking(settings.kafka_sasl_username, lacks)}" if lacks else ""
+        if missing:
+            raise Unavailable(missing, "kafka")
 
     async def tables() -> None:
         nonlocal missing
@@ -260,6 +272,7 @@ async def _connect(settings: Settings, health: Health) -> AsyncClient:
 
     health.watch(lambda: missing or "the worker is starting")
     await retry.forever(kafka, "reach Kafka")
+    await retry.forever(rights, "wait for the rights in Kafka")
     clickhouse = await retry.forever(
         lambda: connect_clickhouse(settings.clickhouse_url, settings=options), "reach ClickHouse"
     )
@@ -270,6 +283,7 @@ async def _connect(settings: Settings, health: Health) -> AsyncClient:
 def run_worker(settings: Settings) -> int:
     """Run a worker until it is stopped; return its exit status."""
     configure(settings.log_level)
+    note_reasons()
     health = Health()
     expose_build_info()
     send_last_traces = tracing.configure()

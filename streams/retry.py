@@ -20,6 +20,9 @@ _LONGEST_PAUSE: Final = 5.0
 #: An operation without an answer for this long counts as waiting for its store, even before it fails.
 _SILENCE_SECONDS: Final = 5.0
 
+#: What a log line shows of an error; one of several brokers, or about several rights, is long.
+_LONGEST_TEXT: Final = 800
+
 log = structlog.get_logger(__name__)
 
 
@@ -75,7 +78,9 @@ class Retry:
                 except Unavailable as error:
                     self._failing.add(call)
                     METRICS.retries.labels(error.store, what).inc()
-                    self.log.warning("retrying", operation=what, error=str(error)[:300], **coordinates)
+                    self.log.warning(
+                        "retrying", operation=what, error=str(error)[:_LONGEST_TEXT], **coordinates
+                    )
                 finally:
                     del self._began_at[call]
                 with suppress(TimeoutError):

@@ -1,7 +1,7 @@
-"""Kafka's topic ids (KIP-516): a topic that is deleted and created again gets another id.
+"""Kafka's topic ids (KIP-516), and what a client may do with a topic (KIP-430).
 
-The Kafka client only knows versions of the metadata request without ids. This module adds version 10, which
-tells two topics of the same name apart.
+A topic that is deleted and created again gets another id. The Kafka client only knows versions of the
+metadata request without ids and rights. This module adds version 10, which has both.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import random
 from base64 import urlsafe_b64encode
 from collections.abc import Collection
 from io import BytesIO
-from typing import Any
+from typing import Any, Final
 
-from aiokafka.errors import KafkaConnectionError, KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAuthorizationFailedError
 from aiokafka.protocol.abstract import AbstractType
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import (
@@ -26,6 +26,8 @@ from aiokafka.protocol.types import (
 )
 
 _NO_ID = bytes(16)
+#: The smallest Int32: the broker does not say what the client may do.
+_NOT_TOLD: Final = -(2**31)
 
 
 class _Uuid(AbstractType[bytes]):  # type: ignore[misc]  # aiokafka is not typed here
@@ -104,11 +106,12 @@ class _MetadataRequestStruct(RequestStruct):  # type: ignore[misc]
 class _MetadataRequest(Request[_MetadataRequestStruct]):  # type: ignore[misc]
     API_KEY = 3
 
-    def __init__(self, topics: Collection[str]) -> None:
-        self._topics = topics
+    def __init__(self, topics: Collection[str], rights: bool = False) -> None:
+        self._topics, self._rights = topics, rights
 
     def build(self, request_struct_class: type[_MetadataRequestStruct]) -> _MetadataRequestStruct:
-        return request_struct_class([(_NO_ID, name, {}) for name in self._topics], False, False, False, {})
+        named = [(_NO_ID, name, {}) for name in self._topics]
+        return request_struct_class(named, False, False, self._rights, {})
 
 
 async def ask_for_ids(client: Any, topics: Collection[str]) -> dict[str, str]:
@@ -120,19 +123,40 @@ async def ask_for_ids(client: Any, topics: Collection[str]) -> dict[str, str]:
         client: aiokafka's client; call this in its event loop.
         topics: names of topics.
     """
+    return {
+        name: urlsafe_b64encode(uuid).decode().rstrip("=")
+        for error, name, uuid, *_ in await _ask(client, _MetadataRequest(topics))
+        if not error and uuid != _NO_ID
+    }
+
+
+async def ask_for_rights(client: Any, topics: Collection[str]) -> dict[str, int]:
+    """Return by topic the operations that the client may do, as bits numbered like Kafka's `AclOperation`.
+
+    A topic that the client may not even see has none (0), whether it exists or not. Topics that do not exist,
+    and those about which the broker says nothing, are left out: all of them when it is older than 2.8.
+    Arguments and errors are those of `ask_for_ids`.
+    """
+    found = {}
+    for error, name, *_, operations, _tags in await _ask(client, _MetadataRequest(topics, rights=True)):
+        if error == TopicAuthorizationFailedError.errno:
+            found[name] = 0
+        elif not error and operations != _NOT_TOLD:
+            found[name] = operations
+    return found
+
+
+async def _ask(client: Any, request: _MetadataRequest) -> list[Any]:
+    """Return the topics of the first answer of any broker."""
     failed: KafkaError = KafkaConnectionError("no broker is known")
     brokers = [broker.nodeId for broker in client.cluster.brokers()]
     for broker in random.sample(brokers, len(brokers)):
         try:
-            answer = await client.send(broker, _MetadataRequest(topics))
+            answer = await client.send(broker, request)
         except NotImplementedError:
-            return {}
+            return []
         except KafkaError as error:
             failed = error
         else:
-            return {
-                name: urlsafe_b64encode(uuid).decode().rstrip("=")
-                for error, name, uuid, *_ in answer.topics
-                if not error and uuid != _NO_ID
-            }
+            return list(answer.topics)
     raise failed

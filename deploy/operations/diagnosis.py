@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any, Final
 
 from sinks.clickhouse.schema_state import compare
+from sinks.kafka.reasons import unreachable as unreachable_because
 
 
 class Verdict(StrEnum):
@@ -164,27 +165,61 @@ def parts(tables: Iterable[Table]) -> Finding:
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A topic: partitions, the lowest replica count, partitions without a leader, and its settings."""
+    """A topic: partitions, the lowest replica count, partitions without a leader, and its settings.
+
+    `config` is None when the user may not read it.
+    """
 
     name: str
     partitions: int
     replicas: int
     leaderless: int
-    config: Mapping[str, str]
+    config: Mapping[str, str] | None
+    #: Partitions of which a replica is down or behind.
+    behind: int = 0
+
+
+def no_kafka(error: BaseException) -> Finding:
+    """Return the finding about brokers that cannot be reached, or let this client not in."""
+    why, check = unreachable_because(error) or ("", "")
+    if not check:
+        return unreachable("Kafka", "KAFKA_BOOTSTRAP_SERVERS", error)
+    return Finding("Kafka", "reachable", Verdict.FAIL, why, check)
+
+
+def rights(user: str | None, lacks: Sequence[str]) -> Finding:
+    """Judge what the user may do; `lacks` are the rights that a worker needs and the user does not have."""
+    return finding(
+        "Kafka",
+        "rights",
+        Verdict.FAIL if lacks else None,
+        f"user {user or 'of this client'} lacks {', '.join(lacks)}" if lacks else "enough for a worker",
+        "a worker waits until its user has them: docs/security.md has the commands (Rights in Kafka)",
+    )
 
 
 def topics(
-    found: Sequence[Topic], sources: Sequence[str], catalog: str, dead: str, brokers: int, largest: int
+    found: Sequence[Topic],
+    sources: Sequence[str],
+    catalog: str,
+    dead: str,
+    brokers: int,
+    largest: int,
+    hidden: Collection[str] = (),
 ) -> list[Finding]:
-    """Judge the topics; `largest` is the largest record that the worker takes, in bytes."""
+    """Judge the topics.
+
+    `largest` is the largest record that the worker takes, in bytes; `hidden` are topics that the user may not
+    see, whether they exist or not.
+    """
     by_name = {topic.name: topic for topic in found}
-    missing = [name for name in (*sources, dead) if name not in by_name]
+    missing = [name for name in (*sources, dead) if name not in by_name and name not in hidden]
     findings = [
         finding(
             "Kafka",
             "topics",
             Verdict.FAIL if missing else None,
-            f"missing: {', '.join(missing)}" if missing else f"{len(found)} exist",
+            f"missing: {', '.join(missing)}" if missing else f"{len(found)} exist{_unseen(hidden)}",
             "run `vca topics`, or set TOPIC_... to your topic names",
         )
     ]
@@ -193,17 +228,27 @@ def topics(
     return findings
 
 
+def _unseen(hidden: Collection[str]) -> str:
+    return f", {len(hidden)} cannot be seen with these rights" if hidden else ""
+
+
 def _topic(
     topic: Topic, is_catalog: bool, is_dead: bool, brokers: int, largest: int, others: Mapping[str, Topic]
 ) -> Finding:
-    config, problems = topic.config, []
+    config, problems = topic.config or {}, []
     worst = Verdict.WARN
+    if topic.config is None:
+        problems.append(
+            ("its settings cannot be read", "grant DescribeConfigs on it, so that they are checked")
+        )
     retention = int(config.get("retention.ms", -1))
     record = int(config.get("max.message.bytes", 0))
     compacted = "compact" in config.get("cleanup.policy", "")
     if topic.leaderless:
         worst = Verdict.FAIL
         problems.append((f"{topic.leaderless} partitions without a leader", "see the brokers' logs"))
+    if topic.behind:
+        problems.append((f"{topic.behind} partitions lack a replica", "start the broker, or replace it"))
     if is_catalog and "cleanup.policy" in config and not compacted:
         problems.append(("not compacted", "set cleanup.policy=compact, or old titles are lost"))
     if not is_catalog and compacted:
@@ -217,7 +262,9 @@ def _topic(
         problems.append((f"takes records of {record:,} bytes", f"lower max.message.bytes to {largest:,}"))
     if is_dead and record:
         sizes = [
-            int(each.config.get("max.message.bytes", 0)) for each in others.values() if each is not topic
+            int((each.config or {}).get("max.message.bytes", 0))
+            for each in others.values()
+            if each is not topic
         ]
         needed = max(sizes, default=0)
         if record < needed + 4_096:

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from deploy.operations.running import settings
 from deploy.terminal import printable
+from sinks.kafka.reasons import quieten
 
 if TYPE_CHECKING:
     from deploy.operations.diagnosis import Finding
@@ -35,8 +36,8 @@ def doctor(
     KAFKA_BOOTSTRAP_SERVERS, REDIS_URL and CLICKHOUSE_URL set the servers;
     without them, the servers of the `vca up` in this folder are used.
     """
-    for name in ("aiokafka", "asyncio"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+    quieten()
     findings = asyncio.run(run(settings()))
     failed = [each for each in findings if each.verdict == "FAIL" or (strict and each.verdict == "WARN")]
     if as_json:

@@ -16,6 +16,7 @@ from typing import Any, Final
 import psutil
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import TopicAuthorizationFailedError
 
 from deploy.operations import diagnosis, redis_diagnosis
 from deploy.operations.cgroup import memory_limit
@@ -29,7 +30,9 @@ from sinks.clickhouse.cluster import Cluster
 from sinks.clickhouse.migrator import checksums, migrations, retentions
 from sinks.redis.client import address_of, at_node
 from sinks.redis.client import connect as connect_redis
+from streams.rights import lacking_for
 from streams.settings import Settings
+from streams.topic_ids import ask_for_rights
 from streams.topics import MAX_RECORD_BYTES, source_topics
 
 _COMPILED: Final = ("faust._cython.streams", "faust._cython.windows", "faust.transport._cython.conductor")
@@ -216,15 +219,18 @@ async def kafka(settings: Settings) -> list[Finding]:
         await admin.start()
     except Exception as error:
         await admin.close()
-        return [diagnosis.unreachable("Kafka", "KAFKA_BOOTSTRAP_SERVERS", error)]
+        return [diagnosis.no_kafka(error)]
     try:
         cluster = await admin.describe_cluster()
         brokers = len(cluster["brokers"])
         names = (*source_topics(settings), settings.topic_deadletter)
+        allowed = await ask_for_rights(admin._client, names)
+        lacks = await lacking_for(admin, settings, allowed)
         found = await _topics(admin, [name for name in names if name in set(await admin.list_topics())])
         partitions = sum(topic.partitions for topic in found if topic.name != settings.topic_deadletter)
         return [
             finding("Kafka", "reachable", None, f"cluster {cluster['cluster_id']}, {brokers} brokers"),
+            diagnosis.rights(settings.kafka_sasl_username, lacks),
             *diagnosis.topics(
                 found,
                 source_topics(settings),
@@ -232,6 +238,7 @@ async def kafka(settings: Settings) -> list[Finding]:
                 settings.topic_deadletter,
                 brokers,
                 MAX_RECORD_BYTES,
+                {name for name, operations in allowed.items() if not operations},
             ),
             await _group(admin, settings.consumer_group, partitions),
         ]
@@ -248,11 +255,12 @@ async def _topics(admin: Any, names: list[str]) -> list[Topic]:
     if not names:
         return []
     described = await admin.describe_topics(names)
-    configs: dict[str, dict[str, str]] = {}
+    configs: dict[str, dict[str, str] | None] = {}
     resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
     for answer in await admin.describe_configs(resources):
-        for resource in answer.resources:
-            configs[resource[3]] = {entry[0]: entry[1] for entry in resource[4]}
+        for error, _, _, name, entries in answer.resources:
+            hidden = error == TopicAuthorizationFailedError.errno
+            configs[name] = None if hidden else {entry[0]: entry[1] for entry in entries}
     return [
         Topic(
             each["topic"],
@@ -260,6 +268,7 @@ async def _topics(admin: Any, names: list[str]) -> list[Topic]:
             min((len(part["replicas"]) for part in each["partitions"]), default=0),
             sum(part["leader"] < 0 for part in each["partitions"]),
             configs.get(each["topic"], {}),
+            sum(len(part["isr"]) < len(part["replicas"]) for part in each["partitions"]),
         )
         for each in described
     ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import time
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from deploy.operations.running import settings
+from sinks.kafka.reasons import quieten
 
 if TYPE_CHECKING:
     from deploy.operations.lag import PartitionLag
@@ -40,7 +40,7 @@ def lag(
     KAFKA_BOOTSTRAP_SERVERS and REDIS_URL set the servers; without them, the
     servers of the `vca up` in this folder are used.
     """
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    quieten()
     found = asyncio.run(read(settings()))
     over = [
         each

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import OffsetOutOfRangeError
+from aiokafka.errors import OffsetOutOfRangeError, TopicAuthorizationFailedError
 
 from sinks.base import Partition
+from streams.topic_ids import ask_for_rights
 
 #: Milliseconds after which a broker that sent no records is taken to have none from an offset on.
 _SILENCE_MS: Final = 700
@@ -27,11 +28,18 @@ class LogEnds:
     waiting_since: float | None
 
 
-async def partitions_of(brokers: Mapping[str, Any], topics: Iterable[str]) -> dict[str, list[int]]:
-    """Return the partitions of the topics that exist; `brokers` is that of `Settings.brokers`."""
+async def partitions_of(brokers: Mapping[str, Any], topics: Collection[str]) -> dict[str, list[int]]:
+    """Return the partitions of the topics that exist; `brokers` is that of `Settings.brokers`.
+
+    Raises `TopicAuthorizationFailedError` for topics that the user may not see.
+    """
     admin = AIOKafkaAdminClient(**brokers)
     await admin.start()
     try:
+        if hidden := sorted(
+            name for name, may in (await ask_for_rights(admin._client, topics)).items() if not may
+        ):
+            raise TopicAuthorizationFailedError(f"no right to Describe {', '.join(hidden)}")
         wanted = sorted(set(topics) & set(await admin.list_topics()))
         described: list[dict[str, Any]] = await admin.describe_topics(wanted) if wanted else []
         return {each["topic"]: sorted(p["partition"] for p in each["partitions"]) for each in described}
@@ -47,6 +55,8 @@ async def read_ends(
     The record at the position is fetched, not only offsets asked for: it tells how old it is, and a fetch
     knows the end of the log even where the stand-in's answer about offsets is behind.
     """
+    if not positions:
+        return {}
     consumer = AIOKafkaConsumer(
         **brokers,
         enable_auto_commit=False,
@@ -59,8 +69,6 @@ async def read_ends(
     await consumer.start()
     try:
         by_tp = {TopicPartition(where.topic, where.number): where for where in positions}
-        if not by_tp:
-            return {}
         consumer.assign(list(by_tp))
         starts, ends = await asyncio.gather(
             consumer.beginning_offsets(list(by_tp)), consumer.end_offsets(list(by_tp))

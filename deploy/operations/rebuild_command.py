@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
@@ -13,6 +12,7 @@ import typer
 from deploy.operations.progress import Bar, bar, console
 from deploy.operations.running import settings
 from deploy.terminal import show_error
+from sinks.kafka.reasons import quieten
 
 if TYPE_CHECKING:
     from streams.settings import Settings
@@ -41,7 +41,7 @@ def rollups() -> None:
     one of `vca migrate`. If it is interrupted, each table is either unchanged
     or completely new: run it again.
     """
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    quieten()
     from deploy.operations.rebuilding import RebuildError
     from sinks.redis.holds import HeldByAnother
 
@@ -100,7 +100,7 @@ def live(
 
     The recount includes concurrent viewers.
     """
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    quieten()
     with bar() as steps:
         left = asyncio.run(_live(settings(), steps, patience))
     if left:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -15,6 +14,7 @@ from rich.table import Table
 from deploy.operations.progress import bar, console
 from deploy.operations.running import settings
 from deploy.terminal import printable
+from sinks.kafka.reasons import quieten
 from streams.domain.faults import FAULTS, NAMED
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def dead_letters(
     for name in error or ():
         if name not in FAULTS:
             raise typer.BadParameter(f"{name!r} is not one of {NAMED}", param_hint="--error")
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    quieten()
     from deploy.operations.letters import Wanted
 
     wanted = Wanted(topic or (), error or (), reason, _aware(since), _aware(until), again)

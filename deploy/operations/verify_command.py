@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
@@ -15,6 +14,7 @@ from rich.table import Table
 
 from deploy.operations.running import settings
 from deploy.terminal import printable
+from sinks.kafka.reasons import quieten
 
 if TYPE_CHECKING:
     from deploy.operations.verify import Check
@@ -41,7 +41,7 @@ def verify(
     KAFKA_BOOTSTRAP_SERVERS, REDIS_URL and CLICKHOUSE_URL set the servers;
     without them, the servers of the `vca up` in this folder are used.
     """
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    quieten()
     console, since = Console(), datetime.now(UTC) - timedelta(days=days) if days else None
     progress = Console(stderr=True)
     if progress.is_terminal and not as_json:

@@ -1,22 +1,38 @@
-"""Against Apache Kafka that asks for TLS and a password, as the Kafka of others does."""
+"""Against Apache Kafka that asks for TLS and a password and denies by default, as the Kafka of others does.
+
+Its users have the rights that docs/security.md gives them, and no others.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
+from aiokafka import AIOKafkaProducer
+from confluent_kafka.admin import (
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    ResourcePatternType,
+    ResourceType,
+)
 
 from api.reporting import Reporter
 from deploy.embedded.kafka import jars
@@ -29,7 +45,8 @@ from tests.deploy import certificates
 if missing := jars.missing() or certificates.missing():
     pytest.skip(missing, allow_module_level=True)
 
-USER, PASSWORD = "videocloud", "a-password-of-the-test"
+USERS, PASSWORD = ("worker", "api", "agent", "topics", "ops", "nobody"), "a-password-of-the-test"
+PAGE = Path(__file__).parents[2] / "docs/security.md"
 #: Any 16 bytes as Kafka writes them.
 CLUSTER = "MkU3OEVBNTcwNTJENDM2Qg"
 
@@ -50,16 +67,48 @@ class Secured:
     address: str
     ca: Path
 
-    def variables(self, password: str = PASSWORD) -> dict[str, str]:
+    def variables(self, user: str, password: str = PASSWORD) -> dict[str, str]:
         return {
             "KAFKA_BOOTSTRAP_SERVERS": self.address,
             "KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
             "KAFKA_SASL_MECHANISM": "SCRAM-SHA-512",
-            "KAFKA_SASL_USERNAME": USER,
+            "KAFKA_SASL_USERNAME": user,
             "KAFKA_SASL_PASSWORD": password,
             "KAFKA_SSL_CA": str(self.ca),
             "TOPIC_PARTITIONS": "1",
         }
+
+
+def documented_rights() -> list[Any]:
+    """Return the rights that the commands of docs/security.md give, in confluent_kafka's terms."""
+    (block,) = re.findall(r"^acls\(\) .*?(?=^```)", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    variables = dict(re.findall(r'^(\w+)="(.*)"$', block, re.MULTILINE))
+    found = []
+    for line in re.findall(r"^acls (.+)$", block, re.MULTILINE):
+        words = re.sub(r"\$(\w+)", lambda name: variables[name[1]], line).split()
+        given: dict[str, list[str]] = defaultdict(list)
+        for option, value in zip(words[::2], words[1::2], strict=True):
+            given[option].append(value)
+        for user in given["--allow-principal"]:
+            for operation in given["--operation"]:
+                kind = getattr(
+                    AclOperation, {"DescribeConfigs": "DESCRIBE_CONFIGS"}.get(operation, operation.upper())
+                )
+                places = [(ResourceType.TOPIC, name) for name in given["--topic"]]
+                places += [(ResourceType.GROUP, name) for name in given["--group"]]
+                found += [
+                    AclBinding(
+                        what, name, ResourcePatternType.LITERAL, user, "*", kind, AclPermissionType.ALLOW
+                    )
+                    for what, name in places
+                ]
+    return found
+
+
+def give_rights(address: str) -> None:
+    admin = AdminClient({"bootstrap.servers": address})
+    for answer in admin.create_acls(documented_rights()).values():
+        answer.result(30)
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +132,9 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
         "ssl.keystore.type": "PEM",
         "ssl.keystore.certificate.chain": _property(made.certificate),
         "ssl.keystore.key": _property(made.key),
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        # Whoever comes by the plain-text listeners: the broker itself, and who gives the rights.
+        "super.users": "User:ANONYMOUS",
         "log.dirs": str(folder / "log"),
         "offsets.topic.replication.factor": "1",
         "offsets.topic.num.partitions": "1",
@@ -91,52 +143,120 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
     file = folder / "server.properties"
     file.write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
     java = ("java", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", f"{jars.fetch()}/*")
-    user = f"SCRAM-SHA-512=[name={USER},password={PASSWORD}]"
-    storage = ("kafka.tools.StorageTool", "format", "--config", str(file), "--cluster-id", CLUSTER)
-    _run(*java, *storage, "--add-scram", user)
+    storage = ["kafka.tools.StorageTool", "format", "--config", str(file), "--cluster-id", CLUSTER]
+    for user in USERS:
+        storage += ["--add-scram", f"SCRAM-SHA-512=[name={user},password={PASSWORD}]"]
+    _run(*java, *storage)
     child = Child("kafka", [*java, "kafka.Kafka", str(file)], folder / "kafka.log")
     address = f"127.0.0.1:{clients}"
     try:
         assert wait_until(time.monotonic() + 60, lambda: port_answers(address), child), child.tail()
+        give_rights(f"127.0.0.1:{local}")
         yield Secured(address, made.ca)
     finally:
         child.stop(5)
+
+
+async def aiokafka_send(variables: Mapping[str, str], topic: str, value: bytes) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, setting in variables.items():
+            patch.setenv(name, setting)
+        access = KafkaAccess().kafka(variables["KAFKA_BOOTSTRAP_SERVERS"])
+    async with AIOKafkaProducer(**access, enable_idempotence=True) as producer:
+        await producer.send_and_wait(topic, key=b"k", value=value)
 
 
 def vca(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "deploy.cli", *arguments]
 
 
+def run(variables: Mapping[str, str], *command: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, **module_environment(), **variables, "COLUMNS": "250"}
+    return subprocess.run(vca(*command), env=environment, capture_output=True, text=True, timeout=60)
+
+
 def test_a_wrong_password_and_a_wrong_authority_are_told_and_a_right_one_makes_topics(kafka: Secured) -> None:
-    wrong = (kafka.variables("wrong"), {**kafka.variables(), "KAFKA_SSL_CA": ""})
-    for variables in (*wrong, kafka.variables()):
-        environment = {**os.environ, **module_environment(), **variables}
-        done = subprocess.run(vca("topics"), env=environment, capture_output=True, text=True, timeout=60)
-        if variables in wrong:
-            assert done.returncode == 1 and "no Kafka broker lets us in" in done.stderr
-            assert PASSWORD not in done.stderr
-        else:
-            assert done.returncode == 0 and "created playback.events" in done.stdout, done.stderr
+    wrong_password = run(kafka.variables("topics", "wrong"), "topics")
+    assert wrong_password.returncode == 1
+    assert "SaslAuthenticationFailed" in wrong_password.stderr
+    assert kafka.address in wrong_password.stderr and "check KAFKA_SASL_USERNAME" in wrong_password.stderr
+    wrong_authority = run({**kafka.variables("topics"), "KAFKA_SSL_CA": ""}, "topics")
+    assert wrong_authority.returncode == 1 and "KAFKA_SSL_CA must be the CA" in wrong_authority.stderr
+    no_right = run(kafka.variables("nobody"), "topics")
+    assert no_right.returncode == 1 and "user nobody lacks a right" in no_right.stderr
+    for done in (wrong_password, wrong_authority, no_right):
+        assert PASSWORD not in done.stderr and "Traceback" not in done.stderr
+    done = run(kafka.variables("topics"), "topics")
+    assert done.returncode == 0 and "created playback.events" in done.stdout, done.stderr
 
 
-def test_agent_api_and_worker_get_in_with_the_same_variables(
+def test_a_worker_without_rights_waits_and_names_them_and_so_do_the_commands(
+    kafka: Secured, redis_server: str, tmp_path: Path
+) -> None:
+    run(kafka.variables("topics"), "topics")
+    port = free_port()
+    # Nobody is asked for ClickHouse before Kafka lets the worker in.
+    variables = {
+        "REDIS_URL": redis_server,
+        "WORKER_METRICS_PORT": str(port),
+        "CLICKHOUSE_URL": "http://127.0.0.1:9",
+    }
+    worker = Child(
+        "worker",
+        vca("worker"),
+        tmp_path / "log",
+        {**module_environment(), **kafka.variables("api"), **variables},
+    )
+    lacks = "user api lacks Read on topic playback.events"
+
+    def told() -> bool:
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5)
+        except urllib.error.HTTPError as answer:
+            return lacks in answer.read().decode()
+        except OSError:
+            pass
+        return False
+
+    try:
+        assert wait_until(time.monotonic() + 30, told, worker), worker.tail()
+        assert lacks in worker.tail() and "Read on group videocloud-analytics" in worker.tail()
+    finally:
+        worker.stop(10)
+    for command in (("lag",), ("replay", "dead-letters")):
+        done = run({**kafka.variables("nobody"), **variables}, *command)
+        assert done.returncode == 1 and "no right to Describe" in done.stderr, done.stderr
+        assert "Traceback" not in done.stderr
+    doctor = run({**kafka.variables("worker"), **variables}, "doctor", "--json")
+    found = {each["name"]: each for each in json.loads(doctor.stdout)["findings"] if each["area"] == "Kafka"}
+    assert found["rights"]["verdict"] == "OK"
+    assert "DescribeConfigs" in found["playback.events"]["advice"]
+    doctor = run({**kafka.variables("ops"), **variables}, "doctor", "--json")
+    found = {each["name"]: each for each in json.loads(doctor.stdout)["findings"] if each["area"] == "Kafka"}
+    assert found["rights"]["verdict"] == found["user.events"]["verdict"] == "OK", found
+
+
+def test_agent_api_and_worker_need_no_more_than_the_documented_rights(
     kafka: Secured, redis_server: str, clickhouse_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     database, port = f"secured_{uuid4().hex[:8]}", free_port()
     variables = {
-        **kafka.variables(),
         "REDIS_URL": redis_server,
         "CLICKHOUSE_URL": f"{clickhouse_server}/{database}",
         "WORKER_METRICS_PORT": str(port),
     }
-    environment = {**os.environ, **module_environment(), **variables}
     for name in ("topics", "migrate"):
-        subprocess.run(vca(name), env=environment, check=True, capture_output=True, timeout=60)
+        assert run({**kafka.variables("topics"), **variables}, name).returncode == 0
     worker, agent = (
-        Child(name, vca(name, *more), tmp_path / f"{name}.log", {**module_environment(), **variables})
+        Child(
+            name,
+            vca(name, *more),
+            tmp_path / f"{name}.log",
+            {**module_environment(), **kafka.variables(name), **variables},
+        )
         for name, more in (("worker", ()), ("agent", ("--every", "1")))
     )
-    for name, value in variables.items():
+    for name, value in kafka.variables("api").items():
         monkeypatch.setenv(name, value)
 
     async def report() -> None:
@@ -158,9 +278,17 @@ def test_agent_api_and_worker_get_in_with_the_same_variables(
         assert wait_until(time.monotonic() + 60, stored, worker), worker.tail() + agent.tail()
         ready = partial(http_answers, f"http://127.0.0.1:{port}/readyz")
         assert wait_until(time.monotonic() + 20, ready, worker), worker.tail()
-        for command in (("lag", "--json"), ("replay", "dead-letters", "--json")):
-            done = subprocess.run(vca(*command), env=environment, capture_output=True, text=True, timeout=60)
+        spoilt = aiokafka_send(kafka.variables("agent"), "system.events", b"{")
+        asyncio.run(spoilt)
+        for command in (("lag",), ("replay", "dead-letters", "--send")):
+            done = run({**kafka.variables("ops"), **variables}, *command)
             assert done.returncode == 0, done.stdout + done.stderr
+
+        def sent_again() -> bool:
+            done = run({**kafka.variables("ops"), **variables}, "replay", "dead-letters", "--send", "--json")
+            return "already replayed" in done.stdout
+
+        assert wait_until(time.monotonic() + 30, sent_again, worker), worker.tail()
     finally:
         agent.stop(10)
         worker.terminate()

@@ -225,6 +225,17 @@ def test_dead_letters_may_be_timestamped_by_the_broker_as_their_records_times_ar
     assert bad(_topics(*others, Topic(letters.name, 12, 1, 0, config))) == []
 
 
+def test_topics_whose_settings_or_existence_the_user_may_not_see() -> None:
+    sound = _sound_topics()
+    first, *others = (Topic(each.name, 4, 1, 0, None) for each in sound)
+    assert len(bad(_topics(first, *others))) == len(sound)
+    hidden = diagnosis.topics(others, SOURCES, "video.catalog", "events.deadletter", 1, 16 * MB, {first.name})
+    assert hidden[0].verdict == Verdict.OK and "1 cannot be seen" in hidden[0].found
+    lacks = diagnosis.rights("worker", ["Read on group g"])
+    assert lacks.verdict == Verdict.FAIL and "worker lacks Read on group g" in lacks.found
+    assert diagnosis.rights("worker", []).verdict == Verdict.OK
+
+
 def test_topics_that_are_missing_without_leader_or_not_replicated() -> None:
     sound = _sound_topics()
     assert bad(_topics(*sound[1:])) == [("topics", Verdict.FAIL)]
@@ -232,6 +243,8 @@ def test_topics_that_are_missing_without_leader_or_not_replicated() -> None:
         ("playback.events", Verdict.FAIL)
     ]
     assert len(bad(_topics(*sound, brokers=3))) == 3
+    behind = Topic(sound[0].name, 12, 1, 0, sound[0].config, behind=3)
+    assert bad(_topics(behind, *sound[1:])) == [(behind.name, Verdict.WARN)]
 
 
 @pytest.mark.parametrize(
