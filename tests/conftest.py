@@ -2,9 +2,9 @@
 
 Each of ``broker``, ``redis_server`` and ``clickhouse_server`` yields the address of a running server, started
 at the first use and stopped at the end of the session; an address in the environment
-(TEST_KAFKA_BOOTSTRAP_SERVERS, TEST_REDIS_URL, TEST_CLICKHOUSE_URL) is used instead. They are shared by all
-tests of a session: take names of your own (topics, key prefixes, databases), or ``clickhouse_database``; or
-``module_database`` where the tests of a module only read what was put there once.
+(TEST_KAFKA_BOOTSTRAP_SERVERS, TEST_REDIS_URL, TEST_CLICKHOUSE_URL) is used instead. All tests of a session
+share the servers: use names of your own (topics, key prefixes, databases), or ``clickhouse_database``, or
+``module_database`` if the tests of a module only read data that was inserted once.
 
 ``stack`` is a whole `vca up` in a folder of its own, shared by the tests of one module.
 """
@@ -31,14 +31,14 @@ from deploy.embedded.process import Child, module_environment, wait_until
 from tests.servers.given import forget_the_platform, given
 from tests.servers.redis_cluster import redis_cluster
 
-# Before any test module is read.
+# Before pytest imports any test module.
 forget_the_platform()
-# Worlds of events are many objects without cycles: at its usual pace the collector took a fifth of the time.
+# Worlds of events are many objects without cycles: at its defaults the collector took a fifth of the time.
 gc.set_threshold(50_000, 20, 50)
 
 
 def pytest_collection_finish() -> None:
-    """Have what was read of all tests never be looked through again."""
+    """Exempt the objects of all imported test modules from garbage collection."""
     gc.freeze()
 
 
@@ -124,12 +124,12 @@ class Stack:
         self.endpoints: dict[str, str] = {}
         self.up: Child | None = None
         self._command = [sys.executable, "-m", "deploy.cli", "up", "--run-dir", str(run_dir), *arguments]
-        # No system events that no test has sent, and no limit on how often a test asks.
+        # No system events other than those that tests send, and no rate limit.
         quiet = {"SELF_REPORTING": "false", "RATE_LIMIT": "none"}
         self._environment = {**module_environment(), **quiet, **(environment or {})}
 
     def start(self, timeout: float = 60.0) -> None:
-        """Start it and wait until it is ready; raise AssertionError with its output when it fails."""
+        """Start the stack and wait until it is ready; raise AssertionError with its output if it fails."""
         ready = self.run_dir / "endpoints.env"
         ready.unlink(missing_ok=True)
         if self.up is not None:
@@ -150,13 +150,13 @@ class Stack:
         return self.pids()[name]
 
     def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> int:
-        """Send a signal to one process; return the id it had."""
+        """Send a signal to one process; return its process id."""
         pid = self.pid(name)
         os.kill(pid, number)
         return pid
 
     def restarted(self, name: str, old: int, timeout: float = 60.0) -> int:
-        """Wait until the supervisor has started a process anew; return its new id."""
+        """Wait until the supervisor has restarted a process; return its new id."""
         deadline = time.monotonic() + timeout
         while self.pids().get(name, old) == old:
             assert time.monotonic() < deadline, f"{name} was not started again:\n{self.output.read_text()}"
@@ -168,7 +168,7 @@ class Stack:
         return (self.run_dir / "logs" / f"{name}.log").read_text(errors="replace")
 
     def stop(self, number: signal.Signals = signal.SIGTERM, timeout: float = 60.0) -> int:
-        """Stop it as Ctrl-C (SIGINT) or SIGTERM would, and return its exit code."""
+        """Stop the stack as Ctrl-C (SIGINT) or SIGTERM would, and return its exit code."""
         up = self.up
         assert up is not None, "start it first"
         if up.exit_code is None:

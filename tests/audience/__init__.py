@@ -1,1 +1,1 @@
-"""People, services and hosts for the tests: random worlds of events, and their way into ClickHouse."""
+"""Random events of people, services and hosts for the tests, and code that inserts them into ClickHouse."""

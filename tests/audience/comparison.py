@@ -1,4 +1,4 @@
-"""Answers against the oracle's: the same fields, counts equal, numbers equal to the sixth decimal."""
+"""Compares the API's answers with the oracle's: same fields, equal counts, numbers equal to six decimals."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def differences(answer: Any, truth: Any, path: str = "") -> Iterator[str]:
-    """Yield every place where an answer is not the truth."""
+    """Yield every place where an answer differs from the oracle's."""
     if isinstance(truth, dict) and isinstance(answer, dict):
         for name in sorted(truth.keys() | answer.keys()):
             if name not in answer or name not in truth:

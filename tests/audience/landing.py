@@ -1,4 +1,4 @@
-"""Accepted events as raw rows, and into ClickHouse through the product's own sink, in blocks cut anywhere."""
+"""Turns accepted events into raw rows, and inserts them with the product's sink in blocks of random sizes."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ async def land(
 ) -> None:
     """Insert events in blocks of random sizes; some blocks are sent twice, as after a crash.
 
-    `first` is the offset of the first one: two blocks of the same offsets would be the same block.
+    `first` is the offset of the first event: ClickHouse would take two blocks of the same offsets for one.
     """
     rows = [row(each, offset) for offset, each in enumerate(accepted, first)]
     client = await connect(url)

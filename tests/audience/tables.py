@@ -1,4 +1,4 @@
-"""Tables as ClickHouse sends them in format Native, of rows written down in a test."""
+"""Tables made of rows written in a test, as ClickHouse sends them in its format Native."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Worlds of people and services as accepted events: what the pipeline has let through, in any order.
+"""Random accepted events of people and services, as the pipeline lets them through, in any order.
 
-Instants crowd where answers could go wrong: around local midnights, quarters of an hour and full minutes,
+Instants cluster where answers could go wrong: around local midnights, quarters of an hour and full minutes,
 on days whose clocks change, and around now.
 """
 
@@ -71,7 +71,7 @@ def people(rng: Random, now: datetime, *, sessions: int, days: int = 75) -> list
     events = []
     for number in range(sessions):
         name = rng.choice(names)
-        # People come into being one after the other, so that cohorts differ.
+        # Users have different first days, so that cohorts differ.
         at = max(moments.draw(), until - homes[name])
         events += [each for each in _session(rng, number, name, at) if each.at <= until]
     rng.shuffle(events)
@@ -89,7 +89,7 @@ def _session(rng: Random, number: int, name: str, at: int) -> Iterator[Accepted]
     if rng.random() < 0.2:
         yield _user(rng, at, "user.signup", who, source=rng.choice(("organic", "referral", "social", "")))
         at += rng.randrange(1, 5 * SECOND)
-    # Few last for days; most end at once, or after some minutes.
+    # Few sessions last for days; most end at once, or after some minutes.
     pause = rng.choice((SECOND, SECOND, 20 * SECOND, 10 * MINUTE, rng.choice((HOUR, 14 * HOUR, 3 * DAY))))
     for _ in range(rng.choice((0, 1, 1, 2, 6))):
         if rng.random() < 0.08:
@@ -120,11 +120,11 @@ def _playback(rng: Random, at: int, number: int, who: dict[str, Any]) -> Accepte
 
 
 def services(rng: Random, now: datetime, *, events: int, days: int = 75) -> list[Accepted]:
-    """Return what services and hosts tell: requests, jobs, storage operations, samples and probes."""
+    """Return the events of services and hosts: requests, jobs, storage operations, samples and probes."""
     moments = Moments(rng, now, days)
     told: list[Accepted] = []
     for number in range(events):
-        # Some things happen at the same instant.
+        # Some events happen at the same instant.
         at = told[-1].at if told and rng.random() < 0.3 else moments.draw()
         own: dict[str, Any] = rng.choice((_request, _request, _job, _storage, _sample, _probe))(rng)
         event = {"eventId": f"s{number:06}", "service": rng.choice(("gateway", "encoder")), "occurredAt": at}
@@ -190,7 +190,7 @@ def stretch(rng: Random, now: datetime, accepted: list[Accepted]) -> tuple[datet
 
 
 def asked(period: str, zone: str, now: datetime) -> Question:
-    """Return the question about a period in a zone, compared with the one before."""
+    """Return the question about a period in a time zone, compared with the previous period."""
     return parse_question(
         period=period,
         default="",

@@ -57,7 +57,7 @@ NOW = float(int(time.time()))
 
 @dataclass
 class Stores:
-    """The protocols of one implementation that count, and a look at the live counters."""
+    """One implementation of the protocols for counting, and a way to read the live counters."""
 
     live: LiveSink
     ledgers: LedgerStore
@@ -69,7 +69,7 @@ class Stores:
 
 @dataclass
 class Tables:
-    """The protocols of one implementation that keep rows, and how many rows it has."""
+    """One implementation of the protocols that store rows, and its number of rows."""
 
     blocks: BlockSink
     archive: MemoryArchive | ClickHouseArchive
@@ -281,7 +281,7 @@ class TestLedger:
     async def test_a_ledger_that_went_back_in_time_fences_nobody(
         self, stores: Stores, partition: Partition
     ) -> None:
-        """Its owner must recover: told that it is fenced, it would leave the partition to nobody."""
+        """The owner must recover: if it were fenced, no worker would own the partition."""
         later = await claimed(stores, partition) + 1
         with pytest.raises(Unexpected):
             await stores.ledgers.begin(block_of(partition, [], 0, 5), later, "")
@@ -367,14 +367,14 @@ class TestBundles:
 async def test_a_ledger_of_a_newer_format_is_left_as_it_is(redis_server: str, partition: Partition) -> None:
     redis = connect_redis(redis_server)
     ledgers = RedisLedgers(redis)
-    # Of before there were formats.
+    # A ledger from before ledgers had a format version.
     await redis.hset(ledger_key(partition), mapping={"epoch": 7, "counted": 5})
     epoch = (await ledgers.claim(partition)).epoch
     assert await redis.hget(ledger_key(partition), "format") == str(FORMAT).encode()
     await redis.hset(ledger_key(partition), "format", FORMAT + 1)
     with pytest.raises(Unexpected, match=f"newer version .format {FORMAT + 1}"):
         await ledgers.claim(partition)
-    # Its owner is not fenced.
+    # The ledger's owner is not fenced.
     await ledgers.name_log(partition, epoch, ["topic"])
     await redis.delete(ledger_key(partition))
     await redis.aclose()
@@ -387,7 +387,7 @@ class TestHolds:
     async def redis(self, redis_server: str) -> AsyncIterator[Redis]:
         client = connect_redis(redis_server)
         yield client
-        # A hold outlives its test, and a rebuild holds all partitions that there are.
+        # A hold outlives its test, and a rebuild holds all existing partitions.
         async for key in client.scan_iter(match=keys.ledger("*")):
             await client.hdel(key, "hold", "hold_until")
         await client.aclose()

@@ -1,4 +1,4 @@
-"""An authority of one's own and a certificate of 127.0.0.1, by openssl."""
+"""A certificate authority and a certificate for 127.0.0.1, made with openssl."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def missing() -> str | None:
 
 @dataclass(frozen=True)
 class Certificates:
-    """PEM files: who signed, the certificate of 127.0.0.1, and its key."""
+    """PEM files: the authority's certificate, the certificate for 127.0.0.1, and its key."""
 
     ca: Path
     certificate: Path
@@ -23,11 +23,11 @@ class Certificates:
 
 
 def make(folder: Path) -> Certificates:
-    """Make them in a folder; they are good for two days."""
+    """Make the certificates in a folder; they are valid for two days."""
     made = Certificates(folder / "ca.pem", folder / "certificate.pem", folder / "key.pem")
     wish, ca_key = str(folder / "wish.pem"), str(folder / "ca.key")
     new = ("openssl", "req", "-newkey", "rsa:2048", "-nodes", "-subj")
-    # Python 3.13 and newer take an authority only if it says that it may sign.
+    # Python 3.13 and newer accept an authority only if its key usage allows signing.
     signs = ("-addext", "keyUsage=critical,keyCertSign,cRLSign")
     _run(*new, "/CN=authority", "-x509", *signs, "-days", "2", "-keyout", ca_key, "-out", str(made.ca))
     name = ("-addext", "subjectAltName=IP:127.0.0.1")

@@ -21,7 +21,7 @@ _VARIABLE = re.compile(r"\$\$|\$\{([A-Z][A-Z0-9_]*)(?::([-?])([^}]*))?\}")
 
 
 def tool(name: str) -> str:
-    """Return the path of a program that came with the development tools."""
+    """Return the path of a program of the development environment."""
     return str(Path(sys.executable).with_name(name))
 
 
@@ -35,7 +35,7 @@ def variables() -> dict[str, tuple[str, str]]:
 
 
 def filled(values: Mapping[str, str]) -> dict[str, Any]:
-    """Return the file with its variables filled in; one that is required and missing is a `KeyError`."""
+    """Return the file with its variables filled in; a required variable that is missing is a `KeyError`."""
 
     def value(match: re.Match[str]) -> str:
         name, operator, rest = match[1], match[2], match[3]
@@ -57,13 +57,13 @@ def filled(values: Mapping[str, str]) -> dict[str, Any]:
     loaded: dict[str, Any] = fill(yaml.safe_load(TEXT))
     for service in loaded["services"].values():
         if replicas := service.get("deploy", {}).get("replicas"):
-            # A text after it was filled in; compose knows that a number belongs here.
+            # Filling in leaves a text; compose converts it to the number that belongs here.
             service["deploy"]["replicas"] = int(replicas)
     return loaded
 
 
 def generated() -> dict[str, str]:
-    """Return the variables that `make env` gives a host that had none."""
+    """Return the variables that `make env` generates on a host that has none yet."""
     text, _ = env.completed("")
     return dict(line.split("=", 1) for line in text.splitlines() if line and not line.startswith("#"))
 
@@ -75,7 +75,7 @@ def services() -> dict[str, dict[str, Any]]:
 
 
 def environment(service: Mapping[str, Any]) -> dict[str, str]:
-    """Return what a service finds in its environment."""
+    """Return a service's environment variables."""
     return {name: str(value) for name, value in service.get("environment", {}).items()}
 
 

@@ -1,4 +1,4 @@
-"""The product as its image has it: installed into a clean virtual environment from the lock file."""
+"""The product as in its image: installed into a clean virtual environment from the lock file."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from tests.deploy.compose import ROOT, tool
 FOLDER = ROOT / "deploy" / "kubernetes"
 OVERLAYS = ("small", "production")
 Manifest = dict[str, Any]
-#: By libyaml where PyYAML has it, which is ten times as fast.
+#: The loader of libyaml if PyYAML has it: it is ten times as fast.
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -37,7 +37,7 @@ def _render(folder: Path) -> tuple[Manifest, ...]:
 
 
 def switched_on(overlay: str, folder: Path, settings: Mapping[str, str]) -> tuple[Manifest, ...]:
-    """Return the manifests of a copy in a folder with settings, and all that stands in comments, in force."""
+    """Return the manifests of a copy of an overlay, with more settings and its optional lines uncommented."""
     shutil.copytree(FOLDER, folder / "kubernetes")
     shutil.copytree(FOLDER.parent / "clickhouse", folder / "clickhouse")
     copy = folder / "kubernetes" / "overlays" / overlay
@@ -51,7 +51,7 @@ def switched_on(overlay: str, folder: Path, settings: Mapping[str, str]) -> tupl
 
 
 def of_operators() -> list[Manifest]:
-    """Return all that operators act on, with everything that can be switched on."""
+    """Return all custom resources, including those that are optional."""
     with TemporaryDirectory() as folder:
         found = [*rendered("small"), *rendered("production"), *switched_on("production", Path(folder), {})]
     return [each for each in found if is_custom(each)]
@@ -75,7 +75,7 @@ def named(overlay: str, kind: str, name: str) -> Manifest:
 
 
 def workloads(overlay: str) -> list[Manifest]:
-    """Return all that makes pods."""
+    """Return all manifests that create pods."""
     return of_kind(overlay, "Deployment", "DaemonSet", "StatefulSet", "Job")
 
 
@@ -100,7 +100,7 @@ def of_the_product(overlay: str) -> Iterator[tuple[Manifest, Manifest]]:
 
 
 def settings(overlay: str) -> dict[str, str]:
-    """Return the content of the ConfigMap that all share."""
+    """Return the content of the ConfigMap that all workloads share."""
     (found,) = (
         each for each in of_kind(overlay, "ConfigMap") if each["metadata"]["name"].startswith("settings-")
     )
@@ -109,7 +109,7 @@ def settings(overlay: str) -> dict[str, str]:
 
 
 def environment(overlay: str, container: Manifest) -> dict[str, str]:
-    """Return what a container finds in its environment; what comes from a Secret is `NAME/KEY`."""
+    """Return a container's environment variables; a value from a Secret is `NAME/KEY`."""
     found = dict(settings(overlay)) if container.get("envFrom") else {}
     for each in container.get("env", []):
         source = each.get("valueFrom", {})
@@ -121,7 +121,7 @@ def environment(overlay: str, container: Manifest) -> dict[str, str]:
 
 
 def secrets(overlay: str) -> set[tuple[str, str]]:
-    """Return (name, key) of everything secret that the manifests refer to."""
+    """Return (name, key) of every entry of a Secret that the manifests refer to."""
     found = set()
     for workload in workloads(overlay):
         for container in pod(workload)["containers"]:

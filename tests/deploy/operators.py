@@ -1,8 +1,9 @@
-"""What operators take: excerpts of the schemas of their custom resources, and manifests held against them.
+"""Checks manifests against excerpts of the schemas of the operators' custom resources.
 
-`operators.json` is made from the operators' own CustomResourceDefinitions. Of what our manifests use it has
-everything; beside that only names, so that a name which there is not is found. It is made anew, after a
-manifest uses more or an operator is newer, from a folder with the definitions, PROJECT-VERSION-ANY.yaml:
+`operators.json` is made from the operators' own CustomResourceDefinitions. It has the full schema of all
+properties that our manifests use, and only the names of the others, so that a misspelled name is found. When
+a manifest uses more properties, or for a newer operator, make the file again from a folder with the
+definitions, named PROJECT-VERSION-ANY.yaml:
 
     git -C keda show v2.20.2:config/crd/bases/keda.sh_scaledobjects.yaml > crds/keda-2.20.2-scaledobjects.yaml
     .venv/bin/python -m tests.deploy.operators crds
@@ -22,7 +23,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 FILE: Final = Path(__file__).with_suffix(".json")
-#: Where the definitions are from. All are under the Apache License 2.0.
+#: Sources of the definitions. All are under the Apache License 2.0.
 PROJECTS: Final = {
     "keda": "https://github.com/kedacore/keda, config/crd/bases",
     "strimzi": "https://github.com/strimzi/strimzi-kafka-operator, packaging/install/cluster-operator",
@@ -30,16 +31,16 @@ PROJECTS: Final = {
     " example/prometheus-operator-crd",
     "altinity": "https://github.com/Altinity/clickhouse-operator, deploy/helm/clickhouse-operator/crds",
 }
-#: What every resource has, and Kubernetes itself looks at.
+#: Fields that every resource has and Kubernetes itself validates.
 _COMMON: Final = {"apiVersion", "kind", "metadata"}
 #: A property that no manifest used when the excerpt was made.
 _UNUSED: Final = {"unused": True}
-#: What tells people or the server something, and refuses nothing.
+#: Schema keywords that validate nothing.
 _TOLD: Final = {"description", "default", "example", "title", "nullable"}
 
 
 def excerpt(schema: Mapping[str, Any], values: Iterable[Any]) -> dict[str, Any]:
-    """Return what a schema says of some values, and of the properties that they lack their names."""
+    """Return the part of a schema that applies to some values, and the names of all other properties."""
     found = list(values)
     kept: dict[str, Any] = {}
     for key, value in schema.items():
@@ -61,7 +62,7 @@ def excerpt(schema: Mapping[str, Any], values: Iterable[Any]) -> dict[str, Any]:
                 kept["type"] = ["integer", "string"]
         elif key not in _TOLD:
             kept[key] = value
-    # The API server drops what a schema does not name, without a word.
+    # The API server silently drops properties that a schema does not name.
     free = schema.get("x-kubernetes-preserve-unknown-fields") or "additionalProperties" in schema
     if "properties" in kept and not free:
         kept["additionalProperties"] = False
@@ -69,7 +70,7 @@ def excerpt(schema: Mapping[str, Any], values: Iterable[Any]) -> dict[str, Any]:
 
 
 def unused(schema: Mapping[str, Any], value: Any, path: str = "") -> Iterator[str]:
-    """Yield where a value has something of which the excerpt knows the name only."""
+    """Yield the paths in a value of properties of which the excerpt has the name only."""
     if schema.get("unused"):
         yield path
     elif isinstance(value, dict):
@@ -89,7 +90,7 @@ def _known() -> dict[str, Any]:
 
 
 def problems(manifest: Mapping[str, Any]) -> list[str]:
-    """Return what an operator would not take of a manifest, or would overlook."""
+    """Return what an operator would refuse in a manifest, or silently ignore."""
     own = _known().get(f"{manifest['apiVersion']}/{manifest['kind']}")
     if own is None:
         return [f"{manifest['apiVersion']} has no {manifest['kind']}"]

@@ -1,4 +1,4 @@
-"""Stand-in servers and an API, and workers that a test starts and kills itself, as fast as it likes."""
+"""Stand-in servers and an API, with workers that the test itself starts and kills."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from deploy.embedded.ports import free_port
 from deploy.embedded.process import Child, module_environment, wait_until
 from deploy.embedded.stack import DATABASE, command_line, prepare
 
-#: The stand-in broker waits this long for the group to gather, and as long for one that died.
+#: The stand-in broker waits two seconds for a group's members to join, and two for a silent member.
 _GROUP = {"SESSION_TIMEOUT": "2", "REBALANCE_TIMEOUT": "2", "TOPIC_PARTITIONS": "4"}
 _API_KEY = "vca_e2e"
-#: Apache Kafka needs some.
+#: Apache Kafka needs some time to start.
 _START_SECONDS = 60.0
 
 
@@ -24,7 +24,7 @@ class Cluster:
     """Running servers; `worker` starts workers on them."""
 
     def __init__(self, folder: Path, endpoints: dict[str, str]) -> None:
-        """Describe what runs where; `endpoints` are addresses by their environment names."""
+        """Keep the folder and the addresses; `endpoints` has them by their environment names."""
         self.endpoints = endpoints
         self.logs = folder / "logs"
         self.environment = {
@@ -54,7 +54,7 @@ class Cluster:
 def cluster(folder: Path, broker: servers.Server | None = None) -> Iterator[Cluster]:
     """Start servers and the API in a folder, without a worker, and stop everything in the end.
 
-    `broker` is a Kafka to start; by itself the stand-in.
+    `broker` is the Kafka server to start; by default the stand-in.
     """
     logs = folder / "logs"
     with ExitStack() as running:

@@ -1,4 +1,4 @@
-"""Answers against the truth, field by field."""
+"""Compares the API's answers with the oracle's, field by field."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _ROUNDED = Fraction(51, 10**8)
 
 
 def differences(expected: Any, got: Any, path: str = "") -> Iterator[str]:
-    """Yield one line for each field that is not what it should be."""
+    """Yield one line for each field that differs from the expected value."""
     if isinstance(expected, dict) and isinstance(got, dict):
         for name in expected.keys() | got.keys():
             if name not in got or name not in expected:

@@ -1,4 +1,4 @@
-"""Events as a producer sends them that knows nothing of this code."""
+"""Events as sent by a producer that uses none of this code."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 
 
 def view_start(view: str, video: str) -> str:
-    """Return the first event of a view that begins now, its viewer's only one."""
+    """Return the first event of a view that begins now; its viewer has no other view."""
     return json.dumps(
         {
             "type": "view.start",

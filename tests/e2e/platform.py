@@ -1,4 +1,4 @@
-"""A running stack seen from outside: a foreign producer, the API, and what the stores and Kafka hold."""
+"""A running stack seen from outside: a producer, the API, and the contents of the stores and of Kafka."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _LARGEST = 8_000_000
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the API said."""
+    """An answer of the API."""
 
     status: int
     data: Any
@@ -40,7 +40,7 @@ class Answer:
 
 @dataclass(slots=True)
 class Platform:
-    """Addresses of a running stack, and how far each partition was filled."""
+    """Addresses of a running stack, and the end offset of each partition as far as this object filled it."""
 
     endpoints: dict[str, str]
     session: aiohttp.ClientSession
@@ -61,14 +61,14 @@ class Platform:
             self.ends[where] = max(self.ends.get(where, 0), metadata.offset + 1)
 
     async def caught_up(self, timeout: float = 60.0) -> None:
-        """Wait until both stores have every record sent so far; fail with what is behind."""
+        """Wait until both stores have every record sent so far; on timeout, fail and name what is behind."""
         deadline = time.monotonic() + timeout
         while behind := self.behind():
             assert time.monotonic() < deadline, f"the worker did not catch up in {timeout} s: {behind}"
             await asyncio.sleep(0.1)
 
     def behind(self) -> dict[str, str]:
-        """Return the partitions of which a store does not have everything, by the worker's ledger."""
+        """Return the partitions of which a store lacks records, according to the worker's ledger."""
         with redis.Redis.from_url(self.endpoints["REDIS_URL"], decode_responses=True) as store:
             ledgers: dict[tuple[str, int], dict[str, str]] = {}
             for key in store.scan_iter("vc:{*}:ledger"):
@@ -84,14 +84,14 @@ class Platform:
         return found
 
     async def ask(self, path: str, **parameters: str) -> Answer:
-        """Ask the API; `path` is encoded here."""
+        """Send a GET request to the API; this method percent-encodes `path`."""
         url = URL(self.endpoints["API_URL"] + quote(path), encoded=True).with_query(parameters)
         async with self.session.get(url) as response:
             body = await response.json()
             return Answer(response.status, body.get("data", body), body.get("meta", {}))
 
     def select(self, sql: str) -> list[tuple[Any, ...]]:
-        """Ask ClickHouse."""
+        """Run a query on ClickHouse and return its rows."""
         parts = urlsplit(self.endpoints["CLICKHOUSE_URL"])
         client = clickhouse_connect.get_client(
             host=parts.hostname, port=parts.port, database=parts.path.strip("/") or "default"
@@ -102,7 +102,7 @@ class Platform:
             client.close()
 
     def stored(self) -> dict[str, int]:
-        """Count raw rows by topic; fail when a record has two."""
+        """Count raw rows by topic; fail if a record has two rows."""
         found = {}
         for topic, table in TABLES.items():
             ((rows, records),) = self.select(
@@ -110,7 +110,7 @@ class Platform:
             )
             assert rows == records, f"{table} has {rows} rows of {records} records"
             found[topic] = rows
-        # The catalog keeps the newest version of a video only, whenever it merges.
+        # The catalog's table drops older versions of a video at merges, so the ingested offsets are counted.
         ((versions,),) = self.select(
             "SELECT toInt64(sum(rows)) FROM ingested_offsets WHERE topic = 'video.catalog'"
         )
@@ -118,7 +118,7 @@ class Platform:
         return found
 
     async def dead_letters(self) -> Counter[tuple[str, str, bytes]]:
-        """Count dead letters by source topic, class of fault and raw bytes, each source record once."""
+        """Count dead letters by source topic, class and raw bytes; count each source record once."""
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self.endpoints["KAFKA_BOOTSTRAP_SERVERS"],
             max_partition_fetch_bytes=_LARGEST,
@@ -153,7 +153,7 @@ class Platform:
 
 
 def expected_dead_letters(log: Log) -> Counter[tuple[str, str, bytes]]:
-    """Return the dead letters that there must be."""
+    """Return the expected dead letters, by source topic, class and raw bytes."""
     return Counter((record.topic, fault, record.value or b"") for record, fault in log.dead)
 
 

@@ -1,4 +1,4 @@
-"""Everything that is asked of a world: windows, zones and groupings for the video endpoints."""
+"""The requests that tests send about a world: windows, time zones and groupings for the video endpoints."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from tests.world.world import ZONES, World
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One request; no video means the summary."""
+    """One request about a video, or for the summary if there is no video."""
 
     parameters: tuple[tuple[str, str], ...]
     video: str | None = None
 
     def window(self, log: Log, facts: Facts, now: datetime) -> Window:
-        """Return the window that is asked for at `now`."""
+        """Return the window that the request means at `now`."""
         asked = dict(self.parameters)
         zone = ZoneInfo(asked.get("timezone", "UTC"))
         if "start" in asked:
@@ -98,13 +98,13 @@ def ragged(rng: Random, now: datetime, count: int) -> Iterator[dict[str, str]]:
 
 
 def last_hour(now: datetime) -> dict[str, str]:
-    """Ask for the rolling hour by its edges, which another store answers than `1h`."""
+    """Return the rolling hour as `start` and `end`: ClickHouse answers that, while Redis answers `1h`."""
     end = now.replace(second=0, microsecond=0) + timedelta(minutes=1)
     return {"start": (end - timedelta(hours=1)).isoformat(), "end": end.isoformat()}
 
 
 def questions(rng: Random, world: World, now: datetime) -> list[Question]:
-    """Return what to ask: of every video some of the named periods, of the busiest and of all much more."""
+    """Return the requests: some named periods for every video, many more for the busiest and the summary."""
     busiest = [video.id for video in world.videos[:2]]
     asked: list[tuple[str | None, dict[str, str]]] = []
     for name in [*(video.id for video in world.videos), "vid_unwatched", "vid_ghost", "no such video"]:
@@ -122,14 +122,14 @@ def questions(rng: Random, world: World, now: datetime) -> list[Question]:
 
 
 def some_questions(rng: Random, world: World, now: datetime, count: int) -> list[Question]:
-    """Draw some of what is to ask: a quarter about the rolling hour, which comes from Redis."""
+    """Draw `count` of the requests; a quarter are about the rolling hour, which comes from Redis."""
     every = questions(rng, world, now)
     live = [question for question in every if ("period", "1h") in question.parameters]
     return [*rng.sample(live, count // 4), *rng.sample(every, count - count // 4)]
 
 
 async def wrong_answers(asking: Platform, asked: list[Question], log: Log, facts: Facts) -> list[str]:
-    """Ask everything, a few at a time, and return what is wrong."""
+    """Send all requests, a few at a time, and return what is wrong with the answers."""
     at_once = asyncio.Semaphore(4)
 
     async def one(question: Question) -> list[str]:

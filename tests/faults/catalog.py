@@ -1,4 +1,4 @@
-"""The fault matrix: each fault is a few lines of harm, ending when its cause is gone."""
+"""The fault matrix: each fault is a function of a few lines that returns when the fault's cause is gone."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from tests.faults.proxy import Trap, Trick
 from tests.faults.traffic import Mix
 from tests.oracle.log import PLAYBACK, SYSTEM, USERS
 
-#: The goal after a worker's death, in seconds.
+#: Goal for the recovery after a worker's death, in seconds.
 DEATH: Final = SESSION_SECONDS + 3.0
 _INSERT: Final = b"insert_deduplication_token"
-#: In the requests by which blocks of several partitions are begun, committed and inserted.
+#: Texts in the requests that begin, commit and insert a bundle (blocks of several partitions together).
 _BEGIN_TOGETHER: Final = b"\r\nbundle:"
 _COMMIT: Final = b"vc:bundle:"
 _INSERT_TOGETHER: Final = b"insert_deduplication_token=bundle"
@@ -35,7 +35,7 @@ _SOURCES: Final = (PLAYBACK, USERS, SYSTEM)
 
 
 async def _sprung(trap: Trap, longest: float = 20.0) -> None:
-    """Return when a trap was sprung."""
+    """Wait until a trap is sprung."""
     deadline = time.monotonic() + longest
     while not trap.sprung.is_set():
         assert time.monotonic() < deadline, f"no request with {trap.text!r} came by"
@@ -46,17 +46,17 @@ async def _sprung(trap: Trap, longest: float = 20.0) -> None:
 
 
 async def kill_worker(episode: Episode) -> None:
-    """`kill -9`, and started again at once."""
+    """A worker gets `kill -9` and is started again at once."""
     episode.crew.send(episode.any_worker(), signal.SIGKILL)
 
 
 async def end_worker(episode: Episode) -> None:
-    """SIGTERM, and started again when it has ended."""
+    """A worker gets SIGTERM and is started again when it has ended."""
     episode.crew.send(episode.any_worker(), signal.SIGTERM)
 
 
 async def freeze_worker(episode: Episode) -> None:
-    """SIGSTOP until another worker has taken over, then SIGCONT: a zombie that must be fenced."""
+    """A worker gets SIGSTOP until another has taken over, then SIGCONT: a zombie that must be fenced."""
     zombie = episode.any_worker()
     episode.crew.send(zombie, signal.SIGSTOP)
     await asyncio.sleep(SESSION_SECONDS + episode.rng.uniform(0.5, 2.5))
@@ -64,12 +64,12 @@ async def freeze_worker(episode: Episode) -> None:
 
 
 async def raise_in_agent(episode: Episode) -> None:
-    """An exception in the middle of a batch, inside the agent."""
+    """An exception is raised in the agent, in the middle of a batch."""
     episode.crew.send(episode.any_worker(), signal.SIGRTMIN)
 
 
 async def starve_worker(episode: Episode) -> None:
-    """No memory for a record of 10 MB that comes: wherever it is held fails."""
+    """A record of 10 MB arrives at a worker that cannot allocate memory for it, at whichever point."""
     number = episode.any_worker()
     process = psutil.Process(episode.crew.pid(number))
     limit = process.memory_info().vms // 2
@@ -87,7 +87,7 @@ async def starve_worker(episode: Episode) -> None:
 
 
 async def join_or_leave(episode: Episode) -> None:
-    """A worker comes, goes in order, or dies, at one to three workers."""
+    """A worker joins, leaves in order, or dies, while there are one to three workers."""
     crew = episode.crew
     kinds = ["die", "come"] if len(crew.numbers) == 1 else ["die", "go"]
     if len(crew.numbers) == 2:
@@ -102,7 +102,7 @@ async def join_or_leave(episode: Episode) -> None:
 
 
 async def rebalance_during_insert(episode: Episode) -> None:
-    """While an insert is on its way, partitions move; it arrives when its heir may be done with it."""
+    """Partitions move during an insert, which may arrive after the partition's next owner has repeated it."""
     late = episode.rng.uniform(0.5, SESSION_SECONDS + 3)
     trap = episode.servers.clickhouse_proxy.set(_INSERT, Trick.LATE, late=late)
     await _sprung(trap)
@@ -115,13 +115,13 @@ async def rebalance_during_insert(episode: Episode) -> None:
 
 
 async def _fewer_workers_than_partitions(episode: Episode) -> None:
-    """Send workers home, if need be: no bundle is made where each has one partition of a topic."""
+    """Dismiss workers if necessary: a worker that has one partition of a topic makes no bundles."""
     while len(episode.crew.numbers) >= episode.fault.partitions:
         await episode.crew.dismiss(episode.any_worker())
 
 
 async def kill_workers_with_a_bundle(episode: Episode) -> None:
-    """All die while one begins, commits or inserts blocks of several partitions; their heirs settle them."""
+    """All workers die while one begins, commits or inserts a bundle; its next owners settle it."""
     await _fewer_workers_than_partitions(episode)
     servers, crew, rng = episode.servers, episode.crew, episode.rng
     proxy, text = rng.choice(
@@ -141,11 +141,11 @@ async def kill_workers_with_a_bundle(episode: Episode) -> None:
 
 
 async def freeze_worker_with_a_bundle(episode: Episode) -> None:
-    """One stands still between the steps of a bundle, until others have settled that and go on."""
+    """A worker is frozen between the steps of a bundle, until others have settled the bundle and go on."""
     await _fewer_workers_than_partitions(episode)
     servers, crew, rng = episode.servers, episode.crew, episode.rng
     proxy, text = rng.choice(((servers.redis_proxy, _COMMIT), (servers.clickhouse_proxy, _INSERT_TOGETHER)))
-    # What a frozen worker has sent arrives, or does so when it is history.
+    # The frozen worker's request arrives at once, or only after others have settled the bundle.
     late = rng.choice((0.0, SESSION_SECONDS + rng.uniform(1.0, 4.0)))
     zombie = episode.any_worker()
     trap = proxy.set(
@@ -160,14 +160,14 @@ async def freeze_worker_with_a_bundle(episode: Episode) -> None:
 
 
 async def refuse_clickhouse(episode: Episode) -> None:
-    """Connections are closed, and new ones refused, for a while."""
+    """ClickHouse's connections are closed, and new ones refused for a while."""
     episode.servers.clickhouse_proxy.refuse()
     await episode.moment(3.0)
     episode.servers.clickhouse_proxy.accept()
 
 
 async def kill_clickhouse_in_insert(episode: Episode) -> None:
-    """`kill -9` before, during or just after an insert: of its answer nothing is heard."""
+    """ClickHouse gets `kill -9` before, during or just after an insert, and never answers the insert."""
     machine, rng = episode.servers.clickhouse, episode.rng
     trick = rng.choice((Trick.CUT, Trick.ABANDON, Trick.LOSE_ANSWER))
     pause = rng.uniform(0.0, 0.03) if trick is Trick.ABANDON else 0.0
@@ -185,7 +185,7 @@ async def kill_clickhouse_in_insert(episode: Episode) -> None:
 
 
 async def lose_insert(episode: Episode) -> None:
-    """The insert is carried out, but its client has gone, or never hears of it."""
+    """An insert's connection is cut: the insert arrives in part, or is carried out but never answered."""
     trick = episode.rng.choice((Trick.ABANDON, Trick.LOSE_ANSWER, Trick.CUT))
     await _sprung(episode.servers.clickhouse_proxy.set(_INSERT, trick))
 
@@ -195,7 +195,7 @@ def _setting(name: str, value: int) -> tuple[str, str]:
 
 
 async def _refuse_inserts(episode: Episode, settings: list[tuple[str, str]]) -> None:
-    """Have one table refuse inserts for a while; a block then lands in some tables and not in others."""
+    """Make one table refuse inserts for a while, so that a block reaches some tables and not others."""
     table = episode.rng.choice(
         ("playback_events", "video_15m", "view_starts", "ingested_offsets", "users", "system_1m", "user_days")
     )
@@ -207,17 +207,17 @@ async def _refuse_inserts(episode: Episode, settings: list[tuple[str, str]]) -> 
 
 
 async def too_many_parts(episode: Episode) -> None:
-    """A table has more parts than it takes inserts for."""
+    """A table has so many parts that it refuses inserts."""
     await _refuse_inserts(episode, [_setting("parts_to_throw_insert", 1)])
 
 
 async def disk_full(episode: Episode) -> None:
-    """A table's disk has no room: no disk has as much as is asked for."""
+    """A table's disk counts as full: the table demands more free space than any disk has."""
     await _refuse_inserts(episode, [_setting("min_free_disk_bytes_to_perform_insert", 1 << 60)])
 
 
 async def slow_clickhouse(episode: Episode) -> None:
-    """Answers come late, or the whole server stands still for a while."""
+    """ClickHouse's answers are delayed, or the whole server is frozen for a while."""
     if episode.rng.random() < 0.5:
         episode.servers.clickhouse.send(signal.SIGSTOP)
         await asyncio.sleep(episode.rng.uniform(0.5, 3.0))
@@ -232,14 +232,14 @@ async def slow_clickhouse(episode: Episode) -> None:
 
 
 async def restart_redis(episode: Episode) -> None:
-    """`kill -9`, and started again with its file."""
+    """Redis gets `kill -9` and is started again with its append-only file."""
     episode.servers.redis.kill()
     await episode.moment(0.5)
     await episode.servers.redis.start()
 
 
 async def empty_redis(episode: Episode) -> None:
-    """`kill -9`, and started again without anything."""
+    """Redis gets `kill -9` and is started again empty."""
     episode.servers.redis.kill()
     shutil.rmtree(episode.servers.redis_data)
     episode.servers.redis_data.mkdir()
@@ -247,7 +247,7 @@ async def empty_redis(episode: Episode) -> None:
 
 
 async def older_redis(episode: Episode) -> None:
-    """Restored from a copy of its file that is some seconds old."""
+    """Redis is restored from a copy of its file that is some seconds old."""
     data = episode.servers.redis_data
     copy = data.with_name("redis-copy")
     shutil.rmtree(copy, ignore_errors=True)
@@ -260,7 +260,7 @@ async def older_redis(episode: Episode) -> None:
 
 
 async def redis_from_before_a_takeover(episode: Episode) -> None:
-    """Restored from a copy of its file that is from before a worker took its partitions over."""
+    """Redis is restored from a copy of its file made before partitions changed owner."""
     data = episode.servers.redis_data
     copy = data.with_name("redis-copy")
     shutil.rmtree(copy, ignore_errors=True)
@@ -274,7 +274,7 @@ async def redis_from_before_a_takeover(episode: Episode) -> None:
 
 
 async def redis_dies_before_its_answer(episode: Episode) -> None:
-    """It runs the script and dies before it says so."""
+    """Redis runs a script and dies before it answers."""
     trap = episode.servers.redis_proxy.set(b"EVALSHA", Trick.LOSE_ANSWER, episode.servers.redis.kill_soon)
     await _sprung(trap)
     episode.servers.redis.kill()
@@ -282,13 +282,13 @@ async def redis_dies_before_its_answer(episode: Episode) -> None:
 
 
 async def lose_redis_answer(episode: Episode) -> None:
-    """It runs the script; the connection is gone before it says so."""
+    """A script's connection is cut: the script arrives in part, or runs but its answer is lost."""
     trick = episode.rng.choice((Trick.LOSE_ANSWER, Trick.ABANDON, Trick.CUT))
     await _sprung(episode.servers.redis_proxy.set(b"EVALSHA", trick))
 
 
 async def slow_redis(episode: Episode) -> None:
-    """Answers come late, sometimes later than the client waits."""
+    """Redis' answers are delayed, sometimes beyond the client's timeout."""
     if episode.rng.random() < 0.3:
         episode.servers.redis.send(signal.SIGSTOP)
         await asyncio.sleep(episode.rng.uniform(1.0, 7.0))
@@ -300,7 +300,7 @@ async def slow_redis(episode: Episode) -> None:
 
 
 async def refuse_redis_writes(episode: Episode) -> None:
-    """It answers questions but takes no writes: too few replicas, or no memory left. No worker ends of it."""
+    """Redis answers reads but refuses writes: too few replicas, or no memory left. No worker may end."""
     setting, value = episode.rng.choice((("min-replicas-to-write", "1"), ("maxmemory", "1")))
     before = len(episode.crew.endings)
     with redis.Redis.from_url(episode.servers.redis.server.address) as client:
@@ -336,7 +336,7 @@ async def fail_redis_over(episode: Episode) -> None:
 
 
 async def kill_broker(episode: Episode) -> None:
-    """`kill -9` of a broker, and started again with its log."""
+    """A broker gets `kill -9` and is started again with its log."""
     node = episode.rng.choice(episode.servers.nodes)
     node.kill()
     await episode.moment(1.0)
@@ -344,7 +344,7 @@ async def kill_broker(episode: Episode) -> None:
 
 
 async def lose_broker(episode: Episode) -> None:
-    """One of three is down for longer than the others wait for it."""
+    """One of three brokers is down for longer than the others wait for it."""
     node = episode.rng.choice(episode.servers.nodes)
     node.kill()
     await asyncio.sleep(episode.rng.uniform(3.0, 6.0))
@@ -352,7 +352,7 @@ async def lose_broker(episode: Episode) -> None:
 
 
 async def change_leaders(episode: Episode) -> None:
-    """One of three ends in order: its partitions get other leaders."""
+    """One of three brokers is shut down in order: its partitions get other leaders."""
     node = episode.rng.choice(episode.servers.nodes)
     node.send(signal.SIGTERM)
     await asyncio.sleep(episode.rng.uniform(1.0, 2.0))
@@ -361,7 +361,7 @@ async def change_leaders(episode: Episode) -> None:
 
 
 async def _all_read(episode: Episode) -> None:
-    """Pause the producer, and return when the workers have all: what is unread of a topic goes with it."""
+    """Pause the producer and wait until workers have read all: a deleted topic takes unread records along."""
     episode.pause()
     await asyncio.sleep(0.1)
     await episode.acknowledged()
@@ -387,13 +387,13 @@ async def _remake(episode: Episode, name: str, pause: float) -> None:
 
 
 async def remake_topic(episode: Episode) -> None:
-    """A topic is deleted and made again, and goes on with other records."""
+    """A topic is deleted and created again, and continues with other records."""
     await _all_read(episode)
     await _remake(episode, episode.topic(episode.rng.choice(_SOURCES)), 1.0)
 
 
 async def exchange_topic(episode: Episode) -> None:
-    """A topic is made again, and has more than the worker read of it before, when the worker looks next."""
+    """A topic is recreated, and has grown past the worker's old offsets before the worker next looks."""
     name = episode.topic(episode.rng.choice(_SOURCES))
     await _all_read(episode)
     read_to = {where: end for where, end in episode.ends.items() if where[0] == name}
@@ -401,7 +401,7 @@ async def exchange_topic(episode: Episode) -> None:
     episode.crew.send(worker, signal.SIGSTOP)
     await _remake(episode, name, 0.0)
     episode.rate = 20 * episode.fault.rate
-    # Each time it takes more than the time before.
+    # Each time the topic must take more records than the last time.
     deadline = time.monotonic() + 120
     while any(episode.ends.get(where, 0) <= end for where, end in read_to.items()):
         assert time.monotonic() < deadline, f"{name} was not filled again"
@@ -411,14 +411,14 @@ async def exchange_topic(episode: Episode) -> None:
 
 
 async def remake_topic_and_empty_redis(episode: Episode) -> None:
-    """A topic is made again; later Redis loses everything, and with it that the topic is another one."""
+    """A topic is recreated; later Redis loses everything, and with it the fact that the topic is new."""
     await remake_topic(episode)
     await episode.moment(4.0)
     await empty_redis(episode)
 
 
 def _lost_by_metric(port: int) -> int:
-    """Return the lost records that a worker's metrics tell, 0 while they cannot be asked."""
+    """Return the number of lost records in a worker's metrics; 0 while the metrics cannot be read."""
     try:
         with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
             lines = answer.read().decode().splitlines()
@@ -429,7 +429,7 @@ def _lost_by_metric(port: int) -> int:
 
 
 async def truncate_log(episode: Episode) -> None:
-    """The workers are away for longer than the topics keep their records."""
+    """The workers are down for longer than the topics keep their records."""
     await _all_read(episode)
     episode.crew.rest()
     read_to = dict(episode.ends)
@@ -469,7 +469,7 @@ async def truncate_log(episode: Episode) -> None:
 
 
 async def send_poison(episode: Episode) -> None:
-    """Half of what comes for a while cannot be taken; sometimes a worker dies over it."""
+    """For a while half of the records are invalid; sometimes a worker is killed meanwhile."""
     episode.traffic.mix.poison = 0.5
     await episode.moment(1.0)
     if episode.rng.random() < 0.3:
@@ -478,13 +478,13 @@ async def send_poison(episode: Episode) -> None:
 
 
 async def send_huge(episode: Episode) -> None:
-    """One record of 10 MB: an event, or rubbish."""
+    """One record of 10 MB is sent: an event, or rubbish."""
     episode.traffic.mix.huge_bytes = 10_000_000 * episode.rng.choice((1, -1))
     await asyncio.sleep(0.2)
 
 
 async def burst(episode: Episode) -> None:
-    """Twenty times the steady rate."""
+    """Records are sent at twenty times the steady rate."""
     episode.rate = 20 * episode.fault.rate
     await asyncio.sleep(1.0)
     episode.rate = episode.fault.rate
@@ -541,14 +541,14 @@ FAULTS: Final = (
     Fault("topic made again, then Redis empty", remake_topic_and_empty_redis),
     Fault("log cut while the worker was away", truncate_log),
     Fault("poison records", send_poison),
-    # A given broker may refuse a record of this size.
+    # A broker that the tests did not start may refuse a record of this size.
     Fault("record of 10 MB", send_huge, breaks_brokers=True),
     Fault("burst of twenty times the rate", burst),
     Fault("clocks three days off", kill_worker, mix=Mix(wrong_clock=0.3)),
     Fault("power cut", cut_power, breaks_brokers=True),
 )
 
-#: What comes first in every episode of mixed faults: one of each part, and all of them.
+#: The first faults of every episode of mixed faults: one in each component, then one in all of them.
 _FIRST: Final = (
     kill_worker,
     redis_dies_before_its_answer,
@@ -580,13 +580,13 @@ _IN_TURN: Final = (
 
 
 async def next_in_turn(episode: Episode) -> None:
-    """Another fault each time, drawn once the first ones are through."""
+    """A different fault each time: first those of `_FIRST`, then random ones."""
     first = _FIRST[episode.struck : episode.struck + 1]
     await (first[0] if first else episode.rng.choice(_IN_TURN))(episode)
 
 
 MIXED: Final = Fault("everything in turn", next_in_turn, workers=2, breaks_brokers=True)
-#: The first ones alone, for `make test`: no more load than a busy machine bears.
+#: The faults of `_FIRST` alone, for `make test`: light enough for a busy machine.
 QUICK: Final = Fault(
     "each part in turn", next_in_turn, partitions=2, pause=0.3, rate=80.0, breaks_brokers=True
 )

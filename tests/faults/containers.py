@@ -1,6 +1,6 @@
-"""The same servers in containers, where there is Docker: Apache Kafka, Redis and ClickHouse themselves.
+"""The servers in containers, where Docker is available: real Apache Kafka, Redis and ClickHouse.
 
-They share this machine's network, so that addresses, ports and nodes are those of processes.
+The containers share this machine's network, so addresses and ports are the same as with processes.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _ROOT: Final = Path(__file__).parents[2]
 
 @cache
 def docker_answers() -> bool:
-    """Say whether there is a Docker engine."""
+    """Say whether a Docker engine answers."""
     import docker  # type: ignore[import-untyped,unused-ignore]
 
     with suppress(docker.errors.DockerException):
@@ -36,24 +36,24 @@ def docker_answers() -> bool:
 
 
 class Container(Machine):
-    """A server in a container: what it has written outlives its being killed, as a process's does."""
+    """A server in a container, whose data survives a kill, as a process's does."""
 
     def __init__(self, server: Server, logs: Path, image: str, **options: Any) -> None:
-        """Describe it."""
+        """Describe the container; `start` starts it."""
         super().__init__(server, logs)
         self._image, self._options = image, options
         self._container: Any = None
 
     @property
     def runs(self) -> bool:
-        """Say whether it runs."""
+        """Say whether the container runs."""
         if self._container is None:
             return False
         self._container.reload()
         return bool(self._container.status == "running")
 
     def launch(self) -> None:
-        """Start it; the first time, make it."""
+        """Start the container; create it the first time."""
         if self._container is None:
             from testcontainers.core.container import DockerContainer
 
@@ -67,22 +67,22 @@ class Container(Machine):
             self._container.start()
 
     def failure(self) -> str | None:
-        """Return the end of its log if it has ended."""
+        """Return the end of the container's log if it has ended."""
         return None if self.runs else str(self._container.logs(tail=40).decode(errors="replace"))
 
     def kill(self) -> None:
-        """`docker kill`; returns when it is gone."""
+        """Run `docker kill`, and return when the container has ended."""
         self.kill_soon()
         if self._container is not None:
             self._container.wait()
 
     def kill_soon(self) -> None:
-        """Kill it."""
+        """Kill the container."""
         if self.runs:
             self._container.kill()
 
     def send(self, number: signal.Signals) -> None:
-        """Send a signal; one that stops it stops all of its processes."""
+        """Send a signal; SIGSTOP freezes all processes of the container."""
         if number is signal.SIGSTOP:
             self._container.pause()
         elif number is signal.SIGCONT:
@@ -123,7 +123,7 @@ def clickhouse(port: int, other_ports: list[int], logs: Path) -> Machine:
     names = ("tcp_port", "mysql_port", "postgresql_port", "interserver_http_port")
     options = [f"--http_port={port}"]
     options += [f"--{name}={other}" for name, other in zip(names, other_ports, strict=True)]
-    # The image, and what it runs before it starts, are those that we tell users to run.
+    # The same image and start script as in docker-compose.yml, which users run.
     service = yaml.safe_load((_ROOT / "docker-compose.yml").read_text("utf-8"))["services"]["clickhouse"]
     script, inside, mode = next(v for v in service["volumes"] if v.endswith(".sh:ro")).split(":")
     mounts = {str(_ROOT / script): {"bind": inside, "mode": mode}}

@@ -1,8 +1,8 @@
-"""One harness for every fault: a steady, known stream, faults again and again, then the truth.
+"""One harness for every fault: a steady, known stream of events, repeated faults, then a verdict.
 
 An `Episode` has topics, a database and workers of its own on shared servers. While its producer sends at a
-steady rate, a fault happens at seeded random moments. After each, the time until both stores have what was
-sent just after it is measured. In the end both stores must hold exactly what the oracle says.
+steady rate, a fault happens at seeded random moments. After each fault, the harness measures the time until
+both stores have the records sent just after the fault. In the end both stores must match the oracle exactly.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ from tests.oracle.log import PLAYBACK, SYSTEM, USERS, Record
 SESSION_SECONDS = 3.0
 
 _CAUGHT_UP_SECONDS = 120.0
-#: What was sent this long after a fault began must be in both stores for it to be over.
+#: Recovery is complete when both stores have all records sent up to this many seconds after a fault began.
 _AFTER = 0.3
 
 
 @dataclass
 class Fault:
-    """A fault: what happens (returns when the cause is gone), and what it happens to."""
+    """A fault (`strike` returns when the cause is gone), and the setting in which it happens."""
 
     name: str
     strike: Callable[[Episode], Awaitable[None]]
@@ -56,7 +56,7 @@ class Fault:
     goal: float | None = None
     #: Partitions of each topic.
     partitions: int = 3
-    #: It needs brokers of our own.
+    #: The fault needs brokers that the tests have started themselves.
     breaks_brokers: bool = False
     #: Longest time between two faults.
     pause: float = 1.5
@@ -65,13 +65,13 @@ class Fault:
 
 @dataclass
 class Report:
-    """What an episode showed."""
+    """The results of an episode."""
 
     fault: str
     seed: int
     verdict: Verdict
     recoveries: list[float]
-    #: Records that retention took before they were read, and that the worker's metric admits.
+    #: Records that retention deleted before they were read, and how many losses the workers' logs report.
     gone: int = 0
     admitted: int = 0
 
@@ -81,7 +81,7 @@ class Report:
         return self.verdict.sound and self.gone == self.admitted
 
     def line(self) -> str:
-        """Tell it in one line."""
+        """Return the results in one line."""
         times = sorted(self.recoveries)
         middle = times[len(times) // 2] if times else 0.0
         told = self.verdict
@@ -94,7 +94,7 @@ class Report:
 
 
 class Episode:
-    """One run of one fault; what faults use to do harm."""
+    """One run of one fault, with the methods that faults use."""
 
     producer: AIOKafkaProducer
 
@@ -107,9 +107,9 @@ class Episode:
         self.since_minute = int(time.time()) // 60
         self.rate = fault.rate
         self._delivered: list[tuple[str, int, int, Record]] = []
-        #: Faults so far.
+        #: Number of faults so far.
         self.struck = 0
-        #: How often a topic was made again.
+        #: How often each topic was recreated.
         self.incarnations: Counter[str] = Counter()
         self._pending: list[tuple[Record, asyncio.Future[Any]]] = []
         #: Offset after the newest acknowledged record, by topic and partition.
@@ -117,7 +117,7 @@ class Episode:
         self.traffic = Traffic(seed, replace(fault.mix))
         self._running = asyncio.Event()
         self._running.set()
-        #: Topic, partition and offset of what retention took from under the worker.
+        #: Topic, partition and offset of records that retention deleted before a worker read them.
         self.gone: set[tuple[str, int, int]] = set()
         self.crew = Crew(self._environment(), folder)
         self.settings = Settings.model_validate(
@@ -131,7 +131,7 @@ class Episode:
 
     def _environment(self) -> dict[str, str]:
         self.metrics_port = free_port()
-        # Workers of one machine cannot share it.
+        # Several workers on one machine cannot share the port.
         alone = {"WORKER_METRICS_PORT": str(self.metrics_port)} if self.fault.workers == 1 else {}
         return {
             **alone,
@@ -145,7 +145,7 @@ class Episode:
             **{f"TOPIC_{n.upper()}": f"{t}{self.end}" for n, t in _TOPICS.items()},
         }
 
-    # --- what faults ask for ------------------------------------------------------------------
+    # --- methods for faults ------------------------------------------------------------------
 
     async def moment(self, longest: float) -> None:
         """Wait for a random moment."""
@@ -156,11 +156,11 @@ class Episode:
         return self.rng.choice(self.crew.numbers)
 
     def pause(self) -> None:
-        """Let the producer wait."""
+        """Pause the producer."""
         self._running.clear()
 
     def go_on(self) -> None:
-        """Let the producer go on."""
+        """Resume the producer."""
         self._running.set()
 
     async def reconnect(self) -> None:
@@ -169,7 +169,7 @@ class Episode:
         self.producer = await self._connect()
 
     async def acknowledged(self) -> None:
-        """Return when the broker has everything that was sent so far."""
+        """Wait until the broker has acknowledged everything sent so far."""
         await asyncio.gather(*(future for _, future in self._pending))
         self._settle()
 
@@ -186,7 +186,7 @@ class Episode:
         return str(answer.text)
 
     async def positions(self) -> dict[tuple[str, int], tuple[int, int]]:
-        """Return how far each partition is counted and stored, by topic and partition; nothing if unknown."""
+        """Return (counted, stored) offsets by topic and partition; unknown ones are left out."""
         found: dict[tuple[str, int], tuple[int, int]] = {}
         store = redis.asyncio.Redis.from_url(
             self.servers.redis.server.address, decode_responses=True, socket_timeout=1.0
@@ -206,7 +206,7 @@ class Episode:
         return found
 
     async def recovered(self, ends: dict[tuple[str, int], int], timeout: float) -> None:
-        """Return when both stores have everything up to the given ends."""
+        """Wait until both stores have everything up to the given ends."""
         deadline = time.monotonic() + timeout
         while True:
             at = await self.positions()
@@ -222,7 +222,7 @@ class Episode:
     # --- the run ------------------------------------------------------------------------------
 
     async def run(self, faults: int, told: Callable[[str], None] = lambda _: None) -> Report:
-        """Run the episode with so many faults."""
+        """Run the episode with a number of faults; `told` gets a line after each."""
         recoveries: list[float] = []
         async with self._started() as background:
             for number in range(faults):
@@ -256,11 +256,11 @@ class Episode:
         return Report(self.fault.name, self.seed, verdict, recoveries, len(self.gone), admitted)
 
     def delivered(self) -> list[Record]:
-        """Return what must be in the stores, in the order of delivery."""
+        """Return the records that the stores must reflect, in the order of delivery."""
         return [record for *_, record in self._delivered_and_kept()]
 
     async def _dead_letters(self) -> list[str]:
-        """Return what is missing or too much among the dead letters; repeats of one are none too much."""
+        """Return which dead letters are missing or unexpected; repeats of an expected one are allowed."""
         expected = Counter(
             (topic, record.value or b"") for topic, *_, record in self._delivered_and_kept() if record.fault
         )
@@ -276,7 +276,7 @@ class Episode:
         return [sent for sent in self._delivered if sent[:3] not in self.gone]
 
     async def _admitted(self) -> int:
-        """Return the losses that the workers' logs admit."""
+        """Return the number of lost records that the workers' logs report."""
         found = 0
         for number in range(1, 100):
             file = self.crew.log(number)
@@ -296,7 +296,7 @@ class Episode:
         try:
             self.producer = await self._connect()
             background.append(asyncio.create_task(self._produce()))
-            # Under way: every partition has taken something.
+            # Wait until the first records have passed through the whole pipeline.
             await asyncio.sleep(0.5)
             await self.acknowledged()
             await self.recovered(dict(self.ends), 60.0)
@@ -314,7 +314,7 @@ class Episode:
         self.servers.cluster = await cluster_id(self.settings)
 
     async def _connect(self) -> AIOKafkaProducer:
-        # Brokers that are away are what this is about.
+        # The client's errors about brokers that are down are expected.
         logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
         producer = AIOKafkaProducer(
             bootstrap_servers=self.servers.bootstrap,
@@ -322,7 +322,7 @@ class Episode:
             acks="all",
             linger_ms=5,
             max_request_size=16 * 1024 * 1024,
-            # It waits for a broker that is away for as long as any fault lasts.
+            # Longer than any fault keeps a broker down.
             request_timeout_ms=90_000,
             retry_backoff_ms=50,
             metadata_max_age_ms=5_000,
@@ -346,7 +346,7 @@ class Episode:
                 self._settle()
 
     def _settle(self) -> None:
-        """Note what was acknowledged, in the order of sending."""
+        """Record which sends were acknowledged, in the order of sending."""
         waiting = []
         for record, future in self._pending:
             if not future.done():
@@ -360,7 +360,7 @@ class Episode:
 
 
 async def dead_letters(bootstrap: str, topic: str, partitions: int) -> Counter[tuple[str, bytes]]:
-    """Count dead letters by source topic and value, each source record once."""
+    """Count dead letters by source topic and value; count each source record once."""
     consumer = AIOKafkaConsumer(
         bootstrap_servers=bootstrap, max_partition_fetch_bytes=1 << 25, fetch_max_bytes=1 << 26
     )

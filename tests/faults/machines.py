@@ -1,4 +1,4 @@
-"""The processes that may fail: Kafka's nodes, Redis, ClickHouse, and a crew of workers."""
+"""The processes that faults hit: Kafka's nodes, Redis, ClickHouse, and a crew of workers."""
 
 from __future__ import annotations
 
@@ -20,44 +20,44 @@ _RESPAWN_SECONDS: Final = 0.1
 
 
 class Machine:
-    """One server, to be killed, stopped, frozen and started again at the same address."""
+    """One server, which can be killed, stopped, frozen and started again at the same address."""
 
     def __init__(self, server: Server, logs: Path) -> None:
-        """Describe it; `start` starts it."""
+        """Describe the server; `start` starts it."""
         self.server = server
         self._logs = logs
         self._child: Child | None = None
 
     @property
     def pid(self) -> int:
-        """Return its process id."""
+        """Return the server's process id."""
         assert self._child is not None
         return self._child.pid
 
     @property
     def port(self) -> int:
-        """Return its port."""
+        """Return the server's port."""
         return int(self.server.address.rsplit(":", 1)[1].split("/")[0])
 
     @property
     def runs(self) -> bool:
-        """Say whether its process is there."""
+        """Say whether the server's process runs."""
         return self._child is not None and self._child.exit_code is None
 
     def launch(self) -> None:
-        """Start its process."""
+        """Start the server's process."""
         server = self.server
         self._child = Child(
             server.name, server.command, self._logs / f"{server.name}.log", server.environment
         )
 
     async def start(self) -> None:
-        """Start it and return when it answers."""
+        """Start the server and return when it answers."""
         self.launch()
         await self.ready()
 
     async def ready(self) -> None:
-        """Return when it answers."""
+        """Wait until the server answers."""
         deadline = time.monotonic() + _START_SECONDS
         while not await asyncio.to_thread(self.server.ready):
             failure = self.failure()
@@ -66,11 +66,11 @@ class Machine:
             await asyncio.sleep(0.05)
 
     def failure(self) -> str | None:
-        """Return the end of its log if it has ended."""
+        """Return the end of the server's log if the server has ended."""
         return None if self._child is None or self._child.exit_code is None else self._child.tail()
 
     def kill(self) -> None:
-        """`kill -9`."""
+        """Kill the server with SIGKILL (`kill -9`)."""
         if self._child is not None:
             self._child.kill()
 
@@ -84,16 +84,16 @@ class Machine:
         os.kill(self.pid, number)
 
     def stop(self) -> None:
-        """End it in order."""
+        """End the server in order."""
         if self._child is not None:
             self._child.stop(self.server.stop_grace)
 
 
 class Crew:
-    """Workers, each started again when it ends, as a supervisor does."""
+    """Workers, each restarted when it ends, as by a supervisor."""
 
     def __init__(self, environment: Mapping[str, str], logs: Path) -> None:
-        """Prepare; `hire` starts a worker."""
+        """Keep the workers' environment and log folder; `hire` starts a worker."""
         self.environment = dict(environment)
         self._logs = logs
         self._workers: dict[int, Child] = {}
@@ -119,7 +119,7 @@ class Crew:
 
     @property
     def numbers(self) -> list[int]:
-        """Return the workers there are."""
+        """Return the numbers of the current workers."""
         return list(self._workers)
 
     def pid(self, number: int) -> int:
@@ -132,7 +132,7 @@ class Crew:
             os.kill(self.pid(number), what)
 
     async def dismiss(self, number: int) -> None:
-        """End a worker in order, and do not start it again."""
+        """End a worker in order, and do not restart it."""
         child = self._workers.pop(number)
         child.terminate()
         deadline = time.monotonic() + 20
@@ -142,17 +142,17 @@ class Crew:
         child.stop(0)
 
     def rest(self) -> None:
-        """Kill all of them, and start none until `resume`."""
+        """Kill all workers, and start none until `resume`."""
         self._resting = True
         for child in self._workers.values():
             child.kill()
 
     def resume(self) -> None:
-        """Start them all."""
+        """Start all workers."""
         self._resting = False
 
     async def supervise(self) -> None:
-        """Start again what ended, for ever."""
+        """Restart workers that end, until cancelled."""
         while True:
             for number, child in list(self._workers.items()):
                 if not self._resting and (code := child.exit_code) is not None:
@@ -162,7 +162,7 @@ class Crew:
             await asyncio.sleep(_RESPAWN_SECONDS)
 
     def stop(self) -> None:
-        """End all of them."""
+        """End all workers."""
         for child in self._workers.values():
             child.terminate()
         for child in self._workers.values():

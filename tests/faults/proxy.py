@@ -1,4 +1,4 @@
-"""A TCP proxy between a worker and a store that loses, cuts and delays what passes, on demand."""
+"""A TCP proxy between a worker and a store that loses, cuts and delays traffic on demand."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ _CHUNK = 1 << 16
 
 
 class Trick(Enum):
-    """What happens to a request that was waited for."""
+    """What happens to the request that a trap waits for."""
 
-    #: Half of its last piece arrives, then the connection is gone.
+    #: Half of the request's last piece arrives, then the connection is cut.
     CUT = "cut"
-    #: It arrives whole and is carried out; the answer never comes back.
+    #: The request arrives whole and is carried out; the answer never comes back.
     LOSE_ANSWER = "lose answer"
-    #: It arrives whole, and the client is cut off at once: it is carried out while the client tries again.
+    #: The request arrives whole and the client is cut off at once: the server works while the client retries.
     ABANDON = "abandon"
-    #: It is kept back for a while and then arrives, whether or not the client still waits.
+    #: The request is kept back for a while and then arrives, whether or not the client still waits.
     LATE = "late"
 
 
 @dataclass
 class Trap:
-    """Waits for the next request that holds a text; `sprung` is set once the trick was played."""
+    """Waits for the next request that contains a text; `sprung` is set once the trick was played."""
 
     text: bytes
     trick: Trick
-    #: Called in the moment of the trick: before an answer is lost, after a request was cut or abandoned,
-    #: when one begins to be kept back.
+    #: Called at the moment of the trick: before an answer is lost, after a request was cut or abandoned, or
+    #: when the proxy begins to keep a request back.
     then: Callable[[], None] | None = None
-    #: Seconds that it is kept back.
+    #: Seconds for which the request is kept back.
     late: float = 0.0
     sprung: threading.Event = field(default_factory=threading.Event)
 
@@ -58,11 +58,11 @@ def http_is_whole(request: bytes) -> bool:
 class Proxy:
     """Listens on a port of its own in a thread of its own; change its attributes from anywhere.
 
-    `target` is the server's port, `delay` how long each piece of an answer is held back (seconds).
+    `target` is the server's port; `delay` is how long each piece of an answer is held back (seconds).
     """
 
     def __init__(self, target: int, is_whole: Callable[[bytes], bool] = lambda _: True) -> None:
-        """Prepare; `is_whole` says of the bytes since a request began whether it ended."""
+        """Start listening; `is_whole` says whether the bytes since a request began are the whole request."""
         self.target = target
         self.port = free_port()
         self.delay = 0.0
@@ -83,7 +83,7 @@ class Proxy:
     def set(
         self, text: bytes, trick: Trick, then: Callable[[], None] | None = None, late: float = 0.0
     ) -> Trap:
-        """Set a trap for the next request that holds a text."""
+        """Set a trap for the next request that contains a text."""
         self._trap = trap = Trap(text, trick, then, late)
         return trap
 
@@ -92,15 +92,15 @@ class Proxy:
         self._do(self._refuse())
 
     def accept(self) -> None:
-        """Take connections again."""
+        """Accept connections again."""
         self._do(self._listen())
 
     def cut(self) -> None:
-        """Close every connection, and take new ones."""
+        """Close every connection, and go on accepting new ones."""
         self._loop.call_soon_threadsafe(self._cut)
 
     def close(self) -> None:
-        """End it."""
+        """Close the proxy and end its thread."""
         self._do(self._refuse())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(5)
@@ -142,7 +142,7 @@ class Proxy:
             back.transport.abort()
 
     def spring(self, request: bytes) -> Trap | None:
-        """Take the trap if it waits for this request."""
+        """Return the trap, and remove it, if it waits for this request; else None."""
         trap = self._trap
         if trap is not None and trap.text in request:
             self._trap = None
@@ -189,7 +189,7 @@ class _Line:
                 if trap.trick is Trick.CUT:
                     piece = piece[: len(piece) // 2]
                 elif trap.trick is Trick.LOSE_ANSWER:
-                    self._lost = trap  # Before it is sent: the answer may be quick.
+                    self._lost = trap  # Before sending the request: the answer may be quick.
             if trap is not None and whole and trap.trick is Trick.LATE:
                 await self._keep_back(trap)
             self._back.write(piece)
@@ -199,7 +199,7 @@ class _Line:
                 return
             if whole:
                 request, trap = b"", None
-        # What arrives late must be carried out though nobody waits for its answer.
+        # Give the server time to carry out a late request whose client has gone.
         await asyncio.sleep(1.0 if self._late else 0.0)
 
     async def _keep_back(self, trap: Trap) -> None:
@@ -210,7 +210,7 @@ class _Line:
         await asyncio.sleep(trap.late)
 
     async def _leave(self, trap: Trap) -> None:
-        """Cut the client off; what it abandoned goes on until the server has answered."""
+        """Cut the client off; the connection to the server stays until an abandoned request is answered."""
         self._writer.transport.abort()
         if trap.then is not None:
             trap.then()
@@ -232,4 +232,4 @@ class _Line:
             self._writer.write(piece)
             await self._writer.drain()
         if self._lost is not None:
-            self._lost.sprung.set()  # The server died before it answered: as good.
+            self._lost.sprung.set()  # The server died before it answered: the answer is lost as well.

@@ -1,4 +1,4 @@
-"""The worker as it is, with one thing more: on SIGRTMIN the next batch raises inside its agent."""
+"""The unchanged worker, except that on SIGRTMIN its agent raises an exception in the next batch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _pending: list[int] = []
 
 
 class Sabotage(Exception):
-    """What nobody thought of."""
+    """An exception that the product does not know."""
 
 
 async def _sabotaged(self: BatchFolder, *arguments: Any, **named: Any) -> Any:

@@ -1,7 +1,7 @@
 """The servers of a run: Kafka's nodes, Redis and ClickHouse, the stores behind proxies.
 
-Kafka is that of TEST_KAFKA_BOOTSTRAP_SERVERS if given. Else, where there is Docker, all three run in
-containers; else Apache Kafka runs on this machine's Java beside the stand-ins of the stores.
+Kafka is that of TEST_KAFKA_BOOTSTRAP_SERVERS if set. Otherwise, where Docker is available, all three run in
+containers; without Docker, Apache Kafka runs on this machine's Java, with the stand-ins of the stores.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ def cannot_run() -> str | None:
 
 
 class Servers:
-    """Running servers; each episode has names of its own on them."""
+    """Running servers; each episode uses topics and a database of its own on them."""
 
     def __init__(self, folder: Path, kafka_nodes: int = 1) -> None:
-        """Describe them in a folder; `start` starts them."""
+        """Describe the servers, with their files in a folder; `start` starts them."""
         self.folder = folder
         self.logs = folder / "logs"
         self.redis_data = folder / "redis"
@@ -51,7 +51,7 @@ class Servers:
         return [Machine(node, self.logs) for node in nodes(jars.fetch(), self.folder / "kafka", ports)]
 
     def new_redis(self, data: Path) -> Machine:
-        """Describe a Redis with its file in a folder."""
+        """Describe a Redis with its append-only file in a folder."""
         if self.in_containers:
             return containers.redis(free_port(), data, self.logs)
         return Machine(servers.redis(free_port(), data), self.logs)
@@ -67,14 +67,14 @@ class Servers:
         return self.given or ",".join(node.server.address for node in self.nodes)
 
     async def start(self) -> None:
-        """Start them all, side by side."""
+        """Start all servers at the same time."""
         machines = [*self.nodes, self.redis, self.clickhouse]
         for machine in machines:
             machine.launch()
         await asyncio.gather(*(machine.ready() for machine in machines))
 
     def stop(self) -> None:
-        """End them all; what they hold is not needed any more."""
+        """Kill all servers; their data is not needed any more."""
         self.redis_proxy.close()
         self.clickhouse_proxy.close()
         for machine in (self.clickhouse, self.redis, *self.nodes):

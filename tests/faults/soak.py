@@ -78,7 +78,7 @@ def _row(report: Report) -> dict[str, object]:
 
 
 def table(rows: list[dict[str, object]]) -> Table:
-    """Return the figures by fault."""
+    """Return a table of the figures by fault."""
     found = Table(title="Nothing lost, nothing twice")
     for name in ("fault", "faults", "sent", "lost", "double", "differ", "stuck", "recovery s", "worst s"):
         found.add_column(name, justify="left" if name == "fault" else "right")
@@ -95,14 +95,14 @@ def table(rows: list[dict[str, object]]) -> Table:
 
 
 class _Soak:
-    """Runs what of the plan is not among the rows yet, and adds its figures to them."""
+    """Runs the episodes of the plan that have no row yet, and adds a row for each."""
 
     def __init__(
         self, arguments: argparse.Namespace, rows: list[dict[str, object]], folder: Path, console: Console
     ) -> None:
         self._arguments, self._rows, self._folder = arguments, rows, folder
         self._known = {(row["fault"], row["seed"]) for row in rows}
-        #: Shared by all lanes: each takes the next episode when it is done with one.
+        #: Shared by all lanes: each lane takes the next episode when it has finished one.
         self._plan = enumerate(_plan(arguments.faults, arguments.seed, arguments.only))
         self._began = time.monotonic()
         self._bar = Progress(
@@ -129,7 +129,7 @@ class _Soak:
                     servers.stop()
 
     async def _lane(self, lane: int, running: dict[int, Servers]) -> None:
-        """Run one episode after the other, on servers by how many brokers they have."""
+        """Run one episode after the other; `running` has the lane's servers by their number of brokers."""
         bar = self._bar.add_task("starting", total=None)
         for number, (fault, seed, count) in self._plan:
             if time.monotonic() - self._began > self._arguments.seconds:
@@ -147,12 +147,12 @@ class _Soak:
                 continue
             self._bar.update(bar, description=f"{fault.name}, seed {seed}")
             if not await self._episode(Episode(servers, fault, seed, self._folder / f"{number:04}"), count):
-                # Whatever it left behind is not for the next one.
+                # The next episode must not meet what this one left behind.
                 running.pop(fault.nodes).stop()
         self._bar.remove_task(bar)
 
     async def _episode(self, episode: Episode, count: int) -> bool:
-        """Run an episode and say whether it came to its end."""
+        """Run an episode and say whether it finished."""
         fault, seed = episode.fault, episode.seed
         try:
             report = await episode.run(count, lambda _: self._bar.advance(self._task))

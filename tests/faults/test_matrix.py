@@ -1,7 +1,7 @@
 """The fault matrix on Apache Kafka: whatever goes wrong, nothing is lost and nothing is double.
 
-`make test` runs one episode in which every part fails once, and then all at once. `make faults` runs every
-fault three times in an episode of its own, `make soak` a thousand of them (TEST_SEED chooses the seed).
+`make test` runs one episode in which every component fails once, and then all at once. `make faults` runs
+every fault three times in an episode of its own, `make soak` a thousand faults (TEST_SEED sets the seed).
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ def three_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
 
 @pytest.fixture
 def servers(request: pytest.FixtureRequest, fault: Fault) -> Servers:
-    """As many nodes as a fault needs, asked for before the test's own event loop runs."""
+    """Servers with as many nodes as a fault needs, requested before the test's own event loop runs."""
     found: Servers = request.getfixturevalue("three_nodes" if fault.nodes == 3 else "one_node")
     return found
 
 
 async def hold(servers: Servers, fault: Fault, faults: int, folder: Path) -> None:
-    """Run an episode, tell its figures, and fail unless both stores hold the truth."""
+    """Run an episode, report its figures, and fail unless both stores match the oracle."""
     if servers.given and fault.breaks_brokers:
         pytest.skip("the brokers of TEST_KAFKA_BOOTSTRAP_SERVERS are not ours to break")
     report = await Episode(servers, fault, SEED, folder).run(faults)

@@ -1,4 +1,4 @@
-"""`vca up --broker kafka` keeps its log: stopped or killed, and started again, counts go on."""
+"""`vca up --broker kafka` keeps its log: after a stop or a kill and a restart, counting continues."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _views(name: str) -> list[Record]:
 
 
 def _killed(stack: Stack) -> None:
-    """Kill the supervisor, with which everything ends at once."""
+    """Kill the supervisor, which ends everything at once."""
     pids = stack.pids()
     stack.kill("supervisor", signal.SIGKILL)
     assert left_after(pids, 30) == {}
@@ -65,7 +65,7 @@ async def test_a_log_on_disk_is_gone_on_with_after_a_stop_and_after_a_kill(own_s
             running.ends = ends
             await running.send(_views(f"half-{sent}"))
             await running.caught_up(120)
-            # Of these some are taken before the end, and the others after the new start.
+            # Some of these are processed before the stop, the others after the restart.
             await running.send(_views(f"rest-{sent}"))
             ends = running.ends
         stop()

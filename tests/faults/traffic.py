@@ -1,4 +1,4 @@
-"""A numbered, keyed, known stream of events, made up while it is sent."""
+"""A stream of numbered, keyed, known events, generated while it is sent."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class _View:
 
 @dataclass
 class Mix:
-    """Shares of what is not plain: repeats, poison, wrong clocks; and the size of one huge record.
+    """Shares of abnormal records (repeats, poison, wrong clocks), and the size of one huge record.
 
     A huge record is an event, or rubbish when its size is negative.
     """
@@ -47,7 +47,7 @@ class Traffic:
     """Makes records one after the other; each event has the next number as its id."""
 
     def __init__(self, seed: int, mix: Mix) -> None:
-        """Begin the stream of a seed."""
+        """Begin the stream that belongs to a seed."""
         self._rng = Random(seed)
         self.mix = mix
         self.number = 0
@@ -73,7 +73,7 @@ class Traffic:
             if "startedAt" in event:
                 event["startedAt"] += off
             if rng.random() < 0.5:
-                event["sentAt"] = now_ms + off  # It says so: what it tells is corrected.
+                event["sentAt"] = now_ms + off  # Lets the product correct the event's times.
         record = Record(topic, key.encode(), json.dumps(event).encode(), now_ms)
         self._recent.append(record)
         if len(self._recent) > _REMEMBERED:

@@ -1,4 +1,4 @@
-"""Both stores against the oracle, to the last event: what is lost, what is double, what differs."""
+"""Compares both stores with the oracle, event by event: what is lost, what is double, what differs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Counts = dict[tuple[Any, ...], int]
 
 @dataclass
 class Verdict:
-    """What came out: events lost and double in ClickHouse, and every count that differs in either store."""
+    """The result: events lost and double in ClickHouse, and every count that differs in either store."""
 
     sent: int = 0
     stored: int = 0
@@ -39,11 +39,11 @@ class Verdict:
 
     @property
     def sound(self) -> bool:
-        """Say whether both stores hold the truth."""
+        """Say whether both stores match the oracle."""
         return not (self.lost or self.double or self.differs)
 
     def __str__(self) -> str:
-        """Tell it in a few lines."""
+        """Return the result in a few lines."""
         lines = [f"{self.sent} sent, {self.stored} stored, {len(self.lost)} lost, {len(self.double)} double"]
         lines += [f"lost: {', '.join(self.lost[:20])}"] if self.lost else []
         lines += [f"double: {', '.join(self.double[:20])}"] if self.double else []
@@ -58,15 +58,15 @@ def judge(
     since_minute: int,
     topic_end: str,
 ) -> Verdict:
-    """Hold what the stores have against what was delivered, in the order of delivery.
+    """Compare the contents of the stores with the delivered records.
 
     Args:
-        delivered: what must be in the stores, nothing else.
+        delivered: the records that the stores must reflect, and no others, in the order of delivery.
         clickhouse_url: address with database.
         redis_url: address.
         cluster: id of the Kafka cluster.
         since_minute: live counters are compared from this minute on (since the epoch).
-        topic_end: what the topics' names have behind the usual ones.
+        topic_end: suffix of this episode's topic names.
     """
     log = read(delivered)
     ask = _asker(clickhouse_url)
@@ -171,7 +171,7 @@ def _measured(names: tuple[str, ...], table: str, keys_: str) -> str:
     return f"SELECT {keys_}, pair.1, sum(pair.2) FROM {table} ARRAY JOIN [{pairs}] AS pair GROUP BY ALL"
 
 
-#: Each roll-up: what it must hold, and the query that says what it holds; the count comes last.
+#: Each roll-up: a function for its expected contents, and a query for the actual ones; the count comes last.
 _ROLLUPS: dict[str, tuple[Callable[[Log], Counts], str]] = {
     "video_15m": (
         _videos,
@@ -224,7 +224,7 @@ def _live(log: Log, since: int) -> Counts:
 
 
 def _live_in_redis(store: Any, cluster: str, since: int, topic_end: str) -> Counts:
-    """Add up the live counters of every partition, each under the generation its ledger names."""
+    """Add up the live counters of every partition, reading each in the generation that its ledger names."""
     found: Counts = defaultdict(int)
     users: dict[tuple[int, str], set[str]] = defaultdict(set)
     for ledger in store.scan_iter(f"vc:{{{cluster}/*{topic_end}/*}}:ledger", count=1000):

@@ -1,9 +1,9 @@
-"""Records as Kafka delivers them, and what of them counts: valid, young enough, and not seen before.
+"""Records as Kafka delivers them, and which of them count: those valid, young enough, and not seen before.
 
 Rules (docs/events.md). A record's corrected time is its own timestamp minus the client's delay
-(`sentAt - occurredAt`), or `occurredAt` when the client did not say when it sent; a time more than five
-minutes after the record's timestamp becomes that timestamp. An event older than the retention of raw
-events at its arrival, or of a view that began before that, is a dead letter.
+(`sentAt - occurredAt`), or `occurredAt` when the event has no `sentAt`; a time more than five minutes
+after the record's timestamp becomes that timestamp. An event that on arrival is older than the retention
+of raw events, or belongs to a view that began before that, is a dead letter.
 
 Within a view a sequence number counts once, and only while it is less than 64 behind the highest one
 accepted (RFC 4303). Elsewhere an `eventId` counts once for each user, and for each service.
@@ -33,7 +33,7 @@ class Record:
     """One Kafka record; `timestamp` in epoch milliseconds.
 
     `fault` names the class of dead letter that the record must become, or is None when its value keeps
-    the contract (it may still be too old, which is for this module to tell).
+    the contract (the event may still be too old: this module decides that).
     """
 
     topic: str
@@ -57,12 +57,12 @@ class Accepted:
 
 @dataclass(slots=True)
 class Log:
-    """What became of every record: `accepted`, `repeated`, `late` and `dead` add up to all of them."""
+    """What became of every record: `accepted`, `told`, `repeated`, `late` and `dead` add up to all."""
 
     accepted: list[Accepted] = field(default_factory=list)
-    #: The catalog as last told, by video; a deleted video is not in it.
+    #: The newest catalog entry of each video; a deleted video has none.
     catalog: dict[str, dict[str, Any]] = field(default_factory=dict)
-    #: Catalog records taken, deletions included.
+    #: Number of valid catalog records, deletions included.
     told: int = 0
     repeated: dict[str, int] = field(default_factory=dict)
     late: dict[str, int] = field(default_factory=dict)
@@ -122,7 +122,7 @@ def corrected_times(event: dict[str, Any], timestamp: int) -> tuple[int, int | N
     at = instant(event["occurredAt"]) + shift
     if at > timestamp + _SKEW_MS:
         at = timestamp
-    # Only these carry it: an attempt is before the first frame, and a `view.start` is the first frame.
+    # Only these have `startedAt`: an attempt precedes the first frame; a `view.start` is the first frame.
     after_first_frame = event["type"] in ("view.progress", "view.error", "view.end")
     if not after_first_frame or event.get("startedAt") is None:
         return at, None
@@ -137,7 +137,7 @@ def instant(value: int | str) -> int:
 
 
 def user_of(event: dict[str, Any]) -> str:
-    """Return who did it: `userId`, else `viewerId`."""
+    """Return the event's user: `userId`, else `viewerId`."""
     user = event.get("userId") or event["viewerId"]
     assert isinstance(user, str)
     return user

@@ -38,7 +38,7 @@ def quantile(values: list[float], share: float) -> float | None:
 
 
 class Platform:
-    """The events of the platform, and the questions about them."""
+    """The system events, and the API's answers about them."""
 
     def __init__(self, accepted: Iterable[Accepted]) -> None:
         self.events = [each for each in accepted if each.topic == SYSTEM]
@@ -47,7 +47,7 @@ class Platform:
         return [each.event for each in self.events if each.event["type"] == kind and each.at in span]
 
     def health(self, window: Window) -> dict[str, Any]:
-        """Answer `GET /analytics/system/health`; quantiles exactly, where the answer may be 1 % too low."""
+        """Answer `GET /analytics/system/health`; quantiles are exact, while the API's may be 1 % too low."""
         span = window.span
         requests, storage = self._of("api.request", span), self._of("storage.op", span)
         jobs = [job for job in self._of("job", span) if job["state"] in ("finished", "failed")]
@@ -143,7 +143,7 @@ class Platform:
         }
 
     def _processing(self, span: Span) -> dict[str, Any]:
-        """A job stands where its newest event says; of two at one time, the later state."""
+        """A job is in the state of its newest event; of two events at one instant, the later state counts."""
         newest: dict[tuple[str, str], tuple[int, int]] = {}
         durations: dict[str, list[float]] = {"video": [], "thumbnail": []}
         for each in self.events:

@@ -51,7 +51,7 @@ class Session:
 
 
 def device_of(event: dict[str, Any]) -> str:
-    """Return the device as it is kept: `unknown` when it was not told, `other` when nobody knows it."""
+    """Return the device as stored: `unknown` when the event names none, `other` for an unlisted name."""
     told = event.get("device")
     if told is None:
         return "unknown"
@@ -59,7 +59,7 @@ def device_of(event: dict[str, Any]) -> str:
 
 
 class Audience:
-    """The events of people, and the questions about them."""
+    """The events of users, and the API's answers about them."""
 
     def __init__(self, accepted: Iterable[Accepted]) -> None:
         self.events = sorted(
@@ -79,7 +79,7 @@ class Audience:
                 signup = (each.at, each.event["source"])
                 signups[user] = min(signups.get(user, signup), signup)
         self.sources = {user: source for user, (_, source) in signups.items()}
-        #: The local days on which somebody did something, by time zone: what every question about it asks.
+        #: Cache of (user, local day with activity) by time zone: most answers need these pairs.
         self._days: dict[ZoneInfo, set[tuple[str, date]]] = {}
 
     @property
@@ -220,9 +220,9 @@ class Audience:
 
 
 def _last_days(days: int, window: Window, now: datetime) -> Span:
-    """Return the last days up to the end of the window, of which no more is known than until tonight.
+    """Return the last `days` days before the end of the window, or before tonight's midnight if earlier.
 
-    Calendar days when that is a midnight, else 24 hours each.
+    They are calendar days when that end is a local midnight, else 24 hours each.
     """
     tonight = _midnight(now.astimezone(window.zone).date() + timedelta(1), window.zone)
     end = min(window.span.end, tonight)

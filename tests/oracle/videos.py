@@ -136,7 +136,7 @@ def summary(log: Log, facts: Facts, window: Window, now: datetime, *, compare: b
 
 
 def sums(facts: Iterable[Fact], span: Span) -> Sums:
-    """Add up each measure over a span; a measure that did not happen is 0."""
+    """Add up each measure over a span; a measure without facts is 0."""
     found: Sums = defaultdict(int)
     start, end = ms(span.start), ms(span.end)
     for fact in facts:
@@ -197,7 +197,7 @@ def change(after: Fraction | int | None, before: Fraction | int | None) -> Fract
 
 
 def counts(names: Iterable[str]) -> dict[str, int]:
-    """Count how often each name comes."""
+    """Count how often each name occurs."""
     found: dict[str, int] = defaultdict(int)
     for name in names:
         found[name] += 1
@@ -215,7 +215,7 @@ def is_known(log: Log, facts: Facts, video: str) -> bool:
 
 
 def period_of(window: Window, compare: bool) -> dict[str, Any]:
-    """Return the window as the API tells it, with instants instead of texts."""
+    """Return the window as the API's answers describe it, with instants instead of texts."""
     told: dict[str, Any] = {"start": window.span.start, "end": window.span.end}
     if compare:
         previous = window.previous
@@ -224,7 +224,7 @@ def period_of(window: Window, compare: bool) -> dict[str, Any]:
 
 
 def first_data(facts: Facts, video: str | None = None) -> datetime | None:
-    """Return when the first data of a video, or of all, is from; None when there is none."""
+    """Return the time of the first data of a video, or of all videos; None when there is none."""
     happened = facts.facts if video is None else facts.by_video.get(video, [])
     first = min((fact.at for fact in happened if fact.amount), default=None)
     return None if first is None else datetime.fromtimestamp(first / 1000, UTC)

@@ -1,14 +1,14 @@
-"""Views: what each added, and to which moment it belongs.
+"""Views: what each view adds to the measures, and at which moment.
 
 A view's accepted events are looked at together, in the order of delivery:
 
 - it starts with its first `view.start`, or with the first event that says when it started;
 - it was attempted at its first `view.attempt`, unless a start or a fatal error came before that one;
 - totals count by what raises the largest total so far, at the time of the event that raised it;
-- its content's length is what its `view.start` says, else what the catalog says when its events arrive
-  (the first answer stays: content does not change under a viewer);
-- what was played before a length was told counts once it is, unless a `view.start` came that told none: only
-  one that is late can be waited for, and behind 64 events none is taken.
+- its content's length is that of its `view.start`, else the catalog's when the view's events arrive
+  (the catalog's first length stays: content does not change under a viewer);
+- what was played before the length is known counts once it is known, unless a `view.start` without a length
+  came first: only a late `view.start` is worth waiting for, and one that is 64 events late is not accepted.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _PLATFORMS = {"web", "ios", "android", "tv", "other"}
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """So much of a measure happened to a video at a moment (epoch milliseconds)."""
+    """An amount of one measure, of one video, at one moment (epoch milliseconds)."""
 
     video: str
     at: int
@@ -38,7 +38,7 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """A view with a first frame, and who, where and on what it was."""
+    """A view that reached its first frame, with its user, country, device and platform."""
 
     video: str
     at: int
@@ -65,7 +65,7 @@ class Facts:
 
 
 def facts(log: Log) -> Facts:
-    """Tell what the accepted events say of every video."""
+    """Return the facts and starts of all videos, from the accepted events."""
     found = Facts([], [])
     views: dict[tuple[str, str], list[Accepted]] = defaultdict(list)
     for accepted in log.accepted:
@@ -146,7 +146,7 @@ def outcome(video: str, events: list[Accepted]) -> list[Fact]:
 
 
 def first_frame(video: str, events: list[Accepted]) -> Start | None:
-    """Return the view's start with the audience of the event that told of it, or None."""
+    """Return the view's start, with user, country, device and platform of the starting event, or None."""
     starting = _starting(events)
     if starting is None:
         return None
@@ -162,9 +162,9 @@ def first_frame(video: str, events: list[Accepted]) -> Start | None:
 
 
 def parts_touched(from_ms: int, to_ms: int, length: int) -> set[int]:
-    """Return which of the content's 100 equal parts share a moment with the half-open stretch."""
+    """Return which of the content's 100 equal parts overlap the half-open stretch."""
     to_ms = min(to_ms, length)
-    # Part i is [i/100, (i+1)/100) of the length; all in hundredths of a millisecond, so in integers.
+    # Part i is [i/100, (i+1)/100) of the length; in hundredths of a millisecond all of this is in integers.
     return {i for i in range(100) if max(100 * from_ms, i * length) < min(100 * to_ms, (i + 1) * length)}
 
 

@@ -1,8 +1,8 @@
 """Windows and buckets of time, half-open, in any time zone.
 
-`1d`, `7d`, `30d` are calendar days of the asked zone, today included; `1h` and `24h` are rolling and end
-at the next full minute; `all` starts with the day of the first data and has no previous; or any start and
-end.
+`1d`, `7d`, `30d` are calendar days in the requested time zone, today included; `1h` and `24h` are rolling
+and end at the next full minute; `all` starts with the day of the first data and has no previous window; a
+custom window has any start and end.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What is asked for, and what it is compared with."""
+    """The requested span, and the previous span that it is compared with."""
 
     span: Span
     previous: Span | None
     zone: ZoneInfo
 
     def elapsed(self, now: datetime) -> tuple[Span, Span] | None:
-        """Return the part of the window that is over, and as long a stretch from the start of the previous.
+        """Return the elapsed part of the window, and an equally long part from the start of the previous one.
 
-        Now is taken to the minute, in windows over 48 hours to the quarter of an hour. A day of 25 hours
-        is compared with a day of 24 by its first 24.
+        Now is rounded down to the minute, in windows over 48 hours to the quarter of an hour. Of a day of 25
+        hours, only the first 24 are compared with a previous day of 24.
         """
         if self.previous is None:
             return None
@@ -111,7 +111,7 @@ def bucket_ms(quarter: int, group: str, zone: ZoneInfo) -> str:
 
 
 def default_group(span: Span) -> str:
-    """Return how a timeline is cut when the question does not say."""
+    """Return the grouping of a timeline when the request names none."""
     return "hour" if span.end - span.start <= timedelta(hours=48) else "day"
 
 

@@ -1,4 +1,4 @@
-"""Workers on stores in memory and a log in a list: the whole pipeline without a server."""
+"""Workers on in-memory stores, reading a log kept in a list: the whole pipeline without a server."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Log:
 
     records: list[Raw] = field(default_factory=list)
     start: int = 0
-    #: Kafka's id of the topic; empty as a broker that knows no ids.
+    #: Kafka's id of the topic; empty as with a broker that has no topic ids.
     topic_id: str = ""
 
     def append(self, value: dict[str, Any] | bytes, timestamp: int, key: bytes | None = b"view") -> None:
@@ -61,7 +61,7 @@ class Log:
 
     @property
     def seen(self) -> LogBounds:
-        """How a broker tells of it."""
+        """The bounds of the log as a broker reports them."""
         return LogBounds(self.topic_id, self.start, self.start + len(self.records))
 
     def read(self, offset: int, count: int) -> list[Raw]:
@@ -81,7 +81,7 @@ class Letters:
 
 
 def stores_of(store: MemoryStore, letters: Letters) -> Stores:
-    """Return everything that a worker writes to and asks."""
+    """Return every store that a worker reads or writes."""
     blocks, ledgers, archive = MemoryBlocks(store), MemoryLedgers(store), MemoryArchive(store)
     return Stores(
         live=MemoryLive(store),
@@ -100,9 +100,9 @@ def _folders(lifetime: float = 1e9) -> MakeFolder:
 
 
 class Broker:
-    """A topic each of whose partitions is the log; its next answer to which topic it is waits for `slow`.
+    """A broker of one topic, each of whose partitions is `log`.
 
-    It does not say which cluster it is the first `away` times that it is asked.
+    The next answer of `topic_ids` waits for `slow`. The first `away` calls of `cluster_id` raise Unavailable.
     """
 
     def __init__(self, log: Log) -> None:
@@ -168,7 +168,7 @@ class Bench:
         self._block_rows, self._lifetime = block_rows, lifetime
 
     async def restart(self) -> int:
-        """Take the partition over with a new worker; return where it reads from."""
+        """Take the partition over with a new worker; return the offset from which it reads."""
         self.failures.clear()
         self.sought.clear()
         self.worker = PartitionWorker(

@@ -1,4 +1,4 @@
-"""The worker's Kafka consumer without a Kafka: what it does with what it was told."""
+"""The worker's Kafka consumer without a broker."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from streams.transport import BatchConsumer, batch_transport
 
 
 async def nobody(_: Any) -> None:
-    """Take no batch; no partition comes or goes."""
+    """Do nothing, as a callback for batches and for changes of the assignment."""
 
 
 def consumer(take: Callable[[Any], Awaitable[None]] = nobody) -> BatchConsumer:

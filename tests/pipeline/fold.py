@@ -1,4 +1,4 @@
-"""A log's rows by the shortest way: decode, then fold; and a block of them."""
+"""The rows of a log, made by decoding and folding alone; and a block of rows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LOG = "cluster"
 
 
 def fold_log(log: Log) -> list[PlaybackRow]:
-    """Return the rows of a log of sound playback events."""
+    """Return the rows of a log of valid playback events."""
     place = Place(LOG, "playback.events", 0)
     folder = PlaybackFolder(place, Generations(floor=-1, capacity=10**6, lifetime=1e9))
     arrivals, rejected = folder.decode(log.records, 180 * DAY_MS)
@@ -26,7 +26,7 @@ def block_of(
 ) -> Block:
     """Return a block of rows that stands for the records from `start` to before `end`.
 
-    It holds them as `sink` takes them; without one it is for the ledger alone.
+    The block holds the rows as `sink` encodes them; without a sink the block is for the ledger alone.
     """
     chunks = [sink.encode(PlaybackRow, rows)] if rows and sink else []
     landed = rows[-1].offset + 1 if rows else start

@@ -1,4 +1,4 @@
-"""What a browser shows of an answer to a page of another origin."""
+"""Which headers of an answer a browser shows to a page of another origin."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _SAFE = {
     "last-modified",
     "pragma",
 }
-#: For browsers, proxies and connections alone.
+#: Headers for browsers, proxies and connections, which no page needs.
 _NOT_FOR_PAGES = {"connection", "content-encoding", "date", "server", "transfer-encoding", "vary"}
 _OF_PAGES = {"x-content-type-options", "access-control-allow-origin", "access-control-expose-headers"}
 
 
 def hidden(answer: httpx2.Response) -> set[str]:
-    """Return the headers of an answer that a page of `PAGE` cannot read, and may want to.
+    """Return the headers of an answer that a page of `PAGE` may want to read, but cannot.
 
-    Raises AssertionError where it can read nothing at all.
+    Raises AssertionError if the page cannot read the answer at all.
     """
     assert answer.headers.get("access-control-allow-origin") in (PAGE, "*")
     exposed = answer.headers.get("access-control-expose-headers", "").lower().split(", ")

@@ -1,7 +1,7 @@
-"""Raw rows by hand, and what they add up to: the tests' own arithmetic, one row at a time.
+"""Raw rows written by hand, and their sums: the tests' own arithmetic, one row at a time.
 
-A row says what happened in the fewest words (`view`, `heartbeat`, `reaction`, ...); everything else is
-filled in. `Facts` reads the rows back as (measure, instant, amount) and adds them up over any stretch,
+A call states what happened in the fewest words (`view`, `heartbeat`, `reaction`, ...) and fills in the
+rest. `Facts` reads the rows back as (measure, instant, amount) and adds them up over any stretch,
 knowing nothing of buckets.
 """
 
@@ -36,13 +36,13 @@ _PLAYBACK = {
 
 
 def at(text: str) -> datetime:
-    """Read an instant; UTC unless it says otherwise."""
+    """Read an instant; UTC unless the text has an offset."""
     instant = datetime.fromisoformat(text)
     return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
 
 
 def epoch_ms(instant: datetime) -> int:
-    """Return an instant as rows hold it."""
+    """Return an instant in epoch milliseconds, as rows hold it."""
     return round(instant.timestamp() * 1000)
 
 
@@ -125,7 +125,7 @@ TABLES: dict[type[Row], str] = {
 
 @dataclass
 class Facts:
-    """What rows say, one fact a delta."""
+    """The deltas in rows, one fact for each."""
 
     facts: list[tuple[str, str, float, int]] = field(default_factory=list)
     starts: list[PlaybackRow] = field(default_factory=list)

@@ -22,7 +22,7 @@ from streams.domain.aggregate import Live, fold_playback, fold_users
 from streams.domain.rows import PlaybackRow, Row, UserRow
 from tests.readings.rows import TABLES
 
-#: Settings of an API whose stores nobody serves.
+#: Settings of an API whose stores are not running.
 NOWHERE: Final[dict[str, Any]] = {
     "clickhouse_url": "http://127.0.0.1:9/none",
     "redis_url": "redis://127.0.0.1:9/0",
@@ -77,15 +77,15 @@ class Api:
         self.client = client
 
     async def get(self, path: str, **parameters: Any) -> httpx2.Response:
-        """Ask, and return the response as it is."""
+        """Send a GET request, and return the response as it is."""
         return await self.client.get(path, params=parameters or None)
 
     async def data(self, path: str, **parameters: Any) -> dict[str, Any]:
-        """Ask, and return `data` of an answer that must be a success."""
+        """Send a GET request that must succeed, and return the answer's `data`."""
         return (await self.answer(path, **parameters))["data"]  # type: ignore[no-any-return]
 
     async def answer(self, path: str, **parameters: Any) -> dict[str, Any]:
-        """Ask, and return the whole body of an answer that must be a success."""
+        """Send a GET request that must succeed, and return the answer's whole body."""
         response = await self.get(path, **parameters)
         assert response.status_code == 200, response.text
         body: dict[str, Any] = response.json()
@@ -95,7 +95,7 @@ class Api:
 
 @asynccontextmanager
 async def serving(clock: Callable[[], datetime], **settings: Any) -> AsyncIterator[Api]:
-    """Run the API in this process on a clock of one's own, which only questions look at."""
+    """Run the API in this process; `clock` is the present time for requests, and only for them."""
     app = create_app(Settings(log_level="ERROR", **{"warm_up": False, **settings}), clock=clock)
     async with app.router.lifespan_context(app):
         transport = httpx2.ASGITransport(app)

@@ -1,4 +1,4 @@
-"""Both clients as one: what a method returns is awaited where it has to be."""
+"""The synchronous and the asynchronous client behind one interface: results are awaited where necessary."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 import httpx2
 from videocloud import AsyncVideoCloud, VideoCloud
 
-#: Typed as neither: each test runs with both.
+#: Neither client's type, because each test runs with both.
 Client = Any
 Kind = type[VideoCloud] | type[AsyncVideoCloud]
 KINDS: tuple[Kind, ...] = (VideoCloud, AsyncVideoCloud)
 
 
 async def done(result: Any) -> Any:
-    """Return what a method returns, on either client."""
+    """Return the result of a method call, of either client."""
     return await result if inspect.isawaitable(result) else result
 
 
@@ -28,7 +28,7 @@ async def following(stream: Any) -> Any:
 
 @asynccontextmanager
 async def open_client(kind: Kind, **options: Any) -> AsyncIterator[Client]:
-    """Lend a client, and close it."""
+    """Yield a client, and close it in the end."""
     client = kind(**options)
     try:
         yield client

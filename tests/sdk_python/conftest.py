@@ -1,4 +1,4 @@
-"""Every test that asks for `kind` runs with both clients, and none with settings of this machine."""
+"""Every test that uses the fixture `kind` runs with both clients; no test sees settings of this machine."""
 
 from __future__ import annotations
 

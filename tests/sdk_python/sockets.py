@@ -1,4 +1,4 @@
-"""A real server on a real socket that answers requests in turn, and as badly as a test wants."""
+"""A real server on a real socket that answers each request as the test prescribes, however badly."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Asked:
-    """A request as it came, and when."""
+    """A request as received, and when (monotonic seconds)."""
 
     line: str
     headers: dict[str, str]
@@ -27,7 +27,7 @@ Step = Callable[[socket.socket, threading.Event], None]
 
 
 def answer(body: Any = None, status: int = 200, **headers: str) -> Step:
-    """Answer with JSON, or bytes as they are; `headers` with underscores for hyphens."""
+    """Answer with JSON, or with bytes as they are; names in `headers` have underscores for hyphens."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
 
     def step(connection: socket.socket, _: threading.Event) -> None:
@@ -44,7 +44,7 @@ def refusal(status: int, code: str = "ANALYTICS_X", message: str = "No.", **head
 
 
 def part(content: bytes, sent: int, **headers: str) -> Step:
-    """Promise a body, send the beginning of it, and hang up."""
+    """Announce a whole body, send its first `sent` bytes, and hang up."""
 
     def step(connection: socket.socket, _: threading.Event) -> None:
         connection.sendall(_head(200, {"content_length": str(len(content)), **headers}) + content[:sent])
@@ -66,11 +66,11 @@ def events(*texts: str, stay: bool = False) -> Step:
 
 
 def hang_up(connection: socket.socket, over: threading.Event) -> None:
-    """Close the connection without a word."""
+    """Close the connection without an answer."""
 
 
 def silence(connection: socket.socket, over: threading.Event) -> None:
-    """Say nothing until the test is over."""
+    """Send nothing until the test is over."""
     over.wait(30)
 
 
@@ -109,7 +109,7 @@ class Server:
                 step = self.steps[min(len(self.asked), len(self.steps) - 1)]
                 self.asked.append(Asked(line, headers, body.decode(), time.monotonic()))
             step(connection, self.over)
-            # What was sent arrives before the end does.
+            # The client gets all that was sent before the end of the connection.
             connection.shutdown(socket.SHUT_WR)
 
 

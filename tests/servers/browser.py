@@ -1,4 +1,4 @@
-"""A page in a real browser: Chromium without a window, told what to do over its DevTools protocol."""
+"""A page in a real browser: headless Chromium, controlled over its DevTools protocol."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ _START_SECONDS: Final = 30
 def chromium() -> str | None:
     """Return the command of a Chromium on this machine; None if there is none that runs."""
     for command in filter(None, map(shutil.which, _COMMANDS)):
-        # Some distributions have a command that only says how to install one.
+        # On some distributions the command only prints how to install Chromium.
         if subprocess.run([command, "--version"], capture_output=True).returncode == 0:
             return command
     return None
 
 
 class Page:
-    """One page. What its scripts complain of is in `complaints`."""
+    """One page. `complaints` holds its uncaught exceptions and log entries."""
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        """Talk to it over a socket."""
+        """Control the page over a DevTools socket."""
         self._socket = socket
         self._number = 0
         self.complaints: list[str] = []
 
     async def call(self, method: str, **parameters: Any) -> Any:
-        """Return the result of a command of the protocol."""
+        """Send a command of the DevTools protocol and return its result."""
         self._number += 1
         await self._socket.send_json({"id": self._number, "method": method, "params": parameters})
         while True:
@@ -55,7 +55,7 @@ class Page:
                 self.complaints.append(told["params"]["entry"]["text"])
 
     async def run(self, script: str) -> Any:
-        """Return what an expression of JavaScript is."""
+        """Return the value of a JavaScript expression."""
         result = await self.call("Runtime.evaluate", expression=script, returnByValue=True)
         assert "exceptionDetails" not in result, result
         return result["result"].get("value")
@@ -72,7 +72,7 @@ class Page:
 
 @asynccontextmanager
 async def opened(address: str, folder: Path) -> AsyncIterator[Page]:
-    """Open a page in a browser of its own, with its files in a folder."""
+    """Open a page in a browser of its own, whose profile is in `folder`."""
     command = chromium()
     assert command is not None
     # Chromium's own sandbox needs a user that is not root.

@@ -1,4 +1,4 @@
-"""The schema of a cluster on the one server that there is: chDB, which is every shard by itself.
+"""The schema of a ClickHouse cluster on a single chDB server, which plays every shard.
 
 chDB has no Keeper and no other nodes, so tables are not replicated here and statements run once. The rest is
 as on a cluster: the local tables, their views, and the Distributed tables in front of them.
@@ -19,13 +19,13 @@ from deploy.embedded.ports import free_port
 from sinks.clickhouse.cluster import Cluster
 from sinks.clickhouse.migrator import migrations, tables_of
 
-#: `one` has one shard; both shards of `two` are this server, so that every row is there twice.
+#: Cluster `one` has one shard; both shards of `two` are the same server, so a query finds every row twice.
 ONE, TWO = "one", "two"
 _SHARD: Final = (
     "<shard><internal_replication>true</internal_replication>"
     "<replica><host>127.0.0.1</host><port>9000</port></replica></shard>"
 )
-#: chDB takes the address with its own port for itself, and does not listen there.
+#: chDB recognizes an address with its own TCP port as itself, and does not listen on that port.
 _CONFIG: Final = f"""
 <tcp_port>9000</tcp_port>
 <remote_servers><{ONE}>{_SHARD}</{ONE}><{TWO}>{_SHARD}{_SHARD}</{TWO}></remote_servers>
@@ -48,7 +48,7 @@ def clickhouse_cluster(folder: Path) -> Iterator[str]:
 
 
 def statements(cluster: str, database: str) -> list[str]:
-    """Return every statement that makes the schema of a cluster, in order, as it is sent to a real one."""
+    """Return every statement that creates the schema, in order, as sent to a real cluster."""
     spread, wanted = Cluster(cluster, database), migrations()
     tables = tables_of(wanted, _VALUES)
     return [
@@ -60,7 +60,7 @@ def statements(cluster: str, database: str) -> list[str]:
 
 
 def alone(statement: str) -> str:
-    """Return what a server without Keeper runs of a statement: on itself, and not replicated."""
+    """Return a statement changed for a server without Keeper: run on itself, and without replication."""
     statement = re.sub(r" ON CLUSTER '\w+'", "", statement)
     statement = re.sub(r"ENGINE = Replicated(\w+)\('[^']*', '[^']*'(?:, )?", r"ENGINE = \1(", statement)
     statement = re.sub(r", replicated_deduplication_window_seconds = \d+", "", statement)
@@ -74,7 +74,7 @@ def send(url: str, statement: str) -> str:
 
 
 def lay(server: str, cluster: str, database: str) -> str:
-    """Make a database with the tables of a cluster, and return its address."""
+    """Create a database with the tables of a cluster, and return its address."""
     send(server, f"CREATE DATABASE {database}")
     for statement in statements(cluster, database):
         send(f"{server}/?database={database}", alone(statement))
@@ -84,7 +84,7 @@ def lay(server: str, cluster: str, database: str) -> str:
 
 
 def lay_over(server: str, cluster: str, database: str, local: str) -> str:
-    """Make a database whose Distributed tables are in front of the local tables of another one."""
+    """Create a database whose Distributed tables read the local tables of database `local`."""
     send(server, f"CREATE DATABASE {database}")
     for statement in statements(cluster, local):
         if re.search("_local ON CLUSTER|MATERIALIZED VIEW|INSERT INTO", statement):

@@ -1,7 +1,7 @@
-"""Which servers tests use: stand-ins of their own, or those that variables of the tests name.
+"""Which servers tests use: stand-ins of their own, or those that `TEST_...` variables name.
 
-What the shell has set for the product, as after `source .run/endpoints.env`, is not for tests: they would
-write into a platform that is in use, and its settings would be theirs.
+Tests ignore variables that the shell has set for the product, as after `source .run/endpoints.env`: with
+them, tests would write into a platform that is in use, and run with its settings.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from api.settings import Settings as ApiSettings
 from deploy.env import CHOICES, MADE
 from streams.settings import Settings as WorkerSettings
 
-#: Begins the variables by which tests are told of servers: TEST_REDIS_URL and so on.
+#: Prefix of the variables that name servers for tests: TEST_REDIS_URL and so on.
 PREFIX: Final = "TEST_"
-#: The servers that tests take instead of their own, by the product's names for their addresses.
+#: Servers that can replace the tests' own, by the product's names for their addresses.
 SERVERS: Final = ("KAFKA_BOOTSTRAP_SERVERS", "REDIS_URL", "REDIS_CLUSTER_URL", "CLICKHOUSE_URL")
 _OTHERS: Final = ("API_URL", "HOST_NAME", "VCA_DEBUG", "VIDEOCLOUD_API_KEY", "VIDEOCLOUD_BASE_URL")
 
@@ -26,7 +26,7 @@ def given(name: str) -> str | None:
 
 
 def forget_the_platform() -> None:
-    """Remove from the environment what is there for the product."""
+    """Remove the product's variables from the environment."""
     fields = {*ApiSettings.model_fields, *WorkerSettings.model_fields}
     for name in {*map(str.upper, fields), *MADE, *CHOICES, *_OTHERS}:
         os.environ.pop(name, None)

@@ -1,4 +1,4 @@
-"""Whether processes have ended that a test killed."""
+"""Checks whether processes that a test killed have ended."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import psutil
 
 
 def alive(pid: int) -> bool:
-    """Say whether a process runs; one that has ended and that nobody asked for does not."""
+    """Say whether a process runs; a zombie (ended, but not waited for by its parent) does not."""
     with contextlib.suppress(psutil.NoSuchProcess):
         return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     return False
 
 
 def left_after(pids: Mapping[str, int], seconds: float = 10.0) -> dict[str, int]:
-    """Return the processes that still live after at most so many seconds."""
+    """Wait at most `seconds` for processes to end; return those that still run."""
     deadline = time.monotonic() + seconds
     while (left := {name: pid for name, pid in pids.items() if alive(pid)}) and time.monotonic() < deadline:
         time.sleep(0.05)

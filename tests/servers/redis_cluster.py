@@ -44,9 +44,9 @@ def _is_free(port: int) -> bool:
 
 def _node(port: int, data: Path) -> servers.Server:
     server = servers.redis(port, data)
-    # A node that is cut off for two seconds counts as failed: as short as the tests' patience.
+    # A node that is cut off for two seconds counts as failed, so that tests need not wait longer.
     cluster = ("--cluster-enabled", "yes", "--cluster-node-timeout", "2000")
-    # Nothing here is to outlive the tests.
+    # No data has to outlive the tests.
     return replace(server, command=(*server.command, *cluster, "--appendonly", "no"))
 
 
@@ -57,7 +57,7 @@ def _form(ports: list[int], timeout: float = 15.0) -> None:
         for number, node in enumerate(nodes):
             mine = range(number * SLOTS // NODES, (number + 1) * SLOTS // NODES)
             node.execute_command("CLUSTER ADDSLOTS", *mine)
-            # Nodes of one epoch would argue about it after they met.
+            # Nodes with equal config epochs would have to resolve the conflict after they meet.
             node.execute_command("CLUSTER SET-CONFIG-EPOCH", number + 1)
         for port in ports[1:]:
             nodes[0].execute_command("CLUSTER MEET", "127.0.0.1", port)

@@ -1,4 +1,4 @@
-"""Random, nasty worlds: what a video platform's clients might send, and what the network makes of it.
+"""Random, hostile worlds of events: what a video platform's clients might send, distorted by the network.
 
-A world is a function of its seed and of now. It knows the event contract and nothing of the product.
+A world is a function of its seed and the current time. The code knows the event contract, not the product.
 """

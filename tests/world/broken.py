@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.oracle.log import CATALOG, PLAYBACK, SYSTEM, USERS
 
-#: A sound event of each topic, to be broken.
+#: A valid event of each topic, from which the broken ones are made.
 SOUND: dict[str, dict[str, Any]] = {
     PLAYBACK: {
         "eventId": "broken", "type": "view.progress", "occurredAt": 1_790_000_000_000, "videoId": "vid_0001",
@@ -26,7 +26,7 @@ SOUND: dict[str, dict[str, Any]] = {
     CATALOG: {"videoId": "vid_0001", "title": "broken", "durationMs": 1000},
 }  # fmt: skip
 
-#: Fields that must be there, by topic; without `type` nobody knows what an event is.
+#: Required fields by topic; `type` is tested separately, because without it an event has no known kind.
 _REQUIRED = {
     PLAYBACK: ("eventId", "occurredAt", "videoId", "viewId", "seq", "sessionId", "userId", "startedAt",
                "watchedMs", "rebufferMs", "rebufferCount"),
@@ -59,9 +59,9 @@ _LARGE = 5_000_000
 
 
 def broken(topic: str) -> Iterator[tuple[list[bytes | None], str]]:
-    """Yield runs of values that follow each other, with the class each value of the run must get.
+    """Yield runs of consecutive values, with the dead-letter class that each value of the run must get.
 
-    A run's class is one word, or one for each value, separated by spaces.
+    The class is one word for the whole run, or one word for each value, separated by spaces.
     """
     sound = json.dumps(SOUND[topic]).encode()
     other = json.dumps(SOUND[topic] | {"eventId": "broken-too"}).encode()
@@ -75,15 +75,15 @@ def broken(topic: str) -> Iterator[tuple[list[bytes | None], str]]:
         sound.replace(b'"broken"', b'"\\ud800"'),
         b"\xef\xbb\xbf" + sound, sound.decode().encode("utf-16"), sound.replace(b"{", b"{,", 1),
         sound.replace(b'"', b"'"), b"x" * _LARGE if topic == PLAYBACK else b"x",
-        # Two objects in one record, however they are parted.
+        # Two objects in one record, with any separator.
         sound + other, sound + b" " + other, sound + b"\n" + other, sound + b"," + other,
         sound + b"\r" + other,
     ):  # fmt: skip
         yield [value], "NotJson"
     for value in (b"[]", b"null", b'"text"', b"12", b"true", b"[" + sound + b"]"):
         yield [value], "Invalid"
-    # Records whose bytes make sound events only when they are glued together, whatever the glue; the
-    # number of events in the run is that of its records, so that a count does not tell.
+    # Records whose bytes form valid events only when concatenated, with any separator. The run holds as many
+    # events as records, so that comparing the two counts does not reveal the fault.
     for parted in (b" ", b",", b""):
         half = sound.index(b",") + (parted != b",")
         yield (

@@ -1,4 +1,4 @@
-"""Videos of a world, and what its catalog says of them, early and later."""
+"""The videos of a world, and their catalog records: the early ones and later changes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from random import Random
 
 from tests.oracle.log import CATALOG, Record
 
-#: Identifiers that a careless key, path or query would trip over.
+#: Identifiers that break keys, paths or queries built without escaping.
 NASTY_IDS = (
     "vid'; DROP TABLE video_15m; --",
     "vid {braces}:colon",
@@ -20,7 +20,7 @@ NASTY_IDS = (
     "v" * 128,
 )
 
-#: In milliseconds: mostly real ones, some that 100 parts do not divide, some shorter than 100 parts.
+#: Milliseconds: mostly realistic, some not divisible by 100, some shorter than 100 ms.
 LENGTHS = (30_001, 61_237, 61_237, 240_000, 240_000, 599_999, 1_200_000, 3_600_000, 1, 7, 99)
 
 
@@ -31,12 +31,12 @@ class Video:
     id: str
     length: int
     live: bool
-    #: Whether the catalog tells its length from the start, later, or never.
+    #: When the catalog states the video's length: `early`, `late` or `never`.
     told: str
 
 
 def videos(rng: Random, count: int) -> list[Video]:
-    """Draw videos; the lengths include ones that 100 parts do not divide."""
+    """Draw videos; some of the lengths are not divisible by 100."""
     ids = [*NASTY_IDS, *(f"vid_{number:04}" for number in range(count))]
     return [
         Video(
@@ -50,7 +50,7 @@ def videos(rng: Random, count: int) -> list[Video]:
 
 
 def early(rng: Random, all_videos: list[Video], at: int) -> list[Record]:
-    """Tell the catalog before anything is watched. One video is told twice, one told and deleted."""
+    """Return the catalog records from before anything is watched; one video has two, one is deleted again."""
     records = [_entry(rng, video, at, 1) for video in all_videos if video.told != "never"]
     records.append(_entry(rng, all_videos[-1], at + 1, 2))
     ghost = Video("vid_ghost", 1000, False, "early")
@@ -59,7 +59,7 @@ def early(rng: Random, all_videos: list[Video], at: int) -> list[Record]:
 
 
 def later(rng: Random, all_videos: list[Video], at: int) -> list[Record]:
-    """Tell changes: lengths that were unknown, new titles, live streams turned recordings, deletions."""
+    """Return changes: lengths that were unknown, new titles, live streams turned recordings, deletions."""
     records = []
     for video in all_videos:
         if video.told == "late":

@@ -1,4 +1,4 @@
-"""What networks and clocks do to events between a client and the log."""
+"""How networks and clocks distort events between a client and the log."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DAY = 24 * HOUR
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """A device: how far its clock is ahead (ms), whether it says when it sends, and its network."""
+    """A device: how far its clock is ahead (ms), whether its events have `sentAt`, and its network."""
 
     ahead: int = 0
     tells_sent_at: bool = False
@@ -26,20 +26,20 @@ class Client:
     echoed: float = 0.0
     repeated: float = 0.0
     offline: float = 0.0
-    #: Longest delay of an event on its way, in milliseconds: longer than a heartbeat reorders.
+    #: Longest network delay of an event, in milliseconds; longer than the heartbeat interval, it reorders.
     delay: int = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Posted:
-    """A record and when the log takes it in, in epoch milliseconds."""
+    """A record, and when it is appended to the log, in epoch milliseconds."""
 
     at: int
     record: Record
 
 
 def client(rng: Random) -> Client:
-    """Draw a client: most are sound, the others each bad in their own way."""
+    """Draw a client: most are sound, each of the others has a fault of its own."""
     sound = Client(tells_sent_at=rng.random() < 0.4, delay=rng.choice((0, 50, 400, 3000)))
     kind = rng.random()
     if kind < 0.4:
@@ -61,7 +61,7 @@ def post(
 ) -> list[Posted]:
     """Send an event that happened at `at`; nothing is sent after `until`.
 
-    `startedAt` in the event is in true time too: the client's clock is applied to it here.
+    `startedAt` in the event is in true time too: this function adds the client's clock error to it.
     """
     if rng.random() < client.lost:
         return []
@@ -79,7 +79,7 @@ def post(
     if rng.random() < client.echoed:
         posted.append(Posted(arrival, replace(record, timestamp=arrival + rng.randrange(30))))
     if rng.random() < client.repeated:
-        # Also right after its own clock's time has come, when a clock that is ahead looks sound.
+        # One choice is just after true time has reached the client's fast clock: the time looks right then.
         later = arrival + rng.choice((5 * MINUTE, 3 * HOUR, 26 * HOUR, max(0, client.ahead) + MINUTE))
         again = told | {"eventId": told["eventId"] if rng.random() < 0.7 else told["eventId"] + "-again"}
         if topic != "playback.events":

@@ -1,4 +1,4 @@
-"""Events to bytes, in every way the contract allows."""
+"""Encodes events as bytes, in every way the contract allows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def encode(rng: Random, event: dict[str, Any]) -> bytes:
-    """Write an event as JSON: fields in any order, unknown ones among them, spaced or not."""
+    """Write an event as JSON: fields in any order, some unknown fields, with or without white space."""
     items = [(name, value) for name, value in event.items() if value is not None or rng.random() < 0.1]
     if rng.random() < 0.1:
         items.append(rng.choice(_UNKNOWN_FIELDS))
@@ -29,7 +29,7 @@ def encode(rng: Random, event: dict[str, Any]) -> bytes:
 
 
 def told_instant(rng: Random, at_ms: int) -> int | str:
-    """Tell an instant as epoch milliseconds, or in RFC 3339 in some time zone."""
+    """Return an instant as epoch milliseconds, or as RFC 3339 text in some time zone."""
     if rng.random() < 0.7:
         return at_ms
     instant = _EPOCH + timedelta(milliseconds=at_ms)
@@ -37,7 +37,7 @@ def told_instant(rng: Random, at_ms: int) -> int | str:
     if choice < 0.4:
         return instant.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     if choice < 0.7:
-        # A client with a finer clock: what is below a millisecond does not count.
+        # A client with a finer clock: fractions of a millisecond are dropped.
         return (instant + timedelta(microseconds=rng.randrange(1000))).isoformat(timespec="microseconds")
     offset = timezone(timedelta(minutes=rng.choice((-570, -300, 60, 330, 345, 765))))
     return instant.astimezone(offset).isoformat(timespec="milliseconds")

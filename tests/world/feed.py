@@ -1,4 +1,4 @@
-"""A world's records as a consumer gets them, in batches cut anywhere."""
+"""A world's records as a consumer gets them, in batches of random sizes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Taken:
     timestamp: int
     key: bytes | None
     value: bytes | None
-    #: The class of dead letter it must become, if it is broken.
+    #: The class of dead letter that a broken record must become; None for a valid one.
     fault: str | None = None
     headers: tuple[tuple[str, bytes], ...] = ()
 

@@ -1,4 +1,4 @@
-"""What people do outside the player, and what services and hosts tell."""
+"""What people do outside the player, and the events of services and hosts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def visit(
 ) -> Iterator[Timed]:
     """Yield the events of one session.
 
-    An event id is unique for a user only: `shared` counts those that other users use as well.
+    An event id is unique within one user only: `shared` counts the ids that other users use as well.
     """
     audience: dict[str, Any] = {
         "sessionId": f"visit-{number}",
@@ -43,7 +43,7 @@ def visit(
         if rng.random() < 0.5:
             yield tell("page.view", path=rng.choice(("/", "/watch?v=1&t=2", "/søk")))
         else:
-            # Also of videos that nobody watches and the catalog never heard of.
+            # Also about videos that nobody watches and that are not in the catalog.
             yield tell(rng.choice(ACTIONS), videoId=rng.choice([*videos, "vid_unwatched"]))
     if rng.random() < 0.6:
         at += rng.randrange(20 * SECOND)
@@ -51,7 +51,7 @@ def visit(
 
 
 def service(rng: Random, number: int, at: int) -> Iterator[Timed]:
-    """Yield one thing that a service tells."""
+    """Yield one event of a service or a host."""
     name = rng.choice(("gateway", "encoder", "storage"))
     common = {"eventId": f"s{number}", "service": name}
     kinds: list[dict[str, Any]] = [

@@ -1,4 +1,4 @@
-"""Views: what a player sees and tells, in true time; `delivery` spoils it later."""
+"""Views: the events that a player emits, in true time; `delivery` distorts them later."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Player:
             self.stalls += 1
 
     def totals(self) -> dict[str, Any]:
-        """Return what a heartbeat carries; the stretch is sometimes odd or not told."""
+        """Return the fields of a heartbeat; the stretch played is sometimes odd or missing."""
         rng = self.rng
         fields: dict[str, Any] = {
             "watchedMs": self.watched,
@@ -104,7 +104,7 @@ def view(rng: Random, name: str, video: Video, user: str, at: int) -> Iterator[T
         yield player.tell("view.attempt")
     fate = rng.random()
     if fate < 0.06:
-        # Failed before the first frame, or was left.
+        # The view failed before the first frame, or the viewer left.
         player.at += rng.randrange(8 * SECOND)
         if rng.random() < 0.7:
             yield player.tell("view.error", code="manifest\u0000404", fatal=True)
@@ -126,7 +126,7 @@ def view(rng: Random, name: str, video: Video, user: str, at: int) -> Iterator[T
                 "view.error", code="segment", fatal=rng.random() < 0.4, startedAt=player.started_at
             )
         if rng.random() < 0.02:
-            # A player that forgets its totals, and a viewer who signs in.
+            # The player loses its totals, and the viewer signs in.
             player.watched = player.stalled = player.stalls = 0
         if rng.random() < 0.02:
             player.audience |= {"userId": f"{user}-signed-in", "device": rng.choice(DEVICES)}

@@ -1,4 +1,4 @@
-"""A whole world: what is delivered, in which order, and where its edges are."""
+"""A whole world: its records in the order of delivery, and the clock changes within it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.world.catalog import Video
 from tests.world.delivery import DAY, HOUR, MINUTE, SECOND, Posted, client, post
 from tests.world.playback import view
 
-#: Whole and half hours off, both hemispheres: clocks change in one or the other within any half year.
+#: Whole- and half-hour offsets, both hemispheres: within any half year the clocks change in one of them.
 ZONES = (
     "UTC",
     "America/New_York",
@@ -36,9 +36,9 @@ _OLDEST = 170 * DAY
 
 @dataclass(slots=True)
 class World:
-    """Records in the order of delivery, in phases: each is to be taken in whole before the next is sent.
+    """Records in the order of delivery, in phases: each must be processed in full before the next is sent.
 
-    The catalog has a topic of its own, so only a pause says what was told before what.
+    The catalog has a topic of its own, so only a pause between phases orders it against the events.
     """
 
     phases: list[list[Record]]
@@ -105,7 +105,7 @@ def build(
 
 
 class Moments:
-    """Where in time things begin: anywhere, in the last hour, and a hair's breadth around edges."""
+    """Draws instants at which things begin: anywhere, in the last hour, and very close to edges."""
 
     def __init__(self, rng: Random, until: int, changes: dict[str, list[datetime]]) -> None:
         """Prepare the edges: midnights of the zones, and the hours around their clock changes."""
@@ -140,7 +140,7 @@ class Moments:
 
 
 def clock_changes(now: datetime) -> dict[str, list[datetime]]:
-    """Find when the zones' clocks changed lately, to the quarter of an hour."""
+    """Return the recent days on which the zones' clocks changed: an instant in the middle of each."""
     found: dict[str, list[datetime]] = {}
     for name in ZONES:
         zone = ZoneInfo(name)
@@ -154,14 +154,14 @@ def clock_changes(now: datetime) -> dict[str, list[datetime]]:
 
 
 def _jitter(rng: Random, record: Record) -> Record:
-    # Producers stamp records, so timestamps go back and forth a little along a partition.
+    # Producers set the timestamps, so these go back and forth a little along a partition.
     if rng.random() < 0.03:
         return replace(record, timestamp=record.timestamp - rng.randrange(5 * SECOND))
     return record
 
 
 def _spoil(rng: Random, before: list[Record], after: list[Record], until: int) -> None:
-    """Put broken records and ones that are too old among the sound ones."""
+    """Insert broken records, and ones that are too old, among the valid ones."""
     keys = {topic: [r.key for r in after if r.topic == topic] for topic in (PLAYBACK, USERS, SYSTEM)}
     for topic in (PLAYBACK, USERS, SYSTEM, CATALOG):
         for values, fault in broken(topic):
