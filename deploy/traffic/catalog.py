@@ -1,4 +1,4 @@
-"""The videos: lengths, owners, popularity by Zipf's law, a boost for the new, and the live channels."""
+"""The videos: lengths, owners, popularity by Zipf's law, a boost for new ones, and the live channels."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from deploy.traffic.titles import title
 
 #: The share of the k-th most popular video falls as k to this power.
 ZIPF: Final = 0.95
-#: A video that came out today draws this many times more than it will draw later; it fades in days.
+#: A video published today draws this many times more viewers than later; the boost fades within days.
 NEWNESS: Final = 3.0
 NEWNESS_DAYS: Final = 2.0
-#: Share of the videos that come out while the history runs.
+#: Share of the videos that are published during the history.
 _DURING: Final = 0.4
 _LIVE_SHARE: Final = 0.02
 _REMOVED_SHARE: Final = 0.015
@@ -54,15 +54,15 @@ class Video:
 
 
 class Library:
-    """The videos that can be watched now; those yet to come out are held by `coming`."""
+    """The videos that can be watched now; `coming` holds those not yet published."""
 
     def __init__(
         self, seed: int, run: str, count: int, owners: list[str], start_ms: int, end_ms: int
     ) -> None:
-        """Fill the library with `count` videos; some of them come out between `start_ms` and `end_ms`.
+        """Fill the library with `count` videos; some are published between `start_ms` and `end_ms`.
 
-        What they are depends on `seed` alone, so that they are the same videos in every run, with or
-        without a history; those made later get ids of this `run`.
+        The videos depend on `seed` alone, so they are the same in every run, with or without a history;
+        videos made later get ids of this `run`.
         """
         rng = self._rng = Random(f"library/{seed}")
         self._salt = str(seed)
@@ -90,7 +90,7 @@ class Library:
                 video.published_ms = start_ms - int(30 * share * DAY_MS)
             if during <= number < during + removed:
                 if span < DAY_MS:
-                    continue  # it is gone already
+                    continue  # this video is removed already
                 video.removed_ms = start_ms + int((0.3 + 0.6 * share) * span)
             self._shown.append(video)
         self._salt = run
@@ -117,12 +117,12 @@ class Library:
         return tuple(self._shown)
 
     def publish(self, video: Video) -> None:
-        """Let `video` be watched from now on."""
+        """Make `video` available from now on."""
         self._shown.append(video)
         self._fresh_until = 0
 
     def remove(self, video: Video) -> None:
-        """Take `video` away; who is watching it may watch on."""
+        """Remove `video`; views under way may continue."""
         self._shown.remove(video)
         self._fresh_until = 0
 
@@ -141,8 +141,8 @@ def pull(video: Video, at_ms: int) -> float:
 
 
 def _duration(rng: Random, *, hit: bool) -> int:
-    # The few hits carry much of the traffic: were one of them long, the seed would decide its volume.
+    # The few hits make much of the traffic: if one could be long, the seed would decide the traffic's volume.
     kinds = _LENGTHS[:2] if hit else _LENGTHS
     _, shortest, longest = rng.choices(kinds, [share for share, _, _ in kinds])[0]
-    # Short lengths are commoner than long ones within each kind, too.
+    # Within each kind too, short lengths are more common than long ones.
     return int(1000 * shortest * (longest / shortest) ** rng.random())

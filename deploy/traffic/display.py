@@ -1,4 +1,4 @@
-"""What a person sees meanwhile: a bar and a line on a terminal, plain lines anywhere else."""
+"""Shows progress: a bar and a status line on a terminal, plain lines anywhere else."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PLAIN_EVERY_S: Final = 5.0
 
 
 class LiveStatus(NamedTuple):
-    """How live traffic stands: events sent, events a second lately, views under way, ms behind the clock."""
+    """State of live traffic: events sent, recent events a second, views under way, ms behind the clock."""
 
     sent: int
     rate: float
@@ -24,23 +24,23 @@ class LiveStatus(NamedTuple):
 
 
 class Display(Protocol):
-    """Where progress is shown. Every call is cheap and may come as often as it likes."""
+    """Shows progress. Every call is cheap, so callers may call as often as they like."""
 
     def history(self, share: float, sent: int, at_ms: int) -> None:
-        """Show that `share` (0..1) of the history is sent, `sent` events, up to `at_ms`."""
+        """Show that `share` (0..1) of the history, `sent` events up to `at_ms`, has been sent."""
 
     def live(self, status: LiveStatus) -> None:
-        """Show how live traffic stands."""
+        """Show the state of live traffic."""
 
     def note(self, text: str) -> None:
-        """Say something once."""
+        """Show a message once."""
 
     def close(self) -> None:
-        """Leave the terminal as it was."""
+        """Restore the terminal."""
 
 
 def display(console: Console, clock: Callable[[], float]) -> Display:
-    """Return the display that suits the console; `clock` tells seconds."""
+    """Return the display that suits the console; `clock` returns seconds."""
     return TerminalDisplay(console, clock) if console.is_terminal else PlainDisplay(console, clock)
 
 
@@ -94,7 +94,7 @@ class TerminalDisplay:
         self._console.print(text, highlight=False)
 
     def close(self) -> None:
-        """Take the bar and the line away."""
+        """Remove the bar and the line."""
         self._end_history()
         if self._screen is not None:
             self._screen.stop()
@@ -116,12 +116,12 @@ class PlainDisplay:
         self._said = float("-inf")
 
     def history(self, share: float, sent: int, at_ms: int) -> None:
-        """Print how far the history is, now and then."""
+        """Print the progress of the history every few seconds."""
         if self._due() or share >= 1:
             self.note(f"history: {_day(at_ms)}, {share:.0%}, {sent:,} events")
 
     def live(self, status: LiveStatus) -> None:
-        """Print how live traffic stands, now and then."""
+        """Print the state of live traffic every few seconds."""
         if self._due():
             self.note(f"live: {_status(status)}")
 
@@ -130,7 +130,7 @@ class PlainDisplay:
         self._console.print(text, highlight=False, soft_wrap=True)
 
     def close(self) -> None:
-        """Do nothing: there is nothing to take away."""
+        """Do nothing: there is nothing to remove."""
 
     def _due(self) -> bool:
         if self._clock() - self._said < _PLAIN_EVERY_S:

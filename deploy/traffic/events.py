@@ -21,9 +21,9 @@ DAY_MS: Final = 86_400_000
 Value = dict[str, Any]
 #: (topic, key, record timestamp in epoch ms, JSON object); None as the object deletes the key.
 Event = tuple[str, str, int, Value | None]
-#: Something that acts over time: its events come in order of their timestamps.
+#: Something that emits events over time, in order of their timestamps.
 Actor = Iterator[Event]
-#: An actor, and the epoch ms at which it begins to act.
+#: The epoch ms at which an actor begins, and the actor.
 Arrival = tuple[int, Actor]
 
 
@@ -38,10 +38,10 @@ def digest(text: str, length: int) -> str:
 
 
 class Ids:
-    """The ids of one run: a function of the seed and of the time it was started at.
+    """The ids of one run: a function of the seed and of the run's start time.
 
-    The start is part of them so that a second run with the same seed adds new events to a platform,
-    where equal event ids would be dropped as repeats. People and videos keep their ids from run to run.
+    The ids depend on the start time so that a second run with the same seed adds new events: a platform
+    would drop equal event ids as repeats. People and videos keep their ids from run to run.
     """
 
     def __init__(self, seed: int, start_ms: int) -> None:

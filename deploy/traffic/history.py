@@ -15,33 +15,33 @@ from deploy.traffic.sessions import VIEWS_PER_VISIT, session
 from deploy.traffic.system import HOSTS, SERVICES
 from deploy.traffic.world import Config, World
 
-# Sparser than live: uptime counts the minutes observed, and resources the latest sample.
+# Less often than live: uptime is a share of the observed minutes, and resources need only the latest sample.
 PROBE_EVERY_MS: Final = 5 * MINUTE_MS
 SAMPLE_EVERY_MS: Final = 10 * MINUTE_MS
 _JOBS_PER_DAY: Final = 24
 
 
 def platform(config: Config, now_ms: int) -> tuple[World, int]:
-    """Return the platform whose history ends at `now_ms`, and where that history begins, in epoch ms."""
+    """Return the platform whose history ends at `now_ms`, and the beginning of the history, in epoch ms."""
     start_ms = first_ms(now_ms, config.history_days)
     return World(config, start_ms, now_ms, VIEWS_PER_VISIT), start_ms
 
 
 def first_ms(now_ms: int, days: int) -> int:
-    """Return where a history of `days` whole days and today begins: a UTC midnight; now itself for 0."""
+    """Return the UTC midnight at which a history of `days` whole days and today begins; now itself for 0."""
     return now_ms - now_ms % DAY_MS - days * DAY_MS if days else now_ms
 
 
 def catalog(world: World, at_ms: int) -> Actor:
-    """Yield the catalog as it stands: every video that can be watched at `at_ms`."""
+    """Yield the catalog records of every video that can be watched at `at_ms`."""
     return iter([video.entry(at_ms) for video in world.library.shown])
 
 
 def arrivals(world: World, start_ms: int, end_ms: int) -> Iterator[Arrival]:
-    """Yield what begins from `start_ms` until the end of the day of `end_ms`, in order of time.
+    """Yield the actors that begin from `start_ms` until the end of the day of `end_ms`, in order of time.
 
     Services report until `end_ms`; visits are planned for the whole last day, so that the history can
-    be played on while the clock runs.
+    continue while the clock runs.
     """
     yield start_ms, catalog(world, start_ms)
     by_time = itemgetter(0)

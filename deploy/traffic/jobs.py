@@ -1,4 +1,4 @@
-"""Background work: transcoding, thumbnails, and the way of a new video from its upload to the catalog."""
+"""Background work: transcoding, thumbnails, and the steps from a video's upload to its catalog record."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _FAILED_IN_TROUBLE: Final = 0.3
 
 
 def job(world: World, kind: str, at_ms: int, content_ms: int) -> Actor:
-    """Yield the states of a `video` or `thumbnail` job; a failed one is tried again under a new id."""
+    """Yield the states of a `video` or `thumbnail` job; a failed job is retried under a new id."""
     rng, report = world.rng, world.operations.event
     for _ in range(3):
         job_id = world.ids.job()
@@ -37,7 +37,7 @@ def job(world: World, kind: str, at_ms: int, content_ms: int) -> Actor:
 
 
 def maintenance(world: World, at_ms: int) -> Actor:
-    """Yield a job on a video that is out already: a new rendition, or a new thumbnail."""
+    """Yield a job on a video that is already published: a new rendition, or a new thumbnail."""
     shown = world.library.shown
     video = shown[int(world.rng.random() * len(shown))]
     kind = "video" if world.rng.random() < 0.4 else "thumbnail"
@@ -45,7 +45,7 @@ def maintenance(world: World, at_ms: int) -> Actor:
 
 
 def publication(world: World, video: Video) -> list[Arrival]:
-    """Return what happens around a new video: its upload, its two jobs, and its coming out."""
+    """Return the arrivals for a new video: its upload, its two jobs, and its publication."""
     at = video.published_ms - processing_ms(video)
     return [
         (at, _upload(world, video, at)),
@@ -56,7 +56,7 @@ def publication(world: World, video: Video) -> list[Arrival]:
 
 
 def processing_ms(video: Video) -> int:
-    """Return how long before it comes out a video is uploaded."""
+    """Return the time from a video's upload to its publication, in milliseconds."""
     return 2 * MINUTE_MS + (video.duration_ms or 0)
 
 

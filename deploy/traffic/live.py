@@ -1,4 +1,4 @@
-"""The present: arrivals at such a pace that the platform makes a given number of events a second."""
+"""The present: arrivals at such a pace that the platform emits a given number of events a second."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from deploy.traffic.sessions import session
 from deploy.traffic.system import HOSTS, SERVICES, Operations
 from deploy.traffic.world import World
 
-#: The health probes and host samples come this often, unless that were over a fifth of the rate.
+#: Interval of health probes and host samples; longer if they would be more than a fifth of the rate.
 SAMPLE_EVERY_MS: Final = 15_000
 _STEADY_SHARE: Final = 0.2
-#: Of the visits, those of people who come for the first time.
+#: Share of the visits that are a person's first.
 _NEWCOMERS: Final = 0.1
-#: Jobs and new videos, as shares of the rate; a video makes a dozen events, a job three.
+#: Jobs and new videos a second, as shares of the rate; a new video makes a dozen events, a job three.
 _JOBS: Final = 0.004
 _VIDEOS: Final = 0.0001
 _MOST_VIDEOS_PER_S: Final = 1 / 40
-# The effect of a visit is followed in steps of 10 s for 50 minutes.
+# The events of a visit are modelled in steps of 10 s for 50 minutes.
 _STEP_MS: Final = 10_000
 _STEPS: Final = 300
 _SAMPLE: Final = 600
@@ -34,7 +34,7 @@ _FOR_EVER: Final = 2**62
 
 
 def arrivals(world: World, start_ms: int) -> Iterator[Arrival]:
-    """Yield, for ever and in order of time, what begins from `start_ms` on."""
+    """Yield, without end and in order of time, the actors that begin from `start_ms` on."""
     rate = world.config.rate
     every = max(SAMPLE_EVERY_MS, int(SECOND_MS * (len(SERVICES) + len(HOSTS)) / (_STEADY_SHARE * rate)))
     steady: list[Arrival] = []
@@ -56,10 +56,10 @@ def arrivals(world: World, start_ms: int) -> Iterator[Arrival]:
 def _visits(world: World, start_ms: int, rate: float) -> Iterator[Arrival]:
     """Yield visits that together make `rate` events a second, from the first seconds on.
 
-    A visit goes on for minutes, so visits at the final pace would take long to add up to the rate. The
-    pace of each step is what the visits of the steps before leave open: sum over j of
-    pace[i - j] * effect[j] = rate, solved for pace[i]. The sample that tells the effect is small, so
-    what was made too few or too many is made up for within minutes.
+    A visit lasts for minutes, so starting visits at their final pace would reach the rate only slowly.
+    Instead, each step starts as many visits as the visits of earlier steps leave room for: sum over j of
+    pace[i - j] * effect[j] = rate, solved for pace[i]. The effect is estimated from a small sample, so a
+    surplus or shortage of events is corrected within minutes.
     """
     rng = world.rng
     effect = footprint(world, start_ms)
@@ -80,7 +80,7 @@ def _visits(world: World, start_ms: int, rate: float) -> Iterator[Arrival]:
             yield _visit(world, int(at))
         owed += rate * _STEP_MS / SECOND_MS - (world.visit_events - before)
         before = world.visit_events
-        at = float(step_end)  # without memory, so the wait starts anew under the next pace
+        at = float(step_end)  # exponential waits are memoryless: the next pace draws a new one
 
 
 def _visit(world: World, at_ms: int) -> Arrival:
@@ -91,10 +91,10 @@ def _visit(world: World, at_ms: int) -> Arrival:
 
 
 def footprint(world: World, at_ms: int) -> list[float]:
-    """Return how many events a visit makes in each step from the one it begins in, on average over a sample.
+    """Return a visit's mean number of events in each step, from the step in which it begins, over a sample.
 
-    A visit begins anywhere within its step. The sample is played by a copy of the world, with its own
-    dice and ids.
+    A visit begins anywhere within its step. A copy of the world plays the sample, with random numbers
+    and ids of its own.
     """
     double = copy(world)
     double.rng = Random(f"footprint/{world.config.seed}")
@@ -117,7 +117,7 @@ def _maintenance(world: World, start_ms: int, per_s: float) -> Iterator[Arrival]
 
 
 def _publications(world: World, start_ms: int, per_s: float) -> Iterator[Arrival]:
-    """Yield uploads from `start_ms` on, and all that follows from them, in order of time."""
+    """Yield uploads from `start_ms` on, with the jobs and publications that follow, in order of time."""
     rng = world.rng
     owners = list(world.owners)
     waiting: list[Arrival] = []

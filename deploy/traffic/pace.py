@@ -1,26 +1,26 @@
-"""How far live traffic may go on at each moment: with the clock, and gently after a delay."""
+"""Decides how far live traffic may advance at each moment: with the clock, and gently after a delay."""
 
 from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-#: After a delay, time passes this much faster until the clock is reached again.
+#: After a delay, simulated time passes this many times faster than the clock until it has caught up.
 CATCH_UP: Final = 1.5
-#: A longer delay is not made up for: those events are given up.
+#: After a longer delay, live traffic does not catch up: the events of the delay are skipped.
 GIVE_UP_MS: Final = 30_000
-#: One step never makes up for more than this: a longer one would be a burst.
+#: Longest step of simulated time: a longer one would be a burst of events.
 _LONGEST_STEP_MS: Final = 1_000
 
 
 class Step(NamedTuple):
-    """Go on until `until_ms`; `skipped_ms` before that are lost, and with them all that was under way."""
+    """Advance to `until_ms`; the `skipped_ms` before it are lost, with all visits and jobs under way."""
 
     until_ms: int
     skipped_ms: int
 
 
 class Pace:
-    """The pace of one live run. It never goes back, whatever the clock does."""
+    """The pace of one live run. Its time never goes back, whatever the clock does."""
 
     def __init__(self, start_ms: int) -> None:
         """Begin at `start_ms`."""
@@ -28,7 +28,7 @@ class Pace:
         self._clock = start_ms
 
     def step(self, now_ms: int) -> Step:
-        """Return how far to go when the clock says `now_ms`."""
+        """Return how far to advance when the clock shows `now_ms`."""
         passed = max(0, now_ms - self._clock)
         self._clock = now_ms
         if now_ms - self._until > GIVE_UP_MS:

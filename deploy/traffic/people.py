@@ -1,4 +1,4 @@
-"""The audience: who they are, what they watch on, when they came, and how likely they come back."""
+"""The audience: who the people are, their devices, their first visit, and how likely they return."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from deploy.traffic.events import DAY_MS, HOUR_MS, digest
 from deploy.traffic.places import PLACES, SHARES, Place
 from deploy.traffic.rhythm import PEAK, day_factor, moment, weight
 
-#: Return rates fall with the days since the first visit to this power, down to a share who have the habit.
+#: Relative to a person's loyalty, the return rate falls from 1 to `HABIT` as (days since first visit)^-FADE.
 FADE: Final = 0.6
 HABIT: Final = 0.18
 SIGNED_IN: Final = 0.68
-#: Share of the audience that first comes while the history runs, and how much that grows until its end.
+#: Share of the audience whose first visit is during the history, and the growth of first visits within it.
 _DURING: Final = 0.66
 _GROWTH: Final = 0.45
 _OLDEST_DAYS: Final = 150
 _SKETCH: Final = 2_000
-#: About one in eight is chosen at each try; none in this many means that nearly all are here already.
+#: Each try succeeds about one time in eight; if this many fail, nearly everybody is on the platform already.
 _TRIES: Final = 80
 _UNKNOWN_COUNTRY: Final = 0.01
 _SOURCES: Final = ("organic", "search", "social", "referral", "ads", "email")
@@ -51,21 +51,21 @@ class Person:
     online: bool = False
 
     def chance(self, age_days: int) -> float:
-        """Return the probability of a visit on the day `age_days` (>= 1) after the first one."""
+        """Return the probability of a visit on the day `age_days` (>= 1) after the first visit."""
         return self.loyalty * (HABIT + (1 - HABIT) * math.pow(age_days, -FADE))
 
 
 class Crowd:
-    """The people who have come so far, or will within the history.
+    """The people whose first visit is in the past, or will be within the history.
 
-    Who they are depends on the seed alone, so that they are the same people in every run; when they
-    first came has dice of its own, because it depends on the length of the history.
+    The people depend on the seed alone, so they are the same in every run. Their first visits use a random
+    generator of their own, because they depend on the length of the history.
     """
 
     def __init__(self, seed: int, run: str, founders: int) -> None:
-        """Start with nobody. The first `founders` who are signed in are here before any history.
+        """Start empty. The first `founders` signed-in people have come before any history.
 
-        Who comes later than the history, as a newcomer, gets an id of this `run`.
+        Newcomers after the history get ids of this `run`.
         """
         self._who = Random(f"who/{seed}")
         self._when = Random(f"when/{seed}")
@@ -77,7 +77,7 @@ class Crowd:
         self.founders: list[Person] = []
 
     def fill(self, count: int, first_day: int, last_day: int) -> None:
-        """Add people until there are `count`: some came before `first_day`, some come until `last_day`.
+        """Add people until there are `count`; some first came before `first_day`, others until `last_day`.
 
         Days count from the epoch, in UTC.
         """
@@ -91,7 +91,7 @@ class Crowd:
                 day = first_day + self._arrival_day(person.place, first_day, days)
             else:
                 day = first_day - 1 - int(_OLDEST_DAYS * when.random())
-                person.loyalty = when.betavariate(4.0, 1.5)  # the others have left before
+                person.loyalty = when.betavariate(4.0, 1.5)  # less loyal people left before the history
             person.joined_ms = moment(when, person.place, day)
             self.people.append(person)
 
@@ -104,7 +104,7 @@ class Crowd:
                 return day
 
     def newcomer(self, rng: Random, at_ms: int) -> Person:
-        """Return somebody who comes for the first time at `at_ms`, from where people are awake."""
+        """Return a person whose first visit is at `at_ms`, from a place that is busy at that hour."""
         hour = at_ms // HOUR_MS
         place = rng.choices(PLACES, [place.share * weight(place, hour) for place in PLACES])[0]
         person = self._person(place, self._run)
@@ -113,7 +113,7 @@ class Crowd:
         return person
 
     def returning(self, rng: Random, at_ms: int) -> Person | None:
-        """Return somebody who has been here before and comes back at `at_ms`; None when nobody does."""
+        """Return a person who has visited before and returns at `at_ms`; None when there is none."""
         hour = at_ms // HOUR_MS
         for _ in range(_TRIES if self.people else 0):
             person = self.people[int(rng.random() * len(self.people))]
@@ -125,13 +125,13 @@ class Crowd:
         return None
 
     def sketch(self) -> Crowd:
-        """Return a small copy of this crowd that can be played with: its people are nobody here."""
+        """Return a small copy of this crowd for simulation; its people are not people of this crowd."""
         copy = Crowd(0, "sketch", 0)
         copy.people = [replace(person, online=False) for person in self.people[:_SKETCH]]
         return copy
 
     def retain(self, until_ms: int) -> None:
-        """Forget those who would have come after `until_ms`."""
+        """Forget people whose first visit would be after `until_ms`."""
         self.people = [person for person in self.people if person.joined_ms < until_ms]
 
     def _person(self, place: Place, salt: str) -> Person:
@@ -152,7 +152,7 @@ class Crowd:
 
 
 def visits_per_person(people: list[Person], first_day: int, last_day: int) -> float:
-    """Return the days with a visit that one of `people` has from `first_day` to `last_day`, on average."""
+    """Return the mean number of days with a visit of one of `people`, from `first_day` to `last_day`."""
     total = 0.0
     for person in people:
         joined = person.joined_ms // DAY_MS

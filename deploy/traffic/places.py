@@ -14,7 +14,7 @@ class Place(NamedTuple):
     share: float
     #: IANA time zone.
     zone: str
-    #: 1 is a good fixed line: start-up takes longer, and stalls come more often, below it.
+    #: 1 is a good fixed line; with less, start-up takes longer and stalls are more frequent.
     network: float
 
 

@@ -1,4 +1,4 @@
-"""The way to Kafka, and the only network I/O here: events packed into batches of one partition each."""
+"""Sends events to Kafka in batches of one partition each; the only network I/O of this package."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _DISCONNECT_S: Final = 5.0
 
 
 class TrafficError(Exception):
-    """Traffic cannot go on; the message says what to do."""
+    """Traffic cannot continue; the message says what to do."""
 
 
 class _Lane:
@@ -48,7 +48,7 @@ class Producer:
     def __init__(self, access: Mapping[str, Any], names: Mapping[str, str] | None = None) -> None:
         """Prepare to send; `names` renames topics (contract's name to real name).
 
-        `access` is that of `KafkaAccess.kafka`.
+        `access` is the result of `KafkaAccess.kafka`.
         """
         self.sent = 0
         self._access = access
@@ -85,10 +85,10 @@ class Producer:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Disconnect. What was not flushed is lost."""
+        """Disconnect. Events that were not flushed are lost."""
         for pending in self._in_flight:
             pending.cancel()
-        # A client whose broker is gone would wait for it much longer.
+        # Without this limit, the client would wait much longer for a broker that is gone.
         with suppress(TimeoutError, KafkaError):
             await asyncio.wait_for(self._kafka.stop(), _DISCONNECT_S)
 
@@ -106,7 +106,7 @@ class Producer:
     async def send(self, events: Iterable[Event]) -> int:
         """Pack `events` and send the batches that are full; return how many events there were.
 
-        Waits while too many batches are under way. Raises TrafficError when the broker takes no more.
+        Waits while too many batches are under way. Raises TrafficError when the broker accepts no more.
         """
         count = 0
         dumps = orjson.dumps
@@ -121,7 +121,7 @@ class Producer:
         return count
 
     async def flush(self) -> None:
-        """Send what is packed, and return when the broker has all of it."""
+        """Send all packed events, and return when the broker has them."""
         for lanes in self._lanes.values():
             for lane in lanes:
                 if lane.batch.record_count():

@@ -1,4 +1,4 @@
-"""When people watch: by the hour and the day of the week on their own clocks."""
+"""When people watch: by the hour and the day of the week in their own time zone."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from zoneinfo import ZoneInfo
 from deploy.traffic.events import DAY_MS, HOUR_MS
 from deploy.traffic.places import PLACES, Place
 
-# Relative traffic by local hour. The evening peak is about ten times the small hours, as the published
-# day curves of streaming services and internet exchanges have it; on days off the day begins later.
+# Relative traffic by local hour. The evening peak is about ten times the level of the small hours, as in the
+# day curves published by streaming services and internet exchanges; on days off the day begins later.
 _WORKDAY: Final = (
     (0.62, 0.38, 0.24, 0.17, 0.15, 0.19, 0.32, 0.48, 0.58, 0.62, 0.66, 0.74)
     + (0.88, 0.84, 0.78, 0.80, 0.92, 1.10, 1.28, 1.46, 1.60, 1.62, 1.36, 0.96)
@@ -26,7 +26,7 @@ _DAY_OFF: Final = (
 #: Monday first.
 _WEEK: Final = (0.97, 0.95, 0.96, 1.0, 1.06, 0.96, 0.94)
 _MEAN: Final = (sum(_WEEK[:5]) * sum(_WORKDAY) + sum(_WEEK[5:]) * sum(_DAY_OFF)) / (7 * 24)
-#: No hour is busier than this: what a draw is compared with.
+#: Upper bound of an hour's weight, for rejection sampling.
 PEAK: Final = 2.3
 
 

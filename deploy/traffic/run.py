@@ -17,25 +17,25 @@ from deploy.traffic.timeline import Timeline
 from deploy.traffic.world import Config, World
 
 _CHUNK: Final = 2_000
-#: Partitions drift no further apart than this much of the history's own time.
+#: Flushing this often, in the history's own time, limits how far the partitions drift apart.
 _FLUSH_EVERY_MS: Final = 3 * HOUR_MS
 _TICK_S: Final = 0.1
 _RATE_OVER_S: Final = 10.0
 
 
 class Outlet(Protocol):
-    """Where events go: `deploy.traffic.producer.Producer`, or a list in the tests."""
+    """The destination of events: `deploy.traffic.producer.Producer`, or a list in the tests."""
 
     async def send(self, events: Iterable[Event]) -> int:
-        """Take events, in order; return how many."""
+        """Send events in order; return how many there were."""
 
     async def flush(self) -> None:
-        """Return when everything taken is stored."""
+        """Wait until everything sent is stored."""
 
 
 @dataclass(slots=True)
 class Summary:
-    """What a run has sent, and in how many seconds."""
+    """The number of events that a run has sent, and in how many seconds."""
 
     history_events: int = 0
     history_s: float = 0.0
@@ -55,7 +55,7 @@ class Summary:
 
 
 class Run:
-    """One run: the platform, the outlet, the clock. `clock` tells epoch seconds."""
+    """One run: the platform, the outlet, the clock. `clock` returns epoch seconds."""
 
     def __init__(self, config: Config, outlet: Outlet, display: Display, clock: Callable[[], float]) -> None:
         """Prepare a run whose history ends now."""
@@ -92,7 +92,7 @@ class Run:
                 )
             await self._outlet.flush()
         if not self.stopping.is_set():
-            if live:  # the clock has gone on meanwhile
+            if live:  # sending the history took time: also send what was due meanwhile
                 self.summary.history_events += await self._outlet.send(self._timeline.until(self._now()))
                 await self._outlet.flush()
             self._display.history(1.0, self.summary.history_events, now_ms)
@@ -112,7 +112,7 @@ class Run:
                 self._timeline.clear()
                 self._timeline.feed(live.arrivals(world, step.until_ms))
                 lost_s = step.skipped_ms / SECOND_MS
-                self._display.note(f"{lost_s:.0f} s of live traffic skipped: the clock went on without it")
+                self._display.note(f"{lost_s:.0f} s of live traffic skipped: it was too far behind the clock")
             self.summary.live_events += await self._outlet.send(self._timeline.until(step.until_ms))
             await self._outlet.flush()
             now = self._clock()

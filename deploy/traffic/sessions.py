@@ -1,4 +1,4 @@
-"""One visit of one person: pages, views, likes and comments, the requests they cause, and the leaving."""
+"""One visit of one person: pages, views, likes and comments, the requests they cause, and its end."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from deploy.traffic.views import View, stay
 from deploy.traffic.world import World
 
 _BOUNCED: Final = 0.23
-#: After a view, the chance of another one.
+#: Chance that another view follows a view.
 _ANOTHER: Final = 0.4
 _MOST_VIEWS: Final = 12
 #: Views of a visit on average, by the two chances above.
@@ -45,7 +45,7 @@ class Visit:
             self.who["country"] = person.country
         self.who["device"] = device
         self.who["platform"] = platform
-        # Apps send in batches: a little later than it happens.
+        # Apps send events in batches, a little after the events occurred.
         self.delay_ms = rng.randint(20, 900) if platform != "web" and rng.random() < 2 * _LATE_CLIENT else 0
         self._sent = 0
 
@@ -68,9 +68,9 @@ class Visit:
 
 
 def session(world: World, person: Person, at_ms: int, *, first: bool = False) -> Actor:
-    """Yield a visit that begins at `at_ms`; nothing when the person is here already.
+    """Yield a visit that begins at `at_ms`; nothing when the person is on a visit already.
 
-    On a `first` visit, who is signed in signs up before anything else.
+    On a `first` visit, a person with an account signs up before anything else.
     """
     if person.online:
         return
@@ -144,12 +144,12 @@ def _view(world: World, visit: Visit, video: Video, at_ms: int) -> View:
 
 
 def _watch(world: World, visit: Visit, view: View) -> Actor:
-    """Yield a view, with what its viewer does to the video meanwhile, and what its segments cost."""
+    """Yield a view, with the viewer's likes, comments and shares, and the storage reads it causes."""
     rng = world.rng
     actions = []
     for kind, chance, needs_account in _ACTIONS:
         if rng.random() < chance and (visit.person.signed_in or not needs_account):
-            # Somewhere in what a viewer of that length would stay for; too late means: forgotten.
+            # At a random point of a typical stay for this length; if the view ends earlier, nothing happens.
             wait = 3_000 + int(0.8 * rng.random() * stay(rng, view.video.duration_ms))
             actions.append((view.clock + wait, kind))
     actions.sort()
@@ -165,6 +165,6 @@ def _watch(world: World, visit: Visit, view: View) -> Actor:
     finally:
         world.playing -= 1
     if view.watched and rng.random() < 0.4:
-        # What the caches of the edge did not have.
+        # Bytes read from storage, because the caches at the edge did not have them.
         size = int(view.watched / 1000 * 220_000 * rng.uniform(0.1, 1.0))
         yield world.operations.storage("read", size, view.clock + visit.delay_ms + 5)

@@ -1,4 +1,4 @@
-"""What the platform's own services report: requests, storage operations, probes, hosts, incidents."""
+"""Events of the platform's own services: requests, storage operations, probes, hosts, incidents."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _LOST_WRITE: Final = 0.0004
 
 @dataclass(slots=True, frozen=True)
 class Incident:
-    """A service in trouble from `start_ms` to `end_ms` (not included)."""
+    """A service has an incident from `start_ms` to `end_ms` (not included)."""
 
     service: str
     start_ms: int
@@ -43,7 +43,7 @@ class Incident:
 
 
 class Incidents:
-    """The bad hours of the services: some minutes, every week or so, known beforehand."""
+    """The incidents of the services: each of some minutes, every week or so, drawn beforehand."""
 
     def __init__(self, rng: Random, start_ms: int, days: int) -> None:
         """Draw the incidents of `days` days from `start_ms` on."""
@@ -55,21 +55,21 @@ class Incidents:
             at += length + int(rng.expovariate(1 / 6) * DAY_MS)
 
     def now(self, service: str, at_ms: int) -> bool:
-        """Tell whether `service` is in trouble at `at_ms`."""
+        """Say whether `service` has an incident at `at_ms`."""
         return any(one.start_ms <= at_ms < one.end_ms and one.service == service for one in self._all)
 
 
 class Operations:
-    """What the services report about themselves, one event at a time or for ever."""
+    """Makes the system events of the services, one at a time or as a stream."""
 
     def __init__(self, rng: Random, ids: Ids, incidents: Incidents) -> None:
-        """Report with these ids; `incidents` make things slow and fail."""
+        """Make events with these ids; `incidents` cause slowness and failures."""
         self._rng = rng
         self._ids = ids
         self._incidents = incidents
 
     def event(self, service: str, kind: str, at_ms: int, **own: Any) -> Event:
-        """Return a system event; the transcoder is the service that writes times as text."""
+        """Return a system event; only the transcoder writes times as text."""
         occurred = rfc3339(at_ms) if service == "transcoder" else at_ms
         value = {
             "eventId": self._ids.system(),
@@ -98,7 +98,7 @@ class Operations:
         return self.event("api", "api.request", at_ms, **own)
 
     def storage(self, op: str, size: int, at_ms: int) -> Event:
-        """Return a read or write of `size` bytes; a failed one moved none."""
+        """Return a read or write of `size` bytes; a failed one has 0 bytes."""
         ok = self._rng.random() >= (0.05 if self._incidents.now("storage", at_ms) else _LOST_WRITE)
         return self.event("storage", "storage.op", at_ms, op=op, ok=ok, bytes=size if ok else 0)
 

@@ -1,4 +1,4 @@
-"""Many actors, one stream: their events merged in order of time, each asked for the next when due."""
+"""Merges the events of many actors in order of time; an actor computes its next event only when due."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from deploy.traffic.events import Actor, Arrival, Event
 
 
 class Timeline:
-    """A merge of actors that begin when their time comes.
+    """A merge of actors, each of which begins at its time.
 
-    Holds one event of each actor that is under way, so its size is that of the present, not of the
-    whole stream. Equal times keep the order of arrival, so the merge is a function of its input.
+    Holds one event of each actor under way, so its size depends on the present, not on the whole
+    stream. Equal times keep the order of arrival, so the merge is a function of its input.
     """
 
     def __init__(self) -> None:
-        """Start with nobody."""
+        """Start without actors."""
         self._under_way: list[tuple[int, int, Event, Actor]] = []
         self._count = 0
         self._arrivals: Iterator[Arrival] = iter(())
         self._next: Arrival | None = None
 
     def feed(self, arrivals: Iterable[Arrival]) -> None:
-        """Let these actors begin, in order of time; those fed before that have not begun never do."""
+        """Set the actors to begin, in order of time; actors fed earlier that have not begun never will."""
         self._arrivals = iter(arrivals)
         self._next = next(self._arrivals, None)
 
     def clear(self) -> None:
-        """Drop every actor, as if the platform had lost sight of all of them."""
+        """Drop every actor, in the middle of whatever it does."""
         for _, _, _, actor in self._under_way:
             close = getattr(actor, "close", None)
             if close is not None:
@@ -37,7 +37,7 @@ class Timeline:
         self.feed(())
 
     def until(self, end_ms: int) -> Iterator[Event]:
-        """Yield the events with a timestamp before `end_ms`; a later call goes on from there."""
+        """Yield the events with a timestamp before `end_ms`; a later call continues from there."""
         heap = self._under_way
         while True:
             before = min(heap[0][0] + 1, end_ms) if heap else end_ms
@@ -48,7 +48,7 @@ class Timeline:
             if not heap or heap[0][0] >= end_ms:
                 return
             _, number, event, actor = heap[0]
-            # On to the next one before the yield: whoever stops listening here has had this one.
+            # Advance before the yield: a consumer that stops here has already received this event.
             following = next(actor, None)
             if following is None:
                 heappop(heap)

@@ -47,7 +47,7 @@ _LIVE: Final = (
 
 
 def title(rng: Random, duration_ms: int | None, taken: set[str]) -> str:
-    """Return a title that suits the length (None: a live channel), and add it to the `taken` ones."""
+    """Return a title that suits the length (None: a live channel), and add it to `taken`."""
     patterns: tuple[str, ...] = _LIVE
     if duration_ms is not None:
         patterns = _SHORT if duration_ms <= 60_000 else _CLIP if duration_ms <= 300_000 else _LONG

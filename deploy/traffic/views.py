@@ -1,4 +1,4 @@
-"""One viewer's one playback of one video: attempt, first frame, heartbeats, stalls, seeks, the end."""
+"""One playback of a video by one viewer: attempt, first frame, heartbeats, stalls, seeks, the end."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _GAVE_UP: Final = 0.018
 _FATAL: Final = 0.002
 _HICCUP: Final = 0.015
 _LOST_END: Final = 0.05
-# Mean played ms between two of a kind.
+# Mean played ms between two events of a kind.
 _STALL_EVERY: Final = 260_000
 _SWITCH_EVERY: Final = 110_000
 _PAUSE_EVERY: Final = 420_000
@@ -30,10 +30,11 @@ _NEVER: Final = 10**12
 
 
 def stay(rng: Random, duration_ms: int | None) -> int:
-    """Return the ms of content that a viewer wants to see: all of it, or as abandonment curves have it.
+    """Return the ms of content that a viewer wants to see: all of it, or a part as in abandonment curves.
 
-    The share who stay to the end falls by 7.5 points with each doubling of the length: four in five
-    for 15 s, one in two for 4 min. Of the others, 40 % leave in the first seconds. None is a live channel.
+    The share of viewers who stay to the end falls by 7.5 percentage points with each doubling of the length:
+    four in five for 15 s, one in two for 4 min. Of the others, 40 % leave in the first seconds. A length of
+    None is a live channel.
     """
     if duration_ms is None:
         return min(int(rng.lognormvariate(11.0, 0.9)), 25 * MINUTE_MS)
@@ -45,7 +46,7 @@ def stay(rng: Random, duration_ms: int | None) -> int:
 
 
 class View:
-    """A playback; `events()` plays it, and `clock` is where it has come to, in epoch ms."""
+    """A playback; `events()` plays it, and `clock` is the present time of the playback, in epoch ms."""
 
     def __init__(
         self,
@@ -59,9 +60,9 @@ class View:
         delay_ms: int = 0,
         text_time: bool = False,
     ) -> None:
-        """Prepare a view of `video` requested at `at_ms` by `who`, the fields that tell who watches.
+        """Prepare a view of `video` requested at `at_ms`; `who` has the event fields that name the viewer.
 
-        With `delay_ms` the client sends each event that much later, and says so in `sentAt`; with
+        With `delay_ms` the client sends each event that much later, and states the time in `sentAt`; with
         `text_time` it writes times as RFC 3339. `network` is as in `Place`.
         """
         self.video = video
@@ -84,7 +85,7 @@ class View:
         self._level = 0
 
     def events(self) -> Actor:
-        """Yield the events of the view in order; the timestamps never fall."""
+        """Yield the events of the view in order; the timestamps never decrease."""
         rng = self._rng
         yield self._event("view.attempt")
         fate = rng.random()
@@ -119,7 +120,7 @@ class View:
         fate = rng.random()
         to_error = int(rng.random() * wanted) if fate < _FATAL + _HICCUP else _NEVER
         if wanted == end:
-            wanted = _NEVER  # who wants to see it all stays for the end, after a seek backwards too
+            wanted = _NEVER  # a viewer who wants to see all of it stays to the end, even after seeking back
         while wanted > 0 and self.position < end:
             until_beat = HEARTBEAT_MS - (self.clock - self._last)
             left = min(wanted, end - self.position)
@@ -223,7 +224,7 @@ class View:
         if self._delay:
             value["sentAt"] = self._time(self.clock + self._delay)
         self._seq += 1
-        # The record's time is when it was sent: that less (sentAt - occurredAt) is when it happened.
+        # The record's timestamp is when it was sent; minus (sentAt - occurredAt), when the event occurred.
         return PLAYBACK, self._id, self.clock + self._delay, value
 
     def _time(self, at_ms: int) -> int | str:

@@ -1,4 +1,4 @@
-"""The platform as it stands at one moment: its people, its videos, its services, and its dice."""
+"""The state of the platform at one moment: its people, videos, services and random generator."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ _SAMPLE: Final = 2_000
 
 @dataclass(slots=True, frozen=True)
 class Config:
-    """How large the platform is. The same configuration, seed and times make the same events."""
+    """The size of the platform. The same configuration, seed and times give the same events."""
 
     seed: int = 1
     #: Whole days of history before today; 0 for none.
     history_days: int = 30
-    #: Views with a first frame a day, on average over the history.
+    #: Views that reach a first frame, per day, on average over the history.
     views_per_day: float = 600.0
     videos: int = 200
-    #: People who may come; fewer do when `views_per_day` is too few for all of them.
+    #: Most people in the history; with few `views_per_day`, fewer of them appear.
     users: int = 5_000
     #: Live events a second.
     rate: float = 50.0
 
 
 class World:
-    """Everything that the events depend on, in the state that the events so far have brought it to."""
+    """Everything that the events depend on, in its state after the events so far."""
 
     def __init__(self, config: Config, start_ms: int, end_ms: int, views_per_visit: float) -> None:
         """Populate the platform for a history from `start_ms` (a UTC midnight) to `end_ms`.
 
-        The number of people follows from the views asked for, so that people come back at the same
-        rates whatever the size; only if `users` are too few for that, each of them comes more often.
+        The number of people follows from `views_per_day`, so that the return rates are the same at any
+        size; only if `users` is too few for that many views, each person visits more often.
         """
         self.config = config
         self.rng = Random(f"events/{config.seed}")
         self.ids = Ids(config.seed, end_ms)
-        #: Views under way, and the events that visits have made so far.
+        #: Views under way, and the number of events that visits have made so far.
         self.playing = 0
         self.visit_events = 0
         first_day, last_day = start_ms // DAY_MS, end_ms // DAY_MS
