@@ -1,15 +1,14 @@
 """The API's response times over the roll-ups of a hundred million events, compared with ClickHouse alone.
 
-For each number of events the roll-ups are generated in SQL (`bench.rollups`), the API is started in front of
-them as a process of its own, and every endpoint is asked again and again, one question at a time. Beside each
-answer the very queries that it took are run alone, over the same protocol and as many at once, in turn with
-the answers: the difference is the API's own share.
+For each number of events, the benchmark generates the roll-ups in SQL (`bench.rollups`), starts the API as a
+process of its own in front of them, and requests every endpoint repeatedly, one request at a time. After each
+answer it runs the same queries directly against ClickHouse, over the same protocol and with the same
+concurrency: the difference is the API's own share.
 
     python -m bench.api --millions 1 --millions 100
 
-Milliseconds are this machine's at this minute; what counts is the share, and how the same endpoint does
-with a hundred times the events. What an answer costs ClickHouse in CPU time hardly depends on what else the
-machine does.
+Milliseconds depend on the machine and its load; compare the share, and the same endpoint with a hundred
+times the events. The CPU time of an answer in ClickHouse hardly depends on the machine's other load.
 """
 
 from __future__ import annotations
@@ -53,16 +52,16 @@ from streams.domain.instruments import CACHE
 from streams.domain.metrics import USERS, VIDEO, groups_of
 
 _PERIOD: Final = "30d"
-#: How long each endpoint is asked before it counts: connections are opened, and what is kept of the days that
-#: are over is only kept after some seconds.
+#: Seconds of requests to each endpoint before its measurement: connections are opened, and the API caches
+#: results about past days only after some seconds.
 _WARM_UP_SECONDS: Final = 6.0
-#: How long it may take until the API has read ahead: it rests ten times as long as it reads.
+#: Longest wait, in seconds, for the API to warm its cache: it pauses ten times as long as it reads.
 _READ_AHEAD_SECONDS: Final = 600.0
-#: ClickHouse has nothing to do when it has used less than this share of a core for so many seconds, which is
-#: longer than the API waits before it looks for something to read.
+#: ClickHouse counts as idle when it has used less than this share of a core for `_IDLE_SECONDS`, which is
+#: longer than the API waits before it looks for something to read ahead.
 _IDLE_SHARE: Final = 0.1
 _IDLE_SECONDS: Final = 7
-#: What is kept of who was known, where the queries are noted.
+#: Size of the cache of known users in the service that records the queries.
 _KNOWN_BYTES: Final = 1 << 30
 _VIDEO_ID: Final = "vid_000000"
 _USERS_PATH: Final = "/analytics/users"
@@ -72,7 +71,7 @@ _USERS_PATH: Final = "/analytics/users"
 class Times:
     """Seconds of each answer of an endpoint, and of its queries alone.
 
-    `first` is the very first answer, `cpu` what an answer costs ClickHouse in seconds of a core.
+    `first` is the very first answer; `cpu` is the CPU time of an answer in ClickHouse, in seconds.
     """
 
     first: float = 0.0
@@ -86,7 +85,7 @@ Ask = Callable[[Question], Awaitable[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A question: its path and parameters, and the same asked of the service itself."""
+    """A request: its path and parameters, and `ask`, which puts the same question to the service directly."""
 
     name: str
     path: str
@@ -140,9 +139,9 @@ def _asked() -> Question:
 async def measure(
     api_url: str, behind: Standing, seconds: float, only: str, wait: float = 0.0
 ) -> dict[str, Times]:
-    """Ask every endpoint for some seconds, answers and bare queries in turn.
+    """Request every endpoint for some seconds; answers and their bare queries take turns.
 
-    Before that `wait` for some, or else until ClickHouse is idle: the API reads ahead after its start.
+    Before that, wait `wait` seconds, or until ClickHouse is idle if 0: the API warms its cache at its start.
     """
     await (asyncio.sleep(wait) if wait else _until_idle(behind.clickhouse))
     reader = Recorder(behind.url, ping_timeout=60, query_timeout=300)
@@ -174,7 +173,7 @@ async def measure(
                     for together in queries:
                         await asyncio.gather(*(run(bare, query) for query in together))
                     times.queries.append(time.perf_counter() - began)
-                # An answer and its queries alone are the same work.
+                # An answer and its bare queries cost ClickHouse the same, so each is half.
                 times.cpu = (_cpu(behind.clickhouse) - cpu) / len(times.answers) / 2
     finally:
         await reader.close()
@@ -206,7 +205,7 @@ async def _answer(session: aiohttp.ClientSession, endpoint: Endpoint) -> float:
 
 
 async def _until_kept(session: aiohttp.ClientSession, api_url: str, endpoint: Endpoint) -> None:
-    """Ask until the API has read ahead all that an answer takes, or has had time to."""
+    """Send requests until the API has cached all data that an answer needs, or until the time is up."""
     until = time.monotonic() + _READ_AHEAD_SECONDS
     missed, before = -1.0, await asyncio.to_thread(_misses, api_url)
     while missed != before and time.monotonic() < until:
@@ -216,7 +215,7 @@ async def _until_kept(session: aiohttp.ClientSession, api_url: str, endpoint: En
 
 
 def _misses(api_url: str) -> float:
-    """Return how often the API has missed something that it could have read ahead."""
+    """Return the number of misses of the caches that the API warms."""
     return sum(
         sample.value
         for sample in samples(api_url, CACHE.name)
@@ -226,7 +225,7 @@ def _misses(api_url: str) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A running ClickHouse: its address, its process, and the servers it is one of."""
+    """A running ClickHouse: its address, its process, and the stack that it belongs to."""
 
     url: str
     clickhouse: psutil.Process
@@ -235,7 +234,7 @@ class Standing:
 
 @contextmanager
 def standing(data: Path | None) -> Iterator[Standing]:
-    """Run ClickHouse and Redis; `data` is where ClickHouse keeps its files, if they are to stay."""
+    """Run ClickHouse and Redis; `data` is the folder for ClickHouse's files if they are to be kept."""
     with stack(broker=False, data=data) as servers:
         process = psutil.Process(servers.children["clickhouse"].pid)
         yield Standing(servers.settings.clickhouse_url, process, servers)
@@ -243,14 +242,14 @@ def standing(data: Path | None) -> Iterator[Standing]:
 
 @contextmanager
 def api_process(before: Standing) -> Iterator[tuple[str, Child]]:
-    """Yield the address of an API that runs meanwhile, and its process."""
+    """Run an API; yield its address and its process."""
     with api(before.stack, {"STORE_PATIENCE": "30", "QUERY_SECONDS": "300"}) as running:
         yield running
 
 
 @contextmanager
 def serving(size: Size, console: Console, keep: Path | None) -> Iterator[tuple[str, Standing]]:
-    """Yield the address of an API, and its ClickHouse with data of a size."""
+    """Run an API on data of a size; yield its address and its ClickHouse."""
     data = None if keep is None else keep / f"{size.events}-{size.daily_users}"
     filled = data is not None and data.exists()
     with standing(data) as stands:

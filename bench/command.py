@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal
 import typer
 from rich.console import Console
 
-#: The wide ones have eight columns and more.
+#: Width for tables of eight and more columns.
 _COLUMNS: Final = 150
 
 Broker = Annotated[

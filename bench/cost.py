@@ -1,8 +1,8 @@
-"""What each step of the worker costs an event in CPU time, from a sampling profiler over a real run.
+"""The CPU time per event of each step of the worker, from a sampling profiler over a real run.
 
-A worker with its partitions gets all events at once, as in `bench.growth`, while py-spy looks at its stacks
-from outside some hundred times a second and notes what runs. A sample belongs to the step of the innermost
-function that `STEPS` knows; the worker's CPU time, as the system measured it, is shared out by samples.
+A worker with its partitions gets all events at once, as in `bench.growth`, while py-spy samples its stacks
+from outside some hundred times a second. A sample belongs to the step of the innermost function that `STEPS`
+lists; the worker's CPU time, as the system measured it, is divided in proportion to the samples.
 
     python -m bench.cost --events 1000000
 """
@@ -32,8 +32,8 @@ from bench.pipeline import Run, all_at_once
 from bench.stack import Stack, stack
 
 LOOK_UP: Final = "repeats: look up"
-#: Each step, and the files and functions that are it: the first step that matches has the sample. Where a
-#: call goes into a library without Python frames of its own, the caller is the innermost function.
+#: Each step, and the files and functions that belong to it: a sample counts for the first step that matches.
+#: For a call into a library without Python frames, the caller is the innermost function.
 STEPS: Final = (
     (
         "read",
@@ -59,17 +59,17 @@ STEPS: Final = (
 )
 REST: Final = "event loop, the rest"
 _RULES: Final = tuple((step, re.compile(rf"(?:.*/)?(?:{pattern})")) for step, pattern in STEPS)
-#: A question to ClickHouse's raw table for views that memory does not hold, all the way down.
+#: Functions that look up, in ClickHouse's raw table, views that are not in memory; with all that they call.
 _ASKS: Final = re.compile(r"BatchFolder\._look_up|ClickHouseArchive\.history")
 _FRAME: Final = re.compile(r"(?P<name>.+) \((?P<file>.+?)(?::\d+)?\)")
-#: A thread that waits, though py-spy may find it runnable: its innermost frame asks the system to wake it.
+#: The innermost frame of a thread that waits for the system, even if py-spy reports it as runnable.
 _WAITING: Final = re.compile(r"(\w+\.)?(select|poll|_worker|wait|acquire) \(.*\)")
 #: Samples a second.
 _RATE: Final = 400
 
 
 def step_of(stack: str) -> str | None:
-    """Return the step of a stack as py-spy writes it, outermost first with `;` between; None for a wait."""
+    """Return the step of a stack in py-spy's format (outermost first, joined by `;`); None for a wait."""
     frames = stack.split(";")
     if _WAITING.fullmatch(frames[-1]):
         return None
@@ -84,7 +84,7 @@ def step_of(stack: str) -> str | None:
 
 
 def shares(lines: Iterable[str]) -> dict[str, float]:
-    """Return each step's share of the samples in a raw profile: a line a stack, with its count at the end."""
+    """Return each step's share of the samples in a raw profile: one stack per line, its count at the end."""
     counts = Counter[str]()
     for line in lines:
         stack, _, count = line.rstrip().rpartition(" ")
@@ -96,13 +96,13 @@ def shares(lines: Iterable[str]) -> dict[str, float]:
 
 @contextmanager
 def profiled(pid: int, result: Path) -> Iterator[None]:
-    """Sample the stacks of a process meanwhile, and write them to a file."""
+    """Sample the stacks of a process within the context, and write them to a file."""
     program = shutil.which("py-spy", path=str(Path(sys.executable).parent)) or shutil.which("py-spy")
     if program is None:
         raise SystemExit("py-spy is not installed: run `make install`")
     arguments = ("record", "--format", "raw", "--full-filenames", "--function", "--threads", "--nonblocking")
     with result.with_suffix(".log").open("w+") as log:
-        # In a session of its own: Ctrl-C is for the benchmark, which then ends it.
+        # In a session of its own: Ctrl-C must reach the benchmark only, which then ends py-spy.
         spy = subprocess.Popen(
             [program, *arguments, "--rate", str(_RATE), "--pid", str(pid), "--output", str(result)],
             stdout=log,
@@ -121,7 +121,7 @@ def profiled(pid: int, result: Path) -> Iterator[None]:
 
 
 async def measure(running: Stack, events: int, profile: Path) -> Run:
-    """Run a worker over so many events under the profiler."""
+    """Run a worker over `events` events under the profiler."""
     return await all_at_once(
         running, events, beside=lambda gathered: profiled(gathered[0].process.pid, profile)
     )

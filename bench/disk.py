@@ -1,6 +1,6 @@
 """Disk space per event: in the raw table, in each roll-up, in Redis; and the rows of the roll-ups.
 
-A worker takes a topic into both stores; then its tables are looked at, as they are and merged.
+A worker writes a topic to both stores; then the benchmark measures the tables, as they are and merged.
 
     python -m bench.disk --events 1000000
 """
@@ -22,7 +22,7 @@ from bench.tables import RAW, Held, held
 
 
 def table(now: list[Held], merged: list[Held], events: int) -> Table:
-    """Lay out what each table holds, as it is and merged; a table has a line if it has rows."""
+    """Return a line for each ClickHouse table with rows: its contents as they are, and merged."""
     shown = Table(
         title=f"{events:,} playback events, {LOG_RATE * 10:,.0f} views at once, {EVENTS_A_VIEW} events each",
         title_justify="left",

@@ -1,4 +1,4 @@
-"""The load of the benchmarks: playback views as a busy platform sends them, encoded beforehand.
+"""The load of the benchmarks: the events of views as a busy platform sends them, encoded beforehand.
 
 Views overlap: `watching` of them are under way at any time, and each of `EVENTS_A_VIEW` events comes
 ten seconds after the one before. Deterministic in the seed.
@@ -22,7 +22,7 @@ def playback(
 ) -> Iterator[tuple[bytes, bytes, int]]:
     """Yield `count` events as (key, value, timestamp in epoch ms), `rate` of them a second of log time.
 
-    The first views are `under_way` when it begins: a worker that has not seen their start looks them up.
+    With `under_way`, the first views have begun before the load: a worker that lacks their start looks it up.
     """
     rng = random.Random(seed)
     encode = msgspec.json.Encoder().encode
@@ -33,7 +33,7 @@ def playback(
         slot = number % watching
         if slot >= len(views):
             views.append(_view(rng, number, videos, now))
-            # The first views are anywhere in their course, or all of them would end together for ever.
+            # The first views start at different points of their course; otherwise all would end together.
             views[slot]["seq"] = slot % EVENTS_A_VIEW if under_way else 0
         view = views[slot]
         seq = view["seq"]

@@ -1,7 +1,7 @@
 """A large export: rows per second, and the API's memory while it writes them.
 
-Millions of rows of `video_15m` are generated in SQL, one for each video and day; then they are exported in
-each format by an API that runs as a process of its own.
+The benchmark generates millions of rows of `video_15m` in SQL, one for each video and day; then an API in a
+process of its own exports them in each format.
 
     python -m bench.exports --rows 5000000 --format csv --format ndjson
 """
@@ -39,7 +39,7 @@ def _fill(url: str, rows: int) -> None:
 
 
 def _export(client: httpx2.Client, form: str, process: psutil.Process) -> tuple[dict[str, Any], float, int]:
-    """Order an export and wait for it: how it stands, seconds, and the most memory in bytes."""
+    """Request an export and wait for it; return last status, seconds, and the API's peak memory in bytes."""
     body = {"type": "video", "period": "30d", "metrics": ["engagement"], "format": form}
     began, most = time.monotonic(), 0
     told: dict[str, Any] = client.post("/analytics/export", json=body).raise_for_status().json()["data"]

@@ -1,17 +1,17 @@
 """Freshness under load: the time from producing an event until a store or the API returns it.
 
-One view sends a heartbeat every 100 ms amid the load; its heartbeats say 1, 2, 3, ... seconds watched, so
-a watch time tells which of them is known. Four are asked for it all the time: Redis' live counters,
-ClickHouse's roll-up `video_15m`, and the API for the last hour (which Redis answers) and for the day (which
-ClickHouse answers). A heartbeat's freshness is the time from handing it to the producer to the end of the
-first answer that holds it, so it has the wait for the next question in it.
+One view sends a heartbeat every 100 ms amid the load; its heartbeats report 1, 2, 3, ... seconds watched, so
+a watch time shows the newest heartbeat that is included. The benchmark polls four sources for it: Redis' live
+counters, ClickHouse's roll-up `video_15m`, and the API for the last hour (answered from Redis) and for the
+day (answered from ClickHouse). A heartbeat's freshness is the time from handing it to the producer to the end
+of the first answer that includes it, so the interval between two polls is part of it.
 
     python -m bench.freshness --rate 1000 --rate 10000 --rate 50000
     python -m bench.freshness --rate 10000 --behind 1000000
 
-With `--behind`, the worker is away while so many events gather, an hour's worth of log time; it comes back
-under the load, and what is told is how long it takes until a number is fresh again, and at which rate it
-caught up.
+With `--behind`, that many events, spread over an hour of log time, gather before the worker starts; it starts
+under the load, and the benchmark reports how long it takes until a number is fresh again, and at which rate
+the worker caught up.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ from streams.topics import cluster_id
 _STEP: Final = 0.02
 #: Seconds between heartbeats of the watched view.
 _HEARTBEAT: Final = 0.1
-#: Seconds between an answer and the next question. One to ClickHouse's roll-up costs it 3.5 ms of CPU time,
-#: one to the API more: asking is load too.
+#: Seconds between an answer and the next query. A query of ClickHouse's roll-up costs 3.5 ms of CPU time, one
+#: of the API more: polling is load too.
 _ASK_REDIS, _ASK_CLICKHOUSE, _ASK_API = 0.01, 0.04, 0.1
 #: Heartbeats of the first seconds are not measured.
 _WARM_UP: Final = 3.0
-#: After the last heartbeat it is waited for so long, in seconds.
+#: Longest wait for the last heartbeat, in seconds.
 _PATIENCE: Final = 10.0
 #: A number this old, in seconds, is fresh again after a pause.
 _FRESH: Final = 1.0
@@ -100,18 +100,18 @@ class Probe:
 
 @dataclass(slots=True)
 class Seen:
-    """What one store's answers have shown: seconds from sent to seen, by heartbeat."""
+    """The answers of one source: seconds from sending to seeing, by heartbeat."""
 
     name: str
     know: Know
     pause: float
     newest: int = 0
     ages: dict[int, float] = field(default_factory=dict)
-    #: When an answer first held a heartbeat that was fresh, on the monotonic clock.
+    #: When an answer first included a heartbeat that was fresh, on the monotonic clock.
     fresh_at: float = 0.0
 
     def take(self, known: int, now: float, sent: list[float]) -> None:
-        """Take in an answer that knows so many heartbeats."""
+        """Record an answer that includes the first `known` heartbeats."""
         for number in range(self.newest + 1, known + 1):
             self.ages[number] = now - sent[number]
         if known > self.newest and not self.fresh_at and self.ages[known] < _FRESH:
@@ -119,7 +119,7 @@ class Seen:
         self.newest = max(self.newest, known)
 
     async def watch(self, probe: Probe, until: float, last: Callable[[], int | None]) -> None:
-        """Ask again and again, until the last heartbeat was seen or time is over."""
+        """Query repeatedly until the last heartbeat was seen or the time is up."""
         while time.monotonic() < until and ((end := last()) is None or self.newest < end):
             known = await self.know()
             self.take(known, time.monotonic(), probe.sent)
@@ -128,7 +128,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a run: events sent a second, each asked one's ages in seconds, sorted, and CPU used."""
+    """The results of a run: events sent a second, each source's ages in seconds, sorted, and CPU used."""
 
     rate: float
     ages: dict[str, list[float]]
@@ -147,7 +147,7 @@ def percentile(ordered: list[float], share: float) -> float:
 
 @contextmanager
 def loading(stack: Stack, rate: float, seconds: float, step: float = _STEP) -> Iterator[psutil.Popen]:
-    """Send the load from a process of its own: it would delay heartbeats and questions."""
+    """Send the load from a process of its own; in this one it would delay heartbeats and queries."""
     arguments = ["-m", "bench.freshness_load", str(rate), str(seconds), str(step)]
     with process(stack, arguments, "load.log") as child:
         log = stack.folder / "load.log"
@@ -159,10 +159,10 @@ def loading(stack: Stack, rate: float, seconds: float, step: float = _STEP) -> I
 
 
 class Asking:
-    """Asks the stores and the API how much of a probe they know."""
+    """Queries the stores and the API for a probe's watch time."""
 
     def __init__(self, stack: Stack, session: aiohttp.ClientSession, probe: Probe, cluster: str) -> None:
-        """Ask for a probe's view; `session` is bound to the API."""
+        """Query for a probe's view; `session` is bound to the API."""
         settings = stack.settings
         self._session, self._probe = session, probe
         self._redis = Redis.from_url(settings.redis_url)
@@ -171,7 +171,7 @@ class Asking:
         self._tags = [keys.tag(cluster, settings.topic_playback, number) for number in numbers]
 
     async def start(self) -> list[Seen]:
-        """Connect, and return who is asked."""
+        """Connect, and return the sources to query."""
         self._clickhouse = await clickhouse_connect.get_async_client(
             **options(self._clickhouse_url, "videocloud")
         )
@@ -219,7 +219,7 @@ class Asking:
 async def measure(
     stack: Stack, api_url: str, pids: Mapping[str, int], rate: float, seconds: float
 ) -> Outcome:
-    """Run the load and ask all along; a worker is started with it, unless one of `pids` is that."""
+    """Run the load and query throughout; start a worker with the load unless `pids` has one."""
     settings, away = stack.settings, "worker" not in pids
     probe = Probe(f"probe_{time.time_ns():x}", int(time.time() * 1000))
     async with AsyncExitStack() as leaving:
@@ -273,7 +273,7 @@ def _cpu(stack: Stack, pids: Mapping[str, int]) -> dict[str, float]:
 
 
 def table(outcomes: Sequence[Outcome]) -> Table:
-    """Lay out outcomes: ages in milliseconds."""
+    """Return a table of the outcomes, with ages in milliseconds."""
     shown = Table(title="Produced to visible, milliseconds", title_justify="left")
     shown.add_column("seen by")
     for outcome in outcomes:
@@ -291,7 +291,7 @@ def table(outcomes: Sequence[Outcome]) -> Table:
 
 
 def after_a_pause(outcome: Outcome, behind: int) -> Table:
-    """Lay out how long it took to catch up with so many events, the worker's start included."""
+    """Return a table of the time to catch up with `behind` events, the worker's start included."""
     shown = Table(
         title=f"After {behind:,} events gathered, at {outcome.rate:,.0f} events/s", title_justify="left"
     )

@@ -1,7 +1,7 @@
 """The load of `bench.freshness`: `python -m bench.freshness_load RATE SECONDS STEP` sends events at a rate.
 
-What is due is sent every `STEP` seconds. Says `ready` when events are made, and at the end how many were sent
-and in how many seconds.
+It sends the events that are due every `STEP` seconds. It prints `ready` when the events are made, and at the
+end the number of events sent and the seconds taken.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from streams.settings import Settings
 
 async def _send(rate: float, seconds: float, step: float) -> None:
     settings = Settings()
-    # Encoded beforehand: on the same cores it would take from those who are measured. Views that nobody has
-    # seen before, from their first event on: looking up is what a worker does that has just started.
+    # Encoded beforehand: encoding during the run would take CPU from the measured programs. The views are new
+    # and begin with their first event: looking up views is work of a worker that has just started.
     now_ms, seed = int(time.time() * 1000), time.time_ns()
     events = list(playback(int(rate * seconds), start_ms=now_ms, rate=rate, seed=seed, under_way=False))
     async with Load(

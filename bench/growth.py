@@ -1,9 +1,8 @@
 """CPU cost per event with more workers and with more partitions.
 
-For each number of workers and of partitions, on servers of its own: the workers share out the partitions of
-an empty topic, then all events come at once, and it is measured until both stores have them. On as many cores
-as this machine has, more workers do not give more events a second; what must stay flat is the CPU time of an
-event.
+For each number of workers and of partitions, on servers of its own: the workers are assigned the partitions
+of an empty topic, then all events are sent at once, and the run ends when both stores have them. On a machine
+of few cores, more workers do not give more events a second; the CPU time per event must stay flat.
 
     python -m bench.growth --events 600000
 """
@@ -23,13 +22,13 @@ from bench.pipeline import Run, all_at_once
 from bench.stack import stack
 from bench.tables import inserts
 
-#: Partitions while workers grow: the default of a topic.
+#: Partitions in the runs with more workers: the default of a topic.
 _PARTITIONS: Final = 12
 
 
 @dataclass(frozen=True, slots=True)
 class Grown:
-    """One line: so many workers over so many partitions, what that took, and rows an insert."""
+    """One line of the table: numbers of workers and partitions, the run, and rows per insert."""
 
     workers: int
     partitions: int
@@ -37,20 +36,20 @@ class Grown:
     rows: float
 
     def micros(self, server: str | None = None) -> float:
-        """Return the CPU microseconds an event of a server, or of all workers."""
+        """Return the CPU microseconds per event of a server, or of all workers."""
         used = self.run.cpu if server is None else self.run.servers[server]
         return used / self.run.events * 1e6
 
 
 def measure(count: int, partitions: int, events: int, *, kafka: bool) -> Grown:
-    """Measure so many workers over so many partitions."""
+    """Measure `count` workers over `partitions` partitions."""
     with stack(kafka=kafka, partitions=partitions) as running:
         run = asyncio.run(all_at_once(running, events, count))
         return Grown(count, partitions, run, events / inserts(running.settings.clickhouse_url))
 
 
 def table(lines: list[Grown], events: int) -> Table:
-    """Lay out the lines."""
+    """Return a table of the lines."""
     shown = Table(
         title=f"{events:,} playback events, {psutil.cpu_count()} cores for everything; CPU µs/event",
         title_justify="left",

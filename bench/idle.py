@@ -1,14 +1,14 @@
 """Cost at low load: the share of a core that each program uses at a small, steady rate of events.
 
-A worker at such a load spends its time on what does not depend on events: fetches, batches of a few records,
-calls of Redis, timers. For each rate and number of partitions, on servers of its own, the CPU time of all is
-taken while the load flows, once it has flowed for some seconds. Nobody asks anything meanwhile.
+A worker at such a load spends its time on work that does not depend on events: fetches, batches of a few
+records, calls of Redis, timers. For each rate and number of partitions, on servers of its own, the benchmark
+takes the CPU time of all programs, from some seconds after the load began. No queries run meanwhile.
 
     python -m bench.idle --rate 1000 --partitions 4 --partitions 48
     python -m bench.idle --demo
 
-`--rate 0` is silence, and `--demo` the live traffic of `make demo` over all topics. A load comes in steps of
-20 ms, or with `--evenly` of one, as from many producers.
+`--rate 0` sends nothing, and `--demo` sends the live traffic of `make demo` to all topics. A load is sent in
+steps of 20 ms, or with `--evenly` in steps of 1 ms, as from many producers.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from bench.metrics import samples
 from bench.stack import Stack, Worker, cpu_seconds, process, stack, workers
 from streams.domain.instruments import BATCH_RECORDS
 
-#: The load flows so long, in seconds, before anything is measured, and longer than that at its end.
+#: Seconds for which the load runs before the measurement, and again after it.
 _WARM_UP: Final = 5.0
 #: Seconds from one step of an even load to the next.
 _EVEN_STEP: Final = 0.001
@@ -42,7 +42,7 @@ _DEMO_PARTITIONS: Final = 12
 
 @dataclass(frozen=True, slots=True)
 class Idle:
-    """One run: what it was, events and batches a second, and the share of a core of each program."""
+    """One run: its load, events and batches a second, and the share of a core of each program."""
 
     load: str
     partitions: int
@@ -52,7 +52,7 @@ class Idle:
 
 
 def _taken(worker: Worker) -> tuple[float, float]:
-    """Return how many batches a worker has taken, and how many records."""
+    """Return how many batches a worker has processed, and how many records."""
     batches, records = (
         sum(sample.value for sample in samples(worker.address, f"{BATCH_RECORDS.name}_{what}"))
         for what in ("count", "sum")
@@ -75,7 +75,7 @@ def measure(
     kafka: bool,
     profile: Path | None = None,
 ) -> Idle:
-    """Measure one load (None: the demo's) over so many partitions; `profile` is where to put a profile."""
+    """Measure one load (None: the demo's) over some partitions; `profile` is a file for a raw profile."""
     with stack(kafka=kafka, partitions=partitions) as running, workers(running) as (worker,):
         load: AbstractContextManager[Any] = nullcontext()
         if rate is None:
@@ -104,7 +104,7 @@ def measure(
 
 
 def table(lines: list[Idle]) -> Table:
-    """Lay out the lines."""
+    """Return a table of the lines."""
     shown = Table(title="Share of a core while little comes", title_justify="left")
     programs = ("worker", "redis", "broker", "clickhouse")
     for name in ("load", "partitions", "events/s", "batches/s", *programs):

@@ -1,6 +1,6 @@
 """The lower bound of ClickHouse's cost: inserts of the pipeline's rows, encoded beforehand, into its tables.
 
-Alone, it says what an insert costs by how many rows it has, one after the other, merges included:
+Run as a program, it measures the cost of single inserts by their number of rows, merges included:
 
     python -m bench.inserts --rows 100 --rows 1000 --rows 10000
 """
@@ -104,7 +104,7 @@ async def as_json_each_row(url: str, count: int, block_rows: int = 50_000) -> tu
     fields = list(zip(columns(PlaybackRow), types(PlaybackRow), strict=True))
 
     def told(row: PlaybackRow) -> dict[str, Any]:
-        # Bare integers would be taken for seconds.
+        # ClickHouse would read bare integers as seconds.
         return {
             name: getattr(row, name) / 1000 if kind.startswith("DateTime64") else getattr(row, name)
             for name, kind in fields
@@ -127,7 +127,7 @@ async def _insert_lines(client: AsyncClient, waiting: list[bytes]) -> None:
 
 
 def _cost(stack: Stack, block_rows: int, count: int) -> list[str]:
-    """Insert so many blocks one after the other into tables of their own; return a line of the table."""
+    """Insert `count` blocks one after the other into new tables; return a line of the table."""
     url = stack.afresh(block_rows).settings.clickhouse_url
     encoded = list(blocks(block_rows * count, block_rows))
     before = stack.cpu()["clickhouse"]

@@ -9,15 +9,15 @@ from typing import Any, Final, Self
 from aiokafka import AIOKafkaProducer
 from aiokafka.partitioner import DefaultPartitioner
 
-#: Record batches on their way, at most: more would only fill memory.
+#: Most record batches under way at a time: more would only fill memory.
 _AT_ONCE: Final = 64
 
 
 class Load:
-    """Gathers records by partition, as a producer with the default partitioner would spread them."""
+    """Collects records by partition, as Kafka's default partitioner assigns them, and sends batches."""
 
     def __init__(self, bootstrap: str, topic: str, partitions: int, *, hold: bool = False) -> None:
-        """Send to a topic with so many partitions; with `hold`, nothing goes out before `flush`."""
+        """Send to a topic of `partitions` partitions; with `hold`, send nothing before `flush`."""
         self._producer = AIOKafkaProducer(
             bootstrap_servers=bootstrap, enable_idempotence=False, acks=1, max_batch_size=65_536
         )
@@ -36,7 +36,7 @@ class Load:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Send what is left, and disconnect."""
+        """Send the remaining records, and disconnect."""
         try:
             if error is None:
                 await self.flush()
@@ -48,7 +48,7 @@ class Load:
         return int(self._partitioner(key, self._numbers, self._numbers))
 
     async def add(self, key: bytes, value: bytes, timestamp_ms: int) -> None:
-        """Add a record; a batch that is full goes out."""
+        """Add a record, and send its batch when that is full."""
         number = self.partition(key)
         batch = self._batches.get(number)
         if batch is None:
@@ -58,12 +58,12 @@ class Load:
             await self.add(key, value, timestamp_ms)
 
     async def push(self) -> None:
-        """Send what has gathered, without waiting for the broker's answers."""
+        """Send the collected records, without waiting for the broker's answers."""
         for number in list(self._batches):
             await self._close(number)
 
     async def flush(self) -> None:
-        """Send what has gathered, and wait until the broker has all of it."""
+        """Send the collected records, and wait until the broker has all of them."""
         await self.push()
         for number, batch in self._held:
             await self._send(number, batch)

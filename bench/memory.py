@@ -1,7 +1,8 @@
 """Memory per concurrent view, in the worker and in Redis.
 
-For each number of views: so many are under way at once, each with its first three events, in a topic that a
-worker takes into both stores; then its resident memory is read, and how many views it says to hold.
+For each number of views, a topic has the first three events of that many concurrent views, and a worker
+writes the topic to both stores; then the benchmark reads the worker's resident memory, and from its metrics
+the number of views that it holds.
 
     python -m bench.memory --views 10000 --views 100000 --views 1000000
 """
@@ -24,13 +25,13 @@ from bench.stack import Worker, fill, stack, workers
 from streams.domain.instruments import MEMORY_KEYS
 
 _EVENTS: Final = 3
-#: The worker looks at what it holds every five seconds.
+#: Longer than two of the intervals, of five seconds, at which the worker counts the views it holds.
 _SETTLE_SECONDS: Final = 11.0
 
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """One line: so many views under way, how many are held, and bytes in the worker and in Redis."""
+    """One line of the table: views under way, views held, and bytes in the worker and in Redis."""
 
     views: int
     held: int
@@ -40,11 +41,11 @@ class Filled:
 
 
 def measure(views: int) -> Filled:
-    """Have so many views under way, and look."""
+    """Measure a worker and Redis with `views` views under way."""
     with stack() as running:
         # Each view's events are ten seconds of log time apart, so all are under way at its end.
         asyncio.run(fill(running, views * _EVENTS, rate=views / 10))
-        # Room for all of them: a worker forgets the oldest beyond it, and would look them up.
+        # Room for all views: beyond its limit a worker evicts the oldest, and would look them up again.
         told = running.with_environment(
             {"MEMORY_KEYS": str(max(running.settings.memory_keys, 8 * views)), "MEMORY_SECONDS": "3600"}
         )
@@ -61,7 +62,7 @@ def _held(worker: Worker) -> int:
 
 
 def table(lines: list[Filled]) -> Table:
-    """Lay out the lines; bytes a view are those on top of the first line, by the views on top of its."""
+    """Return a table; bytes a view are the growth in bytes over the first line, divided by that in views."""
     shown = Table(title="Views under way", title_justify="left")
     for name in ("views", "held", "worker MB", "peak MB", "bytes a view", "Redis MB", "Redis bytes a view"):
         shown.add_column(name, justify="right")

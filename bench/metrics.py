@@ -9,7 +9,7 @@ from prometheus_client.samples import Sample
 
 
 def samples(address: str, name: str) -> list[Sample]:
-    """Return the samples of a name, as they are now; a histogram has `_count` and `_sum`."""
+    """Return the current samples of a name; a histogram has `_count` and `_sum`."""
     with urlopen(f"{address}/metrics", timeout=5) as answer:
         families = text_string_to_metric_families(answer.read().decode())
     return [sample for family in families for sample in family.samples if sample.name == name]

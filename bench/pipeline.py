@@ -2,7 +2,7 @@
 
 The topic is filled beforehand. Our worker is done when both stores have every event, acknowledged and
 in the ledger; the stock agent when it has decoded its share of the same topic. All servers run on the
-same machine. Ratios within the run are what counts; absolute numbers are this machine's at this minute.
+same machine. Compare ratios within a run: absolute numbers depend on the machine and its load.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from sinks.redis import keys
 from streams.topics import cluster_id
 
 _MILLION = 1_000_000
-#: The first seconds go into joining the group; the stock agent's rate is taken over this many events.
+#: Events of the stock agent's run, and enough that the seconds of joining the group matter little.
 _STOCK_EVENTS = 100_000
 
 
 @dataclass
 class Run:
-    """What one program did."""
+    """The result of one program's run."""
 
     events: int
     seconds: float
@@ -50,7 +50,7 @@ class Run:
 
 
 def ours(stack: Stack, topic: str, count: int) -> Run:
-    """Run our worker over the topic until both stores have it all."""
+    """Run our worker over the topic until both stores have all of it."""
     with process(stack, ["-m", "deploy.cli", "worker"], "worker.log") as child:
         return watch(stack, topic, count, [Worker(child, stack.folder / "worker.log", "")])
 
@@ -61,9 +61,9 @@ async def all_at_once(
     count: int = 1,
     beside: Callable[[Sequence[Worker]], AbstractContextManager[None]] = lambda _: nullcontext(),
 ) -> Run:
-    """Have so many workers share out the partitions of an empty topic, then send all events, and `watch`.
+    """Start `count` workers on an empty topic, send all events once partitions are assigned, and `watch`.
 
-    What `beside` makes of the workers runs meanwhile.
+    The context that `beside` returns for the workers is open during the run.
     """
     async with filled_at_once(stack, events) as load:
         with workers(stack, count) as gathered, beside(gathered):
@@ -74,9 +74,9 @@ async def all_at_once(
 
 
 def watch(stack: Stack, topic: str, count: int, running: Sequence[Worker]) -> Run:
-    """Wait until both stores have `count` events of a topic; return what that took.
+    """Wait until both stores have `count` events of a topic; return time and resources used.
 
-    It counts from when the first are counted: before, the group gathers.
+    The measurement starts when the first events are counted: before that, the group forms.
     """
     redis = Redis.from_url(stack.settings.redis_url, decode_responses=True)
     cluster = asyncio.run(cluster_id(stack.settings))
@@ -122,7 +122,7 @@ def metered(
     wanted: int,
     python: str | None = None,
 ) -> Run:
-    """Run a program that prints how far it is, until it has done `wanted` events."""
+    """Run a program that prints its progress, until it has processed `wanted` events."""
     log = stack.folder / f"{name}.log"
     stack = stack.with_environment(environment)
     with process(stack, arguments, log.name, python=python) as program, Progress() as progress:
@@ -157,7 +157,7 @@ def stock(stack: Stack, topic: str, count: int) -> Run:
 
 
 def main() -> None:
-    """Fill, run both, print."""
+    """Fill the topic, run both programs, and print the results."""
     parser = argparse.ArgumentParser(prog="python -m bench.pipeline", description=__doc__)
     parser.add_argument("--events", type=int, default=_MILLION, help="events in the topic (default 1000000)")
     parser.add_argument("--no-stock", action="store_true", help="leave the stock Faust agent out")

@@ -1,4 +1,4 @@
-"""The lower bound of reading in Python: aiokafka returns raw records, which are ignored."""
+"""The lower bound of reading in Python: aiokafka returns raw records, which are discarded."""
 
 from __future__ import annotations
 

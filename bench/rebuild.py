@@ -1,7 +1,7 @@
 """How long `vca rebuild rollups` takes and holds inserts, for a number of raw rows, while events flow.
 
-A worker takes the events in; then more come at a steady rate while the roll-ups are rebuilt. In the end the
-raw rows must be all that were sent, and `vca verify` must agree with everything.
+A worker stores the events; then more arrive at a steady rate while the roll-ups are rebuilt. In the end there
+must be a raw row for every event sent, and `vca verify` must find no difference.
 
     python -m bench.rebuild --events 3000000 --rate 500
 """
@@ -32,10 +32,10 @@ _PATIENCE = 600.0
 
 
 class Flow(threading.Thread):
-    """Sends events by the clock, from a thread of its own, until it is stopped."""
+    """Sends events at a steady rate, from a thread of its own, until it is stopped."""
 
     def __init__(self, broker: str, topic: str, rate: float) -> None:
-        """Prepare; `start` begins."""
+        """Prepare to send; `start` begins."""
         super().__init__(daemon=True)
         self._broker, self._topic, self._rate = broker, topic, rate
         self._ended = threading.Event()
@@ -55,7 +55,7 @@ class Flow(threading.Thread):
         producer = AIOKafkaProducer(bootstrap_servers=self._broker, linger_ms=20)
         await producer.start()
         began = time.time()
-        # Another seed than that of the first ones: none of these events is a repeat.
+        # A different seed from that of the stored events: none of these is a repeat.
         events = playback(1 << 40, start_ms=int(began * 1000), rate=self._rate, seed=2)
         while not self._ended.is_set():
             while self.sent < (time.time() - began) * self._rate and not self._ended.is_set():
@@ -68,7 +68,7 @@ class Flow(threading.Thread):
 
 @contextmanager
 def _counting(running: Stack) -> Iterator[Callable[[], int]]:
-    """Yield what counts the raw rows."""
+    """Yield a function that counts the raw rows."""
     client = clickhouse_connect.get_client(dsn=running.settings.clickhouse_url)
     try:
         yield lambda: int(client.query("SELECT count() FROM playback_events").result_rows[0][0])

@@ -1,4 +1,4 @@
-"""A reader that notes the queries behind an answer, so that they can be run alone."""
+"""A reader that records the queries behind an answer, so that they can be run alone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sinks.clickhouse.reader import ClickHouseReader
 
 
 class Recorder(ClickHouseReader):
-    """A reader that notes the queries it runs: those that run at once, one list after the other."""
+    """A reader that records the queries it runs, in a list for each group of concurrent queries."""
 
     asked: list[list[Query | TableQuery]]
     _running = 0
@@ -29,16 +29,16 @@ class Recorder(ClickHouseReader):
             self._running -= 1
 
     async def rows(self, query: Query) -> list[dict[str, Any]]:
-        """Note a query, and run it."""
+        """Record a query, and run it."""
         with self._noting(query):
             return await super().rows(query)
 
     async def table(self, asked: TableQuery) -> Table:
-        """Note a query, and run it."""
+        """Record a query, and run it."""
         with self._noting(asked):
             return await super().table(asked)
 
 
 async def run(reader: ClickHouseReader, query: Query | TableQuery) -> None:
-    """Run a query that was noted."""
+    """Run a recorded query."""
     await (reader.table(query) if isinstance(query, TableQuery) else reader.rows(query))

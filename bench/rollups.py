@@ -1,8 +1,9 @@
-"""A platform's roll-ups, generated in SQL directly into their tables, as so many events would produce them.
+"""A platform's roll-ups, generated in SQL directly in their tables, as a number of events would produce them.
 
-Nothing passes through the pipeline, so a hundred million events' worth is there in a minute. Proportions are
-those of a day of the sample traffic: twenty events a view, fourteen sessions for ten user days, a fifth of
-each day's users new. Everything is derived from hashes of row numbers: the same size, the same data.
+Nothing passes through the pipeline, so the roll-ups of a hundred million events are made in a minute. The
+proportions are those of a day of the sample traffic: twenty events a view, fourteen sessions for ten user
+days, a fifth of each day's users new. All values derive from hashes of row numbers: the same size gives the
+same data.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ from typing import Final
 
 from clickhouse_connect.driver.client import Client
 
-#: Two periods of `30d`, and a day before.
+#: Two periods of `30d`, and one more day before them.
 DAYS: Final = 61
 EVENTS_A_VIEW: Final = 20
 EVENTS_A_USER_DAY: Final = 35
 _NEW_SHARE: Final = 5
-#: Users that were there before the first day, in days' worth of users.
+#: Users known before the first day, as a multiple of a day's users.
 _BEFORE: Final = 8
 _HOSTS: Final = 4
 _COUNTRIES: Final = "['US', 'GB', 'DE', 'IN', 'BR', 'FR', 'JP', 'MX']"
@@ -29,7 +30,7 @@ _PLATFORMS: Final = "['ios', 'android', 'web', 'tv', 'ios']"
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much there is: events in all, users of a day, and videos."""
+    """The amount of data: events in all, users a day, and videos."""
 
     events: int
     daily_users: int
@@ -37,13 +38,13 @@ class Size:
 
     @classmethod
     def of(cls, events: int, daily_users: int | None = None) -> Size:
-        """Return the size of a platform with so many events in all its days."""
+        """Return the size of a platform with `events` events over all its days."""
         users = daily_users or max(1, events // DAYS // EVENTS_A_USER_DAY)
         return cls(events, users, max(100, min(20_000, events // 5_000)))
 
     @property
     def users(self) -> int:
-        """Return how many users there ever were."""
+        """Return the number of users over all days and before."""
         return self.daily_users * _BEFORE + DAYS * (self.daily_users // _NEW_SHARE)
 
 
@@ -67,12 +68,12 @@ def _midnight(day: date) -> datetime:
 
 
 def _user(size: Size, number: int, row: str) -> str:
-    """Return the user of a row of a day: each fifth is new, others are older ones, the recent more often."""
+    """Return the user of a row of a day: every fifth is new, the others are older, recent ones more often."""
     new = size.daily_users // _NEW_SHARE
     before = size.daily_users * _BEFORE + number * new
     fresh = f"{before} + intDiv({row}, {_NEW_SHARE}) % {max(1, new)}"
     older = f"{before} - 1 - toUInt64(pow(cityHash64({row}, {number}) / 18446744073709551616., 2) * {before})"
-    # Of one type, as the hash is of the bytes.
+    # Both branches have one type, because the hash is of the bytes.
     return f"sipHash64(if({row} % {_NEW_SHARE} = 0, toUInt64({fresh}), toUInt64({older})))"
 
 
@@ -94,7 +95,7 @@ def _once(size: Size, first: date) -> Iterator[str]:
 
 
 def _day(size: Size, day: date, number: int, seconds: int) -> Iterator[str]:
-    """Yield the inserts of one day, of which so many seconds are over."""
+    """Yield the inserts of one day, of which `seconds` seconds have passed."""
     share = seconds / 86_400
     users = max(1, int(size.daily_users * share))
     views = max(1, int(size.events / DAYS / EVENTS_A_VIEW * share))
@@ -112,7 +113,7 @@ def _people(size: Size, day: date, number: int, seconds: int, users: int) -> Ite
         f"SELECT toDate('{day}'), {user}, bitShiftLeft(toUInt128(1), intDiv({at}, 900))"
         f" FROM numbers({users})"
     )
-    # Their rows are each fifth one of the day, from the first one on.
+    # New users have every fifth row of the day, from the first row on.
     new = -(-users // _NEW_SHARE)
     fresh = _user(size, number, f"(number * {_NEW_SHARE})")
     yield (

@@ -1,12 +1,13 @@
 """A quick check for a slower pipeline, as ratios to programs that do not change: a small `bench.throughput`.
 
-One small topic; the pipeline, stock Faust that only decodes, and the floors (aiokafka reading raw records,
-ClickHouse taking encoded blocks) run over it in turn, some rounds. Of each program the best round counts, for
-whatever else the machine does only ever makes one slower. Then ratios to the pipeline are compared with those
-of `bench/smoke.json`: one that fell by more than 30 % is a failure. Absolute times are never compared.
+The pipeline, stock Faust that only decodes, and the lower bounds (aiokafka reading raw records, ClickHouse
+inserting encoded blocks) run in turn over one small topic, for some rounds. Each program's best round counts,
+because other load on the machine can only slow a program down. Then the pipeline's ratios to the others are
+compared with those in `bench/smoke.json`: a ratio that fell by more than 30 % is a failure. Absolute times
+are never compared.
 
     make bench-smoke
-    .venv/bin/python -m bench.smoke --renew     # on a quiet machine, after a change that is meant to be so
+    .venv/bin/python -m bench.smoke --renew     # on a quiet machine, after an intended change of the ratios
 """
 
 from __future__ import annotations
@@ -30,13 +31,13 @@ from bench.stack import Stack, fill, stack
 from bench.throughput import inserting, reading
 from sinks.base import Block
 
-#: How much a ratio may fall.
+#: Share by which a ratio may fall.
 TOLERANCE: Final = 0.3
-#: The ratios that are compared with.
+#: The file of the reference ratios.
 REFERENCE: Final = Path(__file__).with_name("smoke.json")
 _EVENTS: Final = 250_000
 _STOCK_EVENTS: Final = 40_000
-#: Rows of a block, as full ones have.
+#: Rows of a block: those of a full block of the pipeline.
 _BLOCK_ROWS: Final = 50_000
 _ROUNDS: Final = 3
 #: No round begins after this many seconds: the whole takes less than two minutes.
@@ -47,7 +48,7 @@ Ratios = Mapping[str, float]
 
 
 class Reference(msgspec.Struct, frozen=True):
-    """What `bench/smoke.json` holds: when and on what it was measured, how busy that was, and the ratios."""
+    """The contents of `bench/smoke.json`: date, machine and its load at the measurement, and the ratios."""
 
     measured: str
     machine: str
@@ -56,9 +57,9 @@ class Reference(msgspec.Struct, frozen=True):
 
 
 def ratios(rounds: Sequence[Mapping[str, Run]]) -> dict[str, float]:
-    """Return the pipeline's speed, and the CPU time that it leaves, beside each other program's.
+    """Return the pipeline's speed and CPU cost as ratios to the other programs; higher is better.
 
-    Each program's best round counts, of rates and of CPU times alike.
+    Each program's best round counts, for rates and for CPU times.
     """
 
     def rate(name: str) -> float:
@@ -108,7 +109,7 @@ def measure() -> list[dict[str, Run]]:
 
 
 def table(seen: Ratios, reference: Ratios, rounds: int) -> Table:
-    """Lay out the ratios beside their references."""
+    """Return a table of the ratios with their references."""
     shown = Table(
         title=f"The pipeline beside others, best of {rounds} rounds; higher is better", title_justify="left"
     )

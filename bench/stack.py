@@ -32,15 +32,15 @@ from streams.settings import Settings
 from streams.topics import create_topics
 
 PARTITIONS = 4
-#: Views under way in the log at any time are this times ten: a heartbeat comes every ten seconds.
+#: Events a second of log time. Views under way are ten times as many: each sends an event every ten seconds.
 LOG_RATE = 5_000.0
 
-#: Where servers keep their data meanwhile: on the disk that `make up` uses, or where BENCH_DIR says. What a
-#: file costs to make differs by ten times and more between file systems, and an insert makes over a hundred.
+#: Folder for the servers' data: on the disk that `make up` uses, or BENCH_DIR. The cost of creating a file
+#: differs tenfold and more between file systems, and an insert creates over a hundred files.
 _FOLDERS = Path(os.environ.get("BENCH_DIR", ".run"))
-#: How long workers may take to gather, and an API to start, in seconds.
+#: Longest time for workers to form a group, and for an API to start, in seconds.
 _GATHER_SECONDS: Final = 90.0
-#: Workers are gathered when all have been ready for so many looks, half a second apart.
+#: The group counts as formed when all workers were ready in this many checks, half a second apart.
 _LOOKS: Final = 4
 
 
@@ -58,7 +58,7 @@ class Stack:
         return {name: cpu_seconds(child.pid) for name, child in self.children.items()}
 
     def with_environment(self, environment: Mapping[str, str]) -> Stack:
-        """Return the same servers for programs that are told more, or something else."""
+        """Return the same servers, with variables added to or replaced in the programs' environment."""
         told = self.environment | dict(environment)
         return replace(self, environment=told, settings=_settings(told))
 
@@ -96,9 +96,8 @@ def stack(
 ) -> Iterator[Stack]:
     """Start broker, Redis and ClickHouse stand-ins in a folder of their own, migrated, with topics.
 
-    With `kafka`, the broker is Apache Kafka; without `broker` there is none, and no topics. The folder goes
-    at the end; ClickHouse keeps its files in `data`
-    instead, if that is given.
+    With `kafka`, the broker is Apache Kafka; without `broker` there is neither broker nor topics. The folder
+    is removed at the end; if `data` is given, ClickHouse keeps its files there instead.
     """
     _FOLDERS.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix="bench-", dir=_FOLDERS) as name:
@@ -140,7 +139,7 @@ def _kafka(folder: Path) -> servers.Server:
 async def fill(stack: Stack, count: int, *, rate: float = LOG_RATE, under_way: bool = True) -> None:
     """Put `count` playback events into their topic, `rate` a second in the log's own time, ending now.
 
-    The first views are `under_way`, and looked up; else they begin.
+    With `under_way`, the first views have begun before, and a worker looks them up; else they begin here.
     """
     async with _load(stack) as load:
         events = playback(count, start_ms=_begin_ms(count, rate), rate=rate, under_way=under_way)
@@ -149,9 +148,9 @@ async def fill(stack: Stack, count: int, *, rate: float = LOG_RATE, under_way: b
 
 @asynccontextmanager
 async def filled_at_once(stack: Stack, count: int, *, rate: float = LOG_RATE) -> AsyncIterator[Load]:
-    """Make `count` events, and yield; what they are yielded to sends them with `flush`.
+    """Make `count` events, and yield the load that holds them; its `flush` sends them.
 
-    Unlike those of `fill`, all views are there from their first event on: nothing must be looked up.
+    Unlike with `fill`, every view begins with its first event, so that a worker looks up none.
     """
     async with _load(stack, hold=True) as load:
         events = playback(count, start_ms=_begin_ms(count, rate), rate=rate, under_way=False)
@@ -203,21 +202,21 @@ def process(
 
 @dataclass(frozen=True)
 class Worker:
-    """A running worker, its log, and where it tells how it is."""
+    """A running worker, its log, and the address of its metrics and health."""
 
     process: psutil.Popen
     log: Path
     address: str
 
     def check(self) -> None:
-        """End the benchmark, saying why, if the worker has ended."""
+        """If the worker has ended, end the benchmark with the end of the worker's log."""
         if self.process.poll() is not None:
             raise SystemExit(f"the worker ended: {self.log.read_text()[-2000:]}")
 
 
 @contextmanager
 def workers(stack: Stack, count: int = 1) -> Iterator[list[Worker]]:
-    """Run workers, and yield once they have shared out the partitions."""
+    """Run workers, and yield them once their partitions are assigned."""
     with ExitStack() as stopping:
         running = []
         for number in range(count):
@@ -243,7 +242,7 @@ def _gather(running: Sequence[Worker]) -> None:
 
 @contextmanager
 def api(stack: Stack, environment: Mapping[str, str] | None = None) -> Iterator[tuple[str, Child]]:
-    """Yield the address of an API that runs meanwhile, without keys and limits, and its process."""
+    """Run an API without keys and limits; yield its address and its process."""
     port = free_port()
     told = {
         **stack.environment,

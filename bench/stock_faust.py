@@ -26,7 +26,7 @@ began = 0.0
 
 @app.agent(app.topic(os.environ["STOCK_FAUST_TOPIC"], value_type=bytes))
 async def decode(stream):  # type: ignore[no-untyped-def]
-    """Decode each message, and say how many there were every ten thousand."""
+    """Decode each message, and print the progress every ten thousand."""
     global count, began
     async for value in stream:
         json.loads(value)

@@ -35,7 +35,7 @@ def asking(url: str) -> Iterator[Client]:
 def inserts(url: str) -> int:
     """Return how many inserts the raw table of playback events took."""
     with asking(url) as client:
-        # Each makes a part, and numbers go up; a block that touches two months makes two.
+        # Each insert makes a part with the next number; a block with rows of two months makes two parts.
         found = client.query(
             "SELECT max(max_block_number) FROM system.parts"
             f" WHERE database = currentDatabase() AND table = '{RAW}' AND active"
@@ -44,7 +44,7 @@ def inserts(url: str) -> int:
 
 
 def settle(url: str, patience: float = 60.0) -> None:
-    """Wait until ClickHouse has merged what it wants to merge, `patience` seconds at most."""
+    """Wait until ClickHouse has no more merges to run, for at most `patience` seconds."""
     until, quiet = time.monotonic() + patience, 0
     with asking(url) as client:
         while quiet < 3 and time.monotonic() < until:
@@ -53,7 +53,7 @@ def settle(url: str, patience: float = 60.0) -> None:
 
 
 def held(url: str, *, merged: bool) -> list[Held]:
-    """Return what each table with rows holds, the largest first; `merged` merges it into one part before."""
+    """Return the contents of each table with rows, the largest first; `merged` merges each first."""
     query = (
         "SELECT table, sum(rows), sum(bytes_on_disk), count() FROM system.parts"
         " WHERE active AND database = currentDatabase() AND rows > 0 GROUP BY table"

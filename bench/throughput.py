@@ -1,9 +1,9 @@
 """Events per second compared with alternatives and with lower bounds, all in one run.
 
-One topic is filled; every program reads all of it with all servers on the same machine. Programs that
-only decode stop there; those that do the pipeline's work write the same tables (in a database of their
-own) and the same kind of counters, at least once. The floors are aiokafka that only reads, and
-ClickHouse that only takes rows which were encoded beforehand.
+One topic is filled; every program reads all of it, with all servers on the same machine. Some programs
+only decode; those that do the pipeline's work also write the same tables (in a database of their own) and
+the same kind of counters, at least once. The lower bounds are aiokafka that only reads, and ClickHouse that
+only inserts rows encoded beforehand.
 
     make peers                                    # the other frameworks, into .venv-peers
     .venv/bin/python -m bench.throughput --events 1000000
@@ -29,7 +29,7 @@ from sinks.clickhouse.migrator import migrate
 
 _PEERS = Path(__file__).with_name("peers")
 _PYTHON = Path(".venv-peers/bin/python")
-#: What the first lines of a program measure is how a consumer group gathers.
+#: Events between two progress lines of a program; the first lines also measure the forming of the group.
 _STEP = 10_000
 
 
@@ -39,7 +39,7 @@ class Program:
 
     name: str
     run: Callable[[Stack, str, int], Run]
-    #: Whether it writes both stores.
+    #: Whether the program writes to both stores.
     works: bool = False
 
 
@@ -51,7 +51,7 @@ def _peer(name: str, script: str, *, works: bool) -> Program:
             url = f"{stack.settings.clickhouse_url.rpartition('/')[0]}/{label}"
             migrate(url)
             environment["CLICKHOUSE_URL"] = url
-        # The last events may wait in a batch that never fills.
+        # The last events may wait in a batch that never becomes full.
         wanted = (count - 50_000 if works else count - PARTITIONS * _STEP) // _STEP * _STEP
         return metered(stack, label, [str(_PEERS / script)], environment, wanted, str(_PYTHON.absolute()))
 
@@ -59,7 +59,7 @@ def _peer(name: str, script: str, *, works: bool) -> Program:
 
 
 def reading(stack: Stack, topic: str, count: int) -> Run:
-    """Read the topic's records with aiokafka, and look at none."""
+    """Read the topic's records with aiokafka, and discard them."""
     wanted = (count - PARTITIONS * _STEP) // _STEP * _STEP
     return metered(stack, "aiokafka", ["-m", "bench.raw_reader"], {"TOPIC": topic}, wanted, None)
 
@@ -67,7 +67,7 @@ def reading(stack: Stack, topic: str, count: int) -> Run:
 def inserting(
     how: Callable[[str, int], Awaitable[tuple[int, float]]], database: str
 ) -> Callable[[Stack, str, int], Run]:
-    """Return what inserts `how` into a database of its own."""
+    """Return a program that inserts with `how` into a database of its own."""
 
     def run(stack: Stack, _topic: str, count: int) -> Run:
         url = f"{stack.settings.clickhouse_url.rpartition('/')[0]}/{database}"
@@ -98,7 +98,7 @@ PROGRAMS = (
 
 
 def table(runs: dict[str, Run], events: int, broker: str) -> Table:
-    """Lay out the runs; ratios are to the first one."""
+    """Return a table of the runs; ratios are to the first one."""
     shown = Table(
         title=f"{events:,} playback events, {broker}, {psutil.cpu_count()} cores for everything",
         title_justify="left",

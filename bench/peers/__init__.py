@@ -1,1 +1,1 @@
-"""What a user would pick instead: small programs in other frameworks, run in an environment of their own."""
+"""Alternatives to the pipeline: small programs in other frameworks, run in an environment of their own."""

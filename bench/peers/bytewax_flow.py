@@ -32,7 +32,7 @@ class _Writing(StatelessSinkPartition[KafkaSourceMessage[Any, Any]]):
 
 
 class Stores(DynamicSink[KafkaSourceMessage[Any, Any]]):
-    """Both stores."""
+    """A sink that does the pipeline's work, into both stores."""
 
     def build(self, step_id: str, worker_index: int, worker_count: int) -> _Writing:
         """Make one worker's part."""
@@ -45,7 +45,7 @@ class _Nothing(StatelessSinkPartition[Any]):
 
 
 class Nowhere(DynamicSink[Any]):
-    """Counts, and drops."""
+    """A sink that counts events and drops them."""
 
     def build(self, step_id: str, worker_index: int, worker_count: int) -> _Nothing:
         """Make one worker's part."""

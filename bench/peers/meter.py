@@ -1,4 +1,4 @@
-"""How far a program is, said on standard output for whoever measures it."""
+"""Prints a program's progress on standard output, for the benchmark that started it."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ _EVERY = 10_000
 
 
 class Meter:
-    """Says `events seconds cpu-seconds` once every ten thousand events, counted from the first call."""
+    """Prints `events seconds cpu-seconds` every ten thousand events, counted from the first call."""
 
     def __init__(self) -> None:
-        """Start at nothing."""
+        """Start at 0 events."""
         self._count = 0
         self._said = 0
         self._began = 0.0
 
     def add(self, events: int) -> None:
-        """Count events that are done."""
+        """Count processed events."""
         if not self._count:
             self._began = time.monotonic()
         self._count += events

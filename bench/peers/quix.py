@@ -15,7 +15,7 @@ meter = Meter()
 
 
 class Stores(BatchingSink):
-    """What a checkpoint gathered of a partition, into both stores; offsets are committed after it."""
+    """Writes a partition's events of a checkpoint to both stores; offsets are committed afterwards."""
 
     def __init__(self) -> None:
         """Connect."""

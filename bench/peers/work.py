@@ -1,8 +1,8 @@
-"""The work of the pipeline as one would write it by hand: at least once, into the same tables.
+"""The pipeline's work as a user would write it by hand: at least once, into the same tables.
 
 Totals of a view become deltas, rows go to ClickHouse in large inserts (the same tables, so the same
-materialized views), counters of the last hour go to Redis in one pipelined call. It keeps less than the
-pipeline does: repeats are not dropped, an audience curve is not kept, and a crash counts events twice.
+materialized views), counters of the last hour go to Redis in one pipelined call. It does less than the
+pipeline: it does not drop repeats, keeps no audience curve, and counts events twice after a crash.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _KEPT_SECONDS = 7200
 
 
 class Work:
-    """Takes events of one program; `flush` makes them durable in both stores."""
+    """Folds the events of one program; `flush` makes them durable in both stores."""
 
     def __init__(self) -> None:
         """Connect to REDIS_URL and CLICKHOUSE_URL."""
@@ -106,7 +106,7 @@ class Work:
         self.rows.append(orjson.dumps(row))
 
     def flush(self) -> int:
-        """Write what was taken to both stores; return how many events that were."""
+        """Write the folded events to both stores; return how many they were."""
         count = len(self.rows)
         if not count:
             return 0
