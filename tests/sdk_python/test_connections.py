@@ -1,4 +1,4 @@
-"""What happens on the way: real sockets that refuse, drop, stall, and ask for patience."""
+"""Requests over real sockets of servers that refuse, drop, stall, or ask the client to wait."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 @pytest.fixture
 def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make pauses short."""
+    """Shorten the pauses between tries."""
     monkeypatch.setattr(_retry, "FIRST", 0.02)
     monkeypatch.setattr(_retry, "LONGEST", 0.02)
 
@@ -250,7 +250,7 @@ async def test_an_instant_without_a_zone_is_refused(kind: Kind) -> None:
         await done(client.analytics.get_users(start=datetime(2024, 3, 1), end="2024-03-02T00:00:00Z"))  # noqa: DTZ001
 
 
-# --- the pure part --------------------------------------------------------------------------------
+# --- pure functions --------------------------------------------------------------------------------
 
 
 @given(st.integers(0, 1000), st.floats(0, 1))

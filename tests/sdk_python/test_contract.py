@@ -27,7 +27,7 @@ from tests.sdk_python.clients import Client, Kind, answering, done, following
 
 DOCUMENT: dict[str, Any] = json.loads((Path(__file__).parents[2] / "docs" / "openapi.json").read_text())
 SCHEMAS: dict[str, dict[str, Any]] = DOCUMENT["components"]["schemas"]
-#: Envelopes are taken off, and what is sent has no class of its own.
+#: The SDK unwraps envelopes, and has no classes for request bodies.
 MODELLED = sorted(name for name in SCHEMAS if not name.endswith("Response") and name != "ExportRequest")
 WINDOW: dict[str, Any] = {"start": datetime(2024, 3, 1, tzinfo=UTC), "end": "2024-03-02T00:00:00Z"}
 INDIA = ZoneInfo("Asia/Kolkata")
@@ -39,7 +39,7 @@ def _model(name: str) -> type[Model]:
 
 
 def _shape(schema: Any) -> Any:
-    """Return a schema without what only documents: names of fields, types, and what is required stay."""
+    """Return a schema without documentation: the names of fields, their types and `required` stay."""
     if isinstance(schema, list):
         return [_shape(each) for each in schema]
     if not isinstance(schema, dict):
@@ -73,7 +73,7 @@ def test_a_model_says_of_its_fields_what_the_api_says(name: str) -> None:
 
 
 def _told(kind: type[Model]) -> dict[str, str]:
-    """Return what stands below each field of a class, by the field's name on the wire."""
+    """Return the docstring below each field of a class, by the field's name on the wire."""
     (tree,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
     assert isinstance(tree, ast.ClassDef)
     found = {}
@@ -91,7 +91,7 @@ def test_every_model_is_a_schema() -> None:
     assert set(models.__all__) - shared == set(MODELLED) - {"Error"}
 
 
-# --- every path, by asking all that there is to ask ------------------------------------------------
+# --- every path, requested with every parameter ----------------------------------------------------
 
 
 async def _ask_everything(client: Client) -> set[str]:
@@ -127,13 +127,13 @@ async def _ask_everything(client: Client) -> set[str]:
 
 
 def _templates() -> list[tuple[re.Pattern[str], str]]:
-    """Return paths with a pattern each; those without ids first."""
+    """Return a pattern for each path, with the path; those without ids come first."""
     paths = sorted(DOCUMENT["paths"], key=lambda path: path.count("{"))
     return [(re.compile(re.sub(r"\{\w+\}", "[^/]+", path)), path) for path in paths]
 
 
 class _Api:
-    """Answers with the examples of the document, and notes what was asked of it."""
+    """Answers with the examples of the document, and records the requests."""
 
     def __init__(self) -> None:
         self.asked: dict[tuple[str, str], set[str]] = defaultdict(set)
@@ -235,7 +235,7 @@ def _flat(words: Any) -> set[str]:
         (types.ExportType, set(SCHEMAS["ExportRequest"]["properties"]["type"]["enum"])),
         (types.ExportFormat, set(SCHEMAS["ExportRequest"]["properties"]["format"]["enum"])),
         (types.ExportStatus, set(SCHEMAS["Export"]["properties"]["status"]["enum"])),
-        # Told in prose there: as the server has them.
+        # The document lists these in prose only, so they are compared with the server's own.
         (types.VideoMetric, set(METRICS["video"])),
         (types.UserMetric, set(METRICS["user"])),
         (types.SystemMetric, set(METRICS["system"])),

@@ -1,4 +1,4 @@
-"""Exports: waiting for them, and files that are whole or not there."""
+"""Exports: waiting for them, and downloads that save a whole file or none."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ async def test_patience_has_an_end(kind: Kind) -> None:
 
 
 async def _download(kind: Kind, path: Path, *steps: Step, **more: Any) -> tuple[Path, Any]:
-    """Download an export whose file the steps serve; return its path and what they were asked."""
+    """Download an export whose file the steps serve; return the file's path and the requests."""
     with serving(*steps) as files, serving(export("completed", f"{files.url}/f?token=t")) as api:
         async with open_client(kind, base_url=api.url, api_key="vca_x") as client:
             return await done(client.analytics.download("exp_1", path, **more)), files.asked
@@ -81,7 +81,7 @@ async def test_a_file_is_written_whole_and_its_progress_told(kind: Kind, tmp_pat
     assert list(tmp_path.iterdir()) == [target]
     assert seen[-1] == (len(CONTENT), len(CONTENT))
     assert [so_far for so_far, _ in seen] == sorted({so_far for so_far, _ in seen})
-    # Whoever serves the file is not told the key: the link is signed.
+    # The server of the file does not get the API key: the link is signed.
     assert "authorization" not in asked[0].headers
     assert asked[0].line == "GET /f?token=t HTTP/1.1"
 
@@ -120,7 +120,7 @@ async def test_a_file_that_has_changed_is_read_from_the_start(kind: Kind, tmp_pa
 async def test_a_download_that_fails_leaves_what_was_there(kind: Kind, tmp_path: Path) -> None:
     target = tmp_path / "views.csv"
     target.write_text("old")
-    # No connection brings more than the one before.
+    # No connection sends more than the one before.
     with pytest.raises(APIConnectionError):
         await _download(kind, target, part(CONTENT, 5))
     with pytest.raises(GoneError):

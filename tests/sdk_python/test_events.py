@@ -1,4 +1,4 @@
-"""Events of the SDK against the published contract and the worker's own decoder."""
+"""Compares the SDK's events with the published contract and the worker's own decoder."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ METHODS = {
 NOW = 1_795_470_000_000
 
 
-#: Made once: a client of httpx2 reads the certificates of the machine.
+#: Made only once, because a client of httpx2 loads the machine's certificates.
 _CLIENT = VideoCloud(event_sender=MemorySender())
 
 
@@ -81,7 +81,7 @@ def _schema(name: str) -> tuple[str, dict[str, Any]]:
 
 
 def _example(name: str) -> dict[str, Any]:
-    """Return the contract's example as arguments in Python."""
+    """Return the contract's example of an event as Python arguments."""
     example = {to_snake(field): value for field, value in EXAMPLES[name].items() if field != "type"}
     for field in map(to_snake, INSTANTS & EXAMPLES[name].keys()):
         if isinstance(example[field], str):
@@ -90,7 +90,7 @@ def _example(name: str) -> dict[str, Any]:
 
 
 def _is_taken(record: Record) -> bool:
-    """Say whether the worker takes a record."""
+    """Say whether the worker accepts a record."""
     assert record.value is not None
     taken = Taken(0, NOW, record.key.encode(), record.value)
     (event,) = DECODERS[record.topic].decode([taken])
@@ -149,7 +149,7 @@ def test_who_is_not_signed_in_is_the_key_of_what_they_do(client: VideoCloud, sen
     assert [record.key for record in sender.records] == ["anon", "ana"]
 
 
-#: Values that some field or other cannot have.
+#: Values of which each is invalid for some field.
 ODD: list[Any] = [None, "", "x" * 2000, -1, 0, 1, 1.5, 2**62, True, [], [1, 2, 3], [1.0], {}, "tv", "DE", "é"]
 
 
@@ -186,7 +186,7 @@ def test_the_edges_of_the_contract_can_be_sent(name: str, client: VideoCloud, se
         edges = [rules[edge] for edge in ("minimum", "maximum") if edge in rules]
         edges += ["x" * rules[edge] for edge in ("minLength", "maxLength") if edge in rules]
         if field in ("country", "device", "platform"):
-            # Words that count, instead of any text.
+            # These fields have known words; any other text counts as unknown.
             edges = {"country": ["GB"], "device": ["desktop"], "platform": ["android"]}[field]
         for edge in edges:
             getattr(client.events, METHODS[name])(**{**_example(name), to_snake(field): edge})
@@ -253,7 +253,7 @@ def test_topics_can_have_other_names(sender: MemorySender) -> None:
     assert [record.topic for record in sender.records] == ["acme.users", "system.events"]
 
 
-# --- a view, told as it goes ------------------------------------------------------------------------
+# --- a session of one view --------------------------------------------------------------------------
 
 
 def _session(**more: Any) -> tuple[PlaybackSession, list[dict[str, Any]]]:
@@ -356,7 +356,7 @@ def test_an_event_that_could_not_be_queued_is_not_counted() -> None:
             session.start(startup_ms=1)
 
 
-# --- on the way -------------------------------------------------------------------------------------
+# --- delivery ---------------------------------------------------------------------------------------
 
 
 async def test_without_kafka_it_says_where_to_tell_of_it(kind: Kind) -> None:

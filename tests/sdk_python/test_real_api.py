@@ -1,4 +1,4 @@
-"""The SDK against a running stack: what it sends comes back as numbers, and all that is documented runs."""
+"""The SDK against a running stack: the API counts the events it sends, and all documented examples run."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ BLOCKS = [
     for block in re.findall(r"^```python\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
     if "from videocloud" in block
 ]
-#: The example of the API reference, word for word.
+#: The unchanged example of the API reference.
 REFERENCE = (ROOT / "tests" / "golden" / "sdk_python" / "reference.txt").read_text()
 KEY = "your_api_key"
 VIDEO = "vid_123456"
@@ -65,7 +65,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 def _send(client: VideoCloud) -> None:
-    """Send a known world: five viewers, and the platform that serves them."""
+    """Send known events: those of five viewers, and of the platform that serves them."""
     events = client.events
     events.catalog_entry(video_id=VIDEO, title="A title", duration_ms=20_000, owner_id="ben")
     for number in range(VIEWERS):
@@ -106,7 +106,7 @@ def _until(true: Callable[[], bool], seconds: float = 60.0) -> None:
             if true():
                 return
         except VideoCloudError:
-            # Nobody has heard of the video yet.
+            # The API does not know the video yet.
             if time.monotonic() > deadline:
                 raise
         assert time.monotonic() < deadline, "the numbers did not come in time"
@@ -114,7 +114,7 @@ def _until(true: Callable[[], bool], seconds: float = 60.0) -> None:
 
 
 def _is_whole(video: models.Video) -> bool:
-    """Say whether all that was sent of the video is there: topics and partitions come apart."""
+    """Say whether all events of the video are counted: topics and partitions are processed separately."""
     views, engagement, performance = video.views, video.engagement, video.performance
     assert views and engagement and performance
     ended = engagement.completion_rate == pytest.approx(4 / VIEWERS) and bool(performance.error_rate)
@@ -124,7 +124,7 @@ def _is_whole(video: models.Video) -> bool:
 
 @pytest.fixture(scope="module")
 def options(running: Stack) -> dict[str, Any]:
-    """Yield how to reach a platform that has counted what was sent to it."""
+    """Return the client options for a platform that has counted all events sent to it."""
     found: dict[str, Any] = {"base_url": running.endpoints["API_URL"], "api_key": KEY}
     with VideoCloud(**found, kafka=running.endpoints["KAFKA_BOOTSTRAP_SERVERS"]) as client:
         _send(client)
@@ -254,11 +254,11 @@ async def test_a_key_chooses_the_partition_that_every_client_of_kafka_would(
             assert (murmur2(key) & 0x7FFFFFFF) % len(partitions) == partition
 
 
-# --- what is documented, and the wheel ---------------------------------------------------------------
+# --- documented examples, and the wheel ------------------------------------------------------------
 
 
 def _environment(running: Stack) -> dict[str, str]:
-    """Return the environment of somebody who has sourced `endpoints.env`, and has nothing else of ours."""
+    """Return the environment of a user who has sourced `endpoints.env`, without other variables of ours."""
     own = {
         name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))
     }
@@ -267,7 +267,7 @@ def _environment(running: Stack) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Yield the Python of an environment that holds the wheel, its dependencies, and nothing else."""
+    """Return the Python of an environment that has the wheel and its dependencies only."""
     folder = tmp_path_factory.mktemp("wheel")
 
     def run(*command: str, cwd: Path = ROOT) -> None:

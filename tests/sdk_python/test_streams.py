@@ -1,4 +1,4 @@
-"""Live numbers over connections that come and go."""
+"""Streams of live numbers over connections that break and are made again."""
 
 from __future__ import annotations
 

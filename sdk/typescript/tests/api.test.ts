@@ -1,4 +1,4 @@
-/** Against the running API itself. */
+/** Tests against a running API. */
 
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -23,14 +23,14 @@ function client(options: VideoCloudOptions = {}): VideoCloud {
   return new VideoCloud({ ...api(), ...options });
 }
 
-/** Ask the API without the SDK. */
+/** Request data from the API without the SDK. */
 async function plainly(path: string): Promise<unknown> {
   const { baseUrl, apiKey } = api();
   const response = await fetch(baseUrl + path, { headers: { 'x-api-key': apiKey } });
   return ((await response.json()) as { data: unknown }).data;
 }
 
-/** An hour from now until a day ago: it is not over, but nothing else happens in it. */
+/** From a day ago until an hour from now: the window is not over, but nothing more happens in it. */
 const window = {
   start: new Date(Date.now() - 86_400_000),
   end: new Date(Date.now() + 3_600_000),
@@ -38,7 +38,7 @@ const window = {
 const asked = `start=${window.start.toISOString()}&end=${window.end.toISOString()}`;
 
 describe.skipIf(inject('api') === null)(named('the running API'), () => {
-  test('the example of the API reference prints its numbers as it stands', async () => {
+  test('the unchanged example of the API reference prints the expected numbers', async () => {
     const reference = await readFile(new URL('support/reference.txt', import.meta.url), 'utf8');
     const calls = 'await getVideoAnalytics(); await getUserAnalytics(); await exportAnalytics();';
     const { VIDEOCLOUD_BASE_URL = '' } = environment();
@@ -51,7 +51,7 @@ describe.skipIf(inject('api') === null)(named('the running API'), () => {
     expect(link).toMatch(new RegExp(`^${VIDEOCLOUD_BASE_URL}/analytics/export/exp_\\w+/download\\?token=`));
   });
 
-  test('it tells of a video what has happened', async () => {
+  test('analytics of a video have the numbers of the events sent', async () => {
     const video = await client().analytics.getVideo(WORLD.video, { ...window, groupBy: 'day' });
     expect(video.views).toMatchObject({ total: VIEWS, unique: PEOPLE, byCountry: { DE: VIEWS } });
     expect(video.engagement).toMatchObject({
@@ -61,7 +61,7 @@ describe.skipIf(inject('api') === null)(named('the running API'), () => {
     expect(video.meta.timezone).toBe('UTC');
   });
 
-  test('every answer is what the API says to others', async () => {
+  test('every answer of the SDK equals the answer to a plain request', async () => {
     const { analytics } = client();
     const users = { ...window, metrics: ['activity', 'growth'] } as const;
     const answers = [
@@ -83,12 +83,12 @@ describe.skipIf(inject('api') === null)(named('the running API'), () => {
     });
   });
 
-  test('the probes answer', async () => {
+  test('the health and readiness probes answer', async () => {
     expect(await client().getHealth()).toMatchObject({ status: 'ok' });
     expect(await client().getReadiness()).toMatchObject({ status: 'ok', stores: { redis: true } });
   });
 
-  test('a wrong key says so in one line', async () => {
+  test('a wrong key is an error with a message of one line', async () => {
     const found = await thrown(client({ apiKey: 'vca_wrong' }).analytics.getLive());
     expect(found).toBeInstanceOf(AuthenticationError);
     expect((found as Error).message).toMatch(
@@ -96,7 +96,7 @@ describe.skipIf(inject('api') === null)(named('the running API'), () => {
     );
   });
 
-  test('what is not there and what is not allowed have errors of their own', async () => {
+  test('unknown ids and wrong parameters have errors of their own', async () => {
     const { analytics } = client();
     expect(await thrown(analytics.getVideo('no_such_video'))).toBeInstanceOf(NotFoundError);
     expect(await thrown(analytics.getExport('exp_none'))).toBeInstanceOf(NotFoundError);
@@ -108,19 +108,19 @@ describe.skipIf(inject('api') === null)(named('the running API'), () => {
     expect((misspelt as Error).message).toContain("There is no parameter 'perod' here");
   });
 
-  test('a time-out is the error of that name', async () => {
+  test('a time-out is an APITimeoutError', async () => {
     const found = await thrown(client({ timeout: 1, maxRetries: 0 }).analytics.getVideosSummary());
     expect(found).toBeInstanceOf(APITimeoutError);
   });
 
-  test('a dropped connection is tried again', async () => {
+  test('a request is retried after a dropped connection', async () => {
     const broken = await line(api().baseUrl, [-1, 40]);
     const { analytics } = client({ baseUrl: broken.url });
     expect((await analytics.getVideo(WORLD.video, window)).views.total).toBe(VIEWS);
     expect(broken.connections).toBe(3);
   });
 
-  test('429 is waited for: more requests than are allowed are all answered', async () => {
+  test('after a 429 the SDK waits: requests over the rate limit are all answered', async () => {
     const statuses: number[] = [];
     let limit = 0;
     const { analytics } = client({
@@ -141,7 +141,7 @@ describe.skipIf(inject('api') === null)(named('the running API'), () => {
     expect(statuses.filter((status) => status === 200)).toHaveLength(1 + asked);
   });
 
-  test('a key that does not open something says so', async () => {
+  test('a key without the required scope is an error that names the scope', async () => {
     const { analytics } = client({ apiKey: readKey() });
     const found = await thrown(analytics.getSystemHealth());
     expect(found).toBeInstanceOf(PermissionDeniedError);
@@ -150,7 +150,7 @@ describe.skipIf(inject('api') === null)(named('the running API'), () => {
     );
   });
 
-  test('live goes on through a broken connection', async () => {
+  test('a live stream continues after a broken connection', async () => {
     const broken = await line(api().baseUrl, [9_000]);
     const { analytics } = client({ baseUrl: broken.url });
     const interruptions: Error[] = [];
@@ -167,13 +167,13 @@ describe.skipIf(inject('api') === null)(named('the running API'), () => {
     expect(broken.connections).toBe(2);
   });
 
-  test('live of a video that is not there is an error', async () => {
+  test('a live stream of an unknown video is an error', async () => {
     expect(await thrown(client().analytics.videoLive('no_such_video').next())).toBeInstanceOf(NotFoundError);
     const { value } = await client().analytics.live().next();
     expect(value?.trending).toBeInstanceOf(Array);
   });
 
-  test('an export is made, waited for, and saved through a broken connection', async () => {
+  test('an export is created, awaited, and saved despite a broken connection', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'sdk-'));
     onTestFinished(() => rm(folder, { recursive: true }));
     const { analytics } = client();
@@ -192,7 +192,7 @@ describe.skipIf(inject('api') === null)(named('the running API'), () => {
     expect(broken.connections).toBe(2);
   });
 
-  test('a link that was tampered with is refused', async () => {
+  test('a download link that was tampered with is refused', async () => {
     const { analytics } = client();
     const ready = await analytics.waitForExport(await analytics.export({ type: 'user', ...window }));
     const url = ready.downloadUrl;

@@ -27,7 +27,7 @@ function standing(status: Export['status'], url = ''): Export {
   };
 }
 
-/** Send the file, or what follows the `Range`, and cut the connection after `cut` bytes of it. */
+/** Send the file, or its part from the `Range` on, and cut the connection after `cut` bytes. */
 function file({ cut = Number.POSITIVE_INFINITY, tag = '"1"' }: { cut?: number; tag?: string } = {}): Reply {
   return (response: ServerResponse, asked) => {
     const from = Number(/^bytes=(\d+)-$/.exec(asked.headers.range ?? '')?.[1] ?? 0);
@@ -53,7 +53,7 @@ function completed(server: Server): Export {
   return standing('completed', server.url);
 }
 
-test('an order is sent as JSON, with instants in UTC', async () => {
+test('an export request is sent as JSON, with a Date in UTC', async () => {
   const server = await serve(data(standing('queued'), 202));
   const made = await asking(server.url).analytics.export({
     type: 'video',
@@ -78,7 +78,7 @@ test('an order is sent as JSON, with instants in UTC', async () => {
   });
 });
 
-test('an export is waited for until its file is there', async () => {
+test('waiting for an export ends when its file is ready', async () => {
   const server = await serve(
     data(standing('queued')),
     data(standing('processing')),
@@ -92,21 +92,21 @@ test('an export is waited for until its file is there', async () => {
   expect(server.asked.map(({ url }) => url)).toEqual(Array(3).fill('/analytics/export/exp_1'));
 });
 
-test('an export that failed is an error with the reason of the server', async () => {
+test('a failed export is an error with the reason from the server', async () => {
   const server = await serve(data(standing('failed')));
   const found = await thrown(asking(server.url).analytics.waitForExport(standing('queued')));
   expect(found).toBeInstanceOf(ExportFailedError);
   expect((found as Error).message).toBe('Export exp_1 failed: Out of room.');
 });
 
-test('an export that takes too long is an error, and not lost', async () => {
+test('an export that takes too long is an ExportTimeoutError that holds the export', async () => {
   const server = await serve(data(standing('processing')));
   const found = await thrown(asking(server.url).analytics.waitForExport('exp_1', { waitTimeout: 100 }));
   expect(found).toBeInstanceOf(ExportTimeoutError);
   expect(found).toMatchObject({ export: { exportId: 'exp_1', status: 'processing' } });
 });
 
-test('a file is read whole, in every way, without the key', async () => {
+test('every way to read a file returns all of it, and none sends the API key', async () => {
   const server = await serve(file());
   const { analytics } = asking(server.url);
   const ready = completed(server);
@@ -118,7 +118,7 @@ test('a file is read whole, in every way, without the key', async () => {
   for (const { headers } of server.asked) expect(headers.authorization).toBeUndefined();
 });
 
-test('an id is enough: the export is asked for, and waited for', async () => {
+test('an id is enough for a download: the SDK requests the export and waits for it', async () => {
   const server: Server = await serve(
     (...call) => data(standing('processing', server.url))(...call),
     (...call) => data(completed(server))(...call),
@@ -127,7 +127,7 @@ test('an id is enough: the export is asked for, and waited for', async () => {
   expect(await asking(server.url).analytics.download('exp_1').text()).toBe(FILE.toString());
 });
 
-test('a connection that breaks is taken up where it broke off, and progress goes on', async () => {
+test('after a broken connection, the download resumes at the same byte, and progress continues', async () => {
   const server = await serve(file({ cut: 70_000 }), drop, file({ cut: 50_000 }), file());
   const { analytics, waits } = asking(server.url);
   const progress: number[] = [];
@@ -146,7 +146,7 @@ test('a connection that breaks is taken up where it broke off, and progress goes
   expect(waits).toHaveLength(3);
 });
 
-test('a file that became another one is not joined to the old one', async () => {
+test('a file that changed in the meantime is not joined to its old first part', async () => {
   const endless: Reply = (response) => response.writeHead(200, { etag: '"2"' }).write('another one');
   const server = await serve(file({ cut: 70_000 }), endless);
   const found = await thrown(asking(server.url).analytics.download(completed(server)).text());
@@ -155,21 +155,21 @@ test('a file that became another one is not joined to the old one', async () => 
   await vi.waitFor(() => expect(server.left).toBe(2));
 });
 
-test('a broken connection that cannot be taken up is an error at once', async () => {
+test('a broken download that cannot be resumed is an error at once', async () => {
   const server = await serve(file({ cut: 70_000, tag: '' }));
   const found = await thrown(asking(server.url).analytics.download(completed(server)).text());
   expect(found).toBeInstanceOf(APIConnectionError);
   expect(server.asked).toHaveLength(1);
 });
 
-test('it is tried only so often when nothing more comes', async () => {
+test('a download without progress is retried a limited number of times', async () => {
   const server = await serve(file({ cut: 70_000 }), file({ cut: 0 }));
   const found = await thrown(asking(server.url).analytics.download(completed(server)).text());
   expect(found).toBeInstanceOf(APIConnectionError);
   expect(server.asked).toHaveLength(3);
 });
 
-test('a file is saved under its name when it is whole', async () => {
+test('a file is saved under its name once it is complete', async () => {
   const server = await serve(file({ cut: 70_000 }), file());
   const { analytics } = asking(server.url);
   const where = await folder();
@@ -180,14 +180,14 @@ test('a file is saved under its name when it is whole', async () => {
   expect(await readdir(where)).toEqual(['more.csv', 'views.csv']);
 });
 
-test('half a file is left nowhere', async () => {
+test('a failed download leaves no partial file', async () => {
   const server = await serve(file({ cut: 70_000, tag: '' }));
   const where = await folder();
   await thrown(asking(server.url).analytics.download(completed(server)).saveTo(join(where, 'views.csv')));
   expect(await readdir(where)).toEqual([]);
 });
 
-test('a download that is aborted stops, with the reason of the signal', async () => {
+test('an aborted download is rejected with the reason of its signal', async () => {
   const server = await serve((response) => {
     response.writeHead(200, { 'content-length': FILE.length, etag: '"1"' }).write(FILE.subarray(0, 1000));
   });
@@ -201,7 +201,7 @@ test('a download that is aborted stops, with the reason of the signal', async ()
   await expect(access(where)).rejects.toThrow('ENOENT');
 });
 
-test('a link that has expired is the error of that name', async () => {
+test('an expired link is a GoneError', async () => {
   const server = await serve(error(410, 'ANALYTICS_EXPORT_EXPIRED', 'The export has expired.'));
   expect(await thrown(asking(server.url).analytics.download(completed(server)).text())).toBeInstanceOf(
     GoneError,

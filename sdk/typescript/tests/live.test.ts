@@ -17,7 +17,7 @@ function viewers(concurrentViewers: number): string {
   return told('live', { success: true, data: { concurrentViewers }, meta: META });
 }
 
-/** Begin a stream with these texts, then do what is to be done. */
+/** Begin a stream with these texts, then call `then`. */
 function stream(texts: string[], then: (response: ServerResponse) => void = () => {}): Reply {
   return (response) => {
     response.writeHead(200, { 'content-type': 'text/event-stream' });
@@ -28,7 +28,7 @@ function stream(texts: string[], then: (response: ServerResponse) => void = () =
 const cut = (response: ServerResponse): void => void response.destroy();
 const end = (response: ServerResponse): void => void response.end();
 
-/** Take so many answers. */
+/** Return the first `count` answers, and stop iterating. */
 async function first<Item>(count: number, from: AsyncIterable<Item>): Promise<Item[]> {
   const found: Item[] = [];
   for await (const each of from) {
@@ -38,7 +38,7 @@ async function first<Item>(count: number, from: AsyncIterable<Item>): Promise<It
   return found;
 }
 
-test('answers come one by one, with meta, and without the pings between them', async () => {
+test('a stream yields answers one by one, with meta, and skips the pings between them', async () => {
   const server = await serve(stream([viewers(1), ': ping\n\n', viewers(2)]));
   const found = await first(2, asking(server.url).analytics.live());
   expect(found).toEqual([
@@ -49,14 +49,14 @@ test('answers come one by one, with meta, and without the pings between them', a
   expect(server.asked[0]?.headers.accept).toBe('text/event-stream');
 });
 
-test('who stops to iterate closes the connection', async () => {
+test('ending the iteration closes the connection', async () => {
   const server = await serve(stream([viewers(1)]));
   await first(1, asking(server.url).analytics.videoLive('v 1'));
   await vi.waitFor(() => expect(server.left).toBe(1));
   expect(server.asked[0]?.url).toBe('/analytics/videos/v%201/live/stream');
 });
 
-test('a stream that breaks or ends is opened anew, and says so', async () => {
+test('a stream that breaks or ends is reopened, and each interruption is reported', async () => {
   const server = await serve(
     stream([viewers(1)], cut),
     drop,
@@ -77,7 +77,7 @@ test('a stream that breaks or ends is opened anew, and says so', async () => {
   expect(waits).toEqual([500, 1000, 2000, 500]);
 });
 
-test('it is tried for ever once it was open', async () => {
+test('once a stream was open, reconnects are not limited', async () => {
   const server = await serve(stream([viewers(1)], cut), ...Array(20).fill(drop), stream([viewers(2)]));
   const { analytics, waits } = asking(server.url);
   expect(await first(2, analytics.live())).toHaveLength(2);
@@ -85,7 +85,7 @@ test('it is tried for ever once it was open', async () => {
   expect(Math.max(...waits)).toBe(8000);
 });
 
-test('a number of reconnects in a row can be set, and is counted anew after each answer', async () => {
+test('reconnects in a row can be limited, and each answer resets their count', async () => {
   const server = await serve(stream([viewers(1)], cut), drop, stream([viewers(2)], cut), drop);
   const { analytics } = asking(server.url);
   const seen: number[] = [];
@@ -97,14 +97,14 @@ test('a number of reconnects in a row can be set, and is counted anew after each
   expect(server.asked).toHaveLength(5);
 });
 
-test('a stream that never opened is an error after the usual tries', async () => {
+test('a stream that never opened is an error after the usual number of tries', async () => {
   const server = await serve(drop);
   const found = await thrown(first(1, asking(server.url).analytics.live()));
   expect(found).toBeInstanceOf(APIConnectionError);
   expect(server.asked).toHaveLength(3);
 });
 
-test('a silent stream is dropped and opened anew', async () => {
+test('a silent stream is dropped and reopened', async () => {
   const server = await serve(stream([viewers(1)]), stream([viewers(2)]));
   const interruptions: Error[] = [];
   const { analytics } = asking(server.url);
@@ -114,7 +114,7 @@ test('a silent stream is dropped and opened anew', async () => {
   expect(interruptions[0]).toBeInstanceOf(APITimeoutError);
 });
 
-test('who thinks long about an answer is not taken for a silent stream', async () => {
+test('time that the consumer spends on an answer does not count as silence of the stream', async () => {
   const server = await serve(
     stream([viewers(1)], (response) => {
       setTimeout(() => response.write(viewers(2)), 50);
@@ -136,7 +136,7 @@ test('who thinks long about an answer is not taken for a silent stream', async (
   expect(interruptions).toEqual([]);
 });
 
-test('an error in the stream is told, and the stream goes on', async () => {
+test('an error event is reported as an interruption, and the stream continues', async () => {
   const body = {
     success: false,
     error: { code: 'ANALYTICS_DATA_UNAVAILABLE', message: 'Not now.', details: {} },
@@ -150,20 +150,20 @@ test('an error in the stream is told, and the stream goes on', async () => {
   expect(server.asked).toHaveLength(1);
 });
 
-test('a video that is gone ends it with the error of that name', async () => {
+test('a 404 on reconnecting ends the stream with NotFoundError', async () => {
   const gone = error(404, 'ANALYTICS_DATA_UNAVAILABLE', 'There is no video with this id.');
   const server = await serve(stream([viewers(1)], end), gone);
   const { analytics } = asking(server.url);
   expect(await thrown(first(2, analytics.videoLive('v1')))).toBeInstanceOf(NotFoundError);
 });
 
-test('what is no answer is an error, not a silence', async () => {
+test('an event that is no answer of the API is an error', async () => {
   const server = await serve(stream([told('live', { hello: 'world' })]));
   const found = await thrown(first(1, asking(server.url).analytics.live()));
   expect(found).toBeInstanceOf(APIResponseError);
 });
 
-test('an abort ends it with the reason of the signal, without an interruption', async () => {
+test('an abort ends the stream with the reason of the signal, without an interruption', async () => {
   const server = await serve(stream([viewers(1)]));
   const abort = new AbortController();
   const interruptions: Error[] = [];
@@ -178,7 +178,7 @@ test('an abort ends it with the reason of the signal, without an interruption', 
   await vi.waitFor(() => expect(server.left).toBe(1));
 });
 
-test('a letter that is cut between two packets is whole', async () => {
+test('a character whose bytes are split between two packets is decoded correctly', async () => {
   const bytes = Buffer.from(told('live', { data: { title: 'Größe 🎬' }, meta: META }));
   const cutAt = bytes.indexOf('🎬') + 2;
   const server = await serve((response) => {

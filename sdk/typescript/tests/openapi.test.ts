@@ -1,4 +1,4 @@
-/** The client and the committed OpenAPI document say the same. */
+/** Compares the client with the committed OpenAPI document. */
 
 import { readFile } from 'node:fs/promises';
 import type { ServerResponse } from 'node:http';
@@ -69,7 +69,7 @@ const CALLS: Record<string, Call[]> = {
   readyz: [(client) => client.getReadiness()],
 };
 
-/** Return the answer that the document has as an example, or one of the least that is one. */
+/** Return the document's example of the answer, or else a minimal answer. */
 function example(operation: Operation): { type: string; body: string; data: unknown } {
   const { content = {} } = operation.responses['202'] ?? operation.responses['200'] ?? {};
   const [type = '', { example: found } = {}] = Object.entries(content)[0] ?? [];
@@ -83,7 +83,7 @@ function example(operation: Operation): { type: string; body: string; data: unkn
   return { type, body: JSON.stringify(found), data: meta === undefined ? data : { ...data, meta } };
 }
 
-test('the types are those of the document: `npm run types` writes them anew', async () => {
+test('the generated types match the document: if not, run `npm run types`', async () => {
   expect(await readFile(TYPES, 'utf8')).toBe(await types());
 });
 
@@ -92,7 +92,7 @@ test('the client has a call for each operation of the document, and for no other
 });
 
 test.each(operations)(
-  '$method $path: the call asks it in full, and tells its answer',
+  '$method $path: the call sends every parameter, and returns the answer',
   async ({ path, method, operation }) => {
     const { type, body, data } = example(operation);
     const server = await serve((response: ServerResponse) => {
@@ -116,7 +116,7 @@ test.each(operations)(
   },
 );
 
-test('the metrics of exports, which the document has in words only, are those of the types', () => {
+test('the metrics of exports, which the document lists in prose only, are those of the types', () => {
   const words = components.schemas.ExportRequest?.properties.metrics?.description ?? '';
   const told = Object.fromEntries(
     [...words.matchAll(/For `(\w+)`: ([^.]+)\./g)].map(([, type, names]) => [type, names?.split(', ')]),

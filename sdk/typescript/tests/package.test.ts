@@ -1,4 +1,4 @@
-/** The package, packed and installed into an empty project: what users get. */
+/** The package as users get it: packed, and installed into an empty project. */
 
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -23,7 +23,7 @@ const FACES = `
 `;
 const SAID = 'function http://a.example\ntrue\n';
 
-test('it has what it needs and nothing else', async () => {
+test('the package has the expected files and no dependencies', async () => {
   const files = (await readdir(folder, { recursive: true, withFileTypes: true })).filter((each) =>
     each.isFile(),
   );
@@ -40,13 +40,13 @@ test('it has what it needs and nothing else', async () => {
   expect([dependencies, peerDependencies]).toEqual([undefined, undefined]);
 });
 
-test('an ES module imports it', async () => {
+test('an ES module can import the package', async () => {
   const source = `import { APIStatusError, NotFoundError, VideoCloud } from '@videocloud/sdk';${FACES}`;
   await writeFile(join(project, 'imports.mjs'), source);
   expect(await node('imports.mjs', project)).toEqual({ code: 0, output: SAID, errors: '' });
 });
 
-test('a CommonJS module requires it', async () => {
+test('a CommonJS module can require the package', async () => {
   const source = `const { APIStatusError, NotFoundError, VideoCloud } = require('@videocloud/sdk');${FACES}`;
   await writeFile(join(project, 'requires.cjs'), source);
   expect(await node('requires.cjs', project)).toEqual({ code: 0, output: SAID, errors: '' });
@@ -56,7 +56,7 @@ const WRONG = REFERENCE.replace('views.total', 'views.totl');
 const noticed = (file: string): unknown =>
   expect.stringContaining(`${file}:13: Property 'totl' does not exist`);
 
-test('the example of the API reference compiles for browsers, by a bundler', () => {
+test('the example of the API reference compiles for browsers, with module resolution of a bundler', () => {
   const options = { module: ts.ModuleKind.ESNext, moduleResolution: ts.ModuleResolutionKind.Bundler };
   const files = { 'reference.ts': REFERENCE, 'wrong.ts': WRONG };
   expect(compile(files, project, { exactOptionalPropertyTypes: true, ...options })).toEqual([
@@ -64,7 +64,7 @@ test('the example of the API reference compiles for browsers, by a bundler', () 
   ]);
 });
 
-test('it compiles for Node, as ES module and as CommonJS, and so do the programs of the README', () => {
+test('the example compiles for Node, as ES module and as CommonJS, and so do the programs of the README', () => {
   const files = {
     ...Object.fromEntries(PROGRAMS.map((source, number) => [`readme-${number}.mts`, source])),
     ...{ 'reference.mts': REFERENCE, 'wrong.mts': WRONG, 'reference.cts': REFERENCE, 'wrong.cts': WRONG },
@@ -78,7 +78,7 @@ test('it compiles for Node, as ES module and as CommonJS, and so do the programs
   expect(compile(files, project, options)).toEqual([noticed('wrong.cts'), noticed('wrong.mts')]);
 });
 
-test('a bundle for browsers imports nothing, and runs with what a browser has', async () => {
+test('a bundle for browsers has no imports, and runs with the globals of a browser', async () => {
   const bundle = await rolldown({
     input: 'page',
     cwd: project,
@@ -114,7 +114,7 @@ test('a bundle for browsers imports nothing, and runs with what a browser has', 
   expect(server.asked[0]?.headers['user-agent']).not.toContain('videocloud');
 });
 
-/** What a page has, and Node too. */
+/** Globals that a page has, taken from Node. */
 const BROWSER = {
   ...{ AbortController, Blob, clearTimeout, fetch, performance, ReadableStream, setTimeout },
   ...{ TextDecoder, URL, URLSearchParams },

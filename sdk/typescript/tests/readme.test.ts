@@ -1,4 +1,4 @@
-/** The programs of README.md: each compiles, and does what the text around it says. */
+/** The programs of README.md: each runs, and prints what the text around it says. */
 
 import { readFile } from 'node:fs/promises';
 import { describe, expect, inject, test } from 'vitest';
@@ -7,7 +7,7 @@ import { environment, named, PEOPLE, VIEWS } from './support/world.js';
 
 const README = await readFile(new URL('../README.md', import.meta.url), 'utf8');
 
-/** Programs by the heading under which they stand, and what they print. */
+/** The heading above each program, in order, and what the program prints. */
 const PRINTED: [string, RegExp][] = [
   ['@videocloud/sdk', new RegExp(`^${VIEWS} views by ${PEOPLE} people\ncompleted: [01]`)],
   [
@@ -30,11 +30,11 @@ const programs = README.split(/^#+ /m).flatMap((section) =>
   })),
 );
 
-test('every program of the README is known here', () => {
+test('every program of the README has an expected output', () => {
   expect(programs.map(({ heading }) => heading)).toEqual(PRINTED.map(([heading]) => heading));
 });
 
-test('the tree of errors is that of the code', async () => {
+test('the README and the code have the same tree of errors', async () => {
   const code = await readFile(new URL('../src/errors.ts', import.meta.url), 'utf8');
   const names = (text: string): string[] => [...text.matchAll(/[├└]── (\w+)/g)].map(([, name = '']) => name);
   expect(names(README)).toEqual(names(code));

@@ -16,13 +16,13 @@ import { asking, data, drop, error, json, META, serve, silence, thrown } from '.
 const LIMITED = (seconds: string) =>
   error(429, 'ANALYTICS_RATE_LIMIT', 'This key asked too often.', { 'retry-after': seconds });
 
-test('an answer is its data, with meta beside it', async () => {
+test('an answer has the fields of the data, and meta', async () => {
   const server = await serve(data({ views: { total: 3 } }));
   const video = await asking(server.url).analytics.getVideo('v1');
   expect(video).toEqual({ views: { total: 3 }, meta: META });
 });
 
-test('the key, the parameters and a name are sent', async () => {
+test('the API key, the parameters and a user agent are sent', async () => {
   const server = await serve(data({}));
   const { analytics } = asking(server.url, { headers: { 'x-team': 'web' } });
   await analytics.getVideo('v1', { period: '7d', metrics: ['views', 'engagement'], groupBy: 'hour' });
@@ -33,7 +33,7 @@ test('the key, the parameters and a name are sent', async () => {
   expect(asked?.headers['user-agent']).toMatch(/^videocloud-typescript\/\d+\.\d+\.\d+/);
 });
 
-test('instants are sent in UTC, and a Date that is none is refused', async () => {
+test('a Date is sent in UTC, and an invalid Date is refused', async () => {
   const server = await serve(data({}));
   const { analytics } = asking(server.url);
   const end = '2024-03-25T00:00:00+05:30';
@@ -47,7 +47,7 @@ test('instants are sent in UTC, and a Date that is none is refused', async () =>
   expect(server.asked).toHaveLength(1);
 });
 
-test('options of the request are not sent as parameters', async () => {
+test('request options are not sent as parameters', async () => {
   const server = await serve(data({}));
   await asking(server.url).analytics.getUsers({
     timeout: 1000,
@@ -57,7 +57,7 @@ test('options of the request are not sent as parameters', async () => {
   expect(server.asked[0]?.url).toBe('/analytics/users');
 });
 
-test('429 is waited for as long as Retry-After says', async () => {
+test('after a 429 the SDK waits as long as Retry-After says', async () => {
   const server = await serve(LIMITED('7'), data({}));
   const { analytics, waits } = asking(server.url);
   await analytics.getLive();
@@ -65,7 +65,7 @@ test('429 is waited for as long as Retry-After says', async () => {
   expect(server.asked).toHaveLength(2);
 });
 
-test('a wait longer than a minute is left to the caller, who is told how long', async () => {
+test('a requested wait of more than a minute is an error that states the time', async () => {
   const server = await serve(LIMITED('3600'));
   const { analytics, waits } = asking(server.url);
   const found = await thrown(analytics.getLive());
@@ -74,14 +74,14 @@ test('a wait longer than a minute is left to the caller, who is told how long', 
   expect(waits).toEqual([]);
 });
 
-test('a dropped connection is tried again', async () => {
+test('a request is retried after a dropped connection', async () => {
   const server = await serve(drop, drop, data({ totalViews: 1 }));
   const { analytics, waits } = asking(server.url);
   expect((await analytics.getVideosSummary()).totalViews).toBe(1);
   expect(waits).toEqual([500, 1000]);
 });
 
-test('an answer that breaks off in the middle is asked for again', async () => {
+test('a request is retried after an answer that breaks off in the middle', async () => {
   const server = await serve(
     (response) => {
       response.writeHead(200, { 'content-type': 'application/json', 'content-length': '999' });
@@ -92,7 +92,7 @@ test('an answer that breaks off in the middle is asked for again', async () => {
   expect((await asking(server.url).analytics.getVideosSummary()).totalViews).toBe(1);
 });
 
-test('a connection that drops each time is an error with its cause', async () => {
+test('a connection that drops at each try is an error with its cause', async () => {
   const server = await serve(drop);
   const found = await thrown(asking(server.url).analytics.getLive());
   expect(found).toBeInstanceOf(APIConnectionError);
@@ -102,13 +102,13 @@ test('a connection that drops each time is an error with its cause', async () =>
   expect(server.asked).toHaveLength(3);
 });
 
-test('nobody at the address is an error that names it', async () => {
+test('an address where nothing listens is an error that names the address', async () => {
   const found = await thrown(asking('http://127.0.0.1:1', { maxRetries: 0 }).analytics.getLive());
   expect(found).toBeInstanceOf(APIConnectionError);
   expect((found as Error).message).toContain('http://127.0.0.1:1/analytics/live: ');
 });
 
-test('silence is a time-out, tried again, and then the error of that name', async () => {
+test('a request without an answer is retried, and then an APITimeoutError', async () => {
   const server = await serve(silence);
   const found = await thrown(asking(server.url, { timeout: 300, maxRetries: 1 }).analytics.getLive());
   expect(found).toBeInstanceOf(APITimeoutError);
@@ -118,7 +118,7 @@ test('silence is a time-out, tried again, and then the error of that name', asyn
   expect(server.asked).toHaveLength(2);
 });
 
-test('a time-out has its name also where fetch tells only of an abort', async () => {
+test('a time-out is an APITimeoutError even if fetch reports only an abort', async () => {
   const deaf: typeof fetch = async (_, { signal } = {}) =>
     await new Promise((_answered, reject) => {
       signal?.addEventListener('abort', () => reject(new DOMException('Aborted.', 'AbortError')));
@@ -127,7 +127,7 @@ test('a time-out has its name also where fetch tells only of an abort', async ()
   expect(await thrown(analytics.getLive())).toBeInstanceOf(APITimeoutError);
 });
 
-test('a body that does not come is a time-out too', async () => {
+test('an answer whose body never arrives is a time-out too', async () => {
   const server = await serve((response) => {
     response.writeHead(200, { 'content-type': 'application/json' }).write('{');
   });
@@ -135,7 +135,7 @@ test('a body that does not come is a time-out too', async () => {
   expect(found).toBeInstanceOf(APITimeoutError);
 });
 
-test('503 is tried again, and then an error', async () => {
+test('a 503 is retried, and then an error', async () => {
   const server = await serve(error(503, 'ANALYTICS_DATA_UNAVAILABLE', 'Not now.', { 'retry-after': '2' }));
   const { analytics, waits } = asking(server.url);
   const found = await thrown(analytics.getSystemHealth());
@@ -144,7 +144,7 @@ test('503 is tried again, and then an error', async () => {
   expect(waits).toEqual([2000, 2000]);
 });
 
-test('a wrong parameter is asked once, and its error says which', async () => {
+test('a request with a wrong parameter is not retried, and its error names the parameter', async () => {
   const details = { parameter: 'period', allowed: ['1d', '7d'], requestId: 'r1' };
   const server = await serve(
     json(400, {
@@ -164,7 +164,7 @@ test('a wrong parameter is asked once, and its error says which', async () => {
   expect(server.asked).toHaveLength(1);
 });
 
-test('a wrong key says so in one line, and a missing one what to set', async () => {
+test('a wrong key is an error of one line, and a missing one says what to set', async () => {
   const server = await serve(error(401, 'ANALYTICS_UNAUTHORIZED', 'Send your API key as …'));
   const wrong = await thrown(asking(server.url).analytics.getLive());
   expect(wrong).toBeInstanceOf(AuthenticationError);
@@ -176,7 +176,7 @@ test('a wrong key says so in one line, and a missing one what to set', async () 
   expect(server.asked[1]?.headers.authorization).toBeUndefined();
 });
 
-test('a page instead of an answer points to baseUrl', async () => {
+test('an HTML page instead of an answer is an error that points to baseUrl', async () => {
   const page = serve((response) => response.end('<html>Welcome</html>'));
   const found = await thrown(asking((await page).url).analytics.getLive());
   expect(found).toBeInstanceOf(APIResponseError);
@@ -203,7 +203,7 @@ test('an aborted request is rejected with the reason of its signal, and closes i
   await vi.waitFor(() => expect(server.left).toBe(1));
 });
 
-test('a signal that is aborted before asks nothing', async () => {
+test('a signal that is aborted already sends no request', async () => {
   const server = await serve(data({}));
   const found = await thrown(asking(server.url).analytics.getLive({ signal: AbortSignal.abort() }));
   expect(found).toMatchObject({ name: 'AbortError' });
@@ -219,7 +219,7 @@ test('a wait between tries can be aborted', async () => {
   expect(performance.now() - started).toBeLessThan(5_000);
 });
 
-test('a signal keeps nothing of requests that are over', async () => {
+test('a signal holds no listeners of finished requests', async () => {
   const server = await serve(data({}), drop, data({}));
   const { signal } = new AbortController();
   const { analytics } = asking(server.url);
@@ -228,7 +228,7 @@ test('a signal keeps nothing of requests that are over', async () => {
   expect(getEventListeners(signal, 'abort')).toEqual([]);
 });
 
-test('the client reads the environment, and what it is told goes first', async () => {
+test('the client reads the environment, and its options take precedence', async () => {
   const server = await serve(data({}));
   vi.stubEnv('VIDEOCLOUD_API_KEY', 'vca_environment');
   vi.stubEnv('VIDEOCLOUD_BASE_URL', `${server.url}/`);
@@ -242,16 +242,13 @@ test('the client reads the environment, and what it is told goes first', async (
   expect(new VideoCloud({ baseUrl: 'https://told.example.com' }).baseUrl).toBe('https://told.example.com');
 });
 
-test('without an address it is that of `make up`', () => {
+test('without an address the client uses that of `make up`', () => {
   expect(new VideoCloud().baseUrl).toBe('http://127.0.0.1:8000');
 });
 
-test.each(['', 'with blank', 'line\n', 'schlüssel'])(
-  'the key %j is refused before anything is asked',
-  (apiKey) => {
-    expect(() => new VideoCloud({ apiKey })).toThrow(TypeError);
-  },
-);
+test.each(['', 'with blank', 'line\n', 'schlüssel'])('the key %j is refused before any request', (apiKey) => {
+  expect(() => new VideoCloud({ apiKey })).toThrow(TypeError);
+});
 
 test('the key is not shown when a client is printed', () => {
   const client = new VideoCloud({ apiKey: 'vca_secret' });
@@ -260,7 +257,7 @@ test('the key is not shown when a client is printed', () => {
   );
 });
 
-test('a key in a page is refused, unless it is said that this is meant', () => {
+test('an API key in a browser is refused, unless an option allows it', () => {
   vi.stubGlobal('window', {});
   vi.stubGlobal('document', {});
   vi.stubGlobal('process', undefined);
@@ -270,7 +267,7 @@ test('a key in a page is refused, unless it is said that this is meant', () => {
   expect(new VideoCloud({ baseUrl: '/proxy' }).baseUrl).toBe('/proxy');
 });
 
-test('a store that is away is an answer of readiness, not an error', async () => {
+test('readiness with an unavailable store is an answer, not an error', async () => {
   const server = await serve(
     json(503, { status: 'unavailable', stores: { redis: false, clickhouse: false } }),
   );

@@ -22,15 +22,15 @@ function refused(status: number, more: Partial<Refusal> = {}): VideoCloudError {
   });
 }
 
-test.each([408, 409, 429, 500, 502, 503, 504])('status %d may pass', (status) => {
+test.each([408, 409, 429, 500, 502, 503, 504])('status %d is retried', (status) => {
   expect(isTransient(refused(status))).toBe(true);
 });
 
-test.each([400, 401, 403, 404, 405, 410, 413, 422])('status %d will not pass', (status) => {
+test.each([400, 401, 403, 404, 405, 410, 413, 422])('status %d is not retried', (status) => {
   expect(isTransient(refused(status))).toBe(false);
 });
 
-test('a lost connection and a silence may pass; an answer of something else and faults of ours will not', () => {
+test('lost connections and time-outs are retried; answers of another server and faults of the SDK are not', () => {
   expect(isTransient(new APIConnectionError('lost'))).toBe(true);
   expect(isTransient(new APITimeoutError('silent'))).toBe(true);
   expect(isTransient(new APIResponseError('a page', 200))).toBe(false);
@@ -38,25 +38,25 @@ test('a lost connection and a silence may pass; an answer of something else and 
   expect(isTransient(new TypeError('ours'))).toBe(false);
 });
 
-test('an export that has failed is not asked for again', () => {
+test('a failed export is not retried', () => {
   expect(isTransient(refused(500, { code: 'ANALYTICS_EXPORT_FAILED' }))).toBe(false);
 });
 
-test('pauses double from 0.5 s to 8 s', () => {
+test('pauses double from 0.5 s up to 8 s', () => {
   const pauses = [0, 1, 2, 3, 4, 5, 60].map((tried) => pause(refused(503), tried, 100, never));
   expect(pauses).toEqual([500, 1000, 2000, 4000, 8000, 8000, 8000]);
 });
 
-test('chance takes up to a quarter away', () => {
+test('random jitter shortens a pause by up to a quarter', () => {
   expect(pause(refused(503), 1, 2, () => 0.999_999)).toBeCloseTo(750, 0);
 });
 
-test('there are as many pauses as tries are allowed', () => {
+test('there are as many pauses as retries are allowed', () => {
   expect(pause(refused(503), 2, 2, never)).toBeUndefined();
   expect(pause(refused(503), 0, 0, never)).toBeUndefined();
 });
 
-test('the wish of the server is followed to the letter, up to a minute', () => {
+test('a wait that the server requests is kept exactly, up to a minute', () => {
   expect(pause(refused(429, { retryAfter: 60_000 }), 0, 2, () => 0.5)).toBe(60_000);
   expect(pause(refused(503, { retryAfter: 0 }), 0, 2, () => 0.5)).toBe(0);
   expect(pause(refused(429, { retryAfter: 60_001 }), 0, 2, never)).toBeUndefined();

@@ -29,7 +29,7 @@ test('a stream cut in two, wherever it is cut', () => {
   }
 });
 
-test('a stream that comes letter by letter', () => {
+test('a stream that arrives character by character', () => {
   const reader = new EventReader();
   expect([...STREAM].flatMap((letter) => reader.read(letter))).toEqual(EVENTS);
 });

@@ -1,11 +1,11 @@
-/** The compiler, as a user has it: strict, and with everything checked that the package declares. */
+/** The compiler as a user runs it: strict, and checking all declarations of the package. */
 
 import { join } from 'node:path';
 import ts from 'typescript';
 
 const OTHERS = /\/node_modules\/(@types|undici-types)\//;
 
-/** Return what the compiler says of these files of a project, as `name:line: text`, sorted. */
+/** Return the compiler's messages on these files of a project, as `name:line: text`, sorted. */
 export function compile(
   files: Record<string, string>,
   project: string,
@@ -29,7 +29,7 @@ export function compile(
   host.readFile = (name) => sources.get(name) ?? readFile(name);
   host.getCurrentDirectory = () => project;
   const program = ts.createProgram([...sources.keys()], settings, host);
-  // All that is the project's or the package's; the declarations of TypeScript and of Node are not ours.
+  // Files of the project and of the package; the declarations of TypeScript and of Node are not checked.
   const own = program
     .getSourceFiles()
     .filter((file) => !program.isSourceFileDefaultLibrary(file) && !OTHERS.test(file.fileName));

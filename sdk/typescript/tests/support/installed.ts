@@ -1,4 +1,4 @@
-/** The package as users get it: packed, and installed into an empty project. Once for all tests. */
+/** Packs the package and installs it into an empty project, once for all tests. */
 
 import { execFile } from 'node:child_process';
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
@@ -10,17 +10,17 @@ import type { TestProject } from 'vitest/node';
 
 const run = promisify(execFile);
 
-/** A running API to ask. */
+/** Address and keys of a running API. */
 export interface Api {
   baseUrl: string;
   apiKey: string;
-  /** Another key, which opens what has the scope read and nothing else. */
+  /** Another key, which has the scope `read` only. */
   readKey: string;
 }
 
 declare module 'vitest' {
   export interface ProvidedContext {
-    /** Null where VIDEOCLOUD_BASE_URL names none. */
+    /** Null if VIDEOCLOUD_BASE_URL is not set. */
     api: Api | null;
     /** Folder of the project in which the package is installed. */
     project: string;

@@ -1,19 +1,19 @@
-/** A line between client and server that breaks when a test wants it to. */
+/** A TCP proxy between client and server that breaks connections when a test wants it to. */
 
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { onTestFinished } from 'vitest';
 
 export interface Line {
   url: string;
-  /** Connections so far. */
+  /** Number of connections so far. */
   connections: number;
 }
 
 const HEAD_ENDS = '\r\n\r\n';
 
 /**
- * Pass bytes on to a server. Connection `n` is cut when so many bytes of the body of its first answer have
- * passed, at once when `cuts[n]` is -1, and never when there is no such number.
+ * Pass bytes on to a server. Connection `n` is cut after `cuts[n]` bytes of the body of its first answer, at
+ * once if `cuts[n]` is -1, and never if `cuts[n]` is missing.
  */
 export async function line(target: string, cuts: number[]): Promise<Line> {
   const { hostname, port } = new URL(target);

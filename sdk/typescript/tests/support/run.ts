@@ -1,4 +1,4 @@
-/** Programs of a user, in the project in which the package is installed. */
+/** Runs programs as a user would, in the project in which the package is installed. */
 
 import { spawn } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
@@ -12,9 +12,9 @@ export interface Outcome {
 }
 
 /**
- * Run a program with Node until it ends; one that listens to SIGINT gets it after its first lines.
+ * Run a program with Node until it ends; with `interrupt`, send it SIGINT after its first output.
  *
- * The environment has nothing but what is given, and the path.
+ * Its environment has only the given variables, and PATH.
  */
 export async function node(
   file: string,
@@ -27,7 +27,7 @@ export async function node(
   child.stdout.on('data', (piece) => {
     found.output += piece;
   });
-  // Once: a program that listens once would die of the next.
+  // Only once: a second SIGINT would kill a program that handles the first one only.
   if (interrupt) child.stdout.once('data', () => child.kill('SIGINT'));
   child.stderr.on('data', (piece) => {
     found.errors += piece;
@@ -36,7 +36,7 @@ export async function node(
   return found;
 }
 
-/** Write a TypeScript program as JavaScript into the project, checked by nobody, and run it. */
+/** Convert a TypeScript program to JavaScript without type checks, write it into the project, and run it. */
 export async function runTypeScript(
   source: string,
   name: string,

@@ -1,4 +1,4 @@
-/** A real HTTP server on this machine that answers as a test tells it to, and remembers what it was asked. */
+/** A real HTTP server on this machine that answers as a test prescribes, and records the requests. */
 
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -18,11 +18,11 @@ export type Reply = (response: ServerResponse, asked: Asked) => void;
 export interface Server {
   url: string;
   asked: Asked[];
-  /** Requests whose connection the client has closed before the answer was over. */
+  /** Number of requests whose connection the client closed before the answer was complete. */
   left: number;
 }
 
-/** Answer requests in this order; the last reply goes on for ever. */
+/** Answer requests with these replies in order; the last reply serves all further requests. */
 export async function serve(...replies: Reply[]): Promise<Server> {
   const found: Server = { url: '', asked: [], left: 0 };
   const server = createServer(async (request, response) => {
@@ -78,13 +78,13 @@ export function error(
   );
 }
 
-/** Close the connection without a word. */
+/** Close the connection without an answer. */
 export const drop: Reply = (response) => response.destroy();
 
 /** Never answer. */
 export const silence: Reply = () => {};
 
-/** Questions to a server, with waits that are written down and not waited for. */
+/** Return a client of a server that records its waits instead of waiting. */
 export function asking(
   url: string,
   settings: Partial<TransportSettings> = {},
@@ -108,7 +108,7 @@ export function asking(
   return { analytics: new Analytics(transport), waits };
 }
 
-/** Return what a promise is rejected with. */
+/** Return the reason with which a promise is rejected. */
 export async function thrown(promise: Promise<unknown>): Promise<unknown> {
   return await promise.then(
     (found) => {

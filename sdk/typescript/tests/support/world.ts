@@ -1,4 +1,4 @@
-/** What has happened on the platform that the running API tells of: `make test` sends it to Kafka. */
+/** The events that the running API has counted: `make test` has sent them to Kafka. */
 
 import { readFile } from 'node:fs/promises';
 import { inject } from 'vitest';
@@ -19,24 +19,24 @@ export const WORLD: World = JSON.parse(await readFile(new URL('world.json', impo
 export const VIEWS: number = WORLD.viewers.length;
 export const PEOPLE: number = new Set(WORLD.viewers).size;
 
-/** Name of what needs a running API; without one it says why it is skipped. */
+/** Return the name of tests that need a running API; without an API, with the reason for skipping them. */
 export function named(name: string): string {
   return inject('api') ? name : `${name} (skipped: VIDEOCLOUD_BASE_URL names no running API)`;
 }
 
-/** The running API; only tests that are not skipped look at it. */
+/** Return the running API; only tests that are not skipped may call this. */
 export function api(): Api {
   const found = inject('api');
   if (found === null) throw new Error('VIDEOCLOUD_BASE_URL names no running API');
   return found;
 }
 
-/** A key that opens what has the scope read, with a rate limit of its own. */
+/** Return a key with the scope `read` only, and with a rate limit of its own. */
 export function readKey(): string {
   return api().readKey;
 }
 
-/** The environment in which a program finds the running API. */
+/** Return the environment variables with which a program finds the running API. */
 export function environment(): Record<string, string> {
   const { baseUrl, apiKey } = api();
   return { VIDEOCLOUD_BASE_URL: baseUrl, VIDEOCLOUD_API_KEY: apiKey };
