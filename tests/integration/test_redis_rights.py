@@ -51,7 +51,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 async def owner(address: str) -> AsyncIterator[Any]:
     """Yield a client that may do everything, on a Redis that knows the documented user."""
-    client = Redis.from_url(f"redis://{address}/0", decode_responses=True)
+    client: Any = Redis.from_url(f"redis://{address}/0", decode_responses=True)
     await client.execute_command("ACL", "SETUSER", USER, "reset", *rule())
     await client.execute_command("ACL", "LOG", "RESET")
     yield client

@@ -33,10 +33,8 @@ async def test_events_of_a_topic_before_it_was_created_anew_are_no_difference(
         ledgers = RedisLedgers(redis)
         epoch = (await ledgers.claim(partition)).epoch
         # The rows are of the first incarnation, and the worker counted them again for the second.
-        stored = {"block_from": 0, "block_to": 2}
-        await ledgers.rewrite(
-            partition, Ledger(epoch=epoch, incarnation=1, generation=7, counted=0, **stored)
-        )
+        ledger = Ledger(epoch=epoch, incarnation=1, generation=7, counted=0, block_from=0, block_to=2)
+        await ledgers.rewrite(partition, ledger)
         live = fold_playback(views, int(now.timestamp()) // 60 - 120)
         counters = RedisLive(redis, now.timestamp)
         await counters.write(LiveBatch(partition, epoch, 7, 0, 1, "", live, Books()))

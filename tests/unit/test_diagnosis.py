@@ -210,7 +210,7 @@ def test_topics_that_are_set_up_wrongly(
     name: str, config: dict[str, str], verdict: Verdict, said: str
 ) -> None:
     found = [
-        Topic(each.name, 12, 1, 0, {**each.config, **config}) if each.name == name else each
+        Topic(each.name, 12, 1, 0, {**(each.config or {}), **config}) if each.name == name else each
         for each in _sound_topics()
     ]
     findings = _topics(*found)
@@ -220,7 +220,7 @@ def test_topics_that_are_set_up_wrongly(
 
 def test_dead_letters_may_be_timestamped_by_the_broker_as_their_records_times_are_in_headers() -> None:
     *others, letters = _sound_topics()
-    config = {**letters.config, "message.timestamp.type": "LogAppendTime"}
+    config = {**(letters.config or {}), "message.timestamp.type": "LogAppendTime"}
     assert letters.name == "events.deadletter"
     assert bad(_topics(*others, Topic(letters.name, 12, 1, 0, config))) == []
 

@@ -85,8 +85,8 @@ def test_a_full_sheet_goes_on_in_the_next(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_dates_and_times_of_a_workbook_are_those_of_spreadsheets(tmp_path: Path) -> None:
-    days = [["date", "title"], ["2050-11-20", "2050-11-20"]]
-    times = [["time", "requests"], ["2050-11-20T08:15:00.000Z", 3]]
+    days: list[list[Any]] = [["date", "title"], ["2050-11-20", "2050-11-20"]]
+    times: list[list[Any]] = [["time", "requests"], ["2050-11-20T08:15:00.000Z", 3]]
     found = []
     for table, shown in ((days, "yyyy-mm-dd"), (times, "yyyy-mm-dd hh:mm")):
         path = tmp_path / f"{table[0][0]}.xlsx"
