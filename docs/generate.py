@@ -59,9 +59,9 @@ calendar days |
 video, else, depending on the endpoint, of any video, of any user, or of the platform | nothing |
 | `start` and `end` | as given, to the millisecond | as long |
 
-Timelines cover the whole window, and their first and last points are cut at its edges. Days and hours are those of
-the local clock: a day may have 23 or 25 hours, and where the clock is changed by half an hour, a point of
-`groupBy=hour` covers half an hour.
+Timelines cover the whole window, and their first and last points are cut at its edges. Days and hours are
+those of the local clock: a day may have 23 or 25 hours, and where the clock is changed by half an hour, a
+point of `groupBy=hour` covers half an hour.
 
 Changes compare equally long stretches: the elapsed part of a window that is not over yet is compared with an
 equally long part of the window before, to the minute for windows up to 48 hours and to the quarter of an hour
