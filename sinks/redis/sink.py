@@ -18,8 +18,9 @@ from streams.domain.aggregate import Live
 
 #: How often a partition is announced to readers, which drop it after `keys.LIVE_SECONDS`.
 _ANNOUNCE_SECONDS = 60.0
-#: A larger sum is invented, and would not fit into a message; `apply.lua` ends below that anyway.
-_MOST = 1 << 62
+#: The only measure that is a product, whose sums may become too large: `apply.lua` ends them at `_MOST`, and
+#: what is beyond 64 bits would not even fit into a message.
+_WEIGHT, _MOST = "bitrate_weight", 1 << 62
 
 
 def encode(live: Live) -> bytes:
@@ -27,10 +28,9 @@ def encode(live: Live) -> bytes:
     if not live:
         return b""
     counters = live.counters
-    if any(max(sums.values(), default=0) > _MOST for sums in counters.values()):
-        counters = {
-            cell: {name: min(n, _MOST) for name, n in sums.items()} for cell, sums in counters.items()
-        }
+    for sums in counters.values():
+        if _WEIGHT in sums and sums[_WEIGHT] > _MOST:
+            sums[_WEIGHT] = _MOST
     # Hashes go as text: Lua's numbers are doubles and would round 64-bit integers.
     return msgspec.msgpack.encode(
         (
