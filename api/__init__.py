@@ -5,8 +5,8 @@ Setup: `app` makes an application from `settings`; `deps` are the dependencies o
 Access:
 
 - `http_protocol` limits the length of headers
-- `auth` with `keys` and `limits`; `cors` for pages of other origins
-- `root_path` for an API under a path of another server
+- `auth` checks API keys (`keys`) and rate limits (`limits`); `cors` serves pages of other origins
+- `root_path` serves the API under a path of another server
 - `telemetry` gives each request an id and a line in the log
 
 Requests:
@@ -18,10 +18,10 @@ Requests:
 
 Responses:
 
-- `answers`, `user_answers` and `system_answers` make readings into answers, in the shapes of `schemas`,
-  `schemas_users`, `schemas_system`, `schemas_live` and `schemas_exports`; `errors` have one shape
+- `answers`, `user_answers` and `system_answers` turn readings into answers, in the shapes of `schemas`,
+  `schemas_users`, `schemas_system`, `schemas_live` and `schemas_exports`; `errors` gives errors one shape
 - `etag_gzip` handles conditional requests and compression; `head` answers HEAD requests
 - `openapi` completes the OpenAPI document; `dashboard` is a page that shows the answers in the browser
 
-The process itself: `metrics` for Prometheus, `reporting` of requests to Kafka; `tasks` and `shutdown` end it.
+The process: `metrics` for Prometheus, `reporting` of requests to Kafka; `tasks` and `shutdown` end it.
 """

@@ -1,33 +1,32 @@
-"""The worker: Kafka into both stores, every event once. Modules in the order of use.
+"""The worker: reads Kafka and writes both stores, each event exactly once. Modules in the order of use.
 
-Putting together:
+Setup:
 
-- `app` makes a Faust app of `settings`; `faust_worker` is Faust without its waits
-- `topics` names and makes the topics
+- `app` makes a Faust app from `settings`; `faust_worker` is Faust without its fixed sleeps
+- `topics` names and creates the topics
 
 Reading:
 
-- `transport` hands over batches instead of records, as `fetching` takes them out of Kafka's client
-  and `unpacking` out of compressed batches
-- `broker` is what the pipeline asks of Kafka; `topic_ids` tells topics of one name apart, `rights` what the
-  worker may do
+- `transport` delivers batches instead of single records; `fetching` takes whole fetches from Kafka's client,
+  and `unpacking` decompresses them
+- `broker` is the pipeline's access to Kafka; `topic_ids` distinguishes a topic from a later one of its name,
+  and `rights` asks what the worker's user may do
 
 A partition:
 
-- `lanes` gives each its batches in order, and has one folded while another waits
-- `pipeline` keeps the partitions at work here, each with a worker (`partition`); what they hand each other
-  is in `assignment`
-- `takeover` decides with `ledger` where a partition goes on; `log_follower` sees to it, with `seeking`, that
-  what comes is what comes next of the same log
-- `batch` folds with the rules in `streams.domain`; `catalog` knows lengths of videos
-- `blocks` gathers rows for ClickHouse, within the `budget` and for as long as `pace` says; `bundles` sends
-  those of several partitions in one insert
+- `lanes` runs the batches of a partition in order, and those of several partitions concurrently
+- `pipeline` keeps a worker (`partition`) for each assigned partition; `assignment` has the data given to it
+- `takeover` decides with `ledger` at which offset to resume a partition; `log_follower` checks that records
+  come in order and from the same log, and seeks (`seeking`) if they do not
+- `batch` folds records with the rules in `streams.domain`; `catalog` knows the lengths of videos
+- `blocks` gathers rows for ClickHouse, within the memory `budget` and for as long as `pace` allows; `bundles`
+  inserts blocks of several partitions together
 
-What goes wrong:
+Failures:
 
-- `retry` repeats what may pass; `dead_letter` keeps what cannot be taken, `rejections` says when that is too
-  much
-- `watchdog` ends a worker in which nothing moves; `exit_codes` are the statuses with which it ends
+- `retry` repeats operations that may succeed later; `dead_letter` keeps records that cannot be processed, and
+  `rejections` limits their share
+- `watchdog` ends a worker that makes no progress; `exit_codes` are the worker's exit statuses
 
-Seeing it: `metrics` and `gauges` for Prometheus, `health` over HTTP, `logs`, `tracing`.
+Observability: `metrics` and `gauges` for Prometheus, `health` over HTTP, `logs`, `tracing`.
 """

@@ -1,1 +1,1 @@
-"""The dashboard: a page that reads this API in the browser. `static` is the page, `files` serves it."""
+"""The dashboard: a page that queries this API from the browser. `static` is the page, `files` serves it."""

@@ -1,0 +1,1 @@
+"""The endpoints: `videos`, `users`, `system`, `live`, `exports`, and `health` for probes and metrics."""

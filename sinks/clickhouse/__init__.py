@@ -1,4 +1,4 @@
-"""ClickHouse: what the worker writes into it, and what the API reads from it.
+"""ClickHouse: the worker's inserts, and the API's queries.
 
 Writing:
 
@@ -10,9 +10,9 @@ Reading:
 
 - SQL: `queries` and `facts` about videos; `user_queries`, `session_queries` and `cohort_queries` about users;
   `system_queries` about the platform; `live_queries` for live data; `instants` binds times
-- `reader`, `user_reader`, `system_reader` and `live_reader` run it; `user_readings` makes readings of rows
+- `reader`, `user_reader`, `system_reader` and `live_reader` run it; `user_readings` turns rows into readings
 
-Answers about users without reading all days again:
+Caches, so that answers about users do not read past days again:
 
 - `day_cache` keeps the results for days that are over, `known_cache` the users and sessions of those days
 - `known_audience` computes today's difference with `known_users` and `known_sessions`: they look up in

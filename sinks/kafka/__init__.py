@@ -1,0 +1,1 @@
+"""Settings that all Kafka clients share: `access` has those for TLS and passwords."""

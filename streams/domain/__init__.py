@@ -2,7 +2,7 @@
 
 The contract with producers:
 
-- `events` are its types, `meanings` describes each field, `examples` has one event of each type
+- `events` has the event types, `meanings` describes each field, `examples` has one event of each type
 - `contract` and `asyncapi` publish them
 
 From records to rows:
@@ -15,10 +15,10 @@ From records to rows:
 
 From sums to numbers:
 
-- `measures` are summed; `definitions` and `metrics` compute the API's numbers from them
+- `measures` are the summed quantities; `definitions` and `metrics` compute the API's numbers from them
 - `windows`, `timeline` and `local_time` define periods, points of time and local days
 - readings are the sums and counts that a store returns: `video_readings`, `user_readings`,
   `system_readings`, `live`
 
-For both: `errors`, `access` (API keys), `instruments` (Prometheus), `traces`.
+Shared: `errors`, `access` (API keys), `instruments` (Prometheus), `traces`.
 """

@@ -49,7 +49,13 @@ def test_metrics_are_told_to_come_in_one_parameter() -> None:
     assert metrics["schema"]["items"]["enum"] == ["views", "engagement", "performance"]
 
 
-@pytest.mark.parametrize("package", ["streams", "streams.domain", "sinks", "sinks.clickhouse", "api"])
+@pytest.mark.parametrize(
+    "package",
+    [
+        *("streams", "streams.domain", "sinks", "sinks.redis", "sinks.clickhouse"),
+        *("api", "api.exports", "api.routes", "deploy.operations"),
+    ],
+)
 def test_the_map_of_a_package_names_each_of_its_modules(package: str) -> None:
     module = importlib.import_module(package)
     there = {each.name for each in pkgutil.iter_modules(module.__path__)}

@@ -1,4 +1,4 @@
-"""The Lua scripts, and the errors that their answers become."""
+"""Runs the Lua scripts of this folder, and turns their verdicts into errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Events for the platform: one class for each, a session that tells of a view, and who sends them."""
+"""Events for the platform: a class for each event, a session that reports a view, and senders.
+
+`types` has the events, made of the parts in `model` and `ids`; `playback` is the session. `resource` is
+`client.events`; `sender` is the interface of senders, and `kafka` sends to Kafka.
+"""
 
 from videocloud.events.model import Event, Outgoing
 from videocloud.events.playback import PlaybackSession

@@ -1,4 +1,7 @@
-"""What the API answers: one class for each schema of its OpenAPI document, under the same name."""
+"""The API's responses: one class for each schema of its OpenAPI document, under the same name.
+
+`base` has the parts that all share; `videos`, `users`, `system`, `live` and `exports` have the others.
+"""
 
 from videocloud.models.base import Answer, Health, Meta, Model, Stretch
 from videocloud.models.exports import Export, ExportFault
