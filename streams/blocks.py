@@ -17,7 +17,7 @@ from opentelemetry.trace import Link
 
 from sinks.base import Block, BlockSink, Encoded, LedgerStore, Partition
 from sinks.single_flight import shared_result
-from streams.bundles import Bundles, InFlightBlock, record_insert, try_to_begin
+from streams.bundles import Bundles, InFlightBlock, record_insert, try_to_begin, while_owned
 from streams.domain import traces
 from streams.pace import SHARED_BYTES, SHARED_ROWS, Group, Pace
 from streams.retry import Retry
@@ -60,6 +60,7 @@ class BlockWriter:
         #: Fingerprint of the record before the open block.
         self._from_mark = empty.mark
         self._epoch = epoch
+        self._owned = [(empty.partition, epoch)]
         self._sink, self._ledgers, self._bundles = sink, ledgers, bundles
         self._pace, self._retry = pace, retry
         self._max_rows = max_rows
@@ -304,7 +305,8 @@ class BlockWriter:
 
     async def _send_again(self, bundle: str) -> bool:
         """Send the bundle of a block in doubt again; return False if it must not be sent any more."""
-        return await self._retry.forever(lambda: self._bundles.send_again(bundle), "send a bundle again")
+        send = while_owned(lambda: self._bundles.send_again(bundle), self._ledgers, self._owned)
+        return await self._retry.forever(send, "send a bundle again")
 
     async def _insert(self, sealed: InFlightBlock) -> None:
         """Insert one block that was begun in the ledger."""
@@ -312,7 +314,8 @@ class BlockWriter:
         if block.rows:
             began = _now()
             with traces.span("insert block", sealed.batches, token=block.token, rows=block.rows):
-                await self._retry.forever(lambda: self._sink.write(block), "insert a block", **_place(block))
+                write = while_owned(lambda: self._sink.write(block), self._ledgers, self._owned)
+                await self._retry.forever(write, "insert a block", **_place(block))
             record_insert([sealed], began, self._pace)
         await self._finish(sealed)
 

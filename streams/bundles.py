@@ -16,20 +16,33 @@ it is sent again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeVar
 from uuid import uuid4
 
 from opentelemetry.trace import Link
 
-from sinks.base import Archive, Block, BlockSink, Bundle, BundleStore, Held, LedgerStore, Unavailable
+from sinks.base import (
+    Archive,
+    Block,
+    BlockSink,
+    Bundle,
+    BundleStore,
+    Fenced,
+    Held,
+    LedgerStore,
+    Partition,
+    Unavailable,
+)
 from sinks.single_flight import SingleFlight
 from streams.domain import traces
 from streams.metrics import METRICS
 from streams.pace import Pace
 from streams.retry import Released, Retry
+
+T = TypeVar("T")
 
 #: Ledgers that a shipment writes at a time: the Redis client has a limited number of connections.
 _LEDGERS_AT_ONCE: Final = 16
@@ -199,7 +212,12 @@ class _Shipment:
         links = [link for each in begun for link in each.batches]
         began = _now()
         with traces.span("insert blocks", links, token=self._name, rows=rows, blocks=len(begun)):
-            await self._retry.forever(lambda: self._sink.send(self._name, packed), "insert blocks")
+            send = while_owned(
+                lambda: self._sink.send(self._name, packed),
+                self._ledgers,
+                [(each.block.partition, each.epoch) for each in begun],
+            )
+            await self._retry.forever(send, "insert blocks")
         record_insert(begun, began, self._pace)
 
     async def _finish(self, begun: Sequence[InFlightBlock]) -> bool:
@@ -239,6 +257,29 @@ async def try_to_begin(ledgers: LedgerStore, each: InFlightBlock, bundle: str = 
     except Held:
         return False
     return True
+
+
+def while_owned(
+    operation: Callable[[], Awaitable[T]], ledgers: LedgerStore, owned: Sequence[tuple[Partition, int]]
+) -> Callable[[], Awaitable[T]]:
+    """Return an insert that is not repeated once others own all of the partitions; then it raises `Fenced`.
+
+    A worker that sleeps during an insert may wake up after ClickHouse has forgotten the insert's token. Then
+    the next owner's insert, under the same token, would not make this one harmless. `owned` are partitions
+    and the epochs under which they were claimed.
+    """
+    is_repeated = False
+
+    async def attempt() -> T:
+        nonlocal is_repeated
+        if is_repeated:
+            epochs = [((await ledgers.read(partition)).epoch, epoch) for partition, epoch in owned]
+            if all(now > epoch for now, epoch in epochs):
+                raise Fenced("other workers took over while an insert had no answer")
+        is_repeated = True
+        return await operation()
+
+    return attempt
 
 
 def _decline(begun: Sequence[InFlightBlock]) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from sinks.base import Block, Bundle, Held, Partition, Unavailable
-from sinks.memory import MemoryArchive, MemoryBundles, MemoryLedgers, MemoryStore
+from sinks.base import Block, Bundle, Fenced, Held, Partition, Unavailable
+from sinks.memory import MemoryArchive, MemoryBlocks, MemoryBundles, MemoryLedgers, MemoryStore
 from streams import blocks
 from streams.assignment import Fetched
 from streams.pace import Pace
@@ -307,6 +307,49 @@ async def test_a_bundle_that_was_committed_is_sent_again_and_counts_once() -> No
     assert store.tokens == _bundles(store)
     assert len(store.tokens) == 1
     assert sent, "somebody did"
+
+
+@pytest.mark.parametrize("who", ["the first sender", "an heir"])
+async def test_who_slept_until_clickhouse_forgot_a_bundle_does_not_repeat_it(
+    who: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, crew_died = MemoryStore(), who == "an heir"
+    if crew_died:
+        store, crew = await _stuck("insert", committed=True)
+        await crew.die()
+        store.fault = lambda _: None
+    awake, send, tries = asyncio.Event(), MemoryBlocks.send, list[str]()
+
+    async def sleep_in(self: MemoryBlocks, token: str, packed: bytes) -> None:
+        await send(self, token, packed)
+        if token.startswith("bundle:") and not tries:
+            tries.append(token)
+            await awake.wait()
+            raise Unavailable("the server hung up long ago")
+
+    monkeypatch.setattr(MemoryBlocks, "send", sleep_in)
+    if crew_died:
+        pace = Pace(14.0, 0.2)
+        for number in range(2):
+            await crew.take_over(number, pace)
+            await crew.read(number, 18)
+    else:
+        crew = await _at_work(store, 2)
+    await _until(lambda: bool(tries))
+    sleeping = [bench.worker for bench in crew.benches]
+    for bench in crew.benches:
+        heir = Bench(bench.log, store)
+        heir.partition = bench.partition
+        await heir.run([50])
+    # As many blocks as ClickHouse remembers were inserted since.
+    store.tokens.clear()
+    awake.set()
+    # Of the heirs, each has a process of its own, and one of them sleeps.
+    await _until(lambda: sum(bool(bench.failures) for bench in crew.benches) == (1 if crew_died else 2))
+    assert {type(error) for bench in crew.benches for error in bench.failures} == {Fenced}
+    crew.check()
+    for worker in sleeping:
+        worker.abandon()
 
 
 async def test_heirs_in_one_process_send_a_bundle_together() -> None:

@@ -13,8 +13,8 @@ import pytest
 import structlog
 from structlog.testing import LogCapture
 
-from sinks.base import Fenced, Ledger, Unavailable, Unexpected
-from sinks.memory import MemoryStore
+from sinks.base import Block, Fenced, Ledger, Unavailable, Unexpected
+from sinks.memory import MemoryBlocks, MemoryStore
 from streams import retry
 from streams.assignment import Fetched
 from streams.domain.aggregate import Live, fold_playback
@@ -181,6 +181,34 @@ async def test_the_older_owner_is_fenced() -> None:
     await heir.run([50])
     with pytest.raises(Fenced):
         await zombie.worker.process(Fetched(0, log.read(0, 10)))
+    check(heir, store)
+
+
+async def test_a_worker_that_slept_until_clickhouse_forgot_its_block_repeats_no_insert(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    log, store = make_log(3), MemoryStore()
+    zombie, heir = Bench(log, store, block_rows=20), Bench(log, store)
+    await zombie.restart()
+    awake, write = asyncio.Event(), MemoryBlocks.write
+    tries: list[Block] = []
+
+    async def sleep_in(self: MemoryBlocks, block: Block) -> None:
+        await write(self, block)
+        if not tries:
+            tries.append(block)
+            await awake.wait()
+            raise Unavailable("the server hung up long ago")
+
+    monkeypatch.setattr(MemoryBlocks, "write", sleep_in)
+    await zombie.worker.process(Fetched(0, log.read(0, 30)))
+    await _until(lambda: bool(tries))
+    await heir.run([50])
+    # As many blocks as ClickHouse remembers were inserted since.
+    store.tokens.clear()
+    awake.set()
+    await _until(lambda: bool(zombie.failures))
+    assert isinstance(zombie.failures[0], Fenced)
     check(heir, store)
 
 
