@@ -39,7 +39,7 @@ _PAUSE: Final = 0.7
 #: Minutes of the live window that are compared: those that every late event still reaches.
 _MINUTES: Final = 60
 _AHEAD: Final = 6
-#: An offset beyond all.
+#: Greater than every offset.
 _EVERYTHING: Final = 1 << 62
 
 Ledgers = dict[Partition, tuple[Ledger, Books]]
@@ -160,7 +160,7 @@ class Verification:
             return None
         live = Live()
         for incarnation in range(ledger.incarnation + 1):
-            # Records of a topic before it was created anew were counted, too.
+            # Records of the topic before it was created anew were counted, too.
             before = read.counted if incarnation == ledger.incarnation else _EVERYTHING
             log = log_name(where.cluster, incarnation)
             async for rows in self._archive.recent(
