@@ -7,6 +7,7 @@ Kafka does not take is lost: the next sample comes soon.
 from __future__ import annotations
 
 import asyncio
+import http.client
 import os
 import signal
 import socket
@@ -70,7 +71,7 @@ def probe(api_url: str, now: float) -> dict[str, Any]:
     """Return a `health.probe` of the API, which is ok when the API reports that it is ready."""
     ok = False
     with (
-        suppress(OSError, urllib.error.URLError),
+        suppress(OSError, urllib.error.URLError, http.client.HTTPException),
         urllib.request.urlopen(f"{api_url.rstrip('/')}/readyz", timeout=_PROBE_SECONDS) as answer,
     ):
         ok = answer.status == 200
