@@ -29,8 +29,8 @@ Each Kafka record is one JSON object, UTF-8, with camelCase names. The machine-r
   heartbeat loses nothing, and a repeated one adds nothing.
 - **Duplicates** are dropped, however late they arrive. Playback events are identified by `viewId` and `seq`,
   all others by `eventId` and sender. When in doubt, send an event again, with its `occurredAt` unchanged
-  (`sentAt` may be new). Never use an id again for something that happened later: minutes after the first event
-  it counts as another one.
+  (`sentAt` may be new). Never use an id again for something that happened later: minutes after the first
+  event it counts as another one.
 - **Keys** determine the partition, and a key must always go to the same partition. Kafka's Java clients and
   aiokafka hash keys with murmur2, librdkafka (kcat, confluent-kafka) with another hash: if both send events
   with the same keys, set `partitioner=murmur2_random` in librdkafka. Without keys, related events are spread
