@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from deploy.explain import store_check
 from streams.domain.access import Scope, digest_of, new_key, new_secret
 
 if TYPE_CHECKING:
@@ -123,7 +124,10 @@ def _with_store(action: Callable[[RedisKeyStore], Awaitable[Answer]]) -> Answer:
         try:
             return await action(RedisKeyStore(redis, breaker=CircuitBreaker(5.0)))
         except StoreUnavailableError as error:
-            raise ConnectionError("no Redis answers at REDIS_URL") from error
+            check = store_check(str(error), "REDIS_URL")
+            if check is None:
+                raise ConnectionError("no Redis answers at REDIS_URL") from error
+            raise RuntimeError(f"{str(error).rstrip('.')}: {check}") from error
         finally:
             await redis.aclose()
 

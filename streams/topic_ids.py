@@ -110,7 +110,7 @@ class _MetadataRequest(Request[_MetadataRequestStruct]):  # type: ignore[misc]
         self._topics, self._rights = topics, rights
 
     def build(self, request_struct_class: type[_MetadataRequestStruct]) -> _MetadataRequestStruct:
-        named: list[Any] = [(_NO_ID, name, {}) for name in self._topics]
+        named: list[tuple[Any, ...]] = [(_NO_ID, name, {}) for name in self._topics]
         return request_struct_class(named, False, False, self._rights, {})
 
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any, Final
 
+from deploy.explain import store_check
 from sinks.clickhouse.schema_state import compare
 from sinks.kafka.reasons import unreachable as unreachable_because
 
@@ -49,11 +50,10 @@ def finding(area: str, name: str, bad: Verdict | None, found: str, advice: str =
 
 
 def unreachable(area: str, variable: str, error: BaseException) -> Finding:
-    """Return the finding about a server that does not answer."""
+    """Return the finding about a server that does not answer, or refuses this client."""
     text = " ".join(str(error).split())[:200] or type(error).__name__
-    return Finding(
-        area, "reachable", Verdict.FAIL, text, f"start it, or set {variable}; `vca up` starts stand-ins"
-    )
+    advice = store_check(str(error), variable) or f"start it, or set {variable}; `vca up` starts stand-ins"
+    return Finding(area, "reachable", Verdict.FAIL, text, advice)
 
 
 def version(area: str, told: str, oldest: tuple[int, int]) -> Finding:

@@ -17,6 +17,7 @@ import psutil
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import TopicAuthorizationFailedError
+from redis.exceptions import NoPermissionError
 
 from deploy.operations import diagnosis, redis_diagnosis
 from deploy.operations.cgroup import memory_limit
@@ -88,11 +89,30 @@ async def _redis_node(url: str) -> list[Finding]:
         before = time.time()
         seconds, micros = await client.time()
         skew = _skew(before, int(seconds) + int(micros) / 1e6)
-        return [*redis_diagnosis.node(await client.info()), diagnosis.clock("Redis", skew)]
+        rights = await _redis_rights(client)
+        return [rights, *redis_diagnosis.node(await client.info()), diagnosis.clock("Redis", skew)]
     except Exception as error:
         return [diagnosis.unreachable("Redis", "REDIS_URL", error)]
     finally:
         await client.aclose()
+
+
+async def _redis_rights(client: Any) -> Finding:
+    """Try what workers and API do, on a key that nobody has."""
+    lacks = []
+    for command in ("HGETALL", "UNLINK", "EXPIRE", "EVAL"):
+        arguments = {"EXPIRE": ("vc:{doctor}", 1), "EVAL": ("return 1", 1, "vc:{doctor}")}
+        try:
+            await client.execute_command(command, *arguments.get(command, ("vc:{doctor}",)))
+        except NoPermissionError as error:
+            lacks.append(f"{command} vc:*: {error}")
+    return finding(
+        "Redis",
+        "rights",
+        Verdict.FAIL if lacks else None,
+        "; ".join(lacks) or "enough for workers and the API",
+        "docs/security.md has the rule for the user (Rights in Redis)",
+    )
 
 
 async def _shards(url: str) -> tuple[Shards, dict[str, str]]:

@@ -115,6 +115,19 @@ async def test_worker_api_and_commands_need_no_more_than_the_documented_rule(
     assert [name for name in denied if not name.startswith("client")] == []
 
 
+async def test_doctor_and_keys_name_a_wrong_password_and_a_missing_right(url: str, owner: Any) -> None:
+    (rights,) = [each for each in await examining.redis(Settings(redis_url=url)) if each.name == "rights"]
+    assert rights.verdict == "OK"
+    wrong = url.replace(PASSWORD, "wrong-one")
+    (reachable,) = await examining.redis(Settings(redis_url=wrong))
+    assert "user and password in REDIS_URL" in reachable.advice
+    done = await asyncio.to_thread(CliRunner().invoke, app, ["keys", "list"], env={"REDIS_URL": wrong})
+    assert "user and password in REDIS_URL" in str(done.exception) and "wrong-one" not in str(done.exception)
+    await owner.execute_command("ACL", "SETUSER", USER, "resetkeys", "~other:*")
+    (rights,) = [each for each in await examining.redis(Settings(redis_url=url)) if each.name == "rights"]
+    assert rights.verdict == "FAIL" and "HGETALL" in rights.found
+
+
 async def test_every_command_of_the_scripts_is_allowed(owner: Any) -> None:
     """By their categories: not every branch of a script runs in the test above."""
     text = "".join(each.read_text("utf-8") for each in (ROOT / "sinks/redis/scripts").glob("*.lua"))

@@ -1,4 +1,4 @@
-"""Why Kafka lets a client not in, from what aiokafka logs."""
+"""Why a server does not let a client in: Kafka by what aiokafka logs, the stores by their errors."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from aiokafka.errors import KafkaConnectionError, SaslAuthenticationFailed, Topi
 
 from deploy.explain import explain
 from deploy.operations import diagnosis
+from sinks.base import Unavailable
 from sinks.kafka import reasons
 
 _LOG = logging.getLogger("aiokafka")
@@ -71,6 +72,23 @@ def test_brokers_with_the_same_cause_are_told_together(monkeypatch: pytest.Monke
 def test_brokers_that_are_not_there_and_other_errors_are_told_as_before() -> None:
     assert explain(_RAISED).startswith("no Kafka broker answers (Unable to bootstrap from [b:1])")
     assert reasons.line(SaslAuthenticationFailed("no")) == "[Error 58] SaslAuthenticationFailed: no"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("invalid username-password pair or user is disabled.", "user and password in REDIS_URL"),
+        ("this user has no permissions to run the 'info' command", "Rights in Redis"),
+        ("[SSL: CERTIFICATE_VERIFY_FAILED] Hostname mismatch", "the server's certificate"),
+        ("Error while reading: (104, 'Connection reset by peer')", "may require TLS"),
+    ],
+)
+def test_a_store_that_refuses_the_client_is_not_told_of_as_one_that_is_away(text: str, told: str) -> None:
+    error = Unavailable(f"Redis: {text}", "redis")
+    assert told in explain(error) and "start it" not in explain(error)
+    assert told in diagnosis.unreachable("Redis", "REDIS_URL", error).advice
+    away = Unavailable("Redis: Connection refused", "redis")
+    assert explain(away) == "Redis: Connection refused: start it, or set REDIS_URL"
 
 
 def test_a_missing_right_is_told_with_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
