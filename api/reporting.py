@@ -95,6 +95,8 @@ class Reporter:
         producer = AIOKafkaProducer(**self._access, acks=1, client_id=SERVICE, request_timeout_ms=10_000)
         try:
             await producer.start()
+            # A client starts without any right on the topic; this fails without one.
+            await producer.partitions_for(self._topic)
             if away:
                 _log.info("requests are reported to Kafka again")
             while True:

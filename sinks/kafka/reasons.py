@@ -82,6 +82,8 @@ def line(error: BaseException) -> str:
     """Return an error of Kafka as one line, with what to check where that is known."""
     found = unreachable(error)
     if found is None:
-        return " ".join(str(error).split()) or type(error).__name__
+        text = " ".join(str(error).split()) or type(error).__name__
+        lacks = type(error).__name__.endswith("AuthorizationFailedError")
+        return f"{text}: the user lacks a right (docs/security.md: Rights in Kafka)" if lacks else text
     text, check = found
     return f"no broker lets us in ({text})" + (f": {check}" if check else "")

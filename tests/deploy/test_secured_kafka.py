@@ -33,6 +33,7 @@ from confluent_kafka.admin import (
     ResourcePatternType,
     ResourceType,
 )
+from structlog.testing import capture_logs
 
 from api.reporting import Reporter
 from deploy.embedded.kafka import jars
@@ -157,12 +158,16 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
         child.stop(5)
 
 
-async def aiokafka_send(variables: Mapping[str, str], topic: str, value: bytes) -> None:
+def access_of(variables: Mapping[str, str]) -> dict[str, Any]:
+    """Return aiokafka's arguments for the variables."""
     with pytest.MonkeyPatch.context() as patch:
         for name, setting in variables.items():
             patch.setenv(name, setting)
-        access = KafkaAccess().kafka(variables["KAFKA_BOOTSTRAP_SERVERS"])
-    async with AIOKafkaProducer(**access, enable_idempotence=True) as producer:
+        return KafkaAccess().kafka(variables["KAFKA_BOOTSTRAP_SERVERS"])
+
+
+async def aiokafka_send(variables: Mapping[str, str], topic: str, value: bytes) -> None:
+    async with AIOKafkaProducer(**access_of(variables), enable_idempotence=True) as producer:
         await producer.send_and_wait(topic, key=b"k", value=value)
 
 
@@ -234,6 +239,20 @@ def test_a_worker_without_rights_waits_and_names_them_and_so_do_the_commands(
     doctor = run({**kafka.variables("ops"), **variables}, "doctor", "--json")
     found = {each["name"]: each for each in json.loads(doctor.stdout)["findings"] if each["area"] == "Kafka"}
     assert found["rights"]["verdict"] == found["user.events"]["verdict"] == "OK", found
+
+
+async def test_an_api_without_rights_names_the_topic_once_and_does_not_claim_that_it_reports(
+    kafka: Secured,
+) -> None:
+    await asyncio.to_thread(run, kafka.variables("topics"), "topics")
+    reporter = Reporter(access_of(kafka.variables("nobody")), "system.events")
+    with capture_logs() as told:
+        async with reporter.open():
+            reporter.report("/analytics/videos/{id}", "GET", 200, 0.01, time.time())
+            # Two attempts.
+            await asyncio.sleep(4)
+    assert len(told) == 1, told
+    assert "system.events: the user lacks a right" in told[0]["reason"]
 
 
 def test_agent_api_and_worker_need_no_more_than_the_documented_rights(
