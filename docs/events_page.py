@@ -36,6 +36,8 @@ Each Kafka record is one JSON object, UTF-8, with camelCase names. The machine-r
   with the same keys, set `partitioner=murmur2_random` in librdkafka. Without keys, related events are spread
   over several partitions, and each partition counts them separately: the worker logs a warning, and a metric
   counts such batches.
+- **Ids** may have any characters. The API cannot return a video alone whose id is `summary`, `.` or `..`,
+  because such a path means something else; all other numbers include it.
 - **Unknown fields** are ignored. A record with a missing or ill-typed field becomes a dead letter, without
   affecting other records; so does a record nested more than {MAX_DEPTH} levels deep, even in unknown fields.
 - A `view.start` without a `view.attempt` implies one; so does a fatal error. Every event after the first

@@ -242,6 +242,8 @@ async def test_ids_stay_within_their_place_in_the_path(kind: Kind) -> None:
     for nothing in ("", ".", ".."):
         with pytest.raises(ValueError, match="is not a valid id"):
             await done(client.analytics.get_video(nothing))
+    with pytest.raises(ValueError, match="no video with the id 'summary'"):
+        await done(client.analytics.get_video("summary"))
 
 
 async def test_an_instant_without_a_zone_is_refused(kind: Kind) -> None:

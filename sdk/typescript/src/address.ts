@@ -6,12 +6,16 @@ export type QueryValue = string | number | boolean | readonly string[] | undefin
 /**
  * Replace the `{id}` of a path.
  *
- * Throws TypeError for an id that a URL cannot carry: a missing or empty id, and `.` and `..`, which mean a folder.
+ * Throws TypeError for an id that a URL cannot carry: a missing or empty id, `.` and `..`, which mean a folder, and a
+ * video with the id `summary`, whose path is that of the summary.
  */
 export function filled(path: string, id: string | undefined): string {
   if (!path.includes('{id}')) return path;
   if (typeof id !== 'string' || /^\.{0,2}$/.test(id)) {
     throw new TypeError(`An id such as 'vid_123456' is required, not ${JSON.stringify(id)}`);
+  }
+  if (id === 'summary' && path.endsWith('/videos/{id}')) {
+    throw new TypeError("The API returns no video with the id 'summary': its path is that of the summary");
   }
   return path.replace('{id}', encodeURIComponent(id));
 }

@@ -11,6 +11,11 @@ test.each(['', '.', '..', undefined])('the id %j is refused, as no path can cont
   expect(() => filled('/analytics/videos/{id}', id)).toThrow(TypeError);
 });
 
+test('a video is not mistaken for the summary, whose path has no id', () => {
+  expect(() => filled('/analytics/videos/{id}', 'summary')).toThrow(/no video with the id 'summary'/);
+  expect(filled('/analytics/videos/{id}/live', 'summary')).toBe('/analytics/videos/summary/live');
+});
+
 test('lists are joined with commas, and undefined parameters are left out', () => {
   expect(query({ metrics: ['views', 'engagement'], timezone: 'Asia/Kolkata', end: undefined })).toBe(
     '?metrics=views%2Cengagement&timezone=Asia%2FKolkata',

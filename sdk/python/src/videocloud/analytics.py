@@ -68,6 +68,10 @@ class Analytics(Resource[R]):
         of the timelines, by default hours for windows up to 48 hours and days for longer ones.
         `compare="none"` omits the previous window. Raises NotFoundError for an unknown video.
         """
+        if video_id == "summary":
+            raise ValueError(
+                "the API returns no video with the id 'summary': its path is that of the summary"
+            )
         params = window(period, start, end, timezone)
         params |= given(metrics=joined(metrics), groupBy=group_by, compare=compare)
         call = Call("GET", f"/analytics/videos/{segment(video_id)}", params)
