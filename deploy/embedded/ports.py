@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import random
 import socket
+from collections import deque
+from typing import Final
 
 # Below the range from which kernels take the ports of outgoing connections, so that none takes ours
 # between the moment it is chosen here and the moment the server binds it.
-_RANGE = range(20_000, 30_000)
+_RANGE: Final = range(20_000, 30_000)
+#: A port is free until its server binds it, which takes seconds. Until then no other caller may get it: not
+#: in this process, and not in the next ones, which choose from other slices of the range while they can.
+_SLICES: Final = 20
+_chosen: Final = deque[int](maxlen=200)
 
 
 def is_free(port: int) -> bool:
@@ -25,8 +32,10 @@ def free_port(preferred: int | None = None) -> int:
     """Return ``preferred`` if it is free, else another free port; raise OSError when there is none."""
     if preferred is not None and is_free(preferred):
         return preferred
-    for _ in range(200):
-        port = random.choice(_RANGE)
-        if is_free(port):
-            return port
+    for candidates in (_RANGE[os.getpid() % _SLICES :: _SLICES], _RANGE):
+        for _ in range(100):
+            port = random.choice(candidates)
+            if port not in _chosen and is_free(port):
+                _chosen.append(port)
+                return port
     raise OSError(f"no free port found on 127.0.0.1 between {_RANGE.start} and {_RANGE.stop}")
