@@ -24,6 +24,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+import structlog
 from aiokafka import AIOKafkaProducer
 from confluent_kafka.admin import (
     AclBinding,
@@ -246,6 +247,8 @@ async def test_an_api_without_rights_names_the_topic_once_and_does_not_claim_tha
 ) -> None:
     await asyncio.to_thread(run, kafka.variables("topics"), "topics")
     reporter = Reporter(access_of(kafka.variables("nobody")), "system.events")
+    # An application of an earlier test may have switched warnings off.
+    structlog.reset_defaults()
     with capture_logs() as told:
         async with reporter.open():
             reporter.report("/analytics/videos/{id}", "GET", 200, 0.01, time.time())

@@ -7,7 +7,7 @@
  *     │   │   └── APITimeoutError        no response in time
  *     │   ├── APIResponseError           a response that does not match the API's contract
  *     │   └── APIStatusError             an error response
- *     │       ├── BadRequestError        400  an invalid parameter
+ *     │       ├── BadRequestError        400, 416  an invalid parameter, or range of a file
  *     │       ├── AuthenticationError    401  no key, or a wrong one
  *     │       ├── PermissionDeniedError  403  the key lacks the scope, or the link is invalid
  *     │       ├── NotFoundError          404  no such video, no such export
@@ -181,6 +181,7 @@ const BY_STATUS: Readonly<Record<number, typeof APIStatusError>> = {
   404: NotFoundError,
   409: ConflictError,
   410: GoneError,
+  416: BadRequestError,
   429: RateLimitError,
   503: UnavailableError,
 };

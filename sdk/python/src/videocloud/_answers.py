@@ -23,6 +23,7 @@ _KINDS: Final[dict[int, type[errors.APIStatusError]]] = {
     404: errors.NotFoundError,
     409: errors.ConflictError,
     410: errors.GoneError,
+    416: errors.BadRequestError,
     429: errors.RateLimitError,
     503: errors.UnavailableError,
 }

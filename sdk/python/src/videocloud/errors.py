@@ -7,7 +7,7 @@ VideoCloudError
 │   │   └── APITimeoutError         no response in time
 │   ├── APIResponseError            a response that does not match the API's contract
 │   └── APIStatusError              an error response: status, code, message, details, request_id
-│       ├── BadRequestError         400  an invalid parameter
+│       ├── BadRequestError         400, 416  an invalid parameter, or range of a file
 │       ├── AuthenticationError     401  no key, or a wrong one
 │       ├── PermissionDeniedError   403  the key lacks the scope, or the link is invalid
 │       ├── NotFoundError           404  no such video, no such export
