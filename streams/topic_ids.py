@@ -130,19 +130,20 @@ async def ask_for_ids(client: Any, topics: Collection[str]) -> dict[str, str]:
     }
 
 
-async def ask_for_rights(client: Any, topics: Collection[str]) -> dict[str, int]:
+async def ask_for_rights(client: Any, topics: Collection[str]) -> dict[str, int | None]:
     """Return by topic the operations that the client may do, as bits numbered like Kafka's `AclOperation`.
 
-    A topic that the client may not even see has none (0), whether it exists or not. Topics that do not exist,
-    and those about which the broker says nothing, are left out: all of them when it is older than 2.8.
+    A topic that the client may not even see has none (0), whether it exists or not. Other topics that do not
+    exist are left out. None for a topic about which the broker says nothing. Brokers older than 2.8 return
+    nothing at all.
     Arguments and errors are those of `ask_for_ids`.
     """
-    found = {}
+    found: dict[str, int | None] = {}
     for error, name, *_, operations, _tags in await _ask(client, _MetadataRequest(topics, rights=True)):
         if error == TopicAuthorizationFailedError.errno:
             found[name] = 0
-        elif not error and operations != _NOT_TOLD:
-            found[name] = operations
+        elif not error:
+            found[name] = None if operations == _NOT_TOLD else operations
     return found
 
 

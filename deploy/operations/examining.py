@@ -260,7 +260,7 @@ async def kafka(settings: Settings) -> list[Finding]:
                 settings.topic_deadletter,
                 brokers,
                 MAX_RECORD_BYTES,
-                {name for name, operations in allowed.items() if not operations},
+                {name for name, operations in allowed.items() if operations == 0},
             ),
             await _group(admin, settings.consumer_group, partitions),
         ]

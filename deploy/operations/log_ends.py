@@ -37,7 +37,7 @@ async def partitions_of(brokers: Mapping[str, Any], topics: Collection[str]) -> 
     await admin.start()
     try:
         if hidden := sorted(
-            name for name, may in (await ask_for_rights(admin._client, topics)).items() if not may
+            name for name, may in (await ask_for_rights(admin._client, topics)).items() if may == 0
         ):
             raise TopicAuthorizationFailedError(f"no right to Describe {', '.join(hidden)}")
         wanted = sorted(set(topics) & set(await admin.list_topics()))

@@ -66,5 +66,9 @@ async def test_a_broker_that_knows_no_ids_tells_none() -> None:
 async def test_rights_are_those_that_the_broker_tells() -> None:
     topics = [(0, "read", _ID), (29, "hidden", bytes(16)), (3, "gone", bytes(16)), (0, "untold", _ID)]
     told = Cluster({1: 13}, topics, {"read": 1 << 3})
-    assert await ask_for_rights(told, [name for _, name, _ in topics]) == {"read": 8, "hidden": 0}
+    assert await ask_for_rights(told, [name for _, name, _ in topics]) == {
+        "read": 8,
+        "hidden": 0,
+        "untold": None,
+    }
     assert await ask_for_rights(Cluster({1: 8}, topics), ["read"]) == {}
