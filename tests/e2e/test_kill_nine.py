@@ -52,13 +52,13 @@ async def check(rng: Random, running: Platform, world: World) -> None:
     log = read(world.delivered)
     assert running.stored() == expected_rows(log)
     assert await running.dead_letters() == expected_dead_letters(log)
-    asked = some_questions(rng, world, now_utc(), 60)
+    asked = some_questions(rng, world, now_utc(), 40)
     assert await wrong_answers(running, asked, log, facts(log)) == []
 
 
 async def test_nothing_is_lost_or_double_when_the_worker_is_killed_at_work(tmp_path: Path) -> None:
     rng = Random(SEED)
-    world = build(SEED, now_utc(), views=350)
+    world = build(SEED, now_utc(), views=250)
     catalog, before, changes, after = world.phases
     with cluster(tmp_path) as servers:
         async with platform(servers.endpoints) as running:

@@ -103,7 +103,7 @@ def damage_counters(running: Platform) -> None:
 
 @pytest.mark.timeout(400)
 async def test_what_is_damaged_is_found_and_rebuilt_while_events_flow(servers: Cluster) -> None:
-    rng, world = Random(SEED), build(SEED, now_utc(), views=150)
+    rng, world = Random(SEED), build(SEED, now_utc(), views=110)
     catalog, before, changes, after = world.phases
     with working(servers):
         async with platform(servers.endpoints) as running:
@@ -153,7 +153,7 @@ async def test_what_is_damaged_is_found_and_rebuilt_while_events_flow(servers: C
             assert mended.code == 0
             log = read(world.delivered)
             assert running.stored() == expected_rows(log)
-            asked = some_questions(rng, world, now_utc(), 40)
+            asked = some_questions(rng, world, now_utc(), 30)
             assert await wrong_answers(running, asked, log, facts(log)) == []
 
 
