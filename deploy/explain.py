@@ -15,10 +15,7 @@ _KAFKA_ACCESS = "whether KAFKA_SECURITY_PROTOCOL, password and certificates are 
 
 # Words of a store's error, and what to check; the first that fits.
 _STORE_CHECKS = (
-    (
-        "CERTIFICATE_VERIFY_FAILED",
-        "check the server's certificate, its name in {0}, and the CA in {0}",
-    ),
+    ("CERTIFICATE_VERIFY_FAILED", "check the server's certificate, its name in {0}, and the CA in {0}"),
     ("WRONG_VERSION_NUMBER", "the server speaks no TLS there: check scheme and port of {0}"),
     ("reset by peer", "the server may require TLS: check scheme and port of {0}"),
     ("isconnected", "the server may require TLS: check scheme and port of {0}"),

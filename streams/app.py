@@ -14,7 +14,6 @@ from typing import Any, Final, cast
 
 import faust
 import structlog
-from aiokafka.errors import KafkaError
 from clickhouse_connect.driver.asyncclient import AsyncClient
 from faust.types import TP
 from redis.asyncio import Redis
@@ -26,14 +25,14 @@ from sinks.clickhouse.client import connect as connect_clickhouse
 from sinks.clickhouse.migrator import checksums
 from sinks.clickhouse.replicas import CONSISTENT
 from sinks.clickhouse.sink import ClickHouseBlocks
-from sinks.kafka.reasons import line, note_reasons
+from sinks.kafka.reasons import note_reasons
 from sinks.redis.bundles import RedisBundles
 from sinks.redis.client import connect as connect_redis
 from sinks.redis.ledger import RedisLedgers
 from sinks.redis.sink import RedisLive
 from streams import tracing
 from streams.assignment import Limits, MakeFolder, Stores
-from streams.broker import FaustBroker
+from streams.broker import FaustBroker, available
 from streams.bundles import Bundles
 from streams.catalog import CatalogFeed
 from streams.dead_letter import KafkaDeadLetters
@@ -247,19 +246,17 @@ async def _connect(settings: Settings, health: Health) -> AsyncClient:
     options = CONSISTENT if settings.clickhouse_cluster else None
 
     async def kafka() -> None:
-        try:
+        with available():
             await cluster_id(settings)
-        except (KafkaError, TimeoutError) as error:
-            raise Unavailable(f"Kafka: {line(error)}", "kafka") from error
 
     async def rights() -> None:
         nonlocal missing
-        try:
+        with available():
             lacks = await lacking(settings)
-        except (KafkaError, TimeoutError) as error:
-            raise Unavailable(f"Kafka: {line(error)}", "kafka") from error
-        missing = f"Kafka: {explain_lacking(settings.kafka_sasl_username, lacks)}" if lacks else ""
-        if missing:
+        missing = ""
+        if lacks:
+            told = explain_lacking(settings.kafka_sasl_username, lacks)
+            missing = f"Kafka: {told} (docs/security.md: Rights in Kafka)"
             raise Unavailable(missing, "kafka")
 
     async def tables() -> None:

@@ -16,6 +16,7 @@ from faust.exceptions import NotReady, ProducerSendError
 from faust.types import TP
 
 from sinks.base import Unavailable
+from sinks.kafka.reasons import line
 from streams.assignment import LogBounds
 from streams.dead_letter import TooLarge
 from streams.settings import Settings
@@ -24,12 +25,12 @@ from streams.transport import BatchConsumer
 
 
 @contextmanager
-def _available() -> Iterator[None]:
+def available() -> Iterator[None]:
     """Turn errors of Kafka, and timeouts, into `Unavailable`."""
     try:
         yield
     except (KafkaError, TimeoutError) as error:
-        raise Unavailable(f"Kafka: {error!r}", "kafka") from error
+        raise Unavailable(f"Kafka: {line(error)}", "kafka") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class FaustBroker:
 
     async def cluster_id(self) -> str:
         """Return the id of the cluster."""
-        with _available():
+        with available():
             return await cluster_id(self.settings)
 
     async def seek(self, tp: TP, offset: int) -> None:
@@ -50,12 +51,12 @@ class FaustBroker:
 
     async def log_bounds(self, tp: TP) -> LogBounds:
         """Return the bounds of a partition's log, from its current leader."""
-        with _available():
+        with available():
             return await cast(BatchConsumer, self.app.consumer).log_bounds(tp)
 
     async def topic_ids(self, topics: Collection[str]) -> Mapping[str, str]:
         """Return Kafka's id of each existing topic."""
-        with _available():
+        with available():
             return await cast(BatchConsumer, self.app.consumer).topic_ids(topics)
 
     async def dead_letter(self, key: bytes | None, value: bytes, headers: list[tuple[str, bytes]]) -> None:

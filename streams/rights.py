@@ -5,7 +5,7 @@ Without these rights the Kafka client waits for ever, and says little or nothing
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from aiokafka.admin import AIOKafkaAdminClient
@@ -81,6 +81,6 @@ async def _may_read(admin: Any, group: str) -> bool:
     return bool(error or operations < 0 or operations & OPERATIONS["Read"])
 
 
-def explain_lacking(user: str | None, rights: list[str]) -> str:
+def explain_lacking(user: str | None, rights: Sequence[str]) -> str:
     """Return a line that names the user and the rights."""
-    return f"user {user or 'of this client'} lacks {', '.join(rights)} (docs/security.md: Rights in Kafka)"
+    return f"user {user or 'of this client'} lacks {', '.join(rights)}"

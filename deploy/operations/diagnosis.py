@@ -11,6 +11,7 @@ from typing import Any, Final
 from deploy.explain import store_check
 from sinks.clickhouse.schema_state import compare
 from sinks.kafka.reasons import unreachable as unreachable_because
+from streams.rights import explain_lacking
 
 
 class Verdict(StrEnum):
@@ -193,7 +194,7 @@ def rights(user: str | None, lacks: Sequence[str]) -> Finding:
         "Kafka",
         "rights",
         Verdict.FAIL if lacks else None,
-        f"user {user or 'of this client'} lacks {', '.join(lacks)}" if lacks else "enough for a worker",
+        explain_lacking(user, lacks) if lacks else "enough for a worker",
         "a worker waits until its user has them: docs/security.md has the commands (Rights in Kafka)",
     )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import signal
 import time
 from contextlib import suppress
@@ -17,6 +16,7 @@ from deploy.terminal import show_error
 from deploy.traffic.display import display
 from deploy.traffic.events import TOPICS
 from deploy.traffic.world import Config
+from sinks.kafka.reasons import quieten
 
 _ENDPOINTS: Final = Path(".run/endpoints.env")
 _DEFAULT_BOOTSTRAP: Final = "127.0.0.1:9092"
@@ -110,7 +110,7 @@ async def _run(
     from sinks.kafka.access import KafkaAccess
 
     # The client logs each try; what is wrong is said once, by the error.
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    quieten()
     screen = display(console, time.monotonic)
     async with Producer(KafkaAccess().kafka(bootstrap), names) as producer:
         run = Run(config, producer, screen, time.time)
