@@ -99,13 +99,12 @@ async def _redis_node(url: str) -> list[Finding]:
 
 async def _redis_rights(client: Any) -> Finding:
     """Try what workers and API do, on a key that nobody has."""
-    lacks = []
-    for command in ("HGETALL", "UNLINK", "EXPIRE", "EVAL"):
-        arguments = {"EXPIRE": ("vc:{doctor}", 1), "EVAL": ("return 1", 1, "vc:{doctor}")}
+    lacks, key = [], "vc:{doctor}"
+    for command in (("HGETALL", key), ("UNLINK", key), ("EXPIRE", key, 1), ("EVAL", "return 1", 1, key)):
         try:
-            await client.execute_command(command, *arguments.get(command, ("vc:{doctor}",)))
+            await client.execute_command(*command)
         except NoPermissionError as error:
-            lacks.append(f"{command} vc:*: {error}")
+            lacks.append(f"{command[0]} vc:*: {error}")
         except ResponseError:
             pass  # Rights come first: the slot is another node's, or this one takes no writes now.
     return finding(
@@ -248,7 +247,8 @@ async def kafka(settings: Settings) -> list[Finding]:
         names = (*source_topics(settings), settings.topic_deadletter)
         allowed = await ask_for_rights(admin._client, names)
         lacks = await lacking_for(admin, settings, allowed)
-        found = await _topics(admin, [name for name in names if name in set(await admin.list_topics())])
+        existing = set(await admin.list_topics())
+        found = await _topics(admin, [name for name in names if name in existing])
         partitions = sum(topic.partitions for topic in found if topic.name != settings.topic_deadletter)
         return [
             finding("Kafka", "reachable", None, f"cluster {cluster['cluster_id']}, {brokers} brokers"),
