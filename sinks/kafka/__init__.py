@@ -1,1 +1,1 @@
-"""Settings that all Kafka clients share: `access` has those for TLS and passwords."""
+"""What all Kafka clients share: `access` has settings for TLS and passwords, `reasons` explains errors."""

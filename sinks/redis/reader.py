@@ -151,17 +151,15 @@ class RedisReader:
         ranked = sorted(
             candidates, key=lambda video: (-views[video], -sums[video].get("watched_ms", 0), video)
         )
-        # Never negative: the sums of videos are read later than the total, and may have more.
-        reactions = {
-            name: max(0, total[name] - sum(sums[video].get(name, 0) for video in others))
-            for name in ("likes", "comments")
-        }
+
+        def without(name: str, videos: Collection[str]) -> int:
+            # Never negative: the sums of videos are read later than the total, and may have more.
+            return max(0, total[name] - sum(sums[video].get(name, 0) for video in videos))
+
+        reactions = {name: without(name, others) for name in ("likes", "comments")}
         recorded = None
         if live is not None:
-            recorded = {
-                name: max(0, total[name] - sum(sums[video].get(name, 0) for video in views.keys() & live))
-                for name in ("views", "completions")
-            }
+            recorded = {name: without(name, views.keys() & live) for name in ("views", "completions")}
         return SummaryReading(
             videos=len(viewed),
             total=_pick(total, _SUMMED),

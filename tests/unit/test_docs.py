@@ -52,7 +52,7 @@ def test_metrics_are_told_to_come_in_one_parameter() -> None:
 @pytest.mark.parametrize(
     "package",
     [
-        *("streams", "streams.domain", "sinks", "sinks.redis", "sinks.clickhouse"),
+        *("streams", "streams.domain", "sinks", "sinks.kafka", "sinks.redis", "sinks.clickhouse"),
         *("api", "api.exports", "api.routes", "deploy.operations"),
     ],
 )
