@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from api.user_answers import ordered, ratio
@@ -22,6 +22,8 @@ from streams.domain.windows import Window
 Data = dict[str, Any]
 _UNITS: Final = ("B", "KB", "MB", "GB", "TB", "PB", "EB")
 _LOADS: Final = 3
+#: Types of jobs in an answer, at most: more are ids that a service sends as types.
+_MAX_JOB_TYPES: Final = 1000
 
 
 def size(count: float) -> str:
@@ -122,7 +124,10 @@ def performance(reading: PerformanceReading, window: Window) -> Data:
 
 
 def _processing(jobs: Mapping[str, Sums], jobs_now: Mapping[str, JobsNow]) -> Data:
-    """Answer about jobs: always for videos and thumbnails, and for other types under their own name."""
+    """Answer about jobs: always for videos and thumbnails, and for other types under their own name.
+
+    Of more than `_MAX_JOB_TYPES`, those with most jobs in the window and now.
+    """
     done = {name: Sums() for name in JOB_NAMES.values()}
     now = {name: JobsNow() for name in JOB_NAMES.values()}
     for kind, sums in sorted(jobs.items()):
@@ -132,13 +137,29 @@ def _processing(jobs: Mapping[str, Sums], jobs_now: Mapping[str, JobsNow]) -> Da
         name = JOB_NAMES.get(kind, kind)
         now[name] = now.get(name, JobsNow()) + waiting
     return {
-        name: {
-            "queued": now.get(name, JobsNow()).queued,
-            "processing": now.get(name, JobsNow()).started,
-            "averageTime": ratio(
-                done.get(name, Sums()).duration_ms / 1000,
-                done.get(name, Sums()).events - done.get(name, Sums()).errors,
-            ),
-        }
-        for name in dict.fromkeys([*now, *done])
+        name: _job_type(done.get(name, Sums()), now.get(name, JobsNow()))
+        for name in _busiest(dict.fromkeys([*now, *done]), done, now)
+    }
+
+
+def _busiest(names: Collection[str], done: Mapping[str, Sums], now: Mapping[str, JobsNow]) -> Iterable[str]:
+    """Return the names to tell, in their order."""
+    if len(names) <= _MAX_JOB_TYPES:
+        return names
+
+    def rank(name: str) -> tuple[bool, int, str]:
+        waiting = now.get(name, JobsNow())
+        jobs = done.get(name, Sums()).events + waiting.queued + waiting.started
+        return name not in JOB_NAMES.values(), -jobs, name
+
+    told = frozenset(sorted(names, key=rank)[:_MAX_JOB_TYPES])
+    return (name for name in names if name in told)
+
+
+def _job_type(done: Sums, now: JobsNow) -> Data:
+    timed = done.events - done.errors - done.untimed
+    return {
+        "queued": now.queued,
+        "processing": now.started,
+        "averageTime": ratio(done.duration_ms / 1000, timed),
     }

@@ -43,7 +43,8 @@ _PURPOSES: Final = {
     "user_days": "On which days, and in which quarters of an hour, each user was active.",
     "signups": "Sign-ups and their source.",
     "user_actions_15m": "Uploads, comments, likes and shares of the whole platform by quarter of an hour.",
-    "system_1m": "Requests, jobs, storage operations and probes by minute.",
+    "system_1m": "Requests, jobs, storage operations and probes by minute; finished jobs without a"
+    " duration are both `job` and `job.untimed`.",
     "latency_1m": "Distribution of response times by minute.",
     "jobs": "The state of each job.",
     "host_samples": "Resource usage of each host, as sampled.",

@@ -81,7 +81,7 @@ SYSTEM_COLUMNS: Final = {
     "processing": {
         "jobsFinished": "jobs_ended - jobs_failed",
         "jobsFailed": "jobs_failed",
-        "averageJobTime": "round(job_ms / 1000 / nullIf(jobs_ended - jobs_failed, 0), 6)",
+        "averageJobTime": "round(job_ms / 1000 / nullIf(jobs_ended - jobs_failed - jobs_untimed, 0), 6)",
     },
     "storage": {
         "reads": "reads",

@@ -25,7 +25,7 @@ from sinks.clickhouse.instants import (
 from sinks.clickhouse.queries import Query
 from sinks.clickhouse.user_queries import ACTIONS
 from streams.domain.local_time import clock, day_number, split_days
-from streams.domain.system_readings import JOB, PROBE, REQUEST, STORAGE
+from streams.domain.system_readings import JOB, PROBE, REQUEST, STORAGE, UNTIMED_JOB
 from streams.domain.user_readings import DAYS_LATER, SESSION_SILENCE
 from streams.domain.windows import QUARTER, Stretch, Window, ceiling, floor, midnight
 
@@ -259,6 +259,7 @@ _SYSTEM_SUMS: Final = {
     "request_ms": f"sumIf(duration_ms, kind = '{REQUEST}')",
     "jobs_ended": f"sumIf(events, kind = '{JOB}')",
     "jobs_failed": f"sumIf(errors, kind = '{JOB}')",
+    "jobs_untimed": f"sumIf(events, kind = '{UNTIMED_JOB}')",
     "job_ms": f"sumIf(duration_ms, kind = '{JOB}')",
     "reads": f"sumIf(events, kind = '{STORAGE}' AND name = 'read')",
     "writes": f"sumIf(events, kind = '{STORAGE}' AND name = 'write')",

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from sinks.clickhouse.instants import indented, ranges, text
 from sinks.clickhouse.queries import Query
-from streams.domain.system_readings import JOB, PROBE, REQUEST, STORAGE
+from streams.domain.system_readings import JOB, PROBE, REQUEST, STORAGE, UNTIMED_JOB
 from streams.domain.windows import Stretch, Window, ceiling, floor
 
 #: Endpoints in an answer, at most.
@@ -19,17 +19,22 @@ MAX_ENDPOINTS: Final = 1000
 _MINUTE: Final = timedelta(minutes=1)
 _QUANTILES: Final = "(0.95, 0.99)"
 _COLUMNS: Final = "minute, kind, name, events, errors, duration_ms, bytes"
-#: One raw event as a row of `system_1m`: the same expressions as its materialized view.
+#: One raw event as a row of `system_1m`, or two: the same expressions as its materialized views.
 _RAW: Final = f"""\
 SELECT
     toStartOfMinute(toDateTime(occurred_at)) AS minute,
-    type AS kind,
+    kind,
     multiIf(type = '{REQUEST}', endpoint, type = '{JOB}', toString(job_type), toString(op)) AS name,
     toUInt64(1) AS events,
     toUInt64(multiIf(type = '{REQUEST}', status >= 500, type = '{JOB}', state = 'failed', NOT ok)) AS errors,
     if(type = '{REQUEST}' OR state = 'finished', system_events.duration_ms, 0) AS duration_ms,
     system_events.bytes AS bytes
 FROM system_events
+ARRAY JOIN if(
+    type = '{JOB}' AND state = 'finished' AND system_events.duration_ms = 0,
+    ['{JOB}', '{UNTIMED_JOB}'],
+    [toString(type)]
+) AS kind
 WHERE (type != '{JOB}' OR state IN ('finished', 'failed')) AND """
 
 
@@ -54,7 +59,7 @@ def _events(window: Window, *kinds: str) -> tuple[str, dict[str, Any]]:
         )
     if ragged:
         where = ranges("occurred_at", ragged, parameters, "ragged")
-        branches.append(f"{_RAW}type IN {{kinds:Array(String)}} AND {where}")
+        branches.append(f"{_RAW}kind IN {{kinds:Array(String)}} AND {where}")
     return indented("\nUNION ALL\n".join(branches)), parameters
 
 
@@ -129,16 +134,17 @@ def sums_by_name(window: Window) -> Query:
     """Return sums of requests, jobs and storage operations, in all (`whole` = 1) and by name.
 
     Rows: `whole`, `kind`, `name` (endpoint, job type, read or write), `events`, `errors`, `duration_ms`,
-    `bytes`; of each kind the thousand names with most events.
+    `bytes`; of requests the thousand endpoints with most of them.
     """
-    rows, parameters = _events(window, REQUEST, JOB, STORAGE)
+    rows, parameters = _events(window, REQUEST, JOB, UNTIMED_JOB, STORAGE)
     sql = (
         "SELECT grouping(name) AS whole, kind, name, sum(events) AS events, sum(errors) AS errors,\n"
         "    sum(duration_ms) AS duration_ms, sum(bytes) AS bytes\n"
         f"FROM\n(\n{rows}\n)\n"
         "GROUP BY GROUPING SETS ((kind), (kind, name))\n"
         "ORDER BY whole DESC, events DESC, name\n"
-        f"LIMIT {MAX_ENDPOINTS} BY whole, kind"
+        # The answer drops types of jobs, because it knows those that wait, too.
+        f"LIMIT {MAX_ENDPOINTS} BY whole, kind, if(kind = '{REQUEST}', '', name)"
     )
     return Query(sql, parameters)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,6 +14,7 @@ from streams.domain.system_readings import (
     JOB,
     REQUEST,
     STORAGE,
+    UNTIMED_JOB,
     HealthReading,
     HostSample,
     JobsNow,
@@ -68,7 +70,7 @@ class ClickHouseSystem:
             self._store.rows(system_queries.sums_by_name(window)),
             self._store.rows(system_queries.current_jobs()),
         )
-        named: dict[str, dict[str, Sums]] = {REQUEST: {}, JOB: {}, STORAGE: {}}
+        named: dict[str, dict[str, Sums]] = {kind: {} for kind in (REQUEST, JOB, UNTIMED_JOB, STORAGE)}
         requests = Sums()
         for row in rows:
             if not row["whole"]:
@@ -78,7 +80,10 @@ class ClickHouseSystem:
         return PerformanceReading(
             requests=requests,
             endpoints=named[REQUEST],
-            jobs=named[JOB],
+            jobs={
+                name: replace(sums, untimed=named[UNTIMED_JOB].get(name, Sums()).events)
+                for name, sums in named[JOB].items()
+            },
             jobs_now={row["job_type"]: JobsNow(row["queued"], row["started"]) for row in jobs_now},
             operations=named[STORAGE],
         )

@@ -352,8 +352,8 @@ METRICS: Final = (
         "count, seconds",
         ZERO,
         "queued jobs; started and not finished jobs now, whatever the window: what the newest event of a job "
-        "says, of two at one millisecond the later state. Mean `durationMs` of the `finished` in the window, "
-        "each of which should tell it: one that does not counts as 0",
+        "says, of two at one millisecond the later state. Mean `durationMs` of the `finished` in the window "
+        "that tell it (and not 0); `null` without any",
     ),
     Metric(
         PERFORMANCE,

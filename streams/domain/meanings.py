@@ -24,7 +24,7 @@ _MEANINGS: Final = {
     "durationMs": "Duration in milliseconds.",
     "ViewStart.durationMs": "Length of the content in milliseconds; if absent or 0, the catalog's length.",
     "CatalogEntry.durationMs": "Length of the content in milliseconds.",
-    "Job.durationMs": "Duration of the job in milliseconds: used only for `finished`; 0 if absent.",
+    "Job.durationMs": "Milliseconds the job took: used only for `finished`; absent or 0 if unknown.",
     "watchedMs": "Milliseconds watched in this view so far: a total.",
     "rebufferMs": "Milliseconds stalled in this view so far, excluding start-up: a total.",
     "rebufferCount": "Stalls in this view so far: a total.",

@@ -10,6 +10,8 @@ from typing import Final, Protocol
 from streams.domain.windows import Window
 
 REQUEST, JOB, STORAGE, PROBE = "api.request", "job", "storage.op", "health.probe"
+#: Jobs of the kind `JOB` that finished without telling a duration: counted once more, under this kind.
+UNTIMED_JOB: Final = "job.untimed"
 #: Kinds of events that count in the error rate, by their name in answers.
 FALLIBLE: Final = {"api": REQUEST, "processing": JOB, "storage": STORAGE}
 #: Types of jobs that every answer has, with their name in answers.
@@ -26,6 +28,8 @@ class Sums:
     errors: int = 0
     duration_ms: float = 0.0
     bytes: int = 0
+    untimed: int = 0
+    """Finished jobs that told no duration."""
 
     def __add__(self, other: Sums) -> Sums:
         """Add the sums over other events."""
@@ -34,6 +38,7 @@ class Sums:
             self.errors + other.errors,
             self.duration_ms + other.duration_ms,
             self.bytes + other.bytes,
+            self.untimed + other.untimed,
         )
 
 

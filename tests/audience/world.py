@@ -145,7 +145,8 @@ def _job(rng: Random) -> dict[str, Any]:
     state = rng.choice(("queued", "started", "finished", "failed"))
     job = {"type": "job", "jobType": rng.choice(("video", "thumbnail", "sub;titles"))}
     job |= {"jobId": f"job-{rng.randrange(40)}", "state": state}
-    return job | ({"durationMs": rng.randrange(1, 900_000)} if state in ("finished", "failed") else {})
+    told = state in ("finished", "failed") and rng.random() < 0.8
+    return job | ({"durationMs": rng.choice((0, rng.randrange(1, 900_000)))} if told else {})
 
 
 def _storage(rng: Random) -> dict[str, Any]:

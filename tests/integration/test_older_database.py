@@ -27,7 +27,7 @@ from streams.settings import Settings
 from tests.readings.stores import serving
 
 NOW = datetime(2050, 3, 30, 14, 5, tzinfo=UTC)
-LAST = "0007_forgotten.sql"
+LAST = "0008_untimed_jobs.sql"
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def say(url: str, statement: str) -> None:
 def make_older(url: str) -> None:
     """Leave a database as the version before the last migration left it."""
     migrate(url)
-    say(url, "DROP TABLE forgotten_rows SYNC")
+    say(url, "DROP VIEW untimed_jobs_of_systems SYNC")
     say(url, f"ALTER TABLE schema_migrations DELETE WHERE name = '{LAST}' SETTINGS mutations_sync = 2")
 
 

@@ -153,8 +153,8 @@ class Platform:
             durations.setdefault(event["jobType"], [])
             job = (event["jobType"], event["jobId"])
             newest[job] = max(newest.get(job, (0, 0)), (each.at, _STATES.index(event["state"])))
-            if event["state"] == "finished" and each.at in span:
-                durations[event["jobType"]].append(event.get("durationMs", 0) / 1000)
+            if event["state"] == "finished" and each.at in span and event.get("durationMs"):
+                durations[event["jobType"]].append(event["durationMs"] / 1000)
         return {
             {"video": "videos", "thumbnail": "thumbnails"}.get(kind, kind): {
                 "queued": sum(of == kind and state == 0 for (of, _), (_, state) in newest.items()),

@@ -21,6 +21,7 @@ APPLIED = {
     "0005_system.sql": "4fa46c4d4a60a911",
     "0006_whole_days.sql": "1080d42524f71968",
     "0007_forgotten.sql": "999bfdcaf23eec2b",
+    "0008_untimed_jobs.sql": "74fd5f596ca50ed0",
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -114,6 +115,23 @@ def test_videos_and_thumbnails_are_always_there_and_others_by_their_own_name() -
         "thumbnails": {"queued": 2, "processing": 1, "averageTime": None},
         "subtitle": {"queued": 0, "processing": 0, "averageTime": 0.5},
     }
+
+
+def test_a_job_that_does_not_tell_its_duration_does_not_lower_the_mean() -> None:
+    jobs = {"video": Sums(4, 1, 60_000.0, untimed=1), "subtitle": Sums(2, 0, 0.0, untimed=2)}
+    processing = system_answers.performance(replace(PERFORMANCE, jobs=jobs), HOUR)["processing"]
+    assert processing["videos"]["averageTime"] == 30.0
+    assert processing["subtitle"]["averageTime"] is None
+
+
+def test_of_too_many_types_of_jobs_the_busiest_are_told_and_always_the_references() -> None:
+    jobs = {f"id-{number:04}": Sums(1) for number in range(1500)} | {"busy": Sums(9), "thumbnail": Sums(1)}
+    now = {"waits": JobsNow(2, 1), "idle": JobsNow(0, 0)}
+    processing = system_answers.performance(replace(PERFORMANCE, jobs=jobs, jobs_now=now), HOUR)["processing"]
+    assert len(processing) == 1000
+    assert {"videos", "thumbnails", "busy", "waits", "id-0000", "id-0995"} <= set(processing)
+    assert not {"idle", "id-0996"} & set(processing)
+    assert processing["waits"] == {"queued": 2, "processing": 1, "averageTime": None}
 
 
 def test_the_answers_have_the_references_fields_in_their_order() -> None:

@@ -91,6 +91,7 @@ def test_the_platform_in_a_day() -> None:
         told("03-30T10:03", "api.request", durationMs=30, **request | {"status": 500}),
         told("03-30T10:04", "job", jobType="video", jobId="j", state="started"),
         told("03-30T10:05", "job", jobType="video", jobId="k", state="finished", durationMs=4000),
+        told("03-30T10:05:30", "job", jobType="video", jobId="l", state="finished"),
         told("03-30T10:06", "storage.op", op="write", ok=True, bytes=36_000_000),
     ]
     window = windows.custom(
@@ -99,7 +100,7 @@ def test_the_platform_in_a_day() -> None:
     health = Platform(events).health(window)
     assert health["uptime"] == 0.5
     assert health["responseTime"] == {"average": 20, "p95": 30, "p99": 30}
-    assert health["errors"]["rate"] == 0.25
+    assert health["errors"]["rate"] == 0.2
     performance = Platform(events).performance(window, NOW)
     assert performance["processing"]["videos"] == {"queued": 0, "processing": 1, "averageTime": 4}
     assert performance["storage"]["bandwidth"] == {"in": "10KB/s", "out": "0B/s"}

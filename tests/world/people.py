@@ -67,7 +67,7 @@ def service(rng: Random, number: int, at: int) -> Iterator[Timed]:
             "jobType": rng.choice(("video", "thumbnail")),
             "jobId": f"job{number // 4}",
             "state": rng.choice(("queued", "started", "finished", "failed")),
-            "durationMs": 1500,
+            **({"durationMs": rng.choice((0, 1500, 4000.5))} if number % 3 else {}),
         },
         {"type": "storage.op", "op": rng.choice(("read", "write")), "ok": rng.random() < 0.9, "bytes": 2**30},
         {

@@ -3,14 +3,19 @@ FROM
 (
     SELECT
         toStartOfMinute(toDateTime(occurred_at)) AS minute,
-        type AS kind,
+        kind,
         multiIf(type = 'api.request', endpoint, type = 'job', toString(job_type), toString(op)) AS name,
         toUInt64(1) AS events,
         toUInt64(multiIf(type = 'api.request', status >= 500, type = 'job', state = 'failed', NOT ok)) AS errors,
         if(type = 'api.request' OR state = 'finished', system_events.duration_ms, 0) AS duration_ms,
         system_events.bytes AS bytes
     FROM system_events
-    WHERE (type != 'job' OR state IN ('finished', 'failed')) AND type IN {kinds:Array(String)} AND (occurred_at >= {ragged0_from:DateTime64(3, 'UTC')} AND occurred_at < {ragged0_to:DateTime64(3, 'UTC')})
+    ARRAY JOIN if(
+        type = 'job' AND state = 'finished' AND system_events.duration_ms = 0,
+        ['job', 'job.untimed'],
+        [toString(type)]
+    ) AS kind
+    WHERE (type != 'job' OR state IN ('finished', 'failed')) AND kind IN {kinds:Array(String)} AND (occurred_at >= {ragged0_from:DateTime64(3, 'UTC')} AND occurred_at < {ragged0_to:DateTime64(3, 'UTC')})
 )
 GROUP BY kind
 

@@ -8,13 +8,14 @@ FROM
 )
 GROUP BY GROUPING SETS ((kind), (kind, name))
 ORDER BY whole DESC, events DESC, name
-LIMIT 1000 BY whole, kind
+LIMIT 1000 BY whole, kind, if(kind = 'api.request', '', name)
 
 /* bound:
 {
  "kinds": [
   "api.request",
   "job",
+  "job.untimed",
   "storage.op"
  ],
  "whole0_from": "2024-03-30 13:06:00.000",
