@@ -31,8 +31,8 @@ Flags = NDArray[np.bool_]
 class HashSet:
     """A set of 64-bit hashes, for look-ups that rarely find one.
 
-    A bit filter of the leading bits rejects most of those that are not there, which halves the time. For the
-    others, a table has the position at which hashes with the same leading bits begin.
+    A filter rejects nearly all of those that are not there, which halves the time. For the others, a table
+    has the position at which hashes with the same leading bits begin.
     """
 
     def __init__(self, ascending: Numbers) -> None:
@@ -60,22 +60,30 @@ class HashSet:
 
 
 class _BitFilter:
-    """A bit for each value of the leading bits: whether a hash in the set begins with them."""
+    """For each hash, two bits of a byte: its leading bits select the byte, its last six the two bits."""
 
     def __init__(self, hashes: Numbers, bits: int) -> None:
-        self._shift = np.uint64(64 - bits)
-        places = np.zeros(1 << bits, np.bool_)
-        places[hashes >> self._shift] = True
-        self._places = np.packbits(places, bitorder="little")
+        self._shift = np.uint64(64 + 3 - bits)
+        places = np.zeros((1 << (bits - 3), 8), np.bool_)
+        for last in _last_bits(hashes):
+            places[_leading(hashes, self._shift), last] = True
+        self._bytes = np.packbits(places, axis=1, bitorder="little").reshape(-1)
 
     @property
     def nbytes(self) -> int:
-        return self._places.nbytes
+        return self._bytes.nbytes
 
     def candidates(self, some: Numbers) -> Places:
-        """Return the indexes of hashes that may be in the set."""
-        place = _leading(some, self._shift)
-        return np.flatnonzero(self._places.take(place >> 3) >> (place & 7).astype(np.uint8) & 1)
+        """Return the indexes of hashes that may be in the set: few of those that are not."""
+        found = self._bytes.take(_leading(some, self._shift))
+        one, other = _last_bits(some)
+        return np.flatnonzero((found >> one & found >> other & 1).view(np.bool_))
+
+
+def _last_bits(hashes: Numbers) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return the numbers in the last three bits of hashes, and in the three before them."""
+    last = hashes.astype(np.uint8)
+    return last & np.uint8(7), last >> np.uint8(3) & np.uint8(7)
 
 
 def _leading(hashes: Numbers, shift: np.uint64) -> Places:

@@ -74,13 +74,11 @@ class KnownSessions:
         if np.any(rows == _NO_ROW):
             return None
         then = self._sessions.take(rows)
-        unknown = np.ones(len(recent), np.bool_)
-        unknown[known] = False
-        opening = recent["opening"].copy()
-        opening[known] = then["opening"]
-        opened_ms = (opening >> np.uint64(_DEVICE_BITS)).view(np.int64)
-        inside = (opened_ms >= start_ms) & (opened_ms < end_ms)
-        return RecentSessions(recent, opening, opened_ms, inside, unknown, known, then)
+        opened_ms = _opened_ms(recent["opening"])
+        opened_ms[known] = _opened_ms(then["opening"])
+        # Instants before the window become large numbers.
+        inside = (opened_ms - start_ms).view(np.uint64) < np.uint64(end_ms - start_ms)
+        return RecentSessions(recent, opened_ms, inside, known, then)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,22 +88,23 @@ class RecentSessions:
     `recent` has what came since, for all of them; `then` has the earlier values of those that were `known`
     before (row numbers in `recent`). Later events change neither the beginning and device of a session, nor
     its user.
+
+    What changed is the sum over all sessions as they are now, less the sum over the known ones as they were.
     """
 
     recent: Table
-    opening: Numbers
     opened_ms: Integers
     inside: Flags
-    unknown: Flags
     known: NDArray[np.intp]
     then: Table
 
     def by_device(self) -> Rows:
         """Return the rows of `session_queries.sessions_by_device_since`."""
-        devices = (self.opening & np.uint64((1 << _DEVICE_BITS) - 1)).astype(np.uint8)
-        groups = _Groups(devices, self.inside)
-        sums = groups.sums(sessions=self.unknown, durations_ms=self._added_ms())
-        return [{"device": device, **row} for device, row in sums]
+        devices = _devices(self.recent["opening"])
+        devices[self.known] = _devices(self.then["opening"])
+        groups = _Groups(devices, 1 << _DEVICE_BITS, self.inside)
+        sums = self._added(groups, self.recent["last_ms"] - self.opened_ms)
+        return [{"device": device, **row} for device, row in groups.rows(**sums)]
 
     def by_type_and_hour(self, visitors: HashMap, clock: Clock) -> Rows:
         """Return the rows of `session_queries.sessions_by_type_and_hour_since`.
@@ -116,71 +115,96 @@ class RecentSessions:
         users[self.known] = self.then["user"]
         _, bits = visitors.find(users)
         hours = _hours(self.opened_ms, clock)
-        kinds = (bits & EARLIER == 0) * np.uint8(_HOURS) + hours
+        groups = _Groups((bits & EARLIER == 0) * np.uint8(_HOURS) + hours, 2 * _HOURS, self.inside)
         # A user who had a session in that hour before is counted already.
-        unseen = self.unknown & (bits >> hours & 1 == 0)
-        groups = _Groups(kinds, self.inside)
-        sums = groups.sums(
-            sessions=self.unknown,
-            durations_ms=self._added_ms(),
-            page_views=self.recent["pages"],
-            bounces=self._bounces(),
-        )
-        visits = groups.different(users, unseen)
+        unseen = bits >> hours & 1 == 0
+        unseen[self.known] = False
+        lasted_ms = self.recent["last_ms"] - self.opened_ms
         return [
-            {"fresh": kind // _HOURS, "hour": kind % _HOURS, "users": visited, **row}
-            for (kind, row), visited in zip(sums, visits, strict=True)
+            {"fresh": kind // _HOURS, "hour": kind % _HOURS, **row}
+            for kind, row in groups.rows(
+                users=groups.different(users, unseen),
+                **self._added(groups, lasted_ms),
+                page_views=groups.sums(self.recent["pages"].astype(np.int64)),
+                bounces=self._bounces(groups, lasted_ms),
+            )
         ]
 
-    def _added_ms(self) -> Integers:
-        """Return by how many milliseconds each session became longer."""
-        added: Integers = self.recent["last_ms"] - self.opened_ms
-        added[self.known] = self.recent["last_ms"][self.known] - self.then["last_ms"]
-        return added
+    def _added(self, groups: _Groups, lasted_ms: Integers) -> dict[str, Integers]:
+        """Return by group how many sessions were added, and how many milliseconds."""
+        before = groups.of(self.known)
+        return {
+            "sessions": groups.counts() - before.counts(),
+            "durations_ms": groups.sums(lasted_ms) - before.sums(self._lasted_then_ms()),
+        }
 
-    def _bounces(self) -> Integers:
-        """Return for each session 1 if it is a bounce now, less 1 if it was one before."""
+    def _lasted_then_ms(self) -> Integers:
+        """Return for each known session how many milliseconds it had lasted."""
+        return self.then["last_ms"] - _opened_ms(self.then["opening"])
+
+    def _bounces(self, groups: _Groups, lasted_ms: Integers) -> Integers:
+        """Return by group how many more sessions are bounces now than were before."""
         known, then = self.known, self.then
-        pages = self.recent["pages"].astype(np.int64)
-        more = self.recent["acted"] | self.recent["watched"]
+        more_then = then["acted"] | then["watched"]
+        pages, more = self.recent["pages"].copy(), self.recent["acted"] | self.recent["watched"]
         pages[known] += then["pages"]
-        more[known] |= then["acted"] | then["watched"]
-        bounces = _bounced(pages, self.recent["last_ms"] - self.opened_ms, more).astype(np.int64)
-        bounces[known] -= _bounced(
-            then["pages"], then["last_ms"] - self.opened_ms[known], then["acted"] | then["watched"]
-        )
-        return bounces
+        more[known] |= more_then
+        now = np.flatnonzero(_bounced(pages, lasted_ms, more))
+        before = known[_bounced(then["pages"], self._lasted_then_ms(), more_then)]
+        return groups.of(now).counts() - groups.of(before).counts()
 
 
 class _Groups:
-    """A selection of a table's rows, sorted by group."""
+    """The groups of a table's rows: numbers below `count`; rows that do not count are in none."""
 
-    def __init__(self, groups: NDArray[np.uint8], some: Flags) -> None:
-        """Sort the rows selected by `some` by their groups."""
+    def __init__(self, groups: NDArray[np.uint8], count: int, some: Flags) -> None:
+        """Take the number of each row's group; only rows selected by `some` count."""
+        self._count = count
+        self._groups = np.where(some, groups, np.uint8(count))
+
+    def of(self, rows: NDArray[np.intp]) -> _Groups:
+        """Return the groups of some rows."""
+        groups = self._groups.take(rows)
+        return _Groups(groups, self._count, groups < self._count)
+
+    def counts(self) -> Integers:
+        """Return the number of rows of each group."""
+        return np.bincount(self._groups, minlength=self._count)[: self._count]
+
+    def sums(self, column: Integers) -> Integers:
+        """Return the sum of a column over the rows of each group."""
+        sums = np.zeros(self._count + 1, np.int64)
+        np.add.at(sums, self._groups, column)
+        return sums[: self._count]
+
+    def different(self, column: Numbers, some: Flags) -> Integers:
+        """Return for each group the number of distinct values among its rows in `some`."""
         rows = np.flatnonzero(some)
-        groups = groups.take(rows)
-        order = np.argsort(groups, kind="stable")
-        self._rows, groups = rows.take(order), groups.take(order)
-        self._first = np.flatnonzero(np.diff(groups, prepend=groups[:1] + 1))
-        self._present = groups.take(self._first).tolist()
+        groups = self._groups.take(rows)
+        ends = np.cumsum(np.bincount(groups, minlength=self._count)[: self._count])
+        pieces = np.split(column.take(rows.take(np.argsort(groups, kind="stable"))), ends)[: self._count]
+        for values in pieces:
+            values.sort()
+        return np.array(
+            [len(values[:1]) + np.count_nonzero(values[1:] != values[:-1]) for values in pieces], np.int64
+        )
 
-    def sums(self, **columns: NDArray[Any]) -> Iterator[tuple[int, dict[str, int]]]:
-        """Yield each non-empty group, and the sums of columns over its rows."""
-        sums = [
-            np.add.reduceat(column.take(self._rows), self._first, dtype=np.int64).tolist()
-            for column in columns.values()
-        ]
-        for group, *row in zip(self._present, *sums, strict=True):
+    def rows(self, **columns: Integers) -> Iterator[tuple[int, dict[str, int]]]:
+        """Yield each group with rows, and its value in each column."""
+        present = np.flatnonzero(self.counts())
+        values = [column.take(present).tolist() for column in columns.values()]
+        for group, *row in zip(present.tolist(), *values, strict=True):
             yield group, dict(zip(columns, row, strict=True))
 
-    def different(self, column: Numbers, some: Flags) -> Iterator[int]:
-        """Yield for each group the number of distinct values among its rows in `some`."""
-        meant = some.take(self._rows)
-        ends = np.cumsum(np.add.reduceat(meant, self._first, dtype=np.intp))
-        pieces = np.split(column.take(self._rows.compress(meant)), ends)
-        for _, values in zip(self._present, pieces, strict=False):
-            values.sort()
-            yield len(values[:1]) + int(np.count_nonzero(values[1:] != values[:-1]))
+
+def _opened_ms(openings: Numbers) -> Integers:
+    """Return the instants of beginnings of sessions."""
+    return (openings >> np.uint64(_DEVICE_BITS)).view(np.int64)
+
+
+def _devices(openings: Numbers) -> NDArray[np.uint8]:
+    """Return the devices of beginnings of sessions."""
+    return openings.astype(np.uint8) & np.uint8((1 << _DEVICE_BITS) - 1)
 
 
 def _hours(at_ms: Integers, clock: Clock) -> NDArray[np.uint8]:
@@ -188,8 +212,10 @@ def _hours(at_ms: Integers, clock: Clock) -> NDArray[np.uint8]:
     local = at_ms + 1000 * clock.offsets[0]
     for since, (before, after) in zip(clock.since[1:], pairwise(clock.offsets), strict=True):
         local += 1000 * (after - before) * (at_ms >= 1000 * since)
-    hours: NDArray[np.uint8] = (local // _HOUR_MS % _HOURS).astype(np.uint8)
-    return hours
+    # 32 bits suffice for the hours since 1970, and NumPy's % takes several times as long as its //.
+    hours = (local // _HOUR_MS).astype(np.uint32)
+    hours -= hours // np.uint32(_HOURS) * np.uint32(_HOURS)
+    return hours.astype(np.uint8)
 
 
 def _bounced(pages: NDArray[Any], duration_ms: Integers, more: NDArray[np.uint8]) -> Flags:
