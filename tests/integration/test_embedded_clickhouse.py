@@ -158,6 +158,26 @@ async def test_an_insert_with_the_same_token_counts_once_in_the_table_and_its_vi
     assert await http.text("SELECT s, sum(n) FROM sums GROUP BY s ORDER BY s") == "x\t2\ny\t4\n"
 
 
+async def test_two_views_that_put_equal_rows_into_one_table_count_each_once_for_a_token(http: Http) -> None:
+    # As the two views of `system_events` that fill `system_1m`.
+    await http(TABLE)
+    await http(
+        "CREATE TABLE sums (s String, n UInt64) ENGINE = SummingMergeTree ORDER BY s "
+        "SETTINGS non_replicated_deduplication_window = 100"
+    )
+    for view in ("one", "other"):
+        await http(f"CREATE MATERIALIZED VIEW {view} TO sums AS SELECT s, sum(n) AS n FROM t GROUP BY s")
+    for token in ("a", "a", "b", "a"):
+        status, body, _ = await http(
+            b'{"n":1,"s":"x"}\n{"n":2,"s":"y"}\n',
+            query="INSERT INTO t FORMAT JSONEachRow",
+            insert_deduplication_token=token,
+            deduplicate_blocks_in_dependent_materialized_views="1",
+        )
+        assert status == 200, body
+    assert await http.text("SELECT s, sum(n) FROM sums GROUP BY s ORDER BY s") == "x\t4\ny\t8\n"
+
+
 @pytest.mark.parametrize("table", ["t", "target", "last"])
 @pytest.mark.parametrize(
     ("setting", "code"),
