@@ -91,6 +91,14 @@ def _leading(hashes: Numbers, shift: np.uint64) -> Places:
     return (hashes >> shift).view(np.int64)
 
 
+def contained(ascending: Numbers, some: Numbers) -> Flags:
+    """Return which hashes are in an ascending array: for arrays too small to be worth an index."""
+    if not len(ascending):
+        return np.zeros(len(some), np.bool_)
+    found: Flags = ascending.take(np.searchsorted(ascending, some), mode="clip") == some
+    return found
+
+
 def _search(ascending: Numbers, some: Numbers, at: Places) -> tuple[Flags, Places]:
     """Return whether hashes are in an ascending array, and the positions of those that are.
 

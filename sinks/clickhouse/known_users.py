@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sinks.clickhouse.day_cache import Rows
-from sinks.clickhouse.hash_index import HashMap, HashSet, Numbers
+from sinks.clickhouse.hash_index import HashMap, Numbers, contained
 from sinks.clickhouse.native_reader import Shape, Table
 
 #: All users known before a day. Bit n of `bits`: active in the n-th stretch; and the two bits below.
@@ -109,7 +109,7 @@ class RecentUsers:
 
     def sources(self, signups: Signups) -> Rows:
         """Return the rows of `user_queries.sources_since`."""
-        new, _ = HashSet(np.sort(self.new)).find(signups.unknown)
+        new = np.flatnonzero(contained(np.sort(self.new), signups.unknown))
         counts = signups.counted + np.bincount(signups.sources.take(new), minlength=len(signups.names))
         return [
             {"source": source, "users": users}

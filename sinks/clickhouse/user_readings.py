@@ -24,6 +24,8 @@ from streams.domain.user_readings import (
 )
 
 _LATER: Final = {later: f"later_{later}" for later in DAYS_LATER}
+#: Nobody came back, however much later.
+_NONE: Final = dict.fromkeys(DAYS_LATER, 0)
 
 
 def activity(active: Mapping[str, int], sessions: Rows, actions: Mapping[str, int]) -> ActivityReading:
@@ -61,18 +63,13 @@ def retention(sizes: Rows, returns: Rows) -> Sequence[Cohort]:
     users: defaultdict[tuple[int, int], int] = defaultdict(int)
     for row in sizes:
         users[row["cohort"], row["inside"]] += row["users"]
-    kept: defaultdict[tuple[int, int, int], int] = defaultdict(int)
+    kept: dict[tuple[int, int], dict[int, int]] = {}
     for row in returns:
-        cohort, inside = row["cohort"], row["inside"]
-        for later, name in _LATER.items():
-            kept[cohort, inside, later] += row[name]
+        key = row["cohort"], row["inside"]
+        before = kept.get(key, _NONE)
+        kept[key] = {later: before[later] + row[name] for later, name in _LATER.items()}
     return [
-        Cohort(
-            day=date_of(cohort),
-            inside=bool(inside),
-            size=size,
-            returned={later: kept[cohort, inside, later] for later in DAYS_LATER},
-        )
+        Cohort(date_of(cohort), bool(inside), size, kept.get((cohort, inside), _NONE))
         for (cohort, inside), size in sorted(users.items())
     ]
 

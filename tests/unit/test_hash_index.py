@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sinks.clickhouse.hash_index import HashMap, HashSet
+from sinks.clickhouse.hash_index import HashMap, HashSet, contained
 from sinks.clickhouse.native_reader import Shape
 from tests.audience.tables import table
 
@@ -35,6 +35,7 @@ def test_exactly_those_that_are_there_are_found(
     here, at = HashSet(numbers(ascending)).find(numbers(asked))
     assert here.tolist() == [number for number, each in enumerate(asked) if each in there]
     assert [ascending[place] for place in at] == [asked[number] for number in here]
+    assert contained(numbers(ascending), numbers(asked)).tolist() == [each in there for each in asked]
 
 
 @given(
