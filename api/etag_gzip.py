@@ -15,7 +15,7 @@ _LEVEL: Final = 5
 
 
 class ETagGzip:
-    """ASGI middleware for JSON bodies in one piece; other responses pass unchanged.
+    """ASGI middleware for JSON bodies in one piece; other responses, also files of JSON, pass unchanged.
 
     An answer whose `ETag` the caller names in `If-None-Match` becomes a 304 without a body. One of at least
     `MIN_GZIP_BYTES` is compressed for callers that accept gzip. Tags are weak, because one tag stands for
@@ -36,7 +36,7 @@ class ETagGzip:
 
         async def sending(message: Message) -> None:
             nonlocal start
-            if message["type"] == "http.response.start" and _is_json(message):
+            if message["type"] == "http.response.start" and _is_answer(message):
                 start = message
                 return
             if start is not None and message["type"] == "http.response.body":
@@ -49,8 +49,10 @@ class ETagGzip:
         await self._app(scope, receive, sending)
 
 
-def _is_json(start: Message) -> bool:
-    return Headers(scope=start).get("content-type", "").startswith("application/json")
+def _is_answer(start: Message) -> bool:
+    headers = Headers(scope=start)
+    # A file can be asked for in pieces, whose places and strong ETag are those of its own bytes.
+    return headers.get("content-type", "").startswith("application/json") and "accept-ranges" not in headers
 
 
 def _rewrite(request_headers: Headers, start: Message, body: Message) -> Message:

@@ -222,6 +222,20 @@ async def test_a_piece_of_a_file_can_be_asked_for_and_a_wrong_one_is_an_error_in
         assert beyond.headers["content-range"] == f"bytes */{size}"
 
 
+async def test_a_file_of_json_is_sent_as_its_bytes_and_pieces_of_it_as_theirs(world: World) -> None:
+    """Sizes, ranges and the strong ETag of a file count its own bytes, which compressed ones are not."""
+    told = await world.ended((await world.order(type="user", format="json"))["exportId"])
+    link = told["downloadUrl"].removeprefix("http://api")
+    accepting = {"Accept-Encoding": "gzip"}
+    whole = await world.api.client.get(link, headers=accepting)
+    piece = await world.api.client.get(link, headers=accepting | {"Range": "bytes=100-1999"})
+    assert (whole.status_code, piece.status_code) == (200, 206)
+    assert (whole.headers.get("content-encoding"), piece.headers.get("content-encoding")) == (None, None)
+    assert whole.headers["content-length"] == str(told["bytes"])
+    assert piece.headers["content-length"] == "1900"
+    assert piece.content == whole.content[100:2000]
+
+
 async def test_a_title_cannot_become_a_formula(world: World) -> None:
     order = {"type": "video", "metrics": ["views"]}
     text = (await world.file(**order, format="csv")).text
