@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from deploy.explain import store_check
+from deploy.terminal import printable, show_error
 from streams.domain.access import Scope, digest_of, new_key, new_secret
 
 if TYPE_CHECKING:
@@ -57,7 +58,8 @@ def create(
     key = new_key(digest, name.strip(), scope or [Scope.READ], datetime.now(UTC))
     _with_store(lambda store: store.add(digest, key))
     # Only the key goes to stdout, so that a script can read it.
-    Console(stderr=True).print(f"key {key.id} for {key.name}: {_scopes(key.scopes)}", highlight=False)
+    told = f"key {key.id} for {printable(key.name)}: {_scopes(key.scopes)}"
+    Console(stderr=True).print(told, highlight=False)
     _console.print(secret, highlight=False, soft_wrap=True)
 
 
@@ -74,7 +76,7 @@ def list_keys() -> None:
         table.add_column(column, no_wrap=column != "name", overflow="fold")
     for key in found:
         used = _minute(key.used) if key.used else "never"
-        table.add_row(key.id, key.name, _scopes(key.scopes), _minute(key.created), used)
+        table.add_row(key.id, printable(key.name), _scopes(key.scopes), _minute(key.created), used)
     # Piped output has one key per line, however long.
     console = _console if _console.is_terminal else Console(width=_PIPED_WIDTH)
     console.print(table, highlight=False)
@@ -87,11 +89,9 @@ def revoke(
     """Revoke a key: it stops working within five seconds."""
     key = _with_store(lambda store: store.remove(key_id))
     if key is None:
-        Console(stderr=True).print(
-            f"[red]error:[/] there is no key {key_id}: see `vca keys list`", highlight=False
-        )
+        show_error(Console(stderr=True), f"there is no key {key_id}: see `vca keys list`")
         raise typer.Exit(1)
-    _console.print(f"revoked {key.id} ({key.name})", highlight=False)
+    _console.print(f"revoked {key.id} ({printable(key.name)})", highlight=False)
 
 
 def _scopes(scopes: frozenset[Scope]) -> str:

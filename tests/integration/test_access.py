@@ -19,6 +19,7 @@ from deploy.embedded import servers
 from deploy.embedded.ports import free_port
 from deploy.embedded.process import Child
 from sinks.clickhouse.migrations import migrate
+from streams.domain.access import is_secret
 from tests.readings import rows as make
 from tests.readings.pages import PAGE, hidden
 from tests.readings.stores import Api, count, insert, serving
@@ -114,6 +115,20 @@ async def test_keys_are_listed_and_revoked_and_only_their_hashes_are_kept(
     gone = await asyncio.to_thread(invoke, redis, "revoke", key_id)
     assert gone.exit_code == 1
     assert f"there is no key {key_id}" in gone.stderr
+
+
+def test_a_name_is_shown_literally_and_cannot_keep_a_key_from_its_owner(redis: Server) -> None:
+    name = "team [a/b] [/c] \x1b[2Jcleared"
+    made = invoke(redis, "create", name)
+    assert made.exit_code == 0
+    assert is_secret(made.stdout.strip())
+    assert r"team [a/b] [/c] \x1b[2Jcleared" in made.stderr
+    listed = vca(redis, "list")
+    (line,) = (each for each in listed.splitlines() if r"team [a/b] [/c] \x1b[2Jcleared" in each)
+    assert r"team [a/b] [/c] \x1b[2Jcleared" in vca(redis, "revoke", line.split()[0])
+    gone = invoke(redis, "revoke", "[/c]")
+    assert gone.exit_code == 1
+    assert "there is no key [/c]" in gone.stderr
 
 
 async def test_the_limit_is_shared_by_processes_and_told_in_headers(
