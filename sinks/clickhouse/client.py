@@ -77,8 +77,13 @@ PASSING: Final[Mapping[int, str]] = {
 _OF_A_PROXY: Final = re.compile(r"HTTP driver received HTTP status 5\d\d\b")
 
 
-#: Subqueries read the rows of all shards, like the outer query; a single server ignores this.
-READING: Final = {"distributed_product_mode": "global"}
+READING: Final = {
+    # Subqueries read the rows of all shards, like the outer query; a single server ignores this.
+    "distributed_product_mode": "global",
+    # Servers before 25.11 write an error in the middle of an answer in JSON as one more row, unless told not
+    # to; the answer then looks complete.
+    "http_write_exception_in_output_format": "0",
+}
 #: Newer servers aggregate groups beyond the first 16,384 of a thread later: the API's queries (by video,
 #: session and user of a day) take up to 30 % longer that way.
 GROUPING: Final = {"enable_adaptive_aggregator": "0"}
