@@ -109,9 +109,8 @@ class ExportService:
         return answer
 
     async def _signing_secret(self) -> str:
-        if not self._secret:
-            self._secret = await self._jobs.secret()
-        return self._secret
+        # That in Redis is not kept: after Redis lost its data, all processes must use the same new one.
+        return self._secret or await self._jobs.secret()
 
 
 def _storage(settings: Settings) -> Storage:

@@ -269,6 +269,25 @@ async def test_links_are_signed_and_expire(world: World) -> None:
         assert (answer.status_code, answer.json()["error"]["code"]) == (410, "ANALYTICS_EXPORT_EXPIRED")
 
 
+async def test_links_of_all_processes_are_valid_after_redis_lost_its_data(
+    world: World, redis_server: str
+) -> None:
+    await world.order(type="system", period="1h")
+    redis = Redis.from_url(redis_server)
+    await redis.delete("vc:{exports}:secret")
+    await redis.aclose()
+    async with serving(world.clock, **world.settings) as other:
+        # The first process that signs after the loss makes the new secret; the one before it must use it.
+        ordered = (await other.client.post("/analytics/export", json={"type": "system"})).json()["data"]
+        told = await world.order(type="system", period="1h")
+        for export in (ordered, told):
+            await world.ended(export["exportId"])
+            parts = urlsplit(export["downloadUrl"])
+            for api in (world.api, other):
+                answer = await api.client.get(f"{parts.path}?{parts.query}")
+                assert answer.status_code == 200, answer.text
+
+
 async def test_an_unknown_id_is_not_found(world: World) -> None:
     for export in ("exp_nope", f"exp_{'0' * 24}", "..%2F..%2Fetc%2Fpasswd", "exp_*"):
         assert (await world.api.get(f"/analytics/export/{export}")).status_code == 404
