@@ -50,7 +50,9 @@ const moment = (text) =>
 
 function write(element, data) {
   const { field, as = "text" } = element.dataset;
-  const value = fieldOf(data, field) ?? (element.dataset.else ? fieldOf(data, element.dataset.else) : null);
+  let value = fieldOf(data, field);
+  // A title may be empty.
+  if (element.dataset.else) value ||= fieldOf(data, element.dataset.else);
   element.textContent = value === null ? "–" : FORMS[as](value);
   if (as === "change") {
     element.classList.toggle("up", value > 0);
@@ -62,12 +64,14 @@ function write(element, data) {
 
 function writeRows(body, rows) {
   const template = body.querySelector("template");
-  const made = rows.map((row) => {
-    const one = template.content.cloneNode(true);
+  const made = rows.map((row, at) => {
+    // A row that stays keeps the focus, and a click during an update.
+    const one = body.rows[at] ?? template.content.cloneNode(true).firstElementChild;
     one.querySelectorAll("[data-field]").forEach((cell) => write(cell, row));
     return one;
   });
-  body.replaceChildren(template, ...made);
+  for (const old of [...body.rows].slice(made.length)) old.remove();
+  for (const one of made) if (!one.isConnected) body.append(one);
 }
 
 const sumOf = (entries) => entries.reduce((sum, [, count]) => sum + count, 0);
@@ -235,6 +239,7 @@ async function listen(signal) {
 /** Ends what is under way; there is another one while the page is seen and has a key. */
 let running = new AbortController();
 let asked = new AbortController();
+let opened = new AbortController();
 let timer = 0;
 
 async function keepListening(signal) {
@@ -315,7 +320,11 @@ document.addEventListener("click", ({ target }) => {
   section.querySelector("h2").textContent = target.textContent;
   show(section, {});
   dialog.showModal();
-  fill(section, `videos/${encodeURIComponent(target.value)}`, running.signal);
+  // An answer about the video before must not be shown as this one's.
+  opened.abort();
+  opened = new AbortController();
+  const signal = AbortSignal.any([running.signal, opened.signal]);
+  fill(section, `videos/${encodeURIComponent(target.value)}`, signal);
 });
 
 // `make up` prints an address with the key behind the #, which browsers do not send.
