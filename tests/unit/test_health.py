@@ -131,6 +131,19 @@ def test_check_exits_by_what_the_worker_says(health: Health, port: int) -> None:
         assert (result.exit_code, result.stdout) == (0, "worker ready\n")
 
 
+def test_check_asks_this_host_and_no_proxy_that_the_environment_names(
+    health: Health, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Docker gives a container the proxy of its client's configuration."""
+    health.watch(lambda: None)
+    health.beat()
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")
+    # That of earlier requests has not read this.
+    monkeypatch.setattr("urllib.request._opener", None)
+    result = RUN.invoke(cli, ["check", "worker"])
+    assert (result.exit_code, result.stdout) == (0, "worker ready\n"), result.stderr
+
+
 def test_check_fails_when_nothing_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     port = free_port()
     monkeypatch.setenv("WORKER_METRICS_PORT", "")
