@@ -116,12 +116,18 @@ class Reporter:
             batch = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
             sent = 0
             try:
-                pending = [await producer.send(self._topic, each, key=SERVICE.encode()) for each in batch]
+                pending = [await self._send(producer, each) for each in batch]
                 for each in pending:
                     await each
                     sent += 1
             finally:
                 REPORTS_DROPPED.inc(len(batch) - sent)
+
+    async def _send(self, producer: Any, event: bytes) -> asyncio.Future[Any]:
+        sent: asyncio.Future[Any] = await producer.send(self._topic, event, key=SERVICE.encode())
+        # After the first error nobody awaits the others, and asyncio would log each of them.
+        sent.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return sent
 
 
 class Reporting:
