@@ -90,7 +90,7 @@ async def create_export(
     )
     answer = json({"success": True, "data": described})
     answer.status_code = 202
-    answer.headers["Location"] = f"/analytics/export/{described['exportId']}"
+    answer.headers["Location"] = f"{request.scope['root_path']}/analytics/export/{described['exportId']}"
     return answer
 
 

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import httpx2
 import orjson
@@ -286,6 +286,17 @@ async def test_links_of_all_processes_are_valid_after_redis_lost_its_data(
             for api in (world.api, other):
                 answer = await api.client.get(f"{parts.path}?{parts.query}")
                 assert answer.status_code == 200, answer.text
+
+
+@pytest.mark.parametrize("kept", ["", "/video/cloud"], ids=["taken off by the proxy", "with its path"])
+async def test_under_a_path_an_export_is_found_where_it_is_said_to_be(world: World, kept: str) -> None:
+    public = "https://example.com/video/cloud"
+    async with serving(world.clock, **world.settings, public_url=public) as api:
+        ordered = await api.client.post(f"{kept}/analytics/export", json={"type": "system"})
+        export = ordered.json()["data"]["exportId"]
+        where = urljoin(f"{public}/analytics/export", ordered.headers["location"])
+        assert where == f"{public}/analytics/export/{export}"
+        assert (await api.client.get(where.replace(public, kept))).status_code == 200
 
 
 async def test_an_unknown_id_is_not_found(world: World) -> None:
