@@ -24,13 +24,15 @@ class Fetched:
 
     No records mean that the broker does not have that offset. `backlog` is about how many records Kafka has
     after these; it is an estimate, and only used to decide how long rows linger. `topic_id` is Kafka's id of
-    the topic at about that time; empty when it is unknown.
+    the topic at about that time; empty when it is unknown. `leader_epochs` are those of the leaders that
+    wrote the first and the last of the records; -1 when unknown.
     """
 
     start: int
     records: Sequence[Record]
     backlog: int = 0
     topic_id: str = ""
+    leader_epochs: tuple[int, int] = (-1, -1)
 
 
 @dataclass(frozen=True, slots=True)

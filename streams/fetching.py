@@ -17,6 +17,12 @@ from streams.unpacking import KeptRecords, limit_decompression, unpack
 FETCH_INTERVAL: Final = 0.02
 
 
+class Portion(list[Any]):
+    """Records, with the epochs of the leaders that wrote their first and their last batch (-1: unknown)."""
+
+    leader_epochs: tuple[int, int] = (-1, -1)
+
+
 class PlainRecords(PartitionRecords):  # type: ignore[misc]  # aiokafka is not typed here
     """Unpacks a fetch into aiokafka's own compiled records, which satisfy the protocol `Record`.
 
@@ -31,7 +37,7 @@ class PlainRecords(PartitionRecords):  # type: ignore[misc]  # aiokafka is not t
         """Whether no record batch is left."""
         return not self._records.has_next()
 
-    def all(self, max_bytes: int | None = None) -> list[Any]:
+    def all(self, max_bytes: int | None = None) -> Portion:
         """Return every record from the fetched position on, and move the position behind the last batch.
 
         Stops after the record batch with which the unpacked values reach `max_bytes` bytes. Kafka limits the
@@ -39,7 +45,7 @@ class PlainRecords(PartitionRecords):  # type: ignore[misc]  # aiokafka is not t
         """
         # aiokafka's iterator refers to this object: such a cycle only the garbage collector would free.
         self._records_iterator = None
-        taken: list[Any] = []
+        taken, first_epoch = Portion(), -1
         unpacked = 0
         while self._records.has_next() and (max_bytes is None or unpacked < max_bytes):
             batch = self._records.next_batch()
@@ -52,8 +58,12 @@ class PlainRecords(PartitionRecords):  # type: ignore[misc]  # aiokafka is not t
                     records = [record for record in records if record.offset >= self.next_fetch_offset]
                 if max_bytes is not None and getattr(batch, "compression_type", True):
                     unpacked += sum(len(record.value or b"") for record in records)
+                if records and not taken:
+                    first_epoch = self._records.leader_epoch
                 taken += records
             self.next_fetch_offset = max(batch.next_offset, self.next_fetch_offset)
+        if taken:
+            taken.leader_epochs = (first_epoch, self._records.leader_epoch)
         return taken
 
     def _is_aborted(self, batch: Any) -> bool:

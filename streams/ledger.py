@@ -133,6 +133,19 @@ def plan_recovery(ledger: Ledger, landed: int | None) -> RecoveryPlan:
     return RecoveryPlan("resume", ledger, cursor, mark, None if ledger.done else (block_from, block_to))
 
 
+def marks_ahead(plan: RecoveryPlan) -> dict[int, str]:
+    """Return fingerprints of records that are read again after the plan's position, by the offset after each.
+
+    A store has everything up to the record. If the log was truncated between the position and the record, and
+    filled again, another record is there now.
+    """
+    ledger = plan.ledger
+    marks = {ledger.counted or 0: ledger.counted_mark}
+    if plan.pending_block:
+        marks[plan.pending_block[1]] = ledger.to_mark
+    return {end: mark for end, mark in marks.items() if mark and end > plan.position}
+
+
 def next_incarnation(ledger: Ledger, start: int, topic_id: str) -> Ledger:
     """Return the ledger of the next incarnation, with both cursors at the log's first offset.
 

@@ -50,7 +50,8 @@ class LogFollower:
     @property
     def next_fetch(self) -> int:
         """Offset to fetch from: one before the position while that record's fingerprint must be compared."""
-        return self.state.position - 1 if self.state.mark else self.state.position
+        state = self.state
+        return state.position - 1 if state.position in state.to_compare else state.position
 
     async def take_over(self, topic_id: str) -> None:
         """Claim the partition and recover its ledger; see `PartitionWorker.take_over`."""
@@ -92,22 +93,55 @@ class LogFollower:
         if not records:
             await self._out_of_range()
             return ()
-        if state.mark and records[0].offset < state.position:
-            if not fingerprint(records[0]).startswith(state.mark):
-                await self._restart_log("the record before the position is a different one")
-                return ()
-            records = records[1:]
+        if await self._is_by_new_leader(fetched.leader_epochs[0]):
+            return ()
+        if different := self._differing_record(records):
+            await self._restart_log(different)
+            return ()
         if is_other_topic(state.ledger, fetched.topic_id):
             # Records of another topic would be out of order now: it is read from its start, once `compare`
             # has confirmed it.
             self._seeks.note_deferred()
             return ()
-        state.mark = ""
+        end = records[-1].offset + 1
+        state.to_compare = {at: mark for at, mark in state.to_compare.items() if at > end}
+        if records[0].offset < state.position:
+            records = records[1:]
+        if records:
+            state.leader_epoch = fetched.leader_epochs[1]
         return records
+
+    async def _is_by_new_leader(self, leader_epoch: int) -> bool:
+        """Say whether records were written by another leader than those before, and seek the one before them.
+
+        An unclean leader election truncates the log, and other records may have filled it beyond the position
+        before anything was fetched: then the record before the position is another one, too.
+        """
+        state = self.state
+        if not state.mark or state.position in state.to_compare or leader_epoch == state.leader_epoch:
+            return False
+        # Once the record before has been compared, records of this leader may follow it.
+        state.leader_epoch, state.to_compare[state.position] = leader_epoch, state.mark
+        await self._seeks.seek(self.next_fetch)
+        return True
+
+    def _differing_record(self, records: Sequence[Record]) -> str:
+        """Say, for the log, which record is not the one that the ledger knows; empty if none is.
+
+        Records that compaction has removed are not compared.
+        """
+        for end, mark in self.state.to_compare.items():
+            if records[0].offset < end <= records[-1].offset + 1:
+                found = next((record for record in records if record.offset == end - 1), None)
+                if found is not None and not fingerprint(found).startswith(mark):
+                    before = "the position" if end == self.state.position else f"offset {end}"
+                    return f"the record before {before} is a different one"
+        return ""
 
     async def log_end(self) -> int | None:
         """Return the log's end offset; None if the fingerprint was compared already. Raises `Unavailable`."""
-        return (await self._log_bounds()).end if self.state.mark else None
+        is_compared = self.next_fetch == self.state.position
+        return None if is_compared else (await self._log_bounds()).end
 
     async def compare(self, topic_id: str, end: int | None) -> None:
         """Start a new incarnation if Kafka shows twice in a row that this is another log.
@@ -135,7 +169,8 @@ class LogFollower:
         state = self.state
         await self._seeks.seek_again_if_lost(self.next_fetch)
         state.ledger = await self._takeover.name_log(state.ledger, topic_id)
-        mismatch = log_mismatch(state.ledger, topic_id, state.position, end if state.mark else None)
+        is_compared = self.next_fetch == state.position
+        mismatch = log_mismatch(state.ledger, topic_id, state.position, None if is_compared else end)
         if mismatch and mismatch == self._mismatch:
             await self._restart_log(mismatch)
             mismatch = ""
@@ -158,6 +193,7 @@ class LogFollower:
                 offset_to=start,
             )
         state.position, state.mark = max(start, state.position), ""
+        state.to_compare = {at: mark for at, mark in state.to_compare.items() if at > state.position}
         if state.writer.pending_end is not None and state.writer.end < start:
             await self._abandon_pending_block(start)
         await self._seeks.seek(self.next_fetch)

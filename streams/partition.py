@@ -216,7 +216,7 @@ class PartitionWorker:
             METRICS.count_records(self.partition.topic, folded.books)
         if storing:
             await state.writer.add(folded.chunks, folded.books.stored, folded.landed, end, mark)
-        state.position = end
+        state.position, state.mark = end, mark
 
     def _rotate_memory(self, newest: Record) -> None:
         """Rotate the folder's memory if that is due and all keys it would forget can be looked up."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from sinks.base import Block, BlockId, Ledger, log_name
 from streams.assignment import Assignment
@@ -16,6 +16,7 @@ from streams.ledger import (
     RecoveryPlan,
     at_newest_incarnation,
     is_bundle_in_doubt,
+    marks_ahead,
     plan_recovery,
     time_mark,
     time_of,
@@ -38,10 +39,14 @@ class PartitionState:
     #: The next offset to fold, and to count.
     position: int
     counted: int
-    #: Fingerprint that the record before `position` must have; empty if it is unknown, or was compared.
+    #: Fingerprint of the record before `position`; empty if it is unknown.
     mark: str
     #: Time of the newest record processed by any worker (epoch s); 0 when there is none, or it is unknown.
     newest_at: float
+    #: Epoch of the leader that wrote the record before `position` to the log; -1 when unknown.
+    leader_epoch: int = -1
+    #: Fingerprints to be compared once their records are read, by the offset after the record.
+    to_compare: dict[int, str] = field(default_factory=dict)
 
 
 class TakeOver:
@@ -132,6 +137,7 @@ class TakeOver:
             counted=ledger.counted or 0,
             mark=mark,
             newest_at=time_of(mark),
+            to_compare=marks_ahead(plan) | ({plan.position: mark} if mark else {}),
         )
 
     async def _batch_folder(self, place: Place) -> BatchFolder:

@@ -26,7 +26,7 @@ from faust.types.tuples import ConsumerMessage, Message
 from mode.utils.futures import notify
 
 from streams.assignment import Fetched, LogBounds
-from streams.fetching import patch_aiokafka
+from streams.fetching import Portion, patch_aiokafka
 from streams.topic_ids import ask_for_ids
 
 T = TypeVar("T")
@@ -151,7 +151,9 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
             start = self._next.get(tp)
             if start is not None and fetched:
                 end = self._next[tp] = fetched[-1].offset + 1
-                batches[tp] = Fetched(start, fetched, max(0, (self.highwater(tp) or 0) - end))
+                backlog = max(0, (self.highwater(tp) or 0) - end)
+                epochs = cast(Portion, fetched).leader_epochs
+                batches[tp] = Fetched(start, fetched, backlog, leader_epochs=epochs)
         ids = await self._current_ids(consumer) if batches else {}
         return {tp: replace(batch, topic_id=ids.get(tp.topic, "")) for tp, batch in batches.items()}
 

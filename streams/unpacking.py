@@ -27,6 +27,10 @@ _log = structlog.get_logger(__name__)
 
 #: Fields of a record batch before its attributes: base offset, and length of what follows.
 _HEAD: Final = struct.Struct(">qi")
+_LENGTH: Final = struct.Struct(">i")
+#: The two fields after those: epoch of the leader that wrote the batch, and format; old ones have no epoch.
+_WRITTEN: Final = struct.Struct(">ib")
+_FORMAT_WITH_EPOCH: Final = 2
 
 
 class KeptRecords(MemoryRecords):  # type: ignore[misc]  # chosen at import
@@ -36,6 +40,19 @@ class KeptRecords(MemoryRecords):  # type: ignore[misc]  # chosen at import
         """Take a fetch as the broker sent it."""
         super().__init__(data)
         self._data = data
+        self._at = self._next_at = 0
+
+    def next_batch(self) -> Any:
+        """Return the next batch."""
+        at = self._at = self._next_at
+        self._next_at = at + _HEAD.size + _LENGTH.unpack_from(self._data, at + 8)[0]
+        return super().next_batch()
+
+    @property
+    def leader_epoch(self) -> int:
+        """Epoch of the leader that wrote the batch returned last (KIP-101); -1 if its format has none."""
+        epoch, written_in = _WRITTEN.unpack_from(self._data, self._at + _HEAD.size)
+        return int(epoch) if written_in >= _FORMAT_WITH_EPOCH else -1
 
     def raw(self, base_offset: int) -> bytes:
         """Return the bytes of the batch that begins at an offset; nothing if none does."""

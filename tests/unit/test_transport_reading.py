@@ -14,6 +14,7 @@ import pytest
 from aiokafka.consumer.fetcher import READ_COMMITTED, READ_UNCOMMITTED, PartitionRecords
 from aiokafka.errors import CorruptRecordException, NodeNotReadyError
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.record.legacy_records import LegacyRecordBatchBuilder
 from aiokafka.record.util import calc_crc32c
 from aiokafka.structs import TopicPartition
 from hypothesis import example, given, settings
@@ -93,6 +94,26 @@ def test_a_fetch_gives_the_records_and_the_position_that_aiokafka_gives(
     theirs = read(PartitionRecords, batches, position, isolation)
     assert seen(ours.all()) == seen(list(theirs))
     assert ours.next_fetch_offset == theirs.next_fetch_offset == 13
+
+
+def test_a_portion_has_the_epochs_of_the_leaders_of_its_first_and_last_records() -> None:
+    batches = [bytearray(batch(first, 5, compression=_GZIP)) for first in (0, 5, 10, 15)]
+    for encoded, epoch in zip(batches, (3, 4, 7, 9), strict=True):
+        struct.pack_into(">i", encoded, 12, epoch)
+    fetch = read(PlainRecords, [bytes(each) for each in batches], 6, READ_COMMITTED)
+    assert fetch.all(1 << 20).leader_epochs == (4, 9)
+    fetch = read(PlainRecords, [bytes(each) for each in batches], 0, READ_COMMITTED)
+    assert [fetch.all(1).leader_epochs for _ in batches] == [(3, 3), (4, 4), (7, 7), (9, 9)]
+    assert fetch.all(1) == []
+
+
+@pytest.mark.parametrize("written_in", [0, 1])
+def test_batches_of_old_formats_have_no_leader_epoch(written_in: int) -> None:
+    builder = LegacyRecordBatchBuilder(magic=written_in, compression_type=0, batch_size=1 << 20)
+    for at in range(2):
+        builder.append(at, timestamp=1_000, key=None, value=b"value")
+    found = read(PlainRecords, [bytes(builder.build())], 0, READ_COMMITTED).all()
+    assert (len(found), found.leader_epochs) == (2, (-1, -1))
 
 
 @settings(deadline=None)
