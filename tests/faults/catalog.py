@@ -7,13 +7,16 @@ import resource
 import shutil
 import signal
 import time
+from collections.abc import Callable
 from threading import Timer
-from typing import Final
+from typing import Any, Final
 from urllib.request import urlopen
 
 import psutil
 import redis
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
 from deploy.embedded.ports import free_port
@@ -360,6 +363,84 @@ async def change_leaders(episode: Episode) -> None:
     await node.start()
 
 
+async def _partitions(episode: Episode) -> dict[tuple[str, int], dict[str, Any]]:
+    """Return leader, replicas and those in sync, by topic and partition; asks until a broker answers."""
+    names = [episode.topic(name) for name in _SOURCES]
+    deadline = time.monotonic() + 60
+    while True:
+        admin = AIOKafkaAdminClient(bootstrap_servers=episode.servers.bootstrap)
+        try:
+            await admin.start()
+            found = await admin.describe_topics(names)
+            return {(t["topic"], p["partition"]): p for t in found for p in t["partitions"]}
+        except KafkaError:
+            assert time.monotonic() < deadline, "no broker describes the topics"
+            await asyncio.sleep(0.1)
+        finally:
+            await admin.close()
+
+
+async def _until_brokers(episode: Episode, ready: Callable[[dict[str, Any]], bool]) -> None:
+    """Wait until all partitions of the source topics are as wanted."""
+    deadline = time.monotonic() + 60
+    while not all(map(ready, (await _partitions(episode)).values())):
+        assert time.monotonic() < deadline, "the partitions are not as wanted"
+        await asyncio.sleep(0.1)
+
+
+async def elect_uncleanly(episode: Episode) -> None:
+    """A stale replica becomes leader: acknowledged records are gone, and others get their offsets.
+
+    Meanwhile the worker runs, or is down or frozen until the logs are longer than it had read.
+    """
+    unclean = {"unclean.leader.election.enable": "true", "min.insync.replicas": "1"}
+    admin = AIOKafkaAdminClient(bootstrap_servers=episode.servers.bootstrap)
+    await admin.start()
+    topics = [ConfigResource(ConfigResourceType.TOPIC, episode.topic(name), unclean) for name in _SOURCES]
+    await admin.alter_configs(topics)
+    await admin.close()
+    await _until_brokers(episode, lambda one: len(one["isr"]) == 2)
+
+    partitions = await _partitions(episode)
+    stale, leader = partitions[episode.topic(PLAYBACK), 0]["replicas"]
+    nodes, crew = episode.servers.nodes, episode.crew
+    await episode.acknowledged()
+    before = dict(episode.ends)
+    nodes[stale - 1].kill()
+    await _until_brokers(episode, lambda one: stale not in one["isr"])
+    await asyncio.sleep(3.0)
+    await _all_read(episode)
+    read_to = dict(episode.ends)
+    truncated = {
+        where
+        for where, one in partitions.items()
+        if set(one["replicas"]) == {stale, leader} and read_to.get(where, 0) > before.get(where, 0)
+    }
+    worker, timing = episode.any_worker(), episode.rng.choice(("running", "frozen", "down"))
+    if timing == "frozen":
+        crew.send(worker, signal.SIGSTOP)
+    elif timing == "down":
+        crew.rest()
+    nodes[leader - 1].kill()
+    nodes[stale - 1].launch()
+    await _until_brokers(episode, lambda one: one["leader"] not in (-1, leader))
+    for where in truncated:
+        del episode.ends[where]
+    episode.incarnations.update(truncated)
+    await episode.reconnect()
+    episode.go_on()
+    episode.rate = 10 * episode.fault.rate
+    deadline = time.monotonic() + 60
+    while any(episode.ends.get(where, 0) <= read_to[where] for where in truncated):
+        assert time.monotonic() < deadline, "the logs were not filled again"
+        await asyncio.sleep(0.01)
+    episode.rate = episode.fault.rate
+    crew.send(worker, signal.SIGCONT)
+    crew.resume()
+    nodes[leader - 1].launch()
+    await _until_brokers(episode, lambda one: len(one["isr"]) == 2)
+
+
 async def _all_read(episode: Episode) -> None:
     """Pause the producer and wait until workers have read all: a deleted topic takes unread records along."""
     episode.pause()
@@ -381,7 +462,7 @@ async def _remake(episode: Episode, name: str, pause: float) -> None:
     await create_topics(episode.settings)
     for where in [where for where in episode.ends if where[0] == name]:
         del episode.ends[where]
-    episode.incarnations[name] += 1
+    episode.incarnations.update((name, number) for number in range(episode.fault.partitions))
     await episode.reconnect()
     episode.go_on()
 
@@ -536,6 +617,15 @@ FAULTS: Final = (
     Fault("broker killed", kill_broker, breaks_brokers=True),
     Fault("one of three brokers down", lose_broker, nodes=3, breaks_brokers=True),
     Fault("leaders change", change_leaders, nodes=3, breaks_brokers=True),
+    Fault(
+        "unclean leader election",
+        elect_uncleanly,
+        nodes=3,
+        replicas=2,
+        session=60.0,
+        partitions=2,
+        breaks_brokers=True,
+    ),
     Fault("topic made again", remake_topic),
     Fault("topic exchanged, and filled again", exchange_topic, partitions=1),
     Fault("topic made again, then Redis empty", remake_topic_and_empty_redis),

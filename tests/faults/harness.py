@@ -61,6 +61,10 @@ class Fault:
     #: Longest time between two faults.
     pause: float = 1.5
     rate: float = 150.0
+    #: Replicas of each partition; 0 for one on each node.
+    replicas: int = 0
+    #: Seconds after which a worker without heartbeats loses its partitions.
+    session: float = SESSION_SECONDS
 
 
 @dataclass
@@ -109,8 +113,8 @@ class Episode:
         self._delivered: list[tuple[str, int, int, Record]] = []
         #: Number of faults so far.
         self.struck = 0
-        #: How often each topic was recreated.
-        self.incarnations: Counter[str] = Counter()
+        #: How often the log of each topic's partition was replaced.
+        self.incarnations: Counter[tuple[str, int]] = Counter()
         self._pending: list[tuple[Record, asyncio.Future[Any]]] = []
         #: Offset after the newest acknowledged record, by topic and partition.
         self.ends: dict[tuple[str, int], int] = {}
@@ -125,7 +129,7 @@ class Episode:
                 "kafka_bootstrap_servers": servers.bootstrap,
                 **{f"topic_{n}": f"{t}{self.end}" for n, t in _TOPICS.items()},
                 "topic_partitions": fault.partitions,
-                "topic_replication": len(servers.nodes) or 1,
+                "topic_replication": fault.replicas or len(servers.nodes) or 1,
             }
         )
 
@@ -139,7 +143,7 @@ class Episode:
             "REDIS_URL": f"redis://127.0.0.1:{self.servers.redis_proxy.port}/0",
             "CLICKHOUSE_URL": f"http://127.0.0.1:{self.servers.clickhouse_proxy.port}/{self.database}",
             "CONSUMER_GROUP": f"faults{self.end}",
-            "SESSION_TIMEOUT": str(SESSION_SECONDS),
+            "SESSION_TIMEOUT": str(self.fault.session),
             "REBALANCE_TIMEOUT": str(SESSION_SECONDS),
             "TOPIC_PARTITIONS": str(self.fault.partitions),
             **{f"TOPIC_{n.upper()}": f"{t}{self.end}" for n, t in _TOPICS.items()},
@@ -201,7 +205,7 @@ class Episode:
                     wheres, await pipe.execute(), strict=True
                 ):
                     stored = block_to if done == "1" else block_from
-                    if int(incarnation or 0) == self.incarnations[where[0]]:
+                    if int(incarnation or 0) == self.incarnations[where]:
                         found[where] = (int(counted or 0), int(stored or 0))
         return found
 
