@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import time
-from typing import Any, Final
+from typing import Any, Final, TextIO, cast
 from uuid import uuid4
 
 import structlog
@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api import errors
 from api.metrics import REQUEST_SECONDS, REQUESTS
 from streams.domain import traces
+from streams.domain.lossy_log import LossyFile
 
 _log = structlog.get_logger(__name__)
 
@@ -49,7 +50,7 @@ def configure_logging(level: str) -> None:
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, LossyFile(sys.stderr))),
         cache_logger_on_first_use=False,
     )
 

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import faust
 import pytest
+import structlog
 
+from api.telemetry import configure_logging
+from streams import logs
 from streams.faust_worker import PromptWorker
 from streams.logs import OnceFilter
 
@@ -32,3 +37,21 @@ def test_a_worker_that_is_ready_prints_no_codes_of_a_terminal(capfd: pytest.Capt
     worker.on_setup_root_logger(logging.getLogger("a worker"), logging.WARNING)
     worker._on_startup_end_spinner()
     assert capfd.readouterr().out == ""
+
+
+@pytest.mark.parametrize("configure", [logs.configure, configure_logging])
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this machine has no /dev/full")
+def test_a_log_on_a_full_disk_stops_no_work(
+    configure: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = structlog.get_config()
+    full = Path("/dev/full").open("w")  # noqa: SIM115  # closing it fails, too
+    try:
+        monkeypatch.setattr(sys, "stderr", full)
+        configure("INFO")
+        for _ in range(3):
+            structlog.get_logger("a worker").error("retrying", operation="insert a block")
+    finally:
+        structlog.configure(**before)
+        with pytest.raises(OSError, match="No space left"):
+            full.close()
