@@ -22,7 +22,7 @@ Each Kafka record is one JSON object, UTF-8, with camelCase names. The machine-r
   record timestamp − (`sentAt` − `occurredAt`), so a wrong client clock does no harm. A time more than 5
   minutes after the record's timestamp is replaced by that timestamp. An event from more than
   `RAW_RETENTION_DAYS` before its record becomes a dead letter, and so does a record whose own timestamp is
-  beyond the year 2100.
+  beyond the year 2100, or whose `sentAt` is in seconds.
 - **Integers** must be written without a fraction: `12000.0` is ill-typed, although JSON Schema accepts it as
   an integer.
 - **Totals, not deltas**: `watchedMs`, `rebufferMs` and `rebufferCount` are totals of the view so far. A lost
@@ -31,11 +31,11 @@ Each Kafka record is one JSON object, UTF-8, with camelCase names. The machine-r
   all others by `eventId` and sender. When in doubt, send an event again, with its `occurredAt` unchanged
   (`sentAt` may be new). Never use an id again for something that happened later: minutes after the first
   event it counts as another one.
-- **Keys** determine the partition, and a key must always go to the same partition. Kafka's Java clients and
-  aiokafka hash keys with murmur2, librdkafka (kcat, confluent-kafka) with another hash: if both send events
-  with the same keys, set `partitioner=murmur2_random` in librdkafka. Without keys, related events are spread
-  over several partitions, and each partition counts them separately: the worker logs a warning, and a metric
-  counts such batches.
+- **Keys** determine the partition, and a key must always go to the same partition. Kafka's Java clients,
+  kafka-python, aiokafka and KafkaJS hash keys with murmur2, librdkafka (kcat, confluent-kafka) with another
+  hash: if both send events with the same keys, set `partitioner=murmur2_random` in librdkafka. Without keys,
+  or with `eventId` as the key, related events are spread over several partitions, and each partition counts
+  them separately: the worker logs a warning, and a metric counts such batches.
 - **Ids** may have any characters. The API cannot return a video alone whose id is `summary`, `.` or `..`,
   because such a path means something else; all other numbers include it.
 - **Unknown fields** are ignored. A record with a missing or ill-typed field becomes a dead letter, without

@@ -9,12 +9,13 @@ import secrets
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from string import ascii_uppercase
-from typing import Any, Final, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar, get_args
 
 import msgspec
 from msgspec import Struct
 
-from streams.domain.events import DEVICES, LATEST_MS, PLATFORMS, UNKNOWN, Audience, instant_ms
+from streams.domain import reasons
+from streams.domain.events import DEVICES, LATEST_MS, PLATFORMS, TAGS, UNKNOWN, Audience, instant_ms
 from streams.domain.faults import UNREADABLE, Fault
 from streams.domain.nesting import MAX_DEPTH, SHALLOW_BYTES, is_too_deep
 
@@ -22,8 +23,10 @@ E = TypeVar("E", covariant=True)
 
 #: An event that occurred later than this after its record's time has a wrong clock.
 SKEW_MS: Final = 5 * 60_000
-#: Characters kept of a decoder's message, which may quote the input.
-REASON_LENGTH: Final = 300
+#: A client's clock that is further behind its record than this may be in seconds, which then reads as 1970.
+_FAR_BEHIND_MS: Final = 20 * 365 * 86_400_000
+#: How close to its record's timestamp a `sentAt` in seconds is.
+_CLOSE_MS: Final = 60 * 60_000
 
 _COUNTRIES: Final[dict[str | None, str]] = {
     None: UNKNOWN,
@@ -106,6 +109,7 @@ class Decoder(Generic[E]):
         """Build a decoder for a tagged union of event structs (or a single struct)."""
         self._decoder: msgspec.json.Decoder[E] = msgspec.json.Decoder(union)
         self._batch: msgspec.json.Decoder[list[E | str]] = msgspec.json.Decoder(list[union | str])
+        self._types = tuple(TAGS[kind] for kind in get_args(union) if kind in TAGS)
         # A random separator between the records of a batch. Producers do not know it, so they cannot send
         # invalid records that together, joined, decode to valid events.
         self._mark = secrets.token_hex(8)
@@ -128,7 +132,7 @@ class Decoder(Generic[E]):
 
     def _one(self, record: Record) -> E | Rejected:
         if isinstance(record, UnreadableBatch):
-            return Rejected(record, UNREADABLE, record.reason[:REASON_LENGTH])
+            return Rejected(record, UNREADABLE, record.reason[: reasons.REASON_LENGTH])
         if not record.value:
             return Rejected(record, "Empty", "the record has no value")
         if is_too_deep(record.value):
@@ -136,13 +140,13 @@ class Decoder(Generic[E]):
         try:
             return self._decoder.decode(record.value)
         except msgspec.ValidationError as error:
-            reason = str(error)[:REASON_LENGTH]
-            unknown = "`$.type`" in reason or "required field `type`" in reason
+            unknown = "`$.type`" in str(error) or "required field `type`" in str(error)
+            reason = reasons.invalid(record.value, error, self._types)
             return Rejected(record, "UnknownType" if unknown else "Invalid", reason)
         except RecursionError:  # For brackets that open and never close.
             return Rejected(record, "TooDeep", "nested too deeply")
         except (ValueError, msgspec.MsgspecError) as error:
-            return Rejected(record, "NotJson", str(error)[:REASON_LENGTH])
+            return Rejected(record, "NotJson", reasons.not_json(record.value, error))
 
 
 def receive(record: Record, event: Any, retention_ms: int) -> Arrival[Any] | Rejected:
@@ -151,7 +155,7 @@ def receive(record: Record, event: Any, retention_ms: int) -> Arrival[Any] | Rej
     The corrected time is record timestamp - (sentAt - occurredAt), or occurredAt without a sentAt; if that is
     more than 5 minutes after the record, it is the record's timestamp. An event (or the start of its view)
     older than `retention_ms` before its record is rejected, and so is one whose record's timestamp is beyond
-    the year 2100.
+    the year 2100, or whose `sentAt` is in seconds.
     """
     received = record.timestamp
     occurred, sent_at, started_at = event.occurred_at, event.sent_at, event.started_at
@@ -160,7 +164,11 @@ def receive(record: Record, event: Any, retention_ms: int) -> Arrival[Any] | Rej
         occurred = instant_ms(occurred)
     shift = 0
     if sent_at is not None:
-        shift = received - (sent_at if type(sent_at) is int else instant_ms(sent_at))
+        sent = sent_at if type(sent_at) is int else instant_ms(sent_at)
+        shift = received - sent
+        # A clock that began in 1970 looks like this for two hours in seconds, seven seconds of its 21st day.
+        if shift > _FAR_BEHIND_MS and abs(sent * 1000 - received) < _CLOSE_MS:
+            return Rejected(record, "Invalid", "`sentAt` is in seconds: write epoch milliseconds")
     at = occurred + shift
     if at > received + SKEW_MS:
         at = received
@@ -171,7 +179,7 @@ def receive(record: Record, event: Any, retention_ms: int) -> Arrival[Any] | Rej
             started = at
     oldest = received - retention_ms
     if at < oldest or (started and started < oldest) or oldest <= 0 or received > LATEST_MS:
-        return _untimely(record)
+        return _untimely(record, event, at < oldest, oldest)
     user_id = event.user_id or event.viewer_id
     if not user_id and isinstance(event, Audience):
         return Rejected(record, "Invalid", "one of `userId` and `viewerId` is required")
@@ -191,10 +199,18 @@ def receive(record: Record, event: Any, retention_ms: int) -> Arrival[Any] | Rej
     )
 
 
-def _untimely(record: Record) -> Rejected:
+def _untimely(record: Record, event: Any, is_event_old: bool, oldest: int) -> Rejected:
     if record.timestamp > LATEST_MS:
-        return Rejected(record, "Invalid", "the record's timestamp is beyond the year 2100")
-    return Rejected(record, "TooOld", "older than the retention of raw events")
+        return _beyond(record)
+    if oldest <= 0:
+        told = "the record's timestamp is missing, or in seconds instead of milliseconds"
+        return Rejected(record, "TooOld", told)
+    field, given = ("occurredAt", event.occurred_at) if is_event_old else ("startedAt", event.started_at)
+    return Rejected(record, "TooOld", reasons.too_old(field, instant_ms(given)))
+
+
+def _beyond(record: Record) -> Rejected:
+    return Rejected(record, "Invalid", "the record's timestamp is beyond the year 2100: write milliseconds")
 
 
 def _country(name: str | None) -> str:
@@ -206,7 +222,7 @@ def receive_at_record_time(record: Record, event: Any, _retention_ms: int) -> Ar
     """Return an arrival with its record's timestamp as its time, however old that is."""
     at = record.timestamp
     if at > LATEST_MS:
-        return _untimely(record)
+        return _beyond(record)
     return Arrival(event, record.offset, at, at, 0, at, 0, "", False, "", "", "")
 
 

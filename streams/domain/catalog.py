@@ -10,7 +10,6 @@ from msgspec import Struct
 
 from streams.domain.aggregate import Live
 from streams.domain.arrivals import (
-    REASON_LENGTH,
     Arrival,
     Decoder,
     Record,
@@ -21,6 +20,7 @@ from streams.domain.arrivals import (
 from streams.domain.events import CatalogEntry, Identifier, instant_ms
 from streams.domain.folding import Folded, Place
 from streams.domain.generations import Key
+from streams.domain.reasons import REASON_LENGTH
 from streams.domain.rows import CatalogRow, Row
 
 
