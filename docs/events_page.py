@@ -32,7 +32,7 @@ Each Kafka record is one JSON object, UTF-8, with camelCase names. The machine-r
   (`sentAt` may be new). Never use an id again for something that happened later: minutes after the first
   event it counts as another one.
 - **Keys** determine the partition, and a key must always go to the same partition. Kafka's Java clients,
-  kafka-python, aiokafka and KafkaJS hash keys with murmur2, librdkafka (kcat, confluent-kafka) with another
+  kafka-python, aiokafka and KafkaJS 2 hash keys with murmur2, librdkafka (kcat, confluent-kafka) with another
   hash: if both send events with the same keys, set `partitioner=murmur2_random` in librdkafka. Without keys,
   or with `eventId` as the key, related events are spread over several partitions, and each partition counts
   them separately: the worker logs a warning, and a metric counts such batches.

@@ -17,7 +17,7 @@ from opentelemetry.trace import SpanKind
 from sinks.base import LiveBatch
 from streams.assignment import Assignment, Fetched, PartitionStatus
 from streams.domain import traces
-from streams.domain.arrivals import Record, UnreadableBatch
+from streams.domain.arrivals import Record, UnreadableBatch, is_unkeyed
 from streams.ledger import fingerprint
 from streams.log_follower import LogFollower
 from streams.metrics import METRICS
@@ -163,15 +163,15 @@ class PartitionWorker:
         self._busy = False
 
     def _warn_if_unkeyed(self, record: Record) -> None:
-        """Log once, and count, that a producer sends no keys: nothing else would show it."""
-        if record.key is not None or isinstance(record, UnreadableBatch):
+        """Log once, and count, that a producer sends no keys, or its ids of events: nothing else shows it."""
+        if isinstance(record, UnreadableBatch) or not is_unkeyed(record.key, record.value):
             return
         METRICS.unkeyed.labels(self.partition.topic).inc()
         if self._is_keyed:
             self._is_keyed = False
             self.retry.log.warning(
-                "records without a key: related events may reach several partitions, which count them"
-                " separately; set the key of docs/events.md in the producer",
+                "records without a key, or with their eventId as key: related events may reach several"
+                " partitions, which count them separately; set the key of docs/events.md in the producer",
                 offset=record.offset,
             )
 

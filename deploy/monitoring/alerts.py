@@ -165,7 +165,7 @@ ALERTS: Final = (
         "0m",
         TICKET,
         "Records without a key",
-        "Records of {{ $labels.topic }} have no key: views and duplicate events may count twice.",
+        "Records of {{ $labels.topic }} have no key, or their eventId: views and duplicates may count twice.",
     ),
     Alert(
         "VideoCloudApiDown",

@@ -5,6 +5,7 @@ Bad input raises nothing: each record becomes an `Arrival`, or a `Rejected` with
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -100,6 +101,17 @@ class Arrival(Struct, Generic[E], gc=False):
     platform: str
     #: The value in the folder's memory under the arrival's key, once it was looked for.
     known: Any = None
+
+
+_EVENT_ID: Final = re.compile(rb'"eventId"\s*+:\s*+"([^"\\]*+)"')
+
+
+def is_unkeyed(key: bytes | None, value: bytes | None) -> bool:
+    """Say whether a record has no key, or one of no other event: its `eventId`, and no other field."""
+    if key is None:
+        return True
+    found = _EVENT_ID.search(value or b"")
+    return bool(found and found[1] == key and (value or b"").count(b'"%b"' % key) == 1)
 
 
 class Decoder(Generic[E]):

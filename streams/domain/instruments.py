@@ -97,7 +97,8 @@ DEAD_LETTERS: Final = _counter(
 UNKEYED: Final = _counter(
     _W,
     "unkeyed_batches",
-    "Batches whose first record has no key: duplicates and view totals may be in several partitions.",
+    "Batches whose first record has no key, or its eventId as key: duplicates and totals of views may be in"
+    " several partitions.",
     "topic",
 )
 BATCH_RECORDS: Final = _histogram(_W, "batch_records", "Records in a fetched batch.", "topic", buckets=_SIZES)

@@ -115,15 +115,19 @@ async def test_a_log_is_taken_once_and_its_books_balance() -> None:
     assert {error for _, error in bench.letters.sent} == {"NotJson"}
 
 
-@pytest.mark.parametrize(("key", "warnings"), [(b"v0", 0), (b"", 0), (None, 1)])
+@pytest.mark.parametrize(
+    ("key", "warnings"), [(b"v0", 0), (b"", 0), (None, 1), ("eventId", 1), ("viewId", 0), ("userId", 0)]
+)
 async def test_a_producer_without_keys_is_told_of_once(
-    key: bytes | None, warnings: int, monkeypatch: pytest.MonkeyPatch
+    key: bytes | str | None, warnings: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said = LogCapture()
     monkeypatch.setattr(retry, "log", structlog.wrap_logger(None, [said], structlog.BoundLogger))
     log, store = Log(), MemoryStore()
     for event in view("v0", START_MS):
-        log.append(event, event["occurredAt"] + 50, key)
+        # A name is that of the field whose value is the key.
+        own = event[key].encode() if isinstance(key, str) else key
+        log.append(event, event["occurredAt"] + 50, own)
     told = METRICS.unkeyed.labels("playback.events")
     before = told._value.get()
     batches = [1, 2, 3]
