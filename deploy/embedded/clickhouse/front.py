@@ -125,6 +125,9 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     except web.HTTPRequestEntityTooLarge:
         text = f"Code: 36. DB::Exception: The body is over {MAX_BODY} bytes: send smaller inserts.\n"
         return web.Response(status=413, text=text, headers={"X-ClickHouse-Exception-Code": "36"})
+    except ConnectionResetError:
+        _log.info("the client left in the middle of a request")
+        return web.Response(status=499)  # nobody reads it
 
 
 @web.middleware

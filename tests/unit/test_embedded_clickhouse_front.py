@@ -1,0 +1,40 @@
+"""The stand-in ClickHouse's HTTP interface, without an engine behind it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any, cast
+
+import pytest
+from aiohttp import web
+
+from deploy.embedded.clickhouse.front import Front, create_app
+
+
+class NoEngine:
+    def close(self) -> None: ...
+
+
+async def test_a_client_that_dies_in_the_middle_of_its_request_is_no_error(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    # As a worker that is killed during an insert, or `vca up` when Ctrl-C comes early.
+    caplog.set_level(logging.INFO, "clickhouse")
+    runner = web.AppRunner(create_app(Front(cast(Any, NoEngine()))))
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        _, writer = await asyncio.open_connection(*runner.addresses[0])
+        writer.write(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nINSERT")
+        await writer.drain()
+        await asyncio.sleep(0.1)
+        writer.transport.abort()
+        async with asyncio.timeout(5):
+            while not caplog.records:
+                await asyncio.sleep(0.02)
+    finally:
+        await runner.cleanup()
+    assert [(record.levelname, record.message) for record in caplog.records] == [
+        ("INFO", "the client left in the middle of a request")
+    ]
