@@ -7,8 +7,8 @@ The contract with producers:
 
 From records to rows:
 
-- `arrivals` decodes records, corrects clocks, and rejects records with one of the `faults`; `nesting` limits
-  their depth
+- `arrivals` decodes records, corrects clocks, and rejects records with one of the `faults`, in words of
+  `reasons`; `nesting` limits their depth
 - `folding` has a folder for each topic: `views` (totals to deltas), `event_ids`, `catalog`; `generations` is
   their bounded memory
 - `rows` go to ClickHouse; `aggregate` folds them into live counters
