@@ -25,8 +25,10 @@ the same insert, so raw and rolled-up numbers always agree ([delivery.md](delive
   event added to its view.
 - **Aggregate when you read** a `SummingMergeTree` or `AggregatingMergeTree`: ClickHouse merges rows with the
   same key only later, so write `sum(views)`, `min(first_seen)`, `groupBitOr(slots)`, and group as you need.
-- **`video_catalog`** keeps the newest version of a video: read it with `FINAL`.
-- **Instants** are UTC. 1970, 0 and '' mean "no value".
+- **`video_catalog`** keeps the newest version of a video: read it with `FINAL`, and `WHERE NOT deleted`.
+- **Instants** are UTC: `toDate(started_at, 'Asia/Kolkata')` is the day elsewhere. 1970, 0 and '' mean "no
+  value".
+- **Countries** are ISO 3166, so the United Kingdom is `GB`; only the API's responses call it `UK`.
 """
 
 _PURPOSES: Final = {
@@ -41,7 +43,7 @@ _PURPOSES: Final = {
     "session_days": "Sessions by day; a session is the rows of its id.",
     "users": "When each user was first seen.",
     "user_days": "On which days, and in which quarters of an hour, each user was active.",
-    "signups": "Sign-ups and their source.",
+    "signups": "Sign-ups and their source; a user may have several.",
     "user_actions_15m": "Uploads, comments, likes and shares of the whole platform by quarter of an hour.",
     "system_1m": "Requests, jobs, storage operations and probes by minute; finished jobs without a"
     " duration are both `job` and `job.untimed`.",
