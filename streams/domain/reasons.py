@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Final
+from typing import Final, Literal, get_args, get_origin
 
 import msgspec
 
-from streams.domain.events import LATEST_MS
+from streams.domain.events import LATEST_MS, TAGS
 
 #: Characters of a reason, which may quote the input.
 REASON_LENGTH: Final = 300
@@ -45,6 +45,14 @@ _ADVICE: Final = (
     ("Expected `int | null`, got `float`", "write whole numbers without a fraction or exponent"),
 )
 
+#: The values of each field that takes only some, by its path in the decoder's words.
+_CHOICES: Final = {
+    f"`$.{field.encode_name}`": sorted(get_args(field.type))
+    for kind in TAGS
+    for field in msgspec.structs.fields(kind)
+    if get_origin(field.type) is Literal
+}
+
 
 def not_json(value: bytes, error: Exception) -> str:
     """Say why bytes are not JSON; `error` is what the decoder raised."""
@@ -70,6 +78,8 @@ def invalid(value: bytes, error: Exception, types: Sequence[str]) -> str:
     told = str(error)
     if "Invalid value" in told and "`$.type`" in told:
         told += f": the topic takes {', '.join(types)}"
+    elif "Invalid enum value" in told:
+        told += next((f": one of {', '.join(some)}" for at, some in _CHOICES.items() if at in told), "")
     elif "missing required field" in told and (names := _names(value)):
         told += f": there are {', '.join(f'`{name}`' for name in names)}"
     else:

@@ -48,6 +48,7 @@ MISTAKES = {
     "envelope": (b'{"data": ' + JSON + b', "id": 1}', "UnknownType", "there are `data`, `id`"),
     "snake case": (b'{"type": "view.end", "event_id": "1"}', "Invalid", "there are `type`, `event_id`"),
     "and more behind": (b'{"type": "view.end", "event_id": "1"}}', "Invalid", "required field `eventId`"),
+    "other value": (with_(type="view.end", reason="done"), "Invalid", "`$.reason`: one of ended, exited"),
     "fraction": (with_(watchedMs=1.0), "Invalid", "whole numbers without a fraction or exponent"),
     "seconds with fraction": (with_(occurredAt=NOW / 1000 + 0.5), "Invalid", "epoch milliseconds as a whole"),
     "sent with fraction": (with_(sentAt=NOW + 0.5), "Invalid", "epoch milliseconds as a whole"),
