@@ -139,7 +139,8 @@ export class Analytics {
   download(which: Export | string, options: DownloadOptions = {}): Download {
     const { onProgress, ...waiting } = options;
     const isThere = typeof which !== 'string' && which.status === 'completed';
-    const ready = async (): Promise<Export> => (isThere ? which : await this.waitForExport(which, waiting));
+    const ready = async (signal: AbortSignal | undefined): Promise<Export> =>
+      isThere ? which : await this.waitForExport(which, { ...waiting, signal });
     return new Download(this.#transport, ready, options);
   }
 

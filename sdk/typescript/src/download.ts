@@ -13,21 +13,29 @@ import type { DownloadOptions, Export } from './types.js';
  */
 export class Download implements AsyncIterable<Uint8Array> {
   readonly #transport: Transport;
-  readonly #ready: () => Promise<Export>;
+  readonly #ready: (signal: AbortSignal | undefined) => Promise<Export>;
   readonly #options: DownloadOptions;
   #type = '';
 
   /** `ready` waits for the export and returns it when its file is ready. */
-  constructor(transport: Transport, ready: () => Promise<Export>, options: DownloadOptions) {
+  constructor(
+    transport: Transport,
+    ready: (signal: AbortSignal | undefined) => Promise<Export>,
+    options: DownloadOptions,
+  ) {
     this.#transport = transport;
     this.#ready = ready;
     this.#options = options;
   }
 
   /** Yield the file in chunks. */
-  async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array, void, undefined> {
-    const { signal, timeout, maxRetries, onProgress } = this.#options;
-    const { downloadUrl: address } = await this.#ready();
+  [Symbol.asyncIterator](): AsyncGenerator<Uint8Array, void, undefined> {
+    return this.#read(this.#options.signal);
+  }
+
+  async *#read(signal: AbortSignal | undefined): AsyncGenerator<Uint8Array, void, undefined> {
+    const { timeout, maxRetries, onProgress } = this.#options;
+    const { downloadUrl: address } = await this.#ready(signal);
     const request = { address, signal, timeout, maxRetries };
     let { response, chunks, close } = await this.#transport.open(request);
     this.#type = response.headers.get('content-type') ?? '';
@@ -62,7 +70,9 @@ export class Download implements AsyncIterable<Uint8Array> {
 
   /** Return the file as a stream, for a `Response` or `pipeTo`. */
   stream(): ReadableStream<Uint8Array> {
-    const chunks = this[Symbol.asyncIterator]();
+    const ended = new AbortController();
+    const { signal } = this.#options;
+    const chunks = this.#read(signal ? AbortSignal.any([signal, ended.signal]) : ended.signal);
     return new ReadableStream<Uint8Array>(
       {
         async pull(controller) {
@@ -70,7 +80,9 @@ export class Download implements AsyncIterable<Uint8Array> {
           if (done) controller.close();
           else controller.enqueue(value);
         },
-        async cancel() {
+        async cancel(reason) {
+          // A generator that waits would take notice of its end only when that for which it waits has come.
+          ended.abort(reason);
           await chunks.return();
         },
       },

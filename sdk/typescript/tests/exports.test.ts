@@ -207,3 +207,32 @@ test('an expired link is a GoneError', async () => {
     GoneError,
   );
 });
+
+test('a stream that is cancelled while it waits for bytes closes its connection at once', async () => {
+  const server = await serve((response) => {
+    response.writeHead(200, { 'content-length': 100 });
+    response.write('some');
+  });
+  const patient = { timeout: 50_000, maxRetries: 0 };
+  const reader = asking(server.url).analytics.download(completed(server), patient).stream().getReader();
+  await reader.read();
+  const waiting = reader.read();
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  const began = performance.now();
+  await reader.cancel();
+  expect((await waiting).done).toBe(true);
+  expect(performance.now() - began).toBeLessThan(5_000);
+  await vi.waitFor(() => expect(server.left).toBe(1));
+});
+
+test('a stream that is cancelled before its file is ready asks no more', async () => {
+  const server = await serve(data(standing('queued')));
+  const reader = asking(server.url).analytics.download('exp_1').stream().getReader();
+  const waiting = reader.read();
+  await vi.waitFor(() => expect(server.asked.length).toBeGreaterThan(0));
+  await reader.cancel();
+  await waiting;
+  const asked = server.asked.length;
+  await new Promise((resolve) => setTimeout(resolve, 1_000));
+  expect(server.asked.length).toBe(asked);
+});
