@@ -128,10 +128,18 @@ class Runner:
     async def _with_lease(self, job: Job, draft: Draft, work: Coroutine[Any, Any, None]) -> None:
         """Renew the lease while some work runs: sorting may take long before the first row comes."""
         working = asyncio.create_task(work)
+        renewed = time.monotonic()
         try:
             while not (await asyncio.wait({working}, timeout=_RENEW_SECONDS))[0]:
-                if not await self._jobs.renew(job.id, draft.sink.rows, draft.sink.size):
-                    raise _LostLeaseError
+                began = time.monotonic()
+                try:
+                    if not await self._jobs.renew(job.id, draft.sink.rows, draft.sink.size):
+                        raise _LostLeaseError
+                    renewed = began
+                except StoreUnavailableError:
+                    # Redis may be away for a moment; until the lease expires, no other process has the job.
+                    if began - renewed > LEASE_SECONDS - 2 * _RENEW_SECONDS:
+                        raise
             working.result()
         finally:
             if not working.done():

@@ -1,0 +1,80 @@
+"""The background worker of exports, while Redis is away for a moment."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from api.exports.jobs import Job, Status
+from api.exports.orders import Order
+from api.exports.runner import Runner
+from api.exports.storage import Folder
+from streams.domain.errors import StoreUnavailableError
+from streams.domain.windows import named, zone_of
+
+NOW = datetime(2024, 3, 30, 14, 5, tzinfo=UTC)
+ORDER = Order("system", ("api",), "csv", named("1h", zone=zone_of("UTC"), now=NOW))
+
+
+class FakeJobs:
+    """One job, whose lease cannot be renewed at first, or ever."""
+
+    owner = "me"
+
+    def __init__(self, away: float) -> None:
+        self.waiting: Job | None = Job(
+            "exp_1", ORDER.to_json(), "csv", Status.QUEUED, NOW, NOW + timedelta(hours=1)
+        )
+        self.away, self.renewals, self.completed = away, 0, asyncio.Event()
+
+    async def take(self) -> Job | None:
+        job, self.waiting = self.waiting, None
+        return job
+
+    async def renew(self, export_id: str, rows: int | None, size: int) -> bool:
+        self.renewals += 1
+        if self.renewals <= self.away:
+            raise StoreUnavailableError("redis", "away")
+        return True
+
+    async def complete(self, export_id: str, rows: int | None, size: int) -> bool:
+        self.completed.set()
+        return True
+
+
+class SlowSource:
+    @asynccontextmanager
+    async def stream(self, query: Any, encoding: str, settings: Any) -> AsyncIterator[AsyncIterator[bytes]]:
+        async def pieces() -> AsyncIterator[bytes]:
+            await asyncio.sleep(0.5)
+            yield b'"time"\n"2024"\n'
+
+        yield pieces()
+
+
+@pytest.mark.parametrize(("away", "ends"), [(3, True), (float("inf"), False)], ids=["a moment", "for good"])
+async def test_an_export_goes_on_while_its_lease_lasts(
+    away: float, ends: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.exports.runner._RENEW_SECONDS", 0.02)
+    monkeypatch.setattr("api.exports.runner.LEASE_SECONDS", 0.2)
+    jobs: Any = FakeJobs(away)
+    source: Any = SlowSource()
+    running = asyncio.create_task(Runner(jobs, source, Folder(tmp_path), 3600).run())
+    try:
+        if ends:
+            await asyncio.wait_for(jobs.completed.wait(), 1.5)
+            assert (tmp_path / "exp_1.csv").read_bytes() == b'"time"\n"2024"\n'
+        else:
+            await asyncio.sleep(1)
+            assert not jobs.completed.is_set()
+            assert list(tmp_path.iterdir()) == []
+    finally:
+        running.cancel()
+        await asyncio.wait({running})
