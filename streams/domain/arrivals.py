@@ -190,7 +190,8 @@ def receive(record: Record, event: Any, retention_ms: int) -> Arrival[Any] | Rej
         if started > at:
             started = at
     oldest = received - retention_ms
-    if at < oldest or (started and started < oldest) or oldest <= 0 or received > LATEST_MS:
+    too_old = at < oldest or (started_at is not None and started < oldest) or oldest <= 0
+    if too_old or received > LATEST_MS:
         return _untimely(record, event, at < oldest, oldest)
     user_id = event.user_id or event.viewer_id
     if not user_id and isinstance(event, Audience):

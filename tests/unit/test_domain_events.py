@@ -186,6 +186,8 @@ told_times = near | instants | st.just(NOW + 300_000) | st.just(NOW + 300_001) |
 
 @settings(deadline=None)
 @given(occurred=told_times, sent=st.none() | told_times, started=told_times)
+@example(occurred=NOW, sent=None, started=0)
+@example(occurred=NOW, sent=NOW + 1, started=1)
 def test_clocks_are_corrected_as_defined(occurred: int, sent: int | None, started: int) -> None:
     event = SOUND[PLAYBACK] | {"occurredAt": occurred, "sentAt": sent, "startedAt": started}
     record = Taken(0, NOW, b"k", json.dumps(event).encode())
