@@ -6,7 +6,6 @@ import asyncio
 import gc
 import os
 import signal
-import tempfile
 import time
 from collections.abc import Mapping
 from functools import partial
@@ -42,7 +41,7 @@ from streams.domain.folding import Folder, Place, PlaybackFolder
 from streams.domain.generations import Generations
 from streams.domain.instruments import expose_build_info
 from streams.exit_codes import FAULT, REFUSED
-from streams.faust_worker import PromptTables, PromptWorker
+from streams.faust_worker import DisklessApp, PromptTables, PromptWorker
 from streams.gauges import Gauges
 from streams.health import Health, Problem, serve
 from streams.lanes import Lanes
@@ -132,14 +131,12 @@ def _credentials(settings: Settings) -> Any:
 
 def create_app(settings: Settings, redis: Redis, clickhouse: AsyncClient, health: Health) -> faust.App:
     """Wire up the worker; nothing connects before it starts. `health` is told whether the app is ready."""
-    app = faust.App(
+    app = DisklessApp(
         settings.consumer_group,
         broker=[f"kafka://{server.strip()}" for server in settings.kafka_bootstrap_servers.split(",")],
         broker_credentials=_credentials(settings),
         value_serializer="raw",
         key_serializer="raw",
-        # Faust creates this folder, and it stays empty: the worker has no tables.
-        datadir=os.path.join(tempfile.gettempdir(), f"{settings.consumer_group}-{os.getuid()}"),
         web_enabled=False,
         TableManager=PromptTables,
         topic_disable_leader=True,

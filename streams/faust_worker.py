@@ -1,4 +1,4 @@
-"""Faust's worker without its fixed sleeps, so that a restart takes seconds less."""
+"""Faust without its fixed sleeps, so that a restart takes seconds less, and without folders on disk."""
 
 from __future__ import annotations
 
@@ -7,6 +7,13 @@ from typing import Any
 
 import faust
 from faust.tables.manager import TableManager
+
+
+class DisklessApp(faust.App):
+    """An app without folders: they are for tables, and a full or read-only disk must not stop a worker."""
+
+    def _create_directories(self) -> None:
+        """Create nothing."""
 
 
 class PromptTables(TableManager):

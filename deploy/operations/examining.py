@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections import Counter
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Final
 
 import psutil
@@ -46,7 +47,8 @@ def here(settings: Settings) -> list[Finding]:
     """Examine this machine as a host of workers."""
     missing = [name for name in _COMPILED if find_spec(name) is None]
     version = platform.python_version()
-    disk = shutil.disk_usage(tempfile.gettempdir())
+    folder = _temporary_folder()
+    disk = shutil.disk_usage(folder)
     # Fetched records and those in streams, by partition and by topic; buffered rows; keys.
     bound = settings.fetch_bytes * (4 * settings.topic_partitions + 4 * 6 * 2)
     bound += 2 * settings.buffer_bytes + settings.memory_keys * _BYTES_OF_A_KEY
@@ -66,8 +68,16 @@ def here(settings: Settings) -> list[Finding]:
             "install faust-streaming where a C compiler is available: without them the worker is slower",
         ),
         diagnosis.memory(bound, psutil.virtual_memory().total, memory_limit()),
-        diagnosis.room("here", tempfile.gettempdir(), disk.free, disk.total),
+        diagnosis.room("here", folder, disk.free, disk.total),
     ]
+
+
+def _temporary_folder() -> str:
+    """Return the folder of temporary files, or the current one if no such folder can be written to."""
+    try:
+        return tempfile.gettempdir()
+    except FileNotFoundError:
+        return str(Path.cwd())
 
 
 async def redis(settings: Settings) -> list[Finding]:
