@@ -119,11 +119,14 @@ class Telemetry:
         request_id = given if _REQUEST_ID.fullmatch(given) else uuid4().hex
         scope.setdefault("state", {})["request_id"] = request_id
         began = time.perf_counter()
-        seen: dict[str, Any] = {"status": 500, "started": False}
+        seen: dict[str, Any] = {"status": 500, "started": False, "answered": None}
 
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.start":
                 seen["status"], seen["started"] = message["status"], True
+                if Headers(raw=message["headers"]).get("content-type", "").startswith("text/event-stream"):
+                    # The time for which somebody watches is no time to answer.
+                    seen["answered"] = time.perf_counter()
                 MutableHeaders(scope=message)["X-Request-Id"] = request_id
             await send(message)
 
@@ -145,13 +148,14 @@ class Telemetry:
                     raise
                 await errors.unexpected(request_id)(scope, receive, sending)
             finally:
-                self._count(scope, seen["status"], time.perf_counter() - began)
+                ended = time.perf_counter()
+                self._count(scope, seen["status"], (seen["answered"] or ended) - began, ended - began)
 
-    def _count(self, scope: Scope, status: int, seconds: float) -> None:
+    def _count(self, scope: Scope, status: int, answered: float, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "unmatched")
         method = scope["method"] if scope["method"] in METHODS else "other"
         REQUESTS.labels(route, method, str(status)).inc()
-        REQUEST_SECONDS.labels(route).observe(seconds)
+        REQUEST_SECONDS.labels(route).observe(answered)
         if scope["path"] not in PROBE_PATHS:
             _log.info(
                 "request", method=method, path=scope["path"], status=status, ms=round(seconds * 1000, 1)

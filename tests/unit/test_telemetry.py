@@ -1,0 +1,34 @@
+"""What the API counts of its own requests."""
+
+from __future__ import annotations
+
+import asyncio
+
+from prometheus_client import REGISTRY
+from starlette.types import Message, Receive, Scope, Send
+
+from api.telemetry import Telemetry
+
+SUM = ("videocloud_api_request_seconds_sum", {"route": "unmatched"})
+
+
+async def test_a_stream_counts_as_answered_when_it_begins() -> None:
+    """The time for which somebody watches is no time to answer: the alert of a slow API would fire."""
+
+    async def streaming(scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [(b"content-type", b"text/event-stream; charset=utf-8")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await asyncio.sleep(0.5)
+        await send({"type": "http.response.body", "body": b""})
+
+    async def receive() -> Message:
+        return {"type": "http.request"}
+
+    async def send(message: Message) -> None: ...
+
+    scope = {"type": "http", "method": "GET", "path": "/live", "query_string": b"", "headers": []}
+    before = REGISTRY.get_sample_value(*SUM) or 0.0
+    await Telemetry(streaming)(scope, receive, send)
+    counted = REGISTRY.get_sample_value(*SUM)
+    assert counted is not None
+    assert 0 < counted - before < 0.4
