@@ -8,6 +8,10 @@ from urllib.parse import urlsplit
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 _SCHEMES: Final = ("http", "https")
+#: What paths of the application begin with.
+OWN: Final = frozenset(
+    {"analytics", "dashboard", "docs", "docs-files", "healthz", "metrics", "openapi.json", "readyz"}
+)
 
 
 def path_of(address: str | None) -> str:
@@ -42,10 +46,18 @@ class RootPath:
             return
         asked = scope["path"]
         scope["root_path"] = self._under
-        if not f"{asked}/".startswith(f"{self._under}/"):
+        if not self._is_kept(asked):
             scope["path"] = self._under + asked
         try:
             await self._app(scope, receive, send)
         finally:
             # Metrics and logs show the requested path.
             scope["path"] = asked
+
+    def _is_kept(self, asked: str) -> bool:
+        """Say whether the proxy kept the path before that of an endpoint."""
+        if not f"{asked}/".startswith(f"{self._under}/"):
+            return False
+        # Under `/analytics`, where endpoints begin alike, the endpoint behind it decides.
+        first, behind = (f"{path}/".split("/")[1] for path in (asked, asked.removeprefix(self._under)))
+        return first not in OWN or behind in {*OWN, ""}

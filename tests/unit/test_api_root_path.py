@@ -12,7 +12,7 @@ import pytest
 from pydantic import ValidationError
 from starlette.types import Receive, Scope, Send
 
-from api.root_path import RootPath, path_of
+from api.root_path import OWN, RootPath, path_of
 from api.settings import Settings
 from tests.readings.stores import NOWHERE, Api, serving
 
@@ -50,6 +50,16 @@ async def test_it_answers_under_a_path_and_only_there(asked: str) -> None:
         assert (await served.client.get(f"{asked}/analytics/videos/summary")).status_code == 503
         assert (await served.client.get(f"{asked}/elsewhere")).status_code == 404
         assert (await served.client.get(f"{UNDER}s/healthz")).status_code == 404
+
+
+@pytest.mark.parametrize("asked", ["/analytics", ""], ids=["with its path", "taken off by the proxy"])
+async def test_its_path_may_be_that_of_its_own_endpoints(asked: str) -> None:
+    async with api("https://example.com/analytics") as served:
+        assert (await served.client.get(f"{asked}/healthz")).status_code == 200
+        assert (await served.client.get(f"{asked}/analytics/videos/summary")).status_code == 503
+        assert (await served.client.get(f"{asked}/elsewhere")).status_code == 404
+        document = (await served.client.get(f"{asked}/openapi.json")).json()
+        assert {path.split("/")[1] for path in document["paths"]} <= OWN
 
 
 @pytest.mark.parametrize("asked", [f"{UNDER}/healthz", "/healthz"])
