@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
+from math import ceil
 from typing import Any, Final
 
 import orjson
@@ -70,13 +71,21 @@ class ClickHouseReader:
                         # Some connections are reserved for pings.
                         connections=self._connections + 4,
                         name="vca-api",
-                        settings=READING,
+                        settings=READING | self._limits(),
                         where_known=GROUPING,
                     )
                 )
             async with asyncio.timeout(1.5 * self._ping_timeout):
                 self._client = await shared_result(self._connecting)
         return self._client
+
+    def _limits(self) -> dict[str, str]:
+        """Return settings that end a query on the server when nobody waits for it any more."""
+        return {
+            "cancel_http_readonly_queries_on_client_close": "1",
+            # In case the server does not learn that the connection was closed.
+            "max_execution_time": str(ceil(self._query_timeout)),
+        }
 
     async def close(self) -> None:
         """Close the connections."""

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
+import pytest
+
 from sinks.clickhouse.client import GROUPING, READING, connect
+from sinks.clickhouse.queries import Query
+from sinks.clickhouse.reader import ClickHouseReader
+from streams.domain.errors import StoreUnavailableError
 
 
 async def test_settings_are_sent_to_servers_that_know_them_and_kept_from_others(
@@ -31,3 +38,19 @@ async def test_an_error_in_the_middle_of_an_answer_is_never_written_as_a_row(cli
         finally:
             await client.close()
     assert written == {"by default": 1, "when we read": 0}
+
+
+async def test_a_query_that_nobody_waits_for_any_more_ends_on_the_server_too(clickhouse_server: str) -> None:
+    reader = ClickHouseReader(f"{clickhouse_server}/default", query_timeout=0.4)
+    endless = "SELECT sum(sleepEachRow(0.1)) AS endless FROM numbers(600) SETTINGS max_block_size = 1"
+    running = Query("SELECT count() AS n FROM system.processes WHERE query LIKE '%AS endless%'", {})
+    try:
+        (row,) = await reader.rows(Query("SELECT getSetting('max_execution_time') AS seconds", {}))
+        assert float(row["seconds"]) == 1
+        with pytest.raises(StoreUnavailableError):
+            await reader.rows(Query(endless, {}))
+        async with asyncio.timeout(10):
+            while (await reader.rows(running))[0]["n"] > 1:  # this query is one
+                await asyncio.sleep(0.1)
+    finally:
+        await reader.close()
