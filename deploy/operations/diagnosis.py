@@ -274,6 +274,9 @@ def _topic(
             )
     if not is_dead and config.get("message.timestamp.type") == "LogAppendTime":
         problems.append(("LogAppendTime", "use CreateTime, or replayed events get the time of the replay"))
+    if config.get("unclean.leader.election.enable") == "true":
+        advice = "set unclean.leader.election.enable=false, or records that Kafka acknowledged may be lost"
+        problems.append(("a replica that is behind may become leader", advice))
     if brokers > 1 and topic.replicas < 2:
         problems.append(("one replica", "replicate it, or losing a broker loses its records"))
     told = f"{topic.partitions} partitions, {topic.replicas} replicas"

@@ -202,6 +202,7 @@ def test_sound_topics_and_topics_of_which_nothing_is_told() -> None:
         ("playback.events", {"cleanup.policy": "compact"}, Verdict.FAIL, "replace each other"),
         ("playback.events", {"max.message.bytes": str(32 * MB)}, Verdict.WARN, "takes records of"),
         ("playback.events", {"message.timestamp.type": "LogAppendTime"}, Verdict.WARN, "LogAppendTime"),
+        ("playback.events", {"unclean.leader.election.enable": "true"}, Verdict.WARN, "may become leader"),
         ("video.catalog", {"cleanup.policy": "delete"}, Verdict.WARN, "not compacted"),
         ("events.deadletter", {"max.message.bytes": str(MB)}, Verdict.WARN, "bytes only"),
     ],
