@@ -90,6 +90,10 @@ def serve(health: Health, host: str, port: int) -> WSGIServer:
         start_response(status, [("Content-Type", "text/plain; charset=utf-8")])
         return [f"{text}\n".encode()]
 
-    server = make_server(host, port, answer, _Server, _Quiet)
+    try:
+        server = make_server(host, port, answer, _Server, _Quiet)
+    except OSError as error:
+        where = f"cannot listen on {host}:{port} (WORKER_METRICS_HOST, WORKER_METRICS_PORT)"
+        raise OSError(error.errno, f"{where}: {error.strerror}") from error
     threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
     return server

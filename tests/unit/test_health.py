@@ -152,3 +152,8 @@ def test_check_fails_when_nothing_answers(monkeypatch: pytest.MonkeyPatch) -> No
     result = RUN.invoke(cli, ["check", "worker"])
     assert result.exit_code == 1 and "WORKER_METRICS_PORT" in result.stderr
     assert RUN.invoke(cli, ["check", "redis"]).exit_code == 2
+
+
+def test_a_port_that_another_program_has_is_named_with_its_setting(health: Health, port: int) -> None:
+    with pytest.raises(OSError, match=rf"127\.0\.0\.1:{port} .*WORKER_METRICS_PORT.*in use"):
+        serve(health, "127.0.0.1", port)
