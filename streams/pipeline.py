@@ -64,10 +64,13 @@ class Pipeline:
         self._clock = clock
         self._on_failure = on_failure
         self._workers: dict[TP, PartitionWorker] = {}
+        #: Partitions whose worker was dropped, and that Kafka has not taken away since.
+        self._lost: dict[TP, Partition] = {}
 
     async def take_over(self, tps: set[TP]) -> dict[TP, int]:
         """Claim newly assigned partitions; return the offset to read each kept one from."""
         await self.give_up(set(self._workers))
+        self._lost.clear()
         cluster = await Retry(part="take over").forever(self._broker.cluster_id, "reach Kafka")
         workers = {tp: self._new_worker(cluster, tp) for tp in tps if tp.topic in self._folders}
         self._workers = dict(workers)
@@ -118,6 +121,8 @@ class Pipeline:
 
     async def give_up(self, tps: set[TP]) -> None:
         """Give partitions up; their gathered rows are written if that is quick."""
+        for tp in tps:
+            self._lost.pop(tp, None)
         leaving = [worker for tp in tps if (worker := self._workers.pop(tp, None))]
         await asyncio.gather(*(worker.give_up() for worker in leaving))
 
@@ -196,6 +201,7 @@ class Pipeline:
         """Stop a worker that lost its partition or was interrupted, but not a newer one for the partition."""
         if self._workers.get(tp) is worker:
             del self._workers[tp]
+            self._lost[tp] = worker.partition
             if error is not None:
                 METRICS.fenced.labels(tp.topic).inc()
             worker.retry.log.warning("partition lost", reason=str(error or "cancelled"))
@@ -219,3 +225,13 @@ class Pipeline:
         if any(worker.retry.is_waiting(now) for worker in self._workers.values()):
             return {}
         return {tp: worker.position for tp, worker in self._workers.items() if worker.is_ready}
+
+    async def lost_positions(self) -> dict[TP, int]:
+        """Return by lost partition, still assigned to this worker, the next offset that its owner will count.
+
+        Usually Kafka takes them away in a moment. But the claim that fenced this worker may have been on its
+        way for long, and then there is no other owner. Raises `Unavailable`.
+        """
+        lost = dict(self._lost)
+        ledgers = await asyncio.gather(*map(self._stores.ledgers.read, lost.values()))
+        return {tp: ledger.counted or 0 for tp, ledger in zip(lost, ledgers, strict=True) if tp in self._lost}

@@ -13,6 +13,7 @@ from typing import Any, Final
 from aiokafka.errors import KafkaError
 from faust.types import TP
 
+from sinks.base import Unavailable
 from streams.pipeline import Pipeline
 
 _INTERVAL: Final = 5.0
@@ -32,6 +33,7 @@ class Watchdog:
         self._app, self._pipeline, self._patience, self._on_failure = app, pipeline, patience, on_failure
         self._still_since: dict[TP, tuple[int, float]] = {}
         self._ends: Mapping[TP, int] = {}
+        self._lost: Mapping[TP, int] = {}
         self._refresh_at = 0.0
 
     async def run(self) -> None:
@@ -39,9 +41,17 @@ class Watchdog:
         while True:
             await asyncio.sleep(_INTERVAL)
             if not self._app.rebalancing:
+                await self.refresh_lost()
                 await self.refresh_ends(asyncio.get_running_loop().time())
             if not self._app.rebalancing:
                 self.check(asyncio.get_running_loop().time())
+
+    async def refresh_lost(self) -> None:
+        """Ask how far others are with partitions that this worker lost and Kafka still assigns to it."""
+        try:
+            self._lost = await self._pipeline.lost_positions()
+        except Unavailable:
+            self._lost = {}
 
     async def refresh_ends(self, now: float) -> None:
         """Ask the brokers for end offsets if the last answer is old; `now` is monotonic, in seconds.
@@ -53,14 +63,15 @@ class Watchdog:
             return
         self._refresh_at = now + self._patience / 2
         try:
-            self._ends = await self._app.consumer.end_offsets(self._pipeline.positions().keys())
+            watched = self._pipeline.positions().keys() | self._lost.keys()
+            self._ends = await self._app.consumer.end_offsets(watched)
         except (KafkaError, TimeoutError):
             self._ends = {}
 
     def check(self, now: float) -> None:
         """Compare once; `now` is monotonic, in seconds."""
         consumer = self._app.consumer
-        positions = self._pipeline.positions()
+        positions = {**self._lost, **self._pipeline.positions()}
         for tp, position in positions.items():
             end = consumer.readable_end(tp, self._ends.get(tp))
             before, since = self._still_since.get(tp, (-1, now))

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from faust.types import TP
 
-from sinks.base import Fenced, Unavailable
-from sinks.memory import MemoryArchive, MemoryStore
+from sinks.base import Fenced, Partition, Unavailable
+from sinks.memory import MemoryArchive, MemoryLedgers, MemoryStore
 from streams.assignment import Fetched
 from streams.pipeline import Pipeline
-from tests.pipeline.bench import NOW, TOPIC, Broker, Log, pipeline_of, view
+from streams.watchdog import Stalled, Watchdog
+from tests.pipeline.bench import NOW, TOPIC, Bench, Broker, Log, pipeline_of, view
 
 _TP = TP(TOPIC, 0)
 
@@ -132,3 +134,31 @@ async def _take_all(pipeline: Pipeline, broker: Broker, store: MemoryStore) -> N
     await pipeline.process(_TP, Fetched(0, broker.log.records))
     await pipeline.give_up({_TP})
     assert len(store.tables["playback_events"]) == len(broker.log.records)
+
+
+@pytest.mark.parametrize("is_owned", [False, True])
+async def test_a_partition_that_a_late_claim_left_without_an_owner_is_noticed(is_owned: bool) -> None:
+    broker, store, failures = Broker(_log("", 3)), MemoryStore(), list[BaseException]()
+    pipeline = pipeline_of(broker, store, failures)
+    await pipeline.take_over({_TP})
+    end = len(broker.log.records)
+    if is_owned:
+        await Bench(broker.log, store).run([end])
+    else:
+        # The request of a claim that had no answer, and was repeated, or of a worker that has died since.
+        await MemoryLedgers(store).claim(Partition("cluster", TOPIC, 0))
+    await pipeline.process(_TP, Fetched(0, broker.log.records))
+    assert pipeline.positions() == {}
+
+    async def end_offsets(tps: Collection[TP]) -> dict[TP, int]:
+        return dict.fromkeys(tps, end)
+
+    consumer = SimpleNamespace(end_offsets=end_offsets, readable_end=lambda tp, end: end)
+    watchdog = Watchdog(SimpleNamespace(consumer=consumer), pipeline, 60.0, failures.append)
+    for now in (0.0, 59.0, 61.0):
+        await watchdog.refresh_lost()
+        await watchdog.refresh_ends(now)
+        watchdog.check(now)
+    assert [type(each) for each in failures] == ([] if is_owned else [Stalled])
+    await pipeline.give_up({_TP})
+    assert await pipeline.lost_positions() == {}
