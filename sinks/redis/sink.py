@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 
 from sinks.base import LiveBatch, Partition
 from sinks.redis import keys
+from sinks.redis.client import available
 from sinks.redis.ledger import ledger_key
 from sinks.redis.scripts import Script
 from streams.domain.aggregate import Live
@@ -83,6 +84,9 @@ class RedisLive:
         """Add increments to a generation that no reader uses yet."""
         if live:
             tag = keys.tag(partition.cluster, partition.topic, partition.number)
+            # At once, and whatever was announced before: Redis may have lost it, and the partition be idle.
+            with available():
+                await self._redis.zadd(keys.LOGS, {tag: self._clock()})
             await self._rebuild.fenced(
                 ledger_key(partition),
                 *(epoch, keys.prefix(tag, generation), encode(live)),

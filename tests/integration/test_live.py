@@ -30,11 +30,15 @@ from api.settings import Settings
 from deploy.embedded import servers
 from deploy.embedded.ports import free_port
 from deploy.embedded.process import Child, module_environment
+from sinks.base import Books, Ledger, LiveBatch, Partition
 from sinks.clickhouse.migrations import migrate
 from sinks.redis import keys
 from sinks.redis.client import connect as connect_redis
 from sinks.redis.key_store import RedisKeyStore
+from sinks.redis.ledger import RedisLedgers
+from sinks.redis.sink import RedisLive
 from streams.domain.access import Scope, digest_of, new_key, new_secret
+from streams.domain.aggregate import Live, fold_playback
 from streams.domain.live import Candidate, last_hour, trend
 from tests.readings import rows as make
 from tests.readings.stores import count, insert, serving
@@ -367,3 +371,36 @@ async def test_a_stream_does_not_keep_the_server_from_stopping(urls: dict[str, s
         assert "Traceback" not in (tmp_path / "api.log").read_text()
     finally:
         child.stop(0)
+
+
+async def test_a_rebuilt_partition_without_new_events_is_read_although_redis_forgot_that_there_is_one(
+    urls: dict[str, str],
+) -> None:
+    client = connect_redis(urls["redis_url"])
+    ledgers = RedisLedgers(client)
+    idle, busy = (Partition("cluster", "playback.events", number) for number in range(2))
+
+    def views(name: str) -> Live:
+        made = [make.view("v", NOW - timedelta(seconds=60), view_id=f"{name}{n}") for n in range(5)]
+        return fold_playback(made, int(NOW.timestamp()) // 60 - 120)
+
+    async def write(partition: Partition) -> None:
+        epoch = (await ledgers.claim(partition)).epoch
+        await ledgers.rewrite(partition, Ledger(epoch=epoch, counted=0))
+        name = str(partition.number)
+        live = RedisLive(client, NOW.timestamp)
+        await live.write(LiveBatch(partition, epoch, 0, 0, 5, "", views(name), Books(5, 5)))
+
+    try:
+        for partition in (idle, busy):
+            await write(partition)
+        await client.flushall()
+        epoch = (await ledgers.claim(idle)).epoch
+        await ledgers.rewrite(idle, Ledger(epoch=epoch, counted=5, generation=1))
+        await RedisLive(client, NOW.timestamp).rebuild(idle, epoch, 1, views("0"))
+        await write(busy)
+        async with serving(lambda: NOW, **urls) as api:
+            (newest,) = [point for point in (await api.data(LIVE))["timeline"] if point["views"]]
+        assert newest["views"] == 10
+    finally:
+        await client.aclose()
