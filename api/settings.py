@@ -133,4 +133,8 @@ class Settings(KafkaAccess):
     )
     topic_systems: str = Field("system.events", description="Topic of system events.")
     self_reporting: bool = Field(True, description="Whether the API reports its own requests to Kafka.")
-    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
+    log_level: str = Field(
+        "INFO",
+        pattern="(?i)^(DEBUG|INFO|WARNING|ERROR|CRITICAL)$",
+        description="DEBUG, INFO, WARNING, ERROR or CRITICAL.",
+    )

@@ -123,7 +123,11 @@ class Settings(KafkaAccess):
     stall_seconds: float = Field(
         120.0, gt=0, description="Seconds after which a worker exits if records wait and it processes none."
     )
-    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
+    log_level: str = Field(
+        "INFO",
+        pattern="(?i)^(DEBUG|INFO|WARNING|ERROR|CRITICAL)$",
+        description="DEBUG, INFO, WARNING, ERROR or CRITICAL.",
+    )
     worker_metrics_port: int = Field(
         0,
         ge=0,

@@ -141,6 +141,13 @@ def test_the_value_of_a_secret_setting_is_not_shown() -> None:
     assert "API_PORT" in text and "'eighty'" in text
 
 
+@pytest.mark.parametrize("command", ["worker", "api"])
+def test_a_level_of_the_log_that_there_is_not_is_named_with_the_ones_there_are(command: str) -> None:
+    ended = _vca(command, LOG_LEVEL="verbose", KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1")
+    assert ended.returncode == 1
+    assert "LOG_LEVEL" in ended.stderr and "WARNING" in ended.stderr and "'verbose'" in ended.stderr
+
+
 def test_a_refused_connection_and_a_missing_file_are_told_apart() -> None:
     assert "vca up" in explain(ConnectionRefusedError(111, "Connection refused"))
     assert "vca up" not in explain(FileNotFoundError(2, "No such file", "/proc/x"))
