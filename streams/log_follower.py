@@ -13,6 +13,7 @@ from typing import Final
 
 from sinks.base import Ledger
 from streams.assignment import Assignment, Fetched
+from streams.blocks import BlockWriter
 from streams.domain.arrivals import Record
 from streams.ledger import RecoveryPlan, fingerprint, is_other_topic, log_mismatch, next_incarnation
 from streams.metrics import METRICS
@@ -27,8 +28,10 @@ _RECOUNT_BITS: Final = 20
 class LogFollower:
     """Tracks a partition's position in its log, checks fetched records, and starts anew on another log."""
 
-    #: The partition since it was taken over; the attribute is missing before `take_over`.
+    #: The partition as it is taken over, and since then; the attribute is missing before.
     state: PartitionState
+    #: Whether `take_over` is done: before, nothing else may work on the partition.
+    is_ready = False
 
     def __init__(self, assignment: Assignment, retry: Retry) -> None:
         """Prepare; `take_over` begins. `retry` repeats operations that may succeed later."""
@@ -43,9 +46,9 @@ class LogFollower:
         self._mismatch = ""
 
     @property
-    def is_ready(self) -> bool:
-        """Say whether the partition was taken over."""
-        return hasattr(self, "state")
+    def writer(self) -> BlockWriter | None:
+        """The writer of the partition's blocks; None if `take_over` did not get that far."""
+        return self.state.writer if hasattr(self, "state") else None
 
     @property
     def next_fetch(self) -> int:
@@ -61,6 +64,7 @@ class LogFollower:
             await self._recount_until_done(plan.ledger)
         if plan.rewrite_ledger:
             await self._rewrite_ledger(self.state.ledger)
+        self.is_ready = True
 
     async def _rewrite_ledger(self, ledger: Ledger) -> None:
         await self._retry.forever(lambda: self._ledgers.rewrite(self._partition, ledger), "write the ledger")

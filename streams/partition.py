@@ -228,14 +228,14 @@ class PartitionWorker:
 
     async def give_up(self) -> None:
         """Write the gathered rows if that is quick, and stop; every wait then ends with `Released`."""
-        if self.is_ready:
-            await self._follower.state.writer.close(_CLOSE_SECONDS)
+        if writer := self._follower.writer:
+            await writer.close(_CLOSE_SECONDS)
         self.retry.release()
 
     def abandon(self) -> None:
         """Stop at once: another worker owns the partition, or its state cannot be trusted."""
-        if self.is_ready:
-            self._follower.state.writer.cancel()
+        if writer := self._follower.writer:
+            writer.cancel()
 
 
 def _split(records: Sequence[Record], bounds: Sequence[int]) -> Iterator[Sequence[Record]]:

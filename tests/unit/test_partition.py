@@ -20,6 +20,7 @@ from streams.assignment import Fetched
 from streams.domain.aggregate import Live, fold_playback
 from streams.ledger import at_newest_incarnation
 from streams.metrics import METRICS
+from streams.takeover import TakeOver
 from tests.pipeline.bench import NOW, Bench, Log, view
 
 START_MS = int(NOW * 1000) - 600_000
@@ -552,6 +553,35 @@ async def test_a_block_in_doubt_that_retention_cut_is_not_inserted_twice(start: 
     assert found == Counter(set(range(180)) - set(lost))
     assert {row.log for row in store.tables["playback_events"]} == {"cluster"}
     assert store.ledgers[heir.partition].incarnation == 0
+
+
+async def test_nothing_else_works_on_a_partition_whose_take_over_still_recounts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    log, store = make_log(60), MemoryStore()
+    await Bench(log, store).run([20])
+    store.ledgers.clear()
+    recounts, go, recount = asyncio.Event(), asyncio.Event(), TakeOver.recount
+
+    async def slow_recount(self: TakeOver, folder: Any, ledger: Ledger) -> None:
+        recounts.set()
+        await go.wait()
+        await recount(self, folder, ledger)
+
+    monkeypatch.setattr(TakeOver, "recount", slow_recount)
+    log.topic_id = "a topic"
+    heir = Bench(log, store)
+    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+        tasks.create_task(heir.restart())
+        await recounts.wait()
+        # Meanwhile somebody creates the topic anew.
+        for _ in range(3):
+            await heir.worker.compare_log("another topic")
+        assert store.ledgers[heir.partition].incarnation == 0
+        go.set()
+    await heir.worker.compare_log("another topic")
+    await heir.worker.compare_log("another topic")
+    assert store.ledgers[heir.partition].incarnation == 1
 
 
 async def test_a_batch_that_does_not_follow_is_dropped_and_sought_again() -> None:
