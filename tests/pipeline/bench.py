@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -186,6 +186,12 @@ class Bench:
         )
         return await self.worker.take_over(self.log.topic_id)
 
+    def die(self) -> None:
+        """End the worker where it is, as if its process died."""
+        self.worker.retry.release()
+        self.worker.abandon()
+        self.store.fault = lambda _: None
+
     async def _seek(self, offset: int) -> None:
         self.sought.append(offset)
 
@@ -209,6 +215,23 @@ class Bench:
         await self.worker.give_up()
         if self.failures:
             raise self.failures[0]
+
+
+async def until(what: Callable[[], bool]) -> None:
+    """Wait until something is so; raises TimeoutError after five seconds."""
+    async with asyncio.timeout(5):
+        while not what():
+            await asyncio.sleep(0.001)
+
+
+def failing(step: str) -> Callable[[str], None]:
+    """Return a fault of a store at one step."""
+
+    def fault(at: str) -> None:
+        if at == step:
+            raise Unavailable(step)
+
+    return fault
 
 
 def view(view_id: str, at_ms: int, events: int = 6, video_id: str = "vid") -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from sinks.memory import MemoryArchive, MemoryBlocks, MemoryBundles, MemoryLedge
 from streams import blocks
 from streams.assignment import Fetched
 from streams.pace import Pace
-from tests.pipeline.bench import NOW, TOPIC, Bench, Letters, Log, stores_of, view
+from tests.pipeline.bench import NOW, TOPIC, Bench, Letters, Log, failing, stores_of, until, view
 
 _START_MS = int(NOW * 1000) - 600_000
 _EVENTS = 6
@@ -80,7 +80,7 @@ class Crew:
     async def all_in(self) -> None:
         """Wait until every record is in ClickHouse."""
         ends = {bench.partition: len(bench.log.records) for bench in self.benches}
-        await _until(lambda: all(self.store.ledgers[where].landed == end for where, end in ends.items()))
+        await until(lambda: all(self.store.ledgers[where].landed == end for where, end in ends.items()))
 
     async def finish(self) -> None:
         """Read every log to its end, and give all partitions up in order."""
@@ -106,12 +106,6 @@ def _bundles(store: MemoryStore) -> set[str]:
     return {token for token in store.tokens if token.startswith("bundle:")}
 
 
-async def _until(what: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not what():
-            await asyncio.sleep(0.001)
-
-
 async def _at_work(
     store: MemoryStore, partitions: int, *, block_rows: int = 1_000, longest: float = 0.2
 ) -> Crew:
@@ -126,11 +120,11 @@ async def _at_work(
 async def test_partitions_with_few_rows_share_an_insert_and_its_bytes_are_not_kept() -> None:
     store = MemoryStore()
     crew = await _at_work(store, 8)
-    await _until(lambda: all(ledger.done and ledger.landed for ledger in store.ledgers.values()))
+    await until(lambda: all(ledger.done and ledger.landed for ledger in store.ledgers.values()))
     crew.check()
     assert store.tokens == _bundles(store)
     assert len(store.tokens) == 1
-    await _until(lambda: not store.bundles)
+    await until(lambda: not store.bundles)
     for bench in crew.benches:
         await bench.worker.give_up()
 
@@ -148,7 +142,7 @@ async def test_a_bundle_has_few_bytes_however_large_its_rows_are(monkeypatch: py
     store = MemoryStore()
     # Eighteen rows have about 5,000 bytes.
     crew = await _at_work(store, 8)
-    await _until(lambda: all(ledger.done and ledger.landed for ledger in store.ledgers.values()))
+    await until(lambda: all(ledger.done and ledger.landed for ledger in store.ledgers.values()))
     crew.check()
     assert len(sizes) > 2
     assert max(sizes) <= 11_000
@@ -159,7 +153,7 @@ async def test_a_bundle_has_few_bytes_however_large_its_rows_are(monkeypatch: py
 async def test_a_block_that_is_worth_an_insert_goes_alone() -> None:
     store = MemoryStore()
     crew = await _at_work(store, 3, block_rows=18)
-    await _until(lambda: all(ledger.done and ledger.landed for ledger in store.ledgers.values()))
+    await until(lambda: all(ledger.done and ledger.landed for ledger in store.ledgers.values()))
     crew.check()
     assert _bundles(store) == set()
 
@@ -228,7 +222,7 @@ async def test_what_may_pass_is_tried_until_it_passes(seed: int, monkeypatch: py
     store.fault = fault
     while any([await crew.read(number, 10) for number in range(5)]):
         await asyncio.sleep(0.005)
-    await _until(lambda: all(len(b.log.records) == store.ledgers[b.partition].landed for b in crew.benches))
+    await until(lambda: all(len(b.log.records) == store.ledgers[b.partition].landed for b in crew.benches))
     crew.raise_failures()
     crew.check()
     assert _bundles(store)
@@ -238,9 +232,9 @@ async def _stuck(step: str, *, committed: bool) -> tuple[MemoryStore, Crew]:
     """Return two partitions whose bundle is held up at a step, and its process with it."""
     store = MemoryStore()
     crew = await _at_work(store, 2)
-    store.fault = _failing(step)
-    await _until(lambda: all(bool(ledger.bundle) for ledger in store.ledgers.values()))
-    await _until(lambda: not committed or bool(store.bundles))
+    store.fault = failing(step)
+    await until(lambda: all(bool(ledger.bundle) for ledger in store.ledgers.values()))
+    await until(lambda: not committed or bool(store.bundles))
     return store, crew
 
 
@@ -251,7 +245,7 @@ async def test_a_bundle_that_was_not_committed_never_is_once_somebody_asked() ->
     assert store.bundles[name] is None
     # The other partition's worker still lives, and was about to send the bundle.
     store.fault = lambda _: None
-    await _until(lambda: store.ledgers[crew.benches[1].partition].landed == 18)
+    await until(lambda: store.ledgers[crew.benches[1].partition].landed == 18)
     assert _bundles(store) == set(), "it went alone"
     assert crew.positions[0] == 0, "what was in the bundle is read again"
     await crew.read(0, 18)
@@ -275,7 +269,7 @@ async def test_a_block_that_the_bundle_went_without_is_read_again() -> None:
 
 async def test_a_bundle_whose_decision_was_lost_is_in_where_clickhouse_has_it() -> None:
     store, crew = await _stuck("inserted", committed=True)
-    await _until(lambda: bool(store.tokens))
+    await until(lambda: bool(store.tokens))
     await crew.die()
     store.bundles.clear()
     store.fault = lambda _: None
@@ -289,7 +283,7 @@ async def test_a_shipment_that_nobody_waits_for_ends() -> None:
     store, crew = await _stuck("insert", committed=True)
     for number in range(len(crew.benches)):
         crew.abandon(number)
-    await _until(lambda: not any(task.get_name() == "bundle" for task in asyncio.all_tasks()))
+    await until(lambda: not any(task.get_name() == "bundle" for task in asyncio.all_tasks()))
     assert store.tokens == set()
 
 
@@ -335,7 +329,7 @@ async def test_who_slept_until_clickhouse_forgot_a_bundle_does_not_repeat_it(
             await crew.read(number, 18)
     else:
         crew = await _at_work(store, 2)
-    await _until(lambda: bool(tries))
+    await until(lambda: bool(tries))
     sleeping = [bench.worker for bench in crew.benches]
     for bench in crew.benches:
         heir = Bench(bench.log, store)
@@ -345,7 +339,7 @@ async def test_who_slept_until_clickhouse_forgot_a_bundle_does_not_repeat_it(
     store.tokens.clear()
     awake.set()
     # Of the heirs, each has a process of its own, and one of them sleeps.
-    await _until(lambda: sum(bool(bench.failures) for bench in crew.benches) == (1 if crew_died else 2))
+    await until(lambda: sum(bool(bench.failures) for bench in crew.benches) == (1 if crew_died else 2))
     assert {type(error) for bench in crew.benches for error in bench.failures} == {Fenced}
     crew.check()
     for worker in sleeping:
@@ -388,7 +382,7 @@ async def test_a_partition_that_is_given_up_leaves_the_others_their_insert() -> 
     crew.abandon(0)
     await asyncio.sleep(0.01)
     store.fault = lambda _: None
-    await _until(lambda: store.ledgers[crew.benches[1].partition].done)
+    await until(lambda: store.ledgers[crew.benches[1].partition].done)
     assert not store.ledgers[crew.benches[0].partition].done
     assert store.bundles, "the heir of the other needs it"
     await crew.take_over(0, Pace(14.0, 0.2))
@@ -447,12 +441,12 @@ async def test_clickhouse_that_lost_rows_gets_them_and_those_of_the_bundle_once(
     crew = Crew(store, partitions=2, views=3)
     await crew.take_over(0, pace)
     await crew.read(0, 6)
-    await _until(lambda: store.ledgers[crew.benches[0].partition].landed == 6)
+    await until(lambda: store.ledgers[crew.benches[0].partition].landed == 6)
     await crew.take_over(1, pace)
-    store.fault = _failing("insert")
+    store.fault = failing("insert")
     await crew.read(1, 18)
     await crew.read(0, 12)
-    await _until(lambda: bool(store.bundles))
+    await until(lambda: bool(store.bundles))
     await crew.die()
     store.fault = lambda _: None
     store.tables["playback_events"].clear()
@@ -471,7 +465,7 @@ async def test_clickhouse_that_lost_rows_gets_them_and_those_of_the_bundle_once(
             await crew.take_over(number, pace)
             if first.endswith("to its end"):
                 await crew.read(number, 18)
-                await _until(lambda: any(ledger.landed == 18 for ledger in store.ledgers.values()))
+                await until(lambda: any(ledger.landed == 18 for ledger in store.ledgers.values()))
     await crew.finish()
     crew.check()
 
@@ -488,7 +482,7 @@ async def test_clickhouse_that_lost_a_bundle_which_was_done_for_some_gets_it_onc
             raise Unavailable(step)
 
     store.fault = fault
-    await _until(lambda: any(ledger.landed for ledger in store.ledgers.values()))
+    await until(lambda: any(ledger.landed for ledger in store.ledgers.values()))
     await crew.die()
     store.fault = lambda _: None
     store.tables["playback_events"].clear()
@@ -518,7 +512,7 @@ async def test_nobody_waits_for_a_partition_whose_inserts_are_held(
         await begin(self, block, epoch, mark, bundle)
 
     monkeypatch.setattr(MemoryLedgers, "begin", hold)
-    await _until(lambda: sum(ledger.landed == 18 for ledger in store.ledgers.values()) == free)
+    await until(lambda: sum(ledger.landed == 18 for ledger in store.ledgers.values()) == free)
     await asyncio.sleep(0.1)
     assert all(ledger.done for ledger in store.ledgers.values())
     held = False
@@ -541,18 +535,10 @@ async def test_a_shipment_ends_though_one_of_its_blocks_went_alone() -> None:
             raise Unavailable(step)
 
     store.fault = fault
-    await _until(lambda: bool(store.bundles))
+    await until(lambda: bool(store.bundles))
     for number in range(len(crew.benches)):
         crew.abandon(number)
-    await _until(lambda: not any(task.get_name() == "bundle" for task in asyncio.all_tasks()))
-
-
-def _failing(step: str) -> Callable[[str], None]:
-    def fault(at: str) -> None:
-        if at == step:
-            raise Unavailable(at)
-
-    return fault
+    await until(lambda: not any(task.get_name() == "bundle" for task in asyncio.all_tasks()))
 
 
 def _later(real: Callable[..., Any], seconds: float) -> Callable[..., Any]:

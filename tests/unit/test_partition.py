@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -21,7 +20,7 @@ from streams.domain.aggregate import Live, fold_playback
 from streams.ledger import at_newest_incarnation
 from streams.metrics import METRICS
 from streams.takeover import TakeOver
-from tests.pipeline.bench import NOW, Bench, Log, view
+from tests.pipeline.bench import NOW, Bench, Log, failing, until, view
 
 START_MS = int(NOW * 1000) - 600_000
 
@@ -47,27 +46,6 @@ def make_log(seed: int, views: int = 40) -> Log:
         if rng.random() < 0.03:
             log.append(b"\x00 rubbish {", event["occurredAt"] + 70)
     return log
-
-
-async def _until(what: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not what():
-            await asyncio.sleep(0.001)
-
-
-def _failing(step: str) -> Callable[[str], None]:
-    def fault(at: str) -> None:
-        if at == step:
-            raise Unavailable(step)
-
-    return fault
-
-
-def _die(bench: Bench) -> None:
-    """End a worker where it is, as if its process died."""
-    bench.worker.retry.release()
-    bench.worker.abandon()
-    bench.store.fault = lambda _: None
 
 
 def totals(live: Live) -> Counter[str]:
@@ -207,12 +185,12 @@ async def test_a_worker_that_slept_until_clickhouse_forgot_its_block_repeats_no_
 
     monkeypatch.setattr(MemoryBlocks, "write", sleep_in)
     await zombie.worker.process(Fetched(0, log.read(0, 30)))
-    await _until(lambda: bool(tries))
+    await until(lambda: bool(tries))
     await heir.run([50])
     # As many blocks as ClickHouse remembers were inserted since.
     store.tokens.clear()
     awake.set()
-    await _until(lambda: bool(zombie.failures))
+    await until(lambda: bool(zombie.failures))
     assert isinstance(zombie.failures[0], Fenced)
     check(heir, store)
 
@@ -526,12 +504,12 @@ async def test_a_block_in_doubt_that_retention_cut_is_not_inserted_twice(start: 
     first = Bench(log, store, block_rows=60)
     await first.restart()
     await first.worker.process(Fetched(0, log.read(0, 60)))
-    await _until(lambda: store.ledgers[first.partition].landed == 60)
-    store.fault = _failing("inserted" if landed else "insert")
+    await until(lambda: store.ledgers[first.partition].landed == 60)
+    store.fault = failing("inserted" if landed else "insert")
     await first.worker.process(Fetched(60, log.read(60, 60)))
-    await _until(lambda: not store.ledgers[first.partition].done)
+    await until(lambda: not store.ledgers[first.partition].done)
     await asyncio.sleep(0.01)
-    _die(first)
+    first.die()
 
     kept = Log(log.records[start:], start=start)
     heir = Bench(kept, store)
@@ -542,10 +520,10 @@ async def test_a_block_in_doubt_that_retention_cut_is_not_inserted_twice(start: 
         position = heir.sought.pop()
         async with asyncio.timeout(5):
             await heir.worker.recount("now")
-    store.fault = _failing("insert")
+    store.fault = failing("insert")
     await heir.worker.process(Fetched(position, kept.read(position, 90)))
     await asyncio.sleep(0.05)
-    _die(heir)
+    heir.die()
     await Bench(kept, store).run([50])
 
     found = Counter(row.offset for row in store.tables["playback_events"])

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
 
 import pytest
 
-from sinks.base import Unavailable
 from sinks.memory import MemoryStore
 from streams.assignment import Fetched
-from tests.pipeline.bench import NOW, Bench, Log, view
+from tests.pipeline.bench import NOW, Bench, Log, failing, until, view
 
 _START_MS = int(NOW * 1000) - 600_000
 
@@ -105,12 +103,10 @@ async def test_a_log_truncated_between_the_cursors_of_the_stores_is_another_log(
     bench = Bench(log, store, block_rows=6)
     await bench.restart()
     await bench.worker.process(Fetched(0, log.read(0, 6)))
-    async with asyncio.timeout(5):
-        while store.ledgers[bench.partition].landed != 6:
-            await asyncio.sleep(0.001)
-    store.fault = _refuses("begin")
+    await until(lambda: store.ledgers[bench.partition].landed == 6)
+    store.fault = failing("begin")
     await bench.worker.process(Fetched(6, log.read(6, 12)))  # Counted, and not stored.
-    _die(bench)
+    bench.die()
 
     bench.log = again = _truncated(log, 8, "x", "y", "z")
     await bench.run([5])
@@ -127,33 +123,14 @@ async def test_a_block_in_doubt_whose_records_were_truncated_takes_no_other_reco
     bench = Bench(log, store, block_rows=6)
     await bench.restart()
     await bench.worker.process(Fetched(0, log.read(0, 6)))
-    async with asyncio.timeout(5):
-        while store.ledgers[bench.partition].landed != 6:
-            await asyncio.sleep(0.001)
-    store.fault = _refuses("inserted" if landed else "insert")
+    await until(lambda: store.ledgers[bench.partition].landed == 6)
+    store.fault = failing("inserted" if landed else "insert")
     await bench.worker.process(Fetched(6, log.read(6, 12)))
-    async with asyncio.timeout(5):
-        while store.ledgers[bench.partition].done:
-            await asyncio.sleep(0.001)
+    await until(lambda: not store.ledgers[bench.partition].done)
     await asyncio.sleep(0.01)
-    _die(bench)
+    bench.die()
 
     bench.log = again = _truncated(log, 8, "x", "y", "z")
     await bench.run([5])
     assert _stored(store) == _once(log if landed else Log(log.records[:8]), again)
     assert store.ledgers[bench.partition].incarnation == 1
-
-
-def _refuses(step: str) -> Callable[[str], None]:
-    def fault(at: str) -> None:
-        if at == step:
-            raise Unavailable(step)
-
-    return fault
-
-
-def _die(bench: Bench) -> None:
-    """End a worker where it is, as if its process died."""
-    bench.worker.retry.release()
-    bench.worker.abandon()
-    bench.store.fault = lambda _: None
