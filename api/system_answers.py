@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from api.user_answers import ordered, ratio
@@ -128,32 +128,24 @@ def _processing(jobs: Mapping[str, Sums], jobs_now: Mapping[str, JobsNow]) -> Da
 
     Of more than `_MAX_JOB_TYPES`, those with most jobs in the window and now.
     """
-    done = {name: Sums() for name in JOB_NAMES.values()}
-    now = {name: JobsNow() for name in JOB_NAMES.values()}
-    for kind, sums in sorted(jobs.items()):
+    types = {name: (Sums(), JobsNow()) for name in JOB_NAMES.values()}
+
+    def add(kind: str, done: Sums, now: JobsNow) -> None:
         name = JOB_NAMES.get(kind, kind)
-        done[name] = done.get(name, Sums()) + sums
+        before = types.get(name, (Sums(), JobsNow()))
+        types[name] = before[0] + done, before[1] + now
+
     for kind, waiting in sorted(jobs_now.items()):
-        name = JOB_NAMES.get(kind, kind)
-        now[name] = now.get(name, JobsNow()) + waiting
-    return {
-        name: _job_type(done.get(name, Sums()), now.get(name, JobsNow()))
-        for name in _busiest(dict.fromkeys([*now, *done]), done, now)
-    }
-
-
-def _busiest(names: Collection[str], done: Mapping[str, Sums], now: Mapping[str, JobsNow]) -> Iterable[str]:
-    """Return the names to tell, in their order."""
-    if len(names) <= _MAX_JOB_TYPES:
-        return names
+        add(kind, Sums(), waiting)
+    for kind, sums in sorted(jobs.items()):
+        add(kind, sums, JobsNow())
 
     def rank(name: str) -> tuple[bool, int, str]:
-        waiting = now.get(name, JobsNow())
-        jobs = done.get(name, Sums()).events + waiting.queued + waiting.started
-        return name not in JOB_NAMES.values(), -jobs, name
+        done, now = types[name]
+        return name not in JOB_NAMES.values(), -(done.events + now.queued + now.started), name
 
-    told = frozenset(sorted(names, key=rank)[:_MAX_JOB_TYPES])
-    return (name for name in names if name in told)
+    told = frozenset(sorted(types, key=rank)[:_MAX_JOB_TYPES])
+    return {name: _job_type(*both) for name, both in types.items() if name in told}
 
 
 def _job_type(done: Sums, now: JobsNow) -> Data:
