@@ -102,7 +102,7 @@ class RecentSessions:
         """Return the rows of `session_queries.sessions_by_device_since`."""
         devices = _devices(self.recent["opening"])
         devices[self.known] = _devices(self.then["opening"])
-        groups = _Groups(devices, 1 << _DEVICE_BITS, self.inside)
+        groups = self._groups(devices, 1 << _DEVICE_BITS)
         sums = self._added(groups, self.recent["last_ms"] - self.opened_ms)
         return [{"device": device, **row} for device, row in groups.rows(**sums)]
 
@@ -115,7 +115,7 @@ class RecentSessions:
         users[self.known] = self.then["user"]
         _, bits = visitors.find(users)
         hours = _hours(self.opened_ms, clock)
-        groups = _Groups((bits & EARLIER == 0) * np.uint8(_HOURS) + hours, 2 * _HOURS, self.inside)
+        groups = self._groups((bits & EARLIER == 0) * np.uint8(_HOURS) + hours, 2 * _HOURS)
         # A user who had a session in that hour before is counted already.
         unseen = bits >> hours & 1 == 0
         unseen[self.known] = False
@@ -129,6 +129,10 @@ class RecentSessions:
                 bounces=self._bounces(groups, lasted_ms),
             )
         ]
+
+    def _groups(self, numbers: NDArray[np.uint8], count: int) -> _Groups:
+        """Return the sessions by group, from the number of each one's group."""
+        return _Groups(np.where(self.inside, numbers, np.uint8(count)), count)
 
     def _added(self, groups: _Groups, lasted_ms: Integers) -> dict[str, Integers]:
         """Return by group how many sessions were added, and how many milliseconds."""
@@ -154,35 +158,33 @@ class RecentSessions:
         return groups.of(now).counts() - groups.of(before).counts()
 
 
+@dataclass(frozen=True, slots=True)
 class _Groups:
-    """The groups of a table's rows: numbers below `count`; rows that do not count are in none."""
+    """The groups of a table's rows, by number below `count`; rows that do not count have `count` itself."""
 
-    def __init__(self, groups: NDArray[np.uint8], count: int, some: Flags) -> None:
-        """Take the number of each row's group; only rows selected by `some` count."""
-        self._count = count
-        self._groups = np.where(some, groups, np.uint8(count))
+    numbers: NDArray[np.uint8]
+    count: int
 
     def of(self, rows: NDArray[np.intp]) -> _Groups:
         """Return the groups of some rows."""
-        groups = self._groups.take(rows)
-        return _Groups(groups, self._count, groups < self._count)
+        return _Groups(self.numbers.take(rows), self.count)
 
     def counts(self) -> Integers:
         """Return the number of rows of each group."""
-        return np.bincount(self._groups, minlength=self._count)[: self._count]
+        return np.bincount(self.numbers, minlength=self.count)[: self.count]
 
     def sums(self, column: Integers) -> Integers:
         """Return the sum of a column over the rows of each group."""
-        sums = np.zeros(self._count + 1, np.int64)
-        np.add.at(sums, self._groups, column)
-        return sums[: self._count]
+        sums = np.zeros(self.count + 1, np.int64)
+        np.add.at(sums, self.numbers, column)
+        return sums[: self.count]
 
     def different(self, column: Numbers, some: Flags) -> Integers:
         """Return for each group the number of distinct values among its rows in `some`."""
         rows = np.flatnonzero(some)
-        groups = self._groups.take(rows)
-        ends = np.cumsum(np.bincount(groups, minlength=self._count)[: self._count])
-        pieces = np.split(column.take(rows.take(np.argsort(groups, kind="stable"))), ends)[: self._count]
+        groups = self.of(rows)
+        in_order = column.take(rows.take(np.argsort(groups.numbers, kind="stable")))
+        pieces = np.split(in_order, np.cumsum(groups.counts()))[: self.count]
         for values in pieces:
             values.sort()
         return np.array(

@@ -109,8 +109,8 @@ class RecentUsers:
 
     def sources(self, signups: Signups) -> Rows:
         """Return the rows of `user_queries.sources_since`."""
-        new = np.flatnonzero(contained(np.sort(self.new), signups.unknown))
-        counts = signups.counted + np.bincount(signups.sources.take(new), minlength=len(signups.names))
+        new = contained(np.sort(self.new), signups.unknown)
+        counts = signups.counted + np.bincount(signups.sources[new], minlength=len(signups.names))
         return [
             {"source": source, "users": users}
             for source, users in zip(signups.names, counts.tolist(), strict=True)
