@@ -53,8 +53,12 @@ class LogFollower:
     @property
     def next_fetch(self) -> int:
         """Offset to fetch from: one before the position while that record's fingerprint must be compared."""
-        state = self.state
-        return state.position - 1 if state.position in state.to_compare else state.position
+        return self.state.position - self._must_compare
+
+    @property
+    def _must_compare(self) -> bool:
+        """Whether the fingerprint of the record before the position must be compared."""
+        return self.state.position in self.state.to_compare
 
     async def take_over(self, topic_id: str) -> None:
         """Claim the partition and recover its ledger; see `PartitionWorker.take_over`."""
@@ -122,7 +126,7 @@ class LogFollower:
         before anything was fetched: then the record before the position is another one, too.
         """
         state = self.state
-        if not state.mark or state.position in state.to_compare or leader_epoch == state.leader_epoch:
+        if not state.mark or self._must_compare or leader_epoch == state.leader_epoch:
             return False
         # Once the record before has been compared, records of this leader may follow it.
         state.leader_epoch, state.to_compare[state.position] = leader_epoch, state.mark
@@ -144,8 +148,7 @@ class LogFollower:
 
     async def log_end(self) -> int | None:
         """Return the log's end offset; None if the fingerprint was compared already. Raises `Unavailable`."""
-        is_compared = self.next_fetch == self.state.position
-        return None if is_compared else (await self._log_bounds()).end
+        return (await self._log_bounds()).end if self._must_compare else None
 
     async def compare(self, topic_id: str, end: int | None) -> None:
         """Start a new incarnation if Kafka shows twice in a row that this is another log.
@@ -173,8 +176,7 @@ class LogFollower:
         state = self.state
         await self._seeks.seek_again_if_lost(self.next_fetch)
         state.ledger = await self._takeover.name_log(state.ledger, topic_id)
-        is_compared = self.next_fetch == state.position
-        mismatch = log_mismatch(state.ledger, topic_id, state.position, None if is_compared else end)
+        mismatch = log_mismatch(state.ledger, topic_id, state.position, end if self._must_compare else None)
         if mismatch and mismatch == self._mismatch:
             await self._restart_log(mismatch)
             mismatch = ""
