@@ -186,6 +186,20 @@ class Bench:
         )
         return await self.worker.take_over(self.log.topic_id)
 
+    async def die_in_insert(self, size: int, more: int, step: str) -> None:
+        """Store the first `size` records as a block, and die at a step of the insert of the next one.
+
+        Needs blocks of `size` rows; `more` records are read for the next one, which is in doubt then.
+        """
+        await self.restart()
+        await self.worker.process(Fetched(0, self.log.read(0, size)))
+        await until(lambda: self.store.ledgers[self.partition].landed == size)
+        self.store.fault = failing(step)
+        await self.worker.process(Fetched(size, self.log.read(size, more)))
+        await until(lambda: not self.store.ledgers[self.partition].done)
+        await asyncio.sleep(0.01)
+        self.die()
+
     def die(self) -> None:
         """End the worker where it is, as if its process died."""
         self.worker.retry.release()

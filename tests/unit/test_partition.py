@@ -502,14 +502,7 @@ async def test_a_block_in_doubt_that_retention_cut_is_not_inserted_twice(start: 
         for event in view(f"v{n}", START_MS + 1000 * n):
             log.append(event, event["occurredAt"] + 20)
     first = Bench(log, store, block_rows=60)
-    await first.restart()
-    await first.worker.process(Fetched(0, log.read(0, 60)))
-    await until(lambda: store.ledgers[first.partition].landed == 60)
-    store.fault = failing("inserted" if landed else "insert")
-    await first.worker.process(Fetched(60, log.read(60, 60)))
-    await until(lambda: not store.ledgers[first.partition].done)
-    await asyncio.sleep(0.01)
-    first.die()
+    await first.die_in_insert(60, 60, "inserted" if landed else "insert")
 
     kept = Log(log.records[start:], start=start)
     heir = Bench(kept, store)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 
 import pytest
@@ -121,14 +120,7 @@ async def test_a_block_in_doubt_whose_records_were_truncated_takes_no_other_reco
 ) -> None:
     log, store = _log("a", "b", "c"), MemoryStore()
     bench = Bench(log, store, block_rows=6)
-    await bench.restart()
-    await bench.worker.process(Fetched(0, log.read(0, 6)))
-    await until(lambda: store.ledgers[bench.partition].landed == 6)
-    store.fault = failing("inserted" if landed else "insert")
-    await bench.worker.process(Fetched(6, log.read(6, 12)))
-    await until(lambda: not store.ledgers[bench.partition].done)
-    await asyncio.sleep(0.01)
-    bench.die()
+    await bench.die_in_insert(6, 12, "inserted" if landed else "insert")
 
     bench.log = again = _truncated(log, 8, "x", "y", "z")
     await bench.run([5])
