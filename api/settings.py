@@ -13,6 +13,7 @@ from api.cors import parse_origins
 from api.limits import parse_limit
 from api.root_path import path_of
 from sinks.kafka.access import KafkaAccess
+from streams.domain.log_output import LogLevel
 
 
 def _readable(read: Callable[[Any], object]) -> AfterValidator:
@@ -133,8 +134,4 @@ class Settings(KafkaAccess):
     )
     topic_systems: str = Field("system.events", description="Topic of system events.")
     self_reporting: bool = Field(True, description="Whether the API reports its own requests to Kafka.")
-    log_level: str = Field(
-        "INFO",
-        pattern="(?i)^(DEBUG|INFO|WARNING|ERROR|CRITICAL)$",
-        description="DEBUG, INFO, WARNING, ERROR or CRITICAL.",
-    )
+    log_level: LogLevel = "INFO"

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import re
-import sys
 import time
-from typing import Any, Final, TextIO, cast
+from typing import Any, Final
 from uuid import uuid4
 
 import structlog
@@ -20,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api import errors
 from api.metrics import REQUEST_SECONDS, REQUESTS
 from streams.domain import traces
-from streams.domain.lossy_log import LossyFile
+from streams.domain.log_output import level_number, to_stderr
 
 _log = structlog.get_logger(__name__)
 
@@ -37,7 +35,7 @@ METHODS: Final = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 def configure_logging(level: str) -> None:
     """Log one JSON object per line to stderr, from this level on."""
-    number = logging.getLevelNamesMapping().get(level.upper(), logging.INFO)
+    number = level_number(level)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -50,7 +48,7 @@ def configure_logging(level: str) -> None:
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, LossyFile(sys.stderr))),
+        logger_factory=to_stderr(),
         cache_logger_on_first_use=False,
     )
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Final, TextIO, cast
+from typing import Final
 
 import structlog
 
-from streams.domain.lossy_log import LossyFile
+from streams.domain.log_output import level_number, to_stderr
 
 
 def faust_level(level: str) -> str:
@@ -18,7 +18,7 @@ def faust_level(level: str) -> str:
 
 def configure(level: str) -> None:
     """Send this process's logs to standard error; those of libraries from WARNING on."""
-    number = getattr(logging, level.upper())
+    number = level_number(level)
     renderer: structlog.typing.Processor = (
         structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
     )
@@ -31,7 +31,7 @@ def configure(level: str) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, LossyFile(sys.stderr))),
+        logger_factory=to_stderr(),
     )
     logging.basicConfig(level=max(number, logging.WARNING), stream=sys.stderr)
     logging.getLogger("aiokafka.conn").addFilter(OnceFilter())

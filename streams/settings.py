@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import Field, SecretStr
 
 from sinks.kafka.access import KafkaAccess
+from streams.domain.log_output import LogLevel
 
 
 class Settings(KafkaAccess):
@@ -123,11 +124,7 @@ class Settings(KafkaAccess):
     stall_seconds: float = Field(
         120.0, gt=0, description="Seconds after which a worker exits if records wait and it processes none."
     )
-    log_level: str = Field(
-        "INFO",
-        pattern="(?i)^(DEBUG|INFO|WARNING|ERROR|CRITICAL)$",
-        description="DEBUG, INFO, WARNING, ERROR or CRITICAL.",
-    )
+    log_level: LogLevel = "INFO"
     worker_metrics_port: int = Field(
         0,
         ge=0,

@@ -20,5 +20,5 @@ From sums to numbers:
 - readings are the sums and counts that a store returns: `video_readings`, `user_readings`,
   `system_readings`, `live`
 
-Shared: `errors`, `access` (API keys), `instruments` (Prometheus), `traces`, `lossy_log`.
+Shared: `errors`, `access` (API keys), `instruments` (Prometheus), `traces`, `log_output`.
 """

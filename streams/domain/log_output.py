@@ -1,12 +1,35 @@
-"""Log lines that cannot be written are dropped: a full disk must not stop the work that they tell of."""
+"""What the logs of worker and API have in common: their levels, and that a full disk stops nobody."""
 
 from __future__ import annotations
 
+import logging
+import sys
 from contextlib import suppress
-from typing import TextIO
+from typing import Annotated, TextIO, cast
+
+import structlog
+from pydantic import Field
+
+LogLevel = Annotated[
+    str,
+    Field(
+        pattern="(?i)^(DEBUG|INFO|WARNING|ERROR|CRITICAL)$",
+        description="DEBUG, INFO, WARNING, ERROR or CRITICAL.",
+    ),
+]
 
 
-class LossyFile:
+def level_number(level: str) -> int:
+    """Return the number of a `LogLevel`."""
+    return logging.getLevelNamesMapping()[level.upper()]
+
+
+def to_stderr() -> structlog.WriteLoggerFactory:
+    """Return what makes structlog write to standard error, as long as that takes lines."""
+    return structlog.WriteLoggerFactory(cast(TextIO, _LossyFile(sys.stderr)))
+
+
+class _LossyFile:
     """Writes log lines to a file while that is possible; on a full disk or a closed pipe they are dropped."""
 
     def __init__(self, file: TextIO) -> None:
