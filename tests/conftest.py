@@ -28,11 +28,13 @@ import pytest
 from deploy.embedded import servers
 from deploy.embedded.ports import free_port
 from deploy.embedded.process import Child, module_environment, wait_until
+from tests.servers.folders import live_in_memory
 from tests.servers.given import forget_the_platform, given
 from tests.servers.redis_cluster import redis_cluster
 
 # Before pytest imports any test module.
 forget_the_platform()
+live_in_memory()
 # Worlds of events are many objects without cycles: at its defaults the collector took a fifth of the time.
 gc.set_threshold(50_000, 20, 50)
 

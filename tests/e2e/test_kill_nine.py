@@ -58,7 +58,7 @@ async def check(rng: Random, running: Platform, world: World) -> None:
 
 async def test_nothing_is_lost_or_double_when_the_worker_is_killed_at_work(tmp_path: Path) -> None:
     rng = Random(SEED)
-    world = build(SEED, now_utc(), views=250)
+    world = build(SEED, now_utc(), views=150)
     catalog, before, changes, after = world.phases
     with cluster(tmp_path) as servers:
         async with platform(servers.endpoints) as running:

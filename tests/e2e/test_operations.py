@@ -103,7 +103,7 @@ def damage_counters(running: Platform) -> None:
 
 @pytest.mark.timeout(400)
 async def test_what_is_damaged_is_found_and_rebuilt_while_events_flow(servers: Cluster) -> None:
-    rng, world = Random(SEED), build(SEED, now_utc(), views=110)
+    rng, world = Random(SEED), build(SEED, now_utc(), views=80)
     catalog, before, changes, after = world.phases
     with working(servers):
         async with platform(servers.endpoints) as running:

@@ -49,7 +49,7 @@ async def landed(
     now = NOWS[seed % len(NOWS)]
     url = f"{clickhouse_server}/{clickhouse_database}"
     migrate(url)
-    accepted = people(rng, now, sessions=(700, 500, 60, 0)[seed])
+    accepted = people(rng, now, sessions=(400, 300, 60, 0)[seed])
     await land(url, accepted, rng)
     store = ClickHouseReader(url)
     yield Landed(now, UserService(ClickHouseUsers(store)), Audience(accepted))
