@@ -27,6 +27,9 @@ from streams.domain.video_readings import CatalogEntry, RankedVideo, SummaryRead
 from streams.domain.windows import Window
 
 _STORE: Final = "clickhouse"
+#: A query that takes this share of `ping_timeout` is followed by pings: soon, because that neither store
+#: answers must be said within 3 s, and Redis was waited for before.
+_PING_AFTER: Final = 0.25
 #: Tables of more bytes are copied in a thread: that takes milliseconds, and would delay other requests.
 _LARGE: Final = 1 << 23
 
@@ -152,7 +155,7 @@ class ClickHouseReader:
     async def _await_answer(self, client: AsyncClient, asked: asyncio.Task[bytes]) -> bytes:
         """Wait for an answer while the server answers pings, and for `query_timeout` at most."""
         async with asyncio.timeout(self._query_timeout):
-            while not (await asyncio.wait({asked}, timeout=self._ping_timeout / 2))[0]:
+            while not (await asyncio.wait({asked}, timeout=_PING_AFTER * self._ping_timeout))[0]:
                 if not await client.ping(self._ping_timeout):
                     self._silent_at = asyncio.get_running_loop().time()
                     raise Unavailable(f"no answer, and none to a ping within {self._ping_timeout:g} s")
