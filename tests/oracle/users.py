@@ -1,7 +1,7 @@
 """What `/analytics/users` and `/analytics/users/engagement` must answer, from the written definitions alone.
 
-A user is `userId`, else `viewerId`. A session is all events of one `sessionId` within a week of the window, in
-the window of its first event; its user and device are those of that event.
+A user is `userId`, else `viewerId`. A session is all events of one `sessionId` within a week of the window,
+in the window of its first event; its user and device are those of that event.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class Audience:
         return {user for user, at in self.first_seen.items() if at in span}
 
     def sessions_of(self, span: Span) -> list[Session]:
-        """Return the sessions of a span; they are looked for, and cut, `_SEARCHED` before and after its days."""
+        """Return the sessions of a span, cut `_SEARCHED` before and after its days."""
         first, last = _day(ms(span.start), _UTC), _day(ms(span.end) - 1, _UTC)
         near = Span(_midnight(first - _SEARCHED, _UTC), _midnight(last + _SEARCHED + timedelta(days=1), _UTC))
         events = ([each for each in session.events if each.at in near] for session in self.sessions.values())
