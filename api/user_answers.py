@@ -47,11 +47,13 @@ def activity(reading: ActivityReading) -> Data:
 
 def growth(reading: GrowthReading, *, compare: bool) -> Data:
     """Answer about new, returning and lost users; `churnRate` only if `compare`."""
-    answer: Data = {"newUsers": reading.new, "returningUsers": reading.active - reading.new}
+    # Never negative: these counts are read one after the other, and later ones may have more users.
+    answer: Data = {"newUsers": reading.new, "returningUsers": max(0, reading.active - reading.new)}
     if compare:
         answer["churnRate"] = None if reading.previous is None else ratio(reading.lost or 0, reading.previous)
     sources = dict(reading.sources)
-    sources[UNKNOWN] = sources.get(UNKNOWN, 0) + reading.new - sum(reading.sources.values())
+    untold = max(0, reading.new - sum(reading.sources.values()))
+    sources[UNKNOWN] = sources.get(UNKNOWN, 0) + untold
     answer["bySource"] = ordered(sources)
     return answer
 

@@ -69,6 +69,13 @@ def test_new_users_without_a_source_are_unknown() -> None:
     assert user_answers.growth(told, compare=True)["bySource"] == {"organic": 2, "unknown": 2}
 
 
+def test_counts_are_never_negative_while_users_come_between_two_queries() -> None:
+    for told in (replace(GROWTH, active=3), replace(GROWTH, new=2, sources={"social": 1, "organic": 2})):
+        data = user_answers.growth(told, compare=True)
+        assert data["returningUsers"] >= 0
+        assert min(data["bySource"].values()) >= 0
+
+
 def test_churn_needs_somebody_before() -> None:
     assert user_answers.growth(replace(GROWTH, previous=0, lost=0), compare=True)["churnRate"] is None
     assert user_answers.growth(replace(GROWTH, previous=None, lost=None), compare=True)["churnRate"] is None
