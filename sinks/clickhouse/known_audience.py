@@ -151,7 +151,7 @@ class KnownAudience:
         known = self._cached(window, {}, _sessions(window, split), KnownSessions, split)
         if known is None:
             return None
-        recent = await self._store.table(known_queries.sessions_since(split.day, shape))
+        recent = await self._store.table(known_queries.sessions_since(window, split.day, shape))
 
         def compute() -> Rows | None:
             sessions = known.since(recent, milliseconds(window.start), milliseconds(window.end))

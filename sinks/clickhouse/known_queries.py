@@ -118,9 +118,10 @@ def sessions_before(window: Window, day: date) -> tuple[TableQuery, TableQuery]:
     return _sessions(whole, order, bound), _sessions(before, order, bound, known_sessions.ID)
 
 
-def sessions_since(day: date, shape: Shape = known_sessions.SESSION) -> TableQuery:
+def sessions_since(window: Window, day: date, shape: Shape = known_sessions.SESSION) -> TableQuery:
     """Return sessions with events since a day: the shape `known_sessions.SESSION`, or a part of it."""
-    return _sessions("day >= {open:Date}", "", {"open": day}, shape)
+    bound = {"open": day, "day_to": reach(window)["day_to"]}
+    return _sessions("day >= {open:Date} AND day <= {day_to:Date}", "", bound, shape)
 
 
 def visitors_before(window: Window, day: date) -> TableQuery:

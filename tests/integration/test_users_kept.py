@@ -188,6 +188,27 @@ async def test_a_session_that_comes_back_after_weeks_is_the_same_one(world: Worl
     assert not await world.wrong("UTC", "30d")
 
 
+async def test_an_event_of_weeks_ahead_belongs_to_no_session_of_now_whatever_is_in_memory(
+    world: World,
+) -> None:
+    """Its producer's clock is wrong; a window's sessions are read for seven days after it."""
+    everything = people(Random(31), NOW, sessions=60)
+    lately = next(event for event in everything if _day(event) == NOW.date())
+    at = lately.at + 20 * 24 * HOUR
+    await world.land([*everything, replace(lately, event=lately.event | {"eventId": "ahead"}, at=at)])
+
+    async def answers() -> list[Any]:
+        question = asked("7d", "UTC", NOW)
+        groups = groups_of(USERS, None)
+        return [await world.service.users(question, groups), await world.service.engagement(question)]
+
+    looked_up = await answers()
+    ahead = reading_ahead(world, 1 << 24)
+    await ahead.read()
+    assert await answers() == looked_up
+    assert all(ahead.looks)
+
+
 async def test_who_compares_with_nothing_does_not_answer_for_who_compares(world: World) -> None:
     await world.land(people(Random(41), NOW, sessions=60))
     users = world.service.reader

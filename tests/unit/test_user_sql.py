@@ -69,7 +69,7 @@ CASES = {
     "visitors_7d": known_queries.visitors_before(window("7d"), TODAY).query,
     "sessions_known_7d": known_queries.sessions_before(window("7d"), TODAY)[0].query,
     "sessions_older_7d": known_queries.sessions_before(window("7d"), TODAY)[1].query,
-    "sessions_heard_since": known_queries.sessions_since(TODAY).query,
+    "sessions_heard_since": known_queries.sessions_since(window("7d"), TODAY).query,
     "first_minute": system_queries.first_minute(),
     "kinds_24h": system_queries.sums_by_kind(window("24h")),
     "kinds_within_seconds": system_queries.sums_by_kind(SECONDS),

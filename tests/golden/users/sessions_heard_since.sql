@@ -7,11 +7,12 @@ SELECT
     toUInt8(sum(actions) > 0) AS acted,
     toUInt8(max(played)) AS watched
 FROM session_days
-WHERE day >= {open:Date}
+WHERE day >= {open:Date} AND day <= {day_to:Date}
 GROUP BY session
 
 /* bound:
 {
- "open": "2024-03-30"
+ "open": "2024-03-30",
+ "day_to": "2024-04-06"
 }
 */
