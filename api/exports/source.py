@@ -11,7 +11,7 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.exceptions import Error
 
 from sinks.base import Unavailable
-from sinks.clickhouse.client import READING, available, connect
+from sinks.clickhouse.client import READING, READING_ONLY, available, connect
 from sinks.clickhouse.queries import Query
 
 #: The end of the block that ClickHouse appends when a query fails after it sent its first bytes.
@@ -57,6 +57,7 @@ class Source:
                         connections=4,
                         name="vca-export",
                         settings=READING,
+                        where_known=READING_ONLY,
                     )
                 answer = await self._client.raw_stream(
                     query.sql, parameters=query.parameters, settings=settings, fmt=encoding

@@ -84,6 +84,9 @@ READING: Final = {
     # to; the answer then looks complete.
     "http_write_exception_in_output_format": "0",
 }
+#: A server ends the query of a client that has gone only if the query may do nothing but read. For users who
+#: may write: the profile of others has it.
+READING_ONLY: Final = {"readonly": "2"}
 #: Newer servers aggregate groups beyond the first 16,384 of a thread later: the API's queries (by video,
 #: session and user of a day) take up to 30 % longer that way.
 GROUPING: Final = {"enable_adaptive_aggregator": "0"}

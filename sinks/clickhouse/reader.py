@@ -14,7 +14,7 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 
 from sinks.base import QueryObserver, Unavailable, ignore_query
 from sinks.clickhouse import queries
-from sinks.clickhouse.client import GROUPING, READING, available, connect
+from sinks.clickhouse.client import GROUPING, READING, READING_ONLY, available, connect
 from sinks.clickhouse.migrator import checksums
 from sinks.clickhouse.native_reader import FORMAT, Table, TableQuery
 from sinks.clickhouse.queries import Query
@@ -75,7 +75,7 @@ class ClickHouseReader:
                         connections=self._connections + 4,
                         name="vca-api",
                         settings=READING | self._limits(),
-                        where_known=GROUPING,
+                        where_known=GROUPING | READING_ONLY,
                     )
                 )
             async with asyncio.timeout(1.5 * self._ping_timeout):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
+import orjson
 import pytest
 
+from api.exports.source import Source
 from sinks.clickhouse.client import GROUPING, READING, connect
 from sinks.clickhouse.queries import Query
 from sinks.clickhouse.reader import ClickHouseReader
@@ -54,3 +56,23 @@ async def test_a_query_that_nobody_waits_for_any_more_ends_on_the_server_too(cli
                 await asyncio.sleep(0.1)
     finally:
         await reader.close()
+
+
+async def test_queries_of_the_api_may_only_read_or_servers_would_not_end_those_of_clients_that_have_gone(
+    clickhouse_server: str,
+) -> None:
+    """ClickHouse heeds `cancel_http_readonly_queries_on_client_close` only where `readonly` is above 0."""
+    asked = Query(
+        "SELECT toUInt8(getSetting('readonly')) AS readonly,"
+        " toUInt8(getSetting('cancel_http_readonly_queries_on_client_close')) AS cancelled",
+        {},
+    )
+    reader, source = ClickHouseReader(f"{clickhouse_server}/default"), Source(f"{clickhouse_server}/default")
+    try:
+        (row,) = await reader.rows(asked)
+        async with source.stream(asked, "JSONEachRow", {}) as pieces:
+            exported = b"".join([piece async for piece in pieces])
+    finally:
+        await reader.close()
+        await source.close()
+    assert row == orjson.loads(exported) == {"readonly": 2, "cancelled": 1}
