@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from deploy.monitoring.dashboards import FAULTS, STARTED
-from deploy.monitoring.promql import happened, highest, quantile, rate, selector, total
+from deploy.monitoring.dashboards import FAULTS
+from deploy.monitoring.promql import STARTED, happened, highest, quantile, rate, selector, total
 from streams.domain import instruments as of
 from streams.settings import Settings
 
@@ -86,7 +86,7 @@ ALERTS: Final = (
     ),
     Alert(
         "VideoCloudRecordsLost",
-        happened(of.LOST, "15m", "topic"),
+        happened(of.LOST, 15, "topic"),
         "0m",
         PAGE,
         "Records lost to retention",
@@ -94,7 +94,7 @@ ALERTS: Final = (
     ),
     Alert(
         "VideoCloudAnotherLog",
-        happened(of.REPLACED, "15m", "topic"),
+        happened(of.REPLACED, 15, "topic"),
         "0m",
         TICKET,
         "Another log",
@@ -102,7 +102,7 @@ ALERTS: Final = (
     ),
     Alert(
         "VideoCloudRedisLostData",
-        happened(of.RECOVERIES, "15m", "topic", where='why="redis-behind"'),
+        happened(of.RECOVERIES, 15, "topic", where='why="redis-behind"'),
         "0m",
         PAGE,
         "Redis lost data",
@@ -110,7 +110,7 @@ ALERTS: Final = (
     ),
     Alert(
         "VideoCloudClickHouseLostData",
-        happened(of.RECOVERIES, "15m", "topic", where='why="clickhouse-behind"'),
+        happened(of.RECOVERIES, 15, "topic", where='why="clickhouse-behind"'),
         "0m",
         PAGE,
         "ClickHouse lost data",
@@ -161,7 +161,7 @@ ALERTS: Final = (
     ),
     Alert(
         "VideoCloudRecordsWithoutKey",
-        happened(of.UNKEYED, "15m", "topic"),
+        happened(of.UNKEYED, 15, "topic"),
         "0m",
         TICKET,
         "Records without a key",

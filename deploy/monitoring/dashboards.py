@@ -5,16 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from deploy.monitoring.grafana import Dashboard, Panel, Row, Target
-from deploy.monitoring.promql import highest, mean, or_none, quantile, rate, selector, total
+from deploy.monitoring.promql import STARTED, highest, mean, or_none, quantile, rate, selector, total
 from streams.domain import instruments as of
 from streams.domain.instruments import Instrument
 
 #: Metrics that the Prometheus client exposes for every process.
-CPU, MEMORY, STARTED = (
-    "process_cpu_seconds_total",
-    "process_resident_memory_bytes",
-    "process_start_time_seconds",
-)
+CPU, MEMORY = "process_cpu_seconds_total", "process_resident_memory_bytes"
 
 
 def _quantiles(

@@ -8,6 +8,8 @@ from streams.domain.instruments import Instrument, Kind
 
 #: Grafana replaces it with a window that suits the time range and the scrape interval.
 WINDOW: Final = "$__rate_interval"
+#: The start of a process, in epoch seconds, as the Prometheus client exposes it.
+STARTED: Final = "process_start_time_seconds"
 
 
 def selector(instrument: Instrument, where: str = "", part: str = "") -> str:
@@ -50,9 +52,14 @@ def mean(instrument: Instrument, *by: str, window: str = WINDOW) -> str:
     return f"{sums} / {rate(instrument, *by, window=window)}"
 
 
-def happened(instrument: Instrument, window: str, *by: str, where: str = "") -> str:
-    """Return the increase within a window, including an increase before Prometheus' first scrape."""
-    series = selector(instrument, where)
+def happened(instrument: Instrument, minutes: int, *by: str, where: str = "") -> str:
+    """Return the increase within some minutes, including an increase before the first scrape of a series.
+
+    A series that was not there before those minutes is new, unless its process is older than them and was not
+    scraped then: after one failed scrape, each count of the past would be one of now.
+    """
+    series, window = selector(instrument, where), f"{minutes}m"
     risen = total(f"increase({series}[{window}])", *by)
-    fresh = total(f"{series} unless {series} offset {window}", *by)
+    unseen = f"{STARTED} < time() - {60 * minutes} unless {STARTED} offset {window}"
+    fresh = total(f"{series} unless {series} offset {window} unless on (job, instance) ({unseen})", *by)
     return f"{risen} > 0 or {fresh} > 0"

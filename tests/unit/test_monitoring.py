@@ -121,6 +121,17 @@ def test_an_alert_tells_no_fractions_of_what_is_counted_whole(alert: Alert) -> N
         assert "$value }}" not in alert.summary
 
 
+def test_a_series_that_begins_is_new_only_if_its_process_was_scraped_before_or_is_young() -> None:
+    """Otherwise a scrape that failed makes each count of the past one of now (`test_alert_rules`)."""
+    begins = [alert for alert in ALERTS if " offset " in alert.query]
+    assert len(begins) == 5
+    for alert in begins:
+        fresh = alert.query.partition(" or ")[2]
+        told = [part for part in parts(parsed(fresh)) if isinstance(part, promql.VectorSelector)]
+        assert [each.name for each in told if each.offset].count("process_start_time_seconds") == 1
+        assert "< time() - 900" in fresh
+
+
 def test_partitions_that_two_workers_had_for_a_moment_wake_nobody_for_a_day() -> None:
     (query,) = (alert.query for alert in ALERTS if alert.name == "VideoCloudPartitionsIdle")
     asked = parsed(query)
