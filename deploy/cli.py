@@ -104,10 +104,11 @@ def up(
     """
     from deploy.embedded.rundir import AlreadyRunningError, RunDirectory
     from deploy.embedded.screen import Screen
-    from deploy.embedded.stack import Options, external
+    from deploy.embedded.stack import Options, external, unproxied
     from deploy.embedded.supervisor import Supervisor
 
     os.environ.setdefault("EXPORT_DIR", str(run_dir / "exports"))
+    os.environ.update(unproxied(os.environ))
     # The API reads the same variable.
     reporting = os.environ.get("SELF_REPORTING", "").lower() not in {"0", "false", "no", "off"}
     try:

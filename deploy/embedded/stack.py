@@ -137,6 +137,17 @@ def environment(addresses: Mapping[str, str], started: Mapping[str, Server]) -> 
     return {**chosen, **addresses, **module_environment(), "PYTHONUNBUFFERED": "1"}
 
 
+def unproxied(given: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment variables with which clients ask no proxy for servers of this machine.
+
+    `given` are those of this process, which may name a proxy for all other hosts.
+    """
+    # urllib heeds the first of them that is set, others only one of the two.
+    exempt = given.get("no_proxy") or given.get("NO_PROXY") or ""
+    exempt = exempt if exempt == "*" else ",".join(filter(None, (exempt, "127.0.0.1", "localhost")))
+    return {"no_proxy": exempt, "NO_PROXY": exempt}
+
+
 def prepare(given: Mapping[str, str], logs: Path) -> list[str]:
     """Run migrations and make topics, side by side; return the last line of each.
 

@@ -13,9 +13,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.request import proxy_bypass
 
 import psutil
 import pytest
+from clickhouse_connect.driver.httputil import check_env_proxy
 from rich.console import Console
 
 from deploy.embedded import stack
@@ -190,6 +192,23 @@ def test_a_given_server_that_does_not_answer_is_named_without_its_password() -> 
     assert "no Redis answers at REDIS_URL=redis://user:***@" in str(failure.value)
     assert "unset REDIS_URL" in str(failure.value)
     assert "secret" not in str(failure.value)
+
+
+@pytest.mark.parametrize("exempt", [{}, {"no_proxy": "a.test"}, {"NO_PROXY": "a.test"}, {"NO_PROXY": "*"}])
+def test_a_proxy_for_other_hosts_is_asked_for_none_of_this_machine(
+    monkeypatch: pytest.MonkeyPatch, exempt: dict[str, str]
+) -> None:
+    for name in ("no_proxy", "NO_PROXY", "http_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    given = {"HTTP_PROXY": "http://proxy.test:3128"} | exempt
+    for name, value in (given | stack.unproxied(given)).items():
+        monkeypatch.setenv(name, value)
+    for host in ("127.0.0.1", "localhost", *(["a.test"] if exempt else [])):
+        assert proxy_bypass(host), host
+        assert check_env_proxy("http", host, 8123) is None
+    everywhere = "*" in exempt.values()
+    assert bool(proxy_bypass("b.test")) is everywhere
+    assert (check_env_proxy("http", "b.test", 8123) is None) is everywhere
 
 
 def test_addresses_of_the_folders_own_last_run_are_not_taken_for_servers_of_others(tmp_path: Path) -> None:
