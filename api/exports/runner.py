@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, TypeVar
 
 import structlog
 
@@ -20,9 +21,13 @@ from streams.domain.errors import StoreUnavailableError
 
 _log = structlog.get_logger(__name__)
 
+T = TypeVar("T")
+
 #: How often it checks for jobs that another process queued or left behind.
 _LOOK_SECONDS: Final = 2.0
 _RENEW_SECONDS: Final = LEASE_SECONDS / 10
+#: How often it tries to store an outcome while Redis is away.
+_STORE_SECONDS: Final = 1.0
 _BROKEN: Final = "The data could not be read to its end. Ask again, or for a shorter window."
 _NO_SPACE: Final = "The file could not be written on the server: its operator finds the reason in the log."
 
@@ -93,7 +98,7 @@ class Runner:
             await self._write(job, draft)
             rows, size = draft.sink.rows, draft.sink.size
             await self._with_lease(job, draft, draft.publish())
-            if await self._jobs.complete(job.id, rows, size):
+            if await self._store(job, partial(self._jobs.complete, job.id, rows, size)):
                 seconds = time.monotonic() - began
                 EXPORTS.labels("completed").inc()
                 EXPORT_SECONDS.observe(seconds)
@@ -118,7 +123,24 @@ class Runner:
 
     async def _failed(self, job: Job, reason: str, error: Exception) -> None:
         _record_failure(job, str(error))
-        await self._jobs.fail(job.id, reason)
+        await self._store(job, partial(self._jobs.fail, job.id, reason))
+
+    async def _store(self, job: Job, outcome: Callable[[], Awaitable[T]]) -> T:
+        """Store the outcome of a job, once Redis answers: the work is done, and would only be done again.
+
+        If the lease expires meanwhile, another process may take the job; the outcome is then ignored.
+        """
+        away = False
+        while True:
+            try:
+                return await outcome()
+            except StoreUnavailableError as error:
+                if not away:
+                    _log.warning(
+                        "an export is over, and waits until Redis answers", export=job.id, reason=str(error)
+                    )
+                away = True
+            await asyncio.sleep(_STORE_SECONDS)
 
     async def _write(self, job: Job, draft: Draft) -> None:
         """Write the whole file of a job."""

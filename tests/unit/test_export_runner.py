@@ -14,6 +14,7 @@ import pytest
 from api.exports.jobs import Job, Status
 from api.exports.orders import Order
 from api.exports.runner import Runner
+from api.exports.source import BrokenSourceError
 from api.exports.storage import Folder
 from streams.domain.errors import StoreUnavailableError
 from streams.domain.windows import named, zone_of
@@ -27,15 +28,19 @@ class FakeJobs:
 
     owner = "me"
 
-    def __init__(self, away: float) -> None:
+    def __init__(self, away: float, away_at_the_end: int = 0) -> None:
         self.waiting: Job | None = Job(
             "exp_1", ORDER.to_json(), "csv", Status.QUEUED, NOW, NOW + timedelta(hours=1)
         )
         self.away, self.renewals, self.completed = away, 0, asyncio.Event()
+        self.away_at_the_end, self.reason, self.over = away_at_the_end, "", asyncio.Event()
 
     async def take(self) -> Job | None:
         job, self.waiting = self.waiting, None
         return job
+
+    async def release(self, export_id: str) -> None:
+        raise StoreUnavailableError("redis", "away")
 
     async def renew(self, export_id: str, rows: int | None, size: int) -> bool:
         self.renewals += 1
@@ -44,13 +49,29 @@ class FakeJobs:
         return True
 
     async def complete(self, export_id: str, rows: int | None, size: int) -> bool:
+        self._end()
         self.completed.set()
         return True
 
+    async def fail(self, export_id: str, reason: str) -> None:
+        self._end()
+        self.reason = reason
+        self.over.set()
+
+    def _end(self) -> None:
+        self.away_at_the_end -= 1
+        if self.away_at_the_end >= 0:
+            raise StoreUnavailableError("redis", "away")
+
 
 class SlowSource:
+    def __init__(self) -> None:
+        self.asked = 0
+
     @asynccontextmanager
     async def stream(self, query: Any, encoding: str, settings: Any) -> AsyncIterator[AsyncIterator[bytes]]:
+        self.asked += 1
+
         async def pieces() -> AsyncIterator[bytes]:
             await asyncio.sleep(0.5)
             yield b'"time"\n"2024"\n'
@@ -78,3 +99,40 @@ async def test_an_export_goes_on_while_its_lease_lasts(
     finally:
         running.cancel()
         await asyncio.wait({running})
+
+
+class BrokenSource(SlowSource):
+    @asynccontextmanager
+    async def stream(self, query: Any, encoding: str, settings: Any) -> AsyncIterator[AsyncIterator[bytes]]:
+        self.asked += 1
+        if self.asked:
+            raise BrokenSourceError("broken off")
+        async with super().stream(query, encoding, settings) as pieces:
+            yield pieces
+
+
+@pytest.mark.parametrize("kind", [SlowSource, BrokenSource])
+async def test_an_outcome_is_stored_once_redis_is_back(
+    kind: type[SlowSource], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.exports.runner._STORE_SECONDS", 0.01)
+    jobs, source = FakeJobs(0, away_at_the_end=3), kind()
+    running = asyncio.create_task(Runner(jobs, source, Folder(tmp_path), 3600).run())  # type: ignore[arg-type]
+    try:
+        await asyncio.wait_for((jobs.completed if kind is SlowSource else jobs.over).wait(), 1.5)
+        assert source.asked == 1
+        assert [file.name for file in tmp_path.iterdir()] == (["exp_1.csv"] if kind is SlowSource else [])
+        assert bool(jobs.reason) == (kind is BrokenSource)
+    finally:
+        running.cancel()
+        await asyncio.wait({running})
+
+
+async def test_a_runner_that_waits_to_store_an_outcome_can_be_stopped(tmp_path: Path) -> None:
+    jobs: Any = FakeJobs(0, away_at_the_end=10**9)
+    running = asyncio.create_task(Runner(jobs, SlowSource(), Folder(tmp_path), 3600).run())  # type: ignore[arg-type]
+    await asyncio.sleep(1)
+    assert jobs.away_at_the_end < 10**9
+    running.cancel()
+    done, _ = await asyncio.wait({running}, timeout=1)
+    assert done == {running}
