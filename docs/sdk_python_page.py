@@ -100,7 +100,7 @@ def _fields(kind: type[Any]) -> Iterator[tuple[str, str, str]]:
 
 
 def _plain(annotation: str) -> str:
-    return re.sub(r"Open\[(Literal\[[^]]*\]|\w+)\]", r"\1", annotation)
+    return re.sub(r"(?:Open|Omittable)\[(Literal\[[^]]*\]|\w+)\]", r"\1", annotation)
 
 
 def _cell(text: str) -> str:

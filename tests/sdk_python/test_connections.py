@@ -20,6 +20,7 @@ from videocloud import (
     AuthenticationError,
     BadRequestError,
     RateLimitError,
+    ServerError,
     UnavailableError,
     VideoCloud,
     _retry,
@@ -88,6 +89,14 @@ async def test_what_will_not_pass_is_not_tried_again(kind: Kind, status: int) ->
         async with open_client(kind, base_url=server.url) as client:
             with pytest.raises(APIError):
                 await done(client.analytics.get_users())
+        assert len(server.asked) == 1
+
+
+async def test_an_export_that_failed_is_not_tried_again(kind: Kind) -> None:
+    with serving(refusal(500, "ANALYTICS_EXPORT_FAILED")) as server:
+        async with open_client(kind, base_url=server.url) as client:
+            with pytest.raises(ServerError):
+                await done(client.analytics.get_export("exp_1"))
         assert len(server.asked) == 1
 
 

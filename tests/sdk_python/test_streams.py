@@ -145,6 +145,34 @@ async def test_the_pause_that_the_server_asks_for_is_kept(kind: Kind) -> None:
     assert second.at - first.at >= 0.3
 
 
+async def test_a_pause_that_an_error_asks_for_is_kept_up_to_a_minute(kind: Kind) -> None:
+    short, long = (refusal(503, retry_after=seconds) for seconds in ("1", "61"))
+    with serving(events(live(1)), short, events(live(2)), long) as server:
+        async with open_client(kind, base_url=server.url) as client:
+            told: list[APIError] = []
+            stream = client.analytics.live(on_interruption=told.append)
+            assert await viewers(stream, 2) == [1, 2]
+            with pytest.raises(UnavailableError) as caught:
+                await following(stream)
+    assert caught.value.retry_after == 61
+    assert [type(error) for error in told] == [APIConnectionError, UnavailableError, APIConnectionError]
+    assert server.asked[2].at - server.asked[1].at >= 1
+    assert len(server.asked) == 4
+
+
+async def test_a_pause_of_nothing_is_no_reason_to_ask_without_end(
+    kind: Kind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_retry, "FIRST", 0.2)
+    monkeypatch.setattr(_retry, "LONGEST", 0.2)
+    with serving(events(live(1)), refusal(503, retry_after="0"), events(live(2), stay=True)) as server:
+        async with open_client(kind, base_url=server.url) as client:
+            stream = client.analytics.live()
+            assert await viewers(stream, 2) == [1, 2]
+            await done(stream.close())
+    assert server.asked[2].at - server.asked[1].at >= 0.15
+
+
 async def test_what_is_no_stream_is_told(kind: Kind) -> None:
     with serving(events("event: live\ndata: {}\n\n", stay=True)) as server:
         async with open_client(kind, base_url=server.url) as client:

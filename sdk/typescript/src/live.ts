@@ -1,7 +1,7 @@
 /** Live data: an endless stream that is reopened whenever its connection is lost. */
 
 import { APIConnectionError, APIResponseError, type APIStatusError, statusError } from './errors.js';
-import { isTransient } from './retries.js';
+import { isTransient, pauseOfStream } from './retries.js';
 import { EventReader, type ServerEvent } from './sse.js';
 import { type Chunks, parsed, refusal, type Transport } from './transport.js';
 import type { Answer, LiveOptions } from './types.js';
@@ -13,7 +13,8 @@ const IDLE = 30_000;
  *
  * The first connection is retried like any request, and throws if it fails. Later transient failures are reported
  * to `onInterruption` and followed by a new connection, after growing pauses and at most `maxReconnects` times in
- * a row. Permanent failures, such as a revoked key or a deleted video, are thrown.
+ * a row. Permanent failures, such as a revoked key or a deleted video, are thrown, and so is one after which the
+ * server asks for a pause of more than a minute.
  */
 export async function* liveAnswers<Data>(
   transport: Transport,
@@ -42,7 +43,7 @@ export async function* liveAnswers<Data>(
       if (signal?.aborted) throw signal.reason;
       if (!connected || !isTransient(error)) throw error;
       onInterruption?.(error as Error);
-      await transport.beforeNext(error, tried, maxReconnects, signal);
+      await transport.beforeNext(error, tried, maxReconnects, signal, pauseOfStream);
     }
   }
 }

@@ -27,6 +27,31 @@ export function pause(error: unknown, tried: number, most: number, random: () =>
   if (tried >= most || !isTransient(error)) return undefined;
   const wished = error instanceof APIStatusError ? error.retryAfter : undefined;
   if (wished !== undefined) return wished <= LONGEST_RETRY_AFTER ? wished : undefined;
+  return backoff(tried, random);
+}
+
+/**
+ * Return the milliseconds to wait before a lost stream is reopened; undefined to give up.
+ *
+ * As `pause`, but never shorter than without a `Retry-After`, because nothing else limits the number of attempts.
+ */
+export function pauseOfStream(
+  error: unknown,
+  tried: number,
+  most: number,
+  random: () => number,
+): number | undefined {
+  const chance = random();
+  const found = pause(error, tried, most, () => chance);
+  return found === undefined
+    ? undefined
+    : Math.max(
+        found,
+        backoff(tried, () => chance),
+      );
+}
+
+function backoff(tried: number, random: () => number): number {
   return Math.min(FIRST * 2 ** tried, LONGEST) * (1 - random() / 4);
 }
 

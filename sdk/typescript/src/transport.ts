@@ -96,7 +96,7 @@ export class Transport {
   }
 
   /**
-   * Wait before the next retry after an error, for as long as `pause` says.
+   * Wait before the next retry after an error, for as long as `pause`, or another such function, says.
    *
    * Throws the error if there is no further retry, and the signal's reason when it is aborted.
    */
@@ -105,9 +105,10 @@ export class Transport {
     tried: number,
     most: number,
     signal: AbortSignal | undefined,
+    wait: typeof pause = pause,
   ): Promise<void> {
     if (signal?.aborted) throw signal.reason;
-    const milliseconds = pause(error, tried, most, this.#settings.random);
+    const milliseconds = wait(error, tried, most, this.#settings.random);
     if (milliseconds === undefined) throw error;
     await this.#settings.sleep(milliseconds, signal);
   }

@@ -5,6 +5,7 @@ import {
   APIResponseError,
   APITimeoutError,
   NotFoundError,
+  RateLimitError,
   UnavailableError,
 } from '../src/index.js';
 import { asking, drop, error, META, type Reply, serve, thrown } from './support/server.js';
@@ -95,6 +96,16 @@ test('reconnects in a row can be limited, and each answer resets their count', a
   expect(await thrown(reading)).toBeInstanceOf(APIConnectionError);
   expect(seen).toEqual([1, 2]);
   expect(server.asked).toHaveLength(5);
+});
+
+test('a stream ends with the error after which the server asks for a pause of more than a minute', async () => {
+  const server = await serve(
+    stream([viewers(1)], cut),
+    error(429, 'ANALYTICS_RATE_LIMIT', 'Too often.', { 'retry-after': '61' }),
+  );
+  const { analytics, waits } = asking(server.url);
+  expect(await thrown(first(2, analytics.live()))).toBeInstanceOf(RateLimitError);
+  expect(waits).toEqual([500]);
 });
 
 test('a stream that never opened is an error after the usual number of tries', async () => {

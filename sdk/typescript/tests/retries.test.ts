@@ -7,7 +7,7 @@ import {
   statusError,
   VideoCloudError,
 } from '../src/errors.js';
-import { isTransient, pause, retryAfter } from '../src/retries.js';
+import { isTransient, pause, pauseOfStream, retryAfter } from '../src/retries.js';
 
 const never = (): number => 0;
 
@@ -60,6 +60,18 @@ test('a wait that the server requests is kept exactly, up to a minute', () => {
   expect(pause(refused(429, { retryAfter: 60_000 }), 0, 2, () => 0.5)).toBe(60_000);
   expect(pause(refused(503, { retryAfter: 0 }), 0, 2, () => 0.5)).toBe(0);
   expect(pause(refused(429, { retryAfter: 60_001 }), 0, 2, never)).toBeUndefined();
+});
+
+test('a stream keeps the same rule, but is never reopened without a pause', () => {
+  expect(pauseOfStream(refused(503, { retryAfter: 0 }), 3, Number.POSITIVE_INFINITY, never)).toBe(4000);
+  expect(pauseOfStream(refused(503, { retryAfter: 60_000 }), 3, Number.POSITIVE_INFINITY, never)).toBe(
+    60_000,
+  );
+  expect(
+    pauseOfStream(refused(503, { retryAfter: 60_001 }), 3, Number.POSITIVE_INFINITY, never),
+  ).toBeUndefined();
+  expect(pauseOfStream(new APIConnectionError('lost'), 1, 2, () => 0.999_999)).toBeCloseTo(750, 0);
+  expect(pauseOfStream(new APIConnectionError('lost'), 2, 2, never)).toBeUndefined();
 });
 
 test.each([

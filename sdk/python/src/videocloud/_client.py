@@ -54,7 +54,7 @@ class _Client(Resource[R], Generic[R, H]):
             base_url: The API's URL, else `VIDEOCLOUD_BASE_URL`, else that of `make up` on this machine.
             timeout: Seconds for connecting and for each read, or an `httpx2.Timeout`.
             max_retries: Maximum number of retries when the connection fails and on 408, 409, 429 and 5xx:
-                after 0.5 to 8 seconds, or as many as `Retry-After` says.
+                after 0.5 to 8 seconds, or as many as `Retry-After` says, up to a minute.
             http_client: An httpx2 client with your own proxies, certificates or limits; it is closed with
                 this client.
             kafka: Bootstrap servers for sending events, else `KAFKA_BOOTSTRAP_SERVERS`.

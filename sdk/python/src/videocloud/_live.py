@@ -22,7 +22,6 @@ from videocloud.errors import (
     APIConnectionError,
     APIError,
     APIResponseError,
-    APIStatusError,
     UnavailableError,
 )
 from videocloud.models.base import Answer, ErrorResponse
@@ -106,13 +105,12 @@ class _Stream(Generic[A]):
     async def _lost(self, error: APIError) -> None:
         await self._end()
         most = self._watch.max_reconnects
-        if most is not None and self._failures >= most:
+        pause = _retry.wait_to_reconnect(error, self._failures, most, random.random())
+        if pause is None:
             raise error
         self._tell(error)
-        asked = error.retry_after if isinstance(error, APIStatusError) else None
-        backoff = _retry.backoff(self._failures, random.random())
         self._failures += 1
-        await self._io.sleep(max(self._least_pause, asked or 0.0, backoff))
+        await self._io.sleep(max(self._least_pause, pause))
 
     async def _end(self) -> None:
         response, self._response, self._events = self._response, None, None
@@ -147,8 +145,9 @@ def _told(data: str) -> APIError:
 class LiveStream(_Stream[A], Iterator[A]):
     """Iterates over responses as they arrive, about one per second, endlessly.
 
-    A lost connection is reopened after 0.5 to 8 seconds. Leave the loop whenever you like; `with`, or
-    `close`, releases the connection at once.
+    A lost connection is reopened after 0.5 to 8 seconds, or as many as `Retry-After` says; if that is more
+    than a minute, the error is raised. Leave the loop whenever you like; `with`, or `close`, releases the
+    connection at once.
     """
 
     def __next__(self) -> A:
@@ -181,8 +180,9 @@ class LiveStream(_Stream[A], Iterator[A]):
 class AsyncLiveStream(_Stream[A], AsyncIterator[A]):
     """Iterates over responses as they arrive, about one per second, endlessly.
 
-    A lost connection is reopened after 0.5 to 8 seconds. Use `async with`, or `close`, so that the connection
-    is released when you leave the loop.
+    A lost connection is reopened after 0.5 to 8 seconds, or as many as `Retry-After` says; if that is more
+    than a minute, the error is raised. Use `async with`, or `close`, so that the connection is released when
+    you leave the loop.
     """
 
     def __anext__(self) -> Awaitable[A]:

@@ -15,6 +15,8 @@ LONGEST: Final = 8.0
 PATIENCE: Final = 60.0
 #: Transient status codes, besides all of 500 and above.
 _PASSING: Final = frozenset({408, 409, 429})
+#: Code of a 500 that is not transient: the export has failed for good.
+_FAILED: Final = "ANALYTICS_EXPORT_FAILED"
 
 
 def backoff(attempt: int, chance: float) -> float:
@@ -26,8 +28,10 @@ def backoff(attempt: int, chance: float) -> float:
 
 
 def passes(error: APIError) -> bool:
-    """Return whether an error is transient: no response, 408, 409, 429 and 5xx."""
+    """Return whether an error is transient: no response, 408, 409, 429 and 5xx, but not a failed export."""
     if isinstance(error, APIStatusError):
+        if error.code == _FAILED:
+            return False
         return error.status in _PASSING or error.status >= 500
     return isinstance(error, APIConnectionError)
 
@@ -43,6 +47,15 @@ def wait(error: APIError, attempt: int, most: int, chance: float) -> float | Non
     if asked is None:
         return backoff(attempt, chance)
     return asked if asked <= PATIENCE else None
+
+
+def wait_to_reconnect(error: APIError, attempt: int, most: int | None, chance: float) -> float | None:
+    """Return the seconds before a lost stream is opened again, None to give up.
+
+    As `wait`, but never less than `backoff`, because nothing else limits the number of attempts.
+    """
+    pause = wait(error, attempt, attempt + 1 if most is None else most, chance)
+    return None if pause is None else max(pause, backoff(attempt, chance))
 
 
 def retry_after(header: str | None, now: datetime) -> float | None:

@@ -64,8 +64,8 @@ class Analytics(Resource[R]):
     ) -> models.Video:
         """Views, engagement and playback quality of one video, as totals and as timelines.
 
-        The default window is seven days. Groups that `metrics` excludes are None. `group_by` is the interval
-        of the timelines, by default hours for windows up to 48 hours and days for longer ones.
+        The default window is seven days. Groups that `metrics` excludes are not there. `group_by` is the
+        interval of the timelines, by default hours for windows up to 48 hours and days for longer ones.
         `compare="none"` omits the previous window. Raises NotFoundError for an unknown video.
         """
         if video_id == "summary":
@@ -104,7 +104,7 @@ class Analytics(Resource[R]):
     ) -> models.Users:
         """Activity, growth and retention, exact; thirty days when no window is given.
 
-        Groups that `metrics` leaves out are None.
+        Groups that `metrics` excludes are not there.
         """
         params = window(period, start, end, timezone) | given(metrics=joined(metrics), compare=compare)
         return await self._sender.ask(Call("GET", "/analytics/users", params), models.Users)

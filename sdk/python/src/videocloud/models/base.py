@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError, WrapValidator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    PrivateAttr,
+    ValidationError,
+    WrapValidator,
+)
 from pydantic.alias_generators import to_camel
-from pydantic_core.core_schema import ValidatorFunctionWrapHandler
+from pydantic_core.core_schema import CoreSchema, ValidatorFunctionWrapHandler, nullable_schema
 
 T = TypeVar("T")
 
@@ -29,6 +37,19 @@ class Model(BaseModel):
     """camelCase on the wire, snake_case here; immutable. Fields that a newer API adds are ignored."""
 
     model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True, frozen=True, extra="ignore")
+
+
+class _Nullable:
+    """Lets a field be null in the response, though type checkers need not know."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return nullable_schema(handler(source))
+
+
+#: A part of a response that the API omits if it was not requested (see `Partial`).
+Omittable = Annotated[T, _Nullable()]
+#: The default of such a part.
+OMITTED: Any = Field(default=None)
 
 
 class Stretch(Model):
@@ -66,6 +87,37 @@ class Answer(Model):
     def about(self, meta: Meta) -> None:
         """Set the `meta` of this response."""
         self._meta = meta
+
+
+class Partial(Answer):
+    """A response with parts that are omitted if they were not requested.
+
+    Whoever requests a part, which is the default, need not check that it is there. A part that was not
+    requested is no attribute: reading it raises an AttributeError that says so, and `model_dump` omits it.
+    """
+
+    def model_post_init(self, context: Any) -> None:
+        """Remove the parts that were not returned."""
+        super().model_post_init(context)
+        for name, field in type(self).model_fields.items():
+            if (
+                any(isinstance(each, _Nullable) for each in field.metadata)
+                and self.__dict__.get(name) is None
+            ):
+                self.__dict__.pop(name, None)
+                self.__pydantic_fields_set__.discard(name)
+
+    # Type checkers would otherwise allow any attribute.
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Raise an error that names the missing part."""
+            if name in type(self).model_fields:
+                raise AttributeError(
+                    f"this {type(self).__name__} has no {name!r}, because the request excluded it: see "
+                    "`metrics` and `compare` of the method"
+                )
+            return super().__getattr__(name)
 
 
 A = TypeVar("A", bound=Model)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from videocloud.models.base import Answer, Model
+from videocloud.models.base import OMITTED, Answer, Model, Omittable, Partial
 
 
 class ActiveUsers(Model):
@@ -76,12 +76,12 @@ class Retention(Returns):
     """Those first seen in the window."""
 
 
-class Users(Answer):
-    """Analytics of users; groups that were not requested are None."""
+class Users(Partial):
+    """Analytics of users, with the groups that were requested: all by default."""
 
-    activity: Activity | None = None
-    growth: Growth | None = None
-    retention: Retention | None = None
+    activity: Omittable[Activity] = OMITTED
+    growth: Omittable[Growth] = OMITTED
+    retention: Omittable[Retention] = OMITTED
 
 
 class TypeEngagement(Model):

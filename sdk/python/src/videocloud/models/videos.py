@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from videocloud.models.base import Answer, Model, Stretch
+from videocloud.models.base import OMITTED, Model, Omittable, Partial, Stretch
 
 
 class Period(Stretch):
@@ -76,13 +76,13 @@ class Performance(Model):
     timeline: list[PerformancePoint]
 
 
-class Video(Answer):
-    """Analytics of one video; groups that were not requested are None."""
+class Video(Partial):
+    """Analytics of one video, with the groups that were requested: all by default."""
 
     period: Period
-    views: Views | None = None
-    engagement: Engagement | None = None
-    performance: Performance | None = None
+    views: Omittable[Views] = OMITTED
+    engagement: Omittable[Engagement] = OMITTED
+    performance: Omittable[Performance] = OMITTED
 
 
 class AverageEngagement(Model):
@@ -119,7 +119,7 @@ class Trends(Model):
     engagement: float | None
 
 
-class Summary(Answer):
+class Summary(Partial):
     """Analytics of all videos."""
 
     total_videos: int
@@ -129,5 +129,5 @@ class Summary(Answer):
     """Seconds watched."""
     average_engagement: AverageEngagement
     top_videos: list[TopVideo]
-    trends: Trends | None = None
+    trends: Omittable[Trends] = OMITTED
     """Omitted with compare=none."""
