@@ -10,7 +10,7 @@ from importlib.resources import files
 from typing import Any, Final
 
 from sinks.redis import keys
-from sinks.redis.reader import RedisReader, minute_of
+from sinks.redis.reader import RedisReader, minute_of, pairs
 from streams.domain.live import (
     MAX_CANDIDATES,
     MAX_TRENDING,
@@ -43,9 +43,9 @@ class RedisLiveReader:
         self._views = (folder / "read_views.lua").read_text("utf-8")
 
     async def everything(self, window: Window) -> LiveReading:
-        """See `LiveReader.everything`; candidates, the slowest part, may be `CANDIDATES_FRESH` old.
+        """See `LiveReader.everything`; raise `StoreUnavailableError` also if too many videos are watched.
 
-        They are never those of an earlier minute.
+        Candidates, the slowest part, may be `CANDIDATES_FRESH` old, but are never those of an earlier minute.
         """
         async with self._lock:
             # Views recent a moment ago may be views `before` once the minute has turned.
@@ -68,6 +68,8 @@ class RedisLiveReader:
         since = int(window.as_of.timestamp() * 1000) - keys.WATCHING_MS
         recent = recent_start(window) if candidates else window.end
         bounds = (minute_of(window.start), minute_of(recent), minute_of(window.end))
+        if not video_id:
+            await self._reader.check_size(window.as_of, *bounds[1:], watched_since=since)
         answers = await self._reader.run_script(self._live, window.as_of, *bounds, since, video_id)
         minutes: dict[int, Counter[str]] = {}
         for answer in answers:
@@ -103,7 +105,6 @@ def _recent(answers: Sequence[Any]) -> Counter[str]:
     """Return the sum of recent views by video."""
     recent = Counter[str]()
     for answer in answers:
-        flat = answer[2]
-        for place in range(0, len(flat), 2):
-            recent[flat[place].decode()] += int(flat[place + 1])
+        for video, views in pairs(answer[2]):
+            recent[video] += int(views)
     return recent

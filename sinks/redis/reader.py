@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from importlib.resources import files
 from typing import Any, Final
 
+import msgspec
+
 from sinks.base import QueryObserver, ignore_query
-from sinks.redis import keys
+from sinks.redis import keys, sizes
 from sinks.redis.client import CircuitBreaker
 from streams.domain.errors import StoreUnavailableError
 from streams.domain.measures import Sums
@@ -24,6 +27,11 @@ _STORE: Final = "redis"
 _TOP: Final = 10
 #: Videos summed by one script call: a script blocks all other clients.
 _VIDEOS_AT_ONCE: Final = 100
+#: How many minutes are sampled to estimate what all would cost; and more cells than any partition has.
+_SAMPLES: Final = 6
+_NO_SAMPLE: Final = 1 << 50
+#: No event is later than this (epoch ms).
+_NEVER: Final = 1 << 50
 _SUMMED: Final = ("comments", "completions", "likes", "parts", "shares", "sized", "views", "watched_ms")
 _MINUTE: Final = timedelta(minutes=1)
 
@@ -93,6 +101,7 @@ class RedisReader:
         self._video = (folder / "read_video.lua").read_text("utf-8")
         self._totals = (folder / "read_totals.lua").read_text("utf-8")
         self._videos = (folder / "read_videos.lua").read_text("utf-8")
+        self._sizes = (folder / "read_sizes.lua").read_text("utf-8")
 
     async def ready(self) -> None:
         """Raise `StoreUnavailableError` unless the server answers."""
@@ -114,7 +123,7 @@ class RedisReader:
         for minute, cell in cells:
             if minute >= minutes.start:
                 points.setdefault(timeline.index(minute * 60), Counter()).update(cell)
-        users: list[set[bytes]] = [set() for _ in timeline.edges]
+        users: list[set[str]] = [set() for _ in timeline.edges]
         for answer in answers:
             for mine, found in zip(users, answer[1], strict=True):
                 mine.update(found)
@@ -131,23 +140,28 @@ class RedisReader:
         )
 
     async def summary(self, window: Window, compare: bool) -> SummaryReading:
-        """See `VideoReader.summary`."""
+        """See `VideoReader.summary`; raise `StoreUnavailableError` if too many videos were watched."""
         minutes = _Minutes.of(window, compare)
+        await self.check_size(window.as_of, minutes.start, minutes.end)
         answers, live = await asyncio.gather(
-            self.run_script(self._totals, window.as_of, minutes.first, minutes.start, minutes.end),
+            self._run(self._totals, window.as_of, minutes.first, minutes.start, minutes.end),
             self._live(),
         )
-        total, elapsed, before = minutes.fold(cell for answer in answers for cell in _cells(answer[0]))
+        cells = (cell for answer in answers.values() for cell in _cells(answer[0]))
+        total, elapsed, before = minutes.fold(cells)
         views = Counter[str]()
-        for answer in answers:
-            for video, score in _pairs(answer[1]):
+        for _, found in answers.values():
+            for video, score in pairs(found):
                 views[video] += int(score)
         viewed = sorted((count for count in views.values() if count > 0), reverse=True)
         least = viewed[:_TOP][-1] if viewed else 0
         candidates = {video for video, count in views.items() if count > 0 and count >= least}
         others = {video for video, count in views.items() if count <= 0}
         wanted = candidates | others | (views.keys() & (live or ()))
-        sums = await self._sums(sorted(wanted), window.as_of, minutes)
+        where = {
+            tag: [video for video in found[::2] if video in wanted] for tag, (_, found) in answers.items()
+        }
+        sums = await self._sums(wanted, where, window.as_of, minutes)
         ranked = sorted(
             candidates, key=lambda video: (-views[video], -sums[video].get("watched_ms", 0), video)
         )
@@ -170,44 +184,82 @@ class RedisReader:
             top=tuple(RankedVideo(video, sums[video]) for video in ranked[:_TOP]),
         )
 
+    async def check_size(self, now: datetime, first: int, end: int, watched_since: int | None = None) -> None:
+        """Raise `StoreUnavailableError` if reading all videos would keep Redis from its other work for long.
+
+        All videos with a measure from the minute `first` up to `end` would be added up; with `watched_since`
+        (epoch ms), the viewers of all videos with a later event would be counted as well.
+        """
+        apart = max(1, (end - first) // _SAMPLES)
+        asked = partial(self.run_script, self._sizes, now, first, end, apart)
+        since = _NEVER if watched_since is None else watched_since
+        found = await asked(_NO_SAMPLE, since)
+        watched = sum(each[3] for each in found)
+        if watched > sizes.MOST_WATCHED:
+            raise _too_many(f"{watched:,} of all partitions at the moment")
+        pairs = cells = sum(each[0] for each in found)
+        if cells > sizes.FEW_CELLS and not sizes.too_many(cells, 0):
+            # Views are spread over partitions by their ids, so the largest partition tells about all.
+            found = await asked(max(each[0] for each in found), since)
+            sample = max(found, key=lambda each: each[1])[:3]
+            pairs = sizes.estimate_pairs(cells, sample, end - first, -(-(end - first) // apart))
+        if sizes.too_many(cells, pairs):
+            raise _too_many(f"about {pairs:,} of all partitions")
+
     async def _live(self) -> frozenset[str] | None:
         try:
             return frozenset(await self._catalog.live())
         except StoreUnavailableError:
             return None
 
-    async def _sums(self, videos: Sequence[str], now: datetime, minutes: _Minutes) -> dict[str, Counter[str]]:
-        """Return the sums of videos over the window."""
+    async def _sums(
+        self, videos: Iterable[str], where: Mapping[str, Sequence[str]], now: datetime, minutes: _Minutes
+    ) -> dict[str, Counter[str]]:
+        """Return the sums of videos over the window; `where` says which of them are in a tag's partition."""
+        if sum(map(len, where.values())) > sizes.MOST_SUMS:
+            raise _too_many("many of them equally often, or only liked")
         found = {video: Counter[str]() for video in videos}
-        for begin in range(0, len(videos), _VIDEOS_AT_ONCE):
-            some = videos[begin : begin + _VIDEOS_AT_ONCE]
-            answers = await self.run_script(
-                self._videos, now, minutes.start, minutes.end, len(_SUMMED), *_SUMMED, *some
-            )
-            for answer in answers:
-                for video, values in zip(some, answer, strict=True):
+        arguments = (minutes.start, minutes.end, len(_SUMMED), *_SUMMED)
+        for begin in range(0, max(map(len, where.values()), default=0), _VIDEOS_AT_ONCE):
+            some = {tag: mine[begin : begin + _VIDEOS_AT_ONCE] for tag, mine in where.items()}
+            some = {tag: mine for tag, mine in some.items() if mine}
+            for tag, answer in (await self._run(self._videos, now, *arguments, more=some)).items():
+                for video, values in zip(some[tag], answer, strict=True):
                     found[video].update(dict(zip(_SUMMED, values, strict=True)))
         return found
 
     async def run_script(self, script: str, now: datetime, *arguments: Any) -> list[Any]:
-        """Run a read script on every announced partition, in one round trip; return the answers."""
+        """Run a read script on every announced partition, in one round trip; return its decoded answers."""
+        return list((await self._run(script, now, *arguments)).values())
+
+    async def _run(
+        self, script: str, now: datetime, *arguments: Any, more: Mapping[str, Sequence[str]] | None = None
+    ) -> dict[str, Any]:
+        """Run a read script; return its answers by tag.
+
+        With `more`, only the partitions of these tags are read, each with its own further arguments. Scripts
+        answer MessagePack: redis-py takes microseconds for each element of an ordinary answer.
+        """
         async with self._query():
             since = now.timestamp() - keys.LIVE_SECONDS
             tags = [tag.decode() for tag in await self._redis.zrangebyscore(keys.LOGS, since, "+inf")]
             if not tags:
                 raise StoreUnavailableError(_STORE, "no partition has live counters")
+            if more is not None:
+                tags = [tag for tag in tags if tag in more]
             # If the generation changes in between, the script returns nothing.
             generations = await self._pipelined(("HGET", keys.ledger(tag), "generation") for tag in tags)
             answers = await self._pipelined(
                 (
                     *("EVAL", script, 1, keys.ledger(tag)),
                     *(int(generation or 0), keys.prefix(tag, int(generation or 0)), *arguments),
+                    *(more[tag] if more is not None else ()),
                 )
                 for tag, generation in zip(tags, generations, strict=True)
             )
         if None in answers:
             raise StoreUnavailableError(_STORE, "the live window is being rebuilt")
-        return answers
+        return {tag: msgspec.msgpack.decode(answer) for tag, answer in zip(tags, answers, strict=True)}
 
     @asynccontextmanager
     async def _query(self) -> AsyncIterator[None]:
@@ -238,13 +290,19 @@ def minute_of(instant: datetime) -> int:
     return int(instant.timestamp()) // 60
 
 
-def _pairs(flat: Sequence[bytes]) -> Iterator[tuple[str, bytes]]:
-    for place in range(0, len(flat), 2):
-        yield flat[place].decode(), flat[place + 1]
+def _too_many(what: str) -> StoreUnavailableError:
+    return StoreUnavailableError(
+        _STORE, f"so many videos were watched ({what}) that another store answers sooner"
+    )
+
+
+def pairs(flat: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Return a flat list of names and values as pairs."""
+    return zip(flat[::2], flat[1::2], strict=True)
 
 
 def _cells(answer: Sequence[Any]) -> list[tuple[int, Counter[str]]]:
-    return [(minute, Counter({name: int(value) for name, value in _pairs(flat)})) for minute, flat in answer]
+    return [(minute, Counter({name: int(value) for name, value in pairs(flat)})) for minute, flat in answer]
 
 
 def _pick(sums: Counter[str], measures: Collection[str]) -> Sums:

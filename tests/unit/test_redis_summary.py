@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,7 +11,7 @@ from streams.domain.video_readings import CatalogEntry
 from streams.domain.windows import UTC_ZONE, named
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
-QUIET, LIVE = b"quiet", b"live"
+QUIET, LIVE = "quiet", "live"
 
 
 class _Catalog:
@@ -31,13 +31,17 @@ class _Catalog:
 class _Redis(RedisReader):
     """Two videos, one watched and one only liked; both are liked and completed between the steps."""
 
-    async def run_script(self, script: str, now: datetime, *arguments: Any) -> list[Any]:
+    async def _run(
+        self, script: str, now: datetime, *arguments: Any, more: Mapping[str, Sequence[str]] | None = None
+    ) -> dict[str, Any]:
+        if script == self._sizes:
+            return {"log": [2, 0, 0, 0]}
         if script == self._totals:
-            cell = [minute_of(NOW), [b"views", b"1", b"likes", b"1"]]
-            return [[[cell], [QUIET, b"0", LIVE, b"1"]]]
+            cell = [minute_of(NOW), ["views", "1", "likes", "1"]]
+            return {"log": [[cell], [QUIET, "0", LIVE, "1"]]}
         later = dict.fromkeys(_SUMMED, 0) | {"likes": 2, "completions": 1, "views": 2}
-        videos = arguments[3 + len(_SUMMED) :]
-        return [[[later[name] for name in _SUMMED] for _ in videos]]
+        assert more is not None
+        return {tag: [[later[name] for name in _SUMMED] for _ in videos] for tag, videos in more.items()}
 
 
 async def test_what_came_in_between_makes_no_sum_negative() -> None:

@@ -1,8 +1,8 @@
 -- Reads a partition's last hour by the minute, and who is watching, of one video or of all.
 -- KEYS: ledger
 -- ARGV: generation, prefix, first minute, recent minute, end minute, ms since which an event counts, video or ''
--- Answers {watching, {{minute, views, watched ms, likes}, ...}, {video, recent views, ...}}, the last one for
--- all videos only, and empty without recent minutes; nothing when the generation is another one.
+-- Answers {watching, {{minute, views, watched ms, likes}, ...}, {video, recent views, ...}} as MessagePack, the
+-- last one for all videos only, and empty without recent minutes; nothing when the generation is another one.
 local ledger = redis.call('HMGET', KEYS[1], 'epoch', 'generation')
 if not ledger[1] or (ledger[2] or '0') ~= ARGV[1] then return false end
 local prefix, since, video = ARGV[2], '(' .. ARGV[6], ARGV[7]
@@ -27,4 +27,4 @@ if video == '' then
 else
   watching = redis.call('ZCOUNT', prefix .. 'on:' .. video, since, '+inf')
 end
-return {watching, minutes, recent}
+return cmsgpack.pack({watching, minutes, recent})

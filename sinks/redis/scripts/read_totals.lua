@@ -1,8 +1,8 @@
 -- Reads all videos' minutes of a partition, and the views of each video.
 -- KEYS: ledger
 -- ARGV: generation, prefix, first minute, start minute, end minute
--- Answers {{{minute, {field, n, ...}}, ...}, {video, views, ...}}: minutes from the first, videos from the
--- start; nothing when the generation is another one.
+-- Answers {{{minute, {field, n, ...}}, ...}, {video, views, ...}} as MessagePack: minutes from the first,
+-- videos from the start; nothing when the generation is another one.
 local ledger = redis.call('HMGET', KEYS[1], 'epoch', 'generation')
 if not ledger[1] or (ledger[2] or '0') ~= ARGV[1] then return false end
 local cells, keys = {}, {}
@@ -13,4 +13,4 @@ for minute = tonumber(ARGV[3]), tonumber(ARGV[5]) - 1 do
 end
 local arguments = {#keys, unpack(keys)}
 arguments[#arguments + 1] = 'WITHSCORES'
-return {cells, redis.call('ZUNION', unpack(arguments))}
+return cmsgpack.pack({cells, redis.call('ZUNION', unpack(arguments))})

@@ -1,7 +1,8 @@
 -- Reads one video's minutes of a partition, and its users by stretch.
 -- KEYS: ledger
 -- ARGV: generation, prefix, video, first minute, end minute, then the minutes between which users are united
--- Answers {{{minute, {field, n, ...}}, ...}, {{user, ...}, ...}}, nothing when the generation is another one.
+-- Answers {{{minute, {field, n, ...}}, ...}, {{user, ...}, ...}} as MessagePack, nothing when the generation is
+-- another one.
 local ledger = redis.call('HMGET', KEYS[1], 'epoch', 'generation')
 if not ledger[1] or (ledger[2] or '0') ~= ARGV[1] then return false end
 local cells, users = {}, {}
@@ -16,4 +17,4 @@ for i = 6, #ARGV - 1 do
   end
   users[#users + 1] = #keys > 0 and redis.call('SUNION', unpack(keys)) or {}
 end
-return {cells, users}
+return cmsgpack.pack({cells, users})
