@@ -56,7 +56,7 @@ USER_COLUMNS: Final = {
         "likes": "likes",
         "shares": "shares",
     },
-    "growth": {"newUsers": "fresh", "returningUsers": "active - fresh"},
+    "growth": {"newUsers": "fresh", "returningUsers": "greatest(active - fresh, 0)"},
     "retention": {
         "cohortUsers": "fresh",
         **{

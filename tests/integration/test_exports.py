@@ -22,8 +22,10 @@ from redis.asyncio import Redis
 
 from api.exports.jobs import Job, Jobs, Status, new_id
 from api.exports.orders import Order
+from api.exports.queries import statement
 from api.exports.source import BrokenSourceError, Source
 from api.schemas_exports import ExportResponse
+from sinks.clickhouse.client import connect
 from sinks.clickhouse.migrations import migrate
 from sinks.clickhouse.queries import Query
 from sinks.redis.key_store import RedisKeyStore
@@ -165,6 +167,24 @@ async def test_rows_add_up_to_the_answers(world: World, zone: str) -> None:
     assert sum(row["requests"] for row in quarters) == done["api"]["requests"]["total"] > 0
     assert sum(row["writes"] for row in quarters) == done["storage"]["operations"]["writes"] > 0
     assert quarters[-1]["time"] == "2050-11-20T08:00:00.000Z"
+
+
+async def test_returning_users_are_never_negative_while_an_insert_is_under_way(
+    clickhouse_server: str, clickhouse_database: str
+) -> None:
+    """The tables that an insert feeds get its rows one after the other: here, `users` has a user already."""
+    url = f"{clickhouse_server}/{clickhouse_database}"
+    migrate(url)
+    client = await connect(url)
+    try:
+        await client.command(f"INSERT INTO users VALUES (1, '{NOW:%Y-%m-%d} 01:00:00.000')")
+        order = Order("user", ("growth",), "ndjson", named("1d", zone=zone_of("UTC"), now=NOW))
+        query = statement(order)
+        asked = await client.query(query.sql, parameters=query.parameters)
+    finally:
+        await client.close()
+    (row,) = asked.named_results()
+    assert (row["newUsers"], row["returningUsers"]) == (1, 0)
 
 
 async def test_every_format_holds_the_same_rows(world: World) -> None:
