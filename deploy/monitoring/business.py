@@ -8,6 +8,11 @@ from deploy.monitoring.grafana import Dashboard, Panel, Row, Target
 from streams.domain import definitions as of
 
 _BUCKETS: Final = "FROM video_15m WHERE $__timeFilter(bucket)"
+#: As in the API's summary: live videos have no completion rate.
+_RECORDED: Final = (
+    f"{_BUCKETS} AND video_id NOT IN ( SELECT video_id FROM video_catalog GROUP BY video_id"
+    " HAVING argMax(live AND NOT deleted, (received_at, offset)) )"
+)
 _STARTS: Final = "FROM view_starts WHERE $__timeFilter(started_at)"
 _EVENTS: Final = "FROM playback_events WHERE $__timeFilter(occurred_at)"
 
@@ -43,7 +48,7 @@ BUSINESS: Final = Dashboard(
                 _now("Views", f"SELECT {of.VIEWS.sql} {_BUCKETS}"),
                 _now("Viewers", f"SELECT uniqExact(user_id) {_STARTS}"),
                 _now("Watch time", f"SELECT {of.WATCH_TIME.sql} {_BUCKETS}", "s"),
-                _now("Completion rate", f"SELECT {of.COMPLETION_RATE.sql} {_BUCKETS}", "percentunit"),
+                _now("Completion rate", f"SELECT {of.COMPLETION_RATE.sql} {_RECORDED}", "percentunit"),
                 _now("Buffering rate", f"SELECT {of.BUFFERING_RATE.sql} {_BUCKETS}", "percentunit"),
                 _now("Error rate", f"SELECT {of.ERROR_RATE.sql} {_BUCKETS}", "percentunit"),
             ),

@@ -232,3 +232,23 @@ def test_every_picture_of_the_business_dashboard_has_something_to_show(database:
         assert columns[0] == "time" or panel.kind != "timeseries"
         if panel.kind == "stat":
             assert answer["data"][0][columns[0]] is not None
+
+
+def test_the_completion_rate_of_the_business_dashboard_is_that_of_the_summary_without_live_videos(
+    database: str,
+) -> None:
+    (panel,) = (panel for panel in BUSINESS.panels if panel.title == "Completion rate")
+    query = _filled(panel.targets[0].query)
+    before = float(_sql(database, query))
+    columns = "log, topic, partition, offset, event_id, type, received_at, video_id, live, deleted"
+    _sql(
+        database,
+        f"INSERT INTO video_catalog ({columns}) VALUES ('test', 'video.catalog', 0, 0, '', 'catalog.entry',"
+        " now(), 'on_air', true, false)",
+    )
+    _sql(
+        database,
+        "INSERT INTO video_15m (bucket, video_id, country, device, platform, views, completions)"
+        " VALUES (toStartOfFifteenMinutes(now()), 'on_air', 'DE', 'tv', 'tv', 10, 3)",
+    )
+    assert float(_sql(database, query)) == before
