@@ -123,7 +123,7 @@ async def connect(
 
     It keeps up to `connections` open and may be shared by tasks of one event loop. Times are in seconds;
     `read_timeout` is how long the server may be silent, unless the URL has `?send_receive_timeout=`.
-    `where_known` are settings that are sent only to servers that know them.
+    `where_known` are settings that are sent only to servers that know them, and let this user change them.
     Raises `Unavailable` when the server does not answer.
     """
     with available():
@@ -136,9 +136,10 @@ async def connect(
             client_name=name,
             settings=settings,
         )
-    for name, value in (where_known or {}).items():
-        if name in client.server_settings:
-            client.set_client_setting(name, value)
+    for setting, value in (where_known or {}).items():
+        known = client.server_settings.get(setting)
+        if known is not None and not known.readonly:
+            client.set_client_setting(setting, value)
     return client
 
 
