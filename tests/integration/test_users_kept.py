@@ -198,7 +198,7 @@ async def test_an_event_of_weeks_ahead_belongs_to_no_session_of_now_whatever_is_
     await world.land([*everything, replace(lately, event=lately.event | {"eventId": "ahead"}, at=at)])
 
     async def answers() -> list[Any]:
-        question = asked("7d", "UTC", NOW)
+        question = asked("30d", "UTC", NOW)
         groups = groups_of(USERS, None)
         return [await world.service.users(question, groups), await world.service.engagement(question)]
 
