@@ -230,8 +230,11 @@ class Pipeline:
         """Return by lost partition, still assigned to this worker, the next offset that its owner will count.
 
         Usually Kafka takes them away in a moment. But the claim that fenced this worker may have been on its
-        way for long, and then there is no other owner. Raises `Unavailable`.
+        way for long, and then there is no other owner. Raises `Unavailable`, also while ClickHouse does not
+        answer: an owner waits for it then, and its ledger stands still like one without an owner.
         """
         lost = dict(self._lost)
         ledgers = await asyncio.gather(*map(self._stores.ledgers.read, lost.values()))
+        for partition in lost.values():
+            await self._stores.archive.logs(partition.topic, partition.number)
         return {tp: ledger.counted or 0 for tp, ledger in zip(lost, ledgers, strict=True) if tp in self._lost}

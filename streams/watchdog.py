@@ -49,8 +49,10 @@ class Watchdog:
     async def refresh_lost(self) -> None:
         """Ask how far others are with partitions that this worker lost and Kafka still assigns to it."""
         try:
-            self._lost = await self._pipeline.lost_positions()
-        except Unavailable:
+            # A store that is silent must not keep the watchdog from its other partitions.
+            async with asyncio.timeout(_INTERVAL):
+                self._lost = await self._pipeline.lost_positions()
+        except (Unavailable, TimeoutError):
             self._lost = {}
 
     async def refresh_ends(self, now: float) -> None:

@@ -155,10 +155,55 @@ async def test_a_partition_that_a_late_claim_left_without_an_owner_is_noticed(is
 
     consumer = SimpleNamespace(end_offsets=end_offsets, readable_end=lambda tp, end: end)
     watchdog = Watchdog(SimpleNamespace(consumer=consumer), pipeline, 60.0, failures.append)
-    for now in (0.0, 59.0, 61.0):
-        await watchdog.refresh_lost()
-        await watchdog.refresh_ends(now)
-        watchdog.check(now)
+    await _watch(watchdog, 0.0, 59.0, 61.0)
     assert [type(each) for each in failures] == ([] if is_owned else [Stalled])
     await pipeline.give_up({_TP})
     assert await pipeline.lost_positions() == {}
+
+
+async def _watch(watchdog: Watchdog, *times: float) -> None:
+    for now in times:
+        await watchdog.refresh_lost()
+        await watchdog.refresh_ends(now)
+        watchdog.check(now)
+
+
+@pytest.mark.parametrize("is_silent", [False, True])
+async def test_a_lost_partition_whose_owner_waits_for_clickhouse_is_not_taken_for_one_without_an_owner(
+    monkeypatch: pytest.MonkeyPatch, is_silent: bool
+) -> None:
+    monkeypatch.setattr("streams.watchdog._INTERVAL", 0.01)
+    broker, store, failures = Broker(_log("", 3)), MemoryStore(), list[BaseException]()
+    pipeline, other = (pipeline_of(broker, store, failures) for _ in range(2))
+    await pipeline.take_over({_TP})
+    end, is_away = len(broker.log.records), True
+    answer = MemoryArchive.logs
+
+    async def logs(self: MemoryArchive, topic: str, partition: int) -> list[str]:
+        if is_away and is_silent:
+            await asyncio.sleep(3600)
+        if is_away:
+            raise Unavailable("ClickHouse is away")
+        return await answer(self, topic, partition)
+
+    monkeypatch.setattr(MemoryArchive, "logs", logs)
+    taking_over = asyncio.create_task(other.take_over({_TP}))
+    await asyncio.sleep(0.01)
+    await pipeline.process(_TP, Fetched(0, broker.log.records))
+    assert pipeline.positions() == {}
+
+    async def end_offsets(tps: Collection[TP]) -> dict[TP, int]:
+        return dict.fromkeys(tps, end)
+
+    consumer = SimpleNamespace(end_offsets=end_offsets, readable_end=lambda tp, end: end)
+    watchdog = Watchdog(SimpleNamespace(consumer=consumer), pipeline, 60.0, failures.append)
+    await _watch(watchdog, 0.0, 61.0, 122.0)
+    assert failures == []
+    taking_over.cancel()
+    await asyncio.wait({taking_over})
+    # Once ClickHouse answers, somebody must count.
+    is_away = False
+    await _watch(watchdog, 180.0, 239.0)
+    assert failures == []
+    await _watch(watchdog, 241.0)
+    assert [type(each) for each in failures] == [Stalled]
