@@ -22,7 +22,7 @@ from deploy.check import check
 from deploy.explain import explain
 from deploy.keys import keys
 from deploy.operations.commands import operations
-from deploy.terminal import show_error
+from deploy.terminal import printable, show_error
 from deploy.traffic.command import traffic
 
 _STOP_TIMEOUT = 60.0
@@ -134,7 +134,7 @@ def down(run_dir: RunDir = Path(".run")) -> None:
     run = RunDirectory(run_dir)
     pid = run.holder()
     if not pid:
-        _console.print(f"nothing runs in {run_dir}", highlight=False)
+        _console.print(f"nothing runs in {printable(str(run_dir))}", highlight=False, soft_wrap=True)
         return
     os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + _STOP_TIMEOUT

@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from deploy.endpoints import read
 from deploy.explain import store_check
 from deploy.terminal import printable, show_error
 from streams.domain.access import Scope, digest_of, new_key, new_secret
@@ -105,12 +106,7 @@ def _minute(instant: datetime) -> str:
 def _redis_url() -> str:
     if url := os.environ.get("REDIS_URL"):
         return url
-    if _ENDPOINTS.is_file():
-        for line in _ENDPOINTS.read_text().splitlines():
-            name, _, value = line.partition("=")
-            if name.strip() == "REDIS_URL" and value.strip():
-                return value.strip()
-    return _DEFAULT_URL
+    return read(_ENDPOINTS).get("REDIS_URL") or _DEFAULT_URL
 
 
 def _with_store(action: Callable[[RedisKeyStore], Awaitable[Answer]]) -> Answer:

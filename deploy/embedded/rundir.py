@@ -11,6 +11,8 @@ import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from deploy import endpoints
+
 from .ports import free_port
 
 
@@ -115,8 +117,8 @@ class RunDirectory:
         return key
 
     def write_endpoints(self, values: Mapping[str, str]) -> None:
-        """Write ``endpoints.env``: KEY=value lines, for `source` and `docker --env-file` alike."""
-        self._replace(self.endpoints_file, "".join(f"{k}={v}\n" for k, v in values.items()), mode=0o600)
+        """Write ``endpoints.env`` (see `deploy.endpoints`), readable by its owner only."""
+        self._replace(self.endpoints_file, endpoints.encode(values), mode=0o600)
 
     def write_pids(self, pids: Mapping[str, int]) -> None:
         """Write ``pids.json``: the name of each process and its id."""

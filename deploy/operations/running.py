@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from deploy.endpoints import read
+
 if TYPE_CHECKING:
     from streams.settings import Settings
 
@@ -18,10 +20,6 @@ def settings(endpoints: Path = _ENDPOINTS) -> Settings:
     # Every command imports this module, but only some need the settings' libraries.
     from streams.settings import Settings
 
-    given = {}
-    if endpoints.is_file():
-        for line in endpoints.read_text().splitlines():
-            name, _, value = line.partition("=")
-            if name in _ADDRESSES and value and not os.environ.get(name):
-                given[name.lower()] = value
+    found = read(endpoints)
+    given = {name.lower(): found[name] for name in _ADDRESSES if found.get(name) and not os.environ.get(name)}
     return Settings(**given)  # type: ignore[arg-type]  # pydantic parses them

@@ -12,6 +12,7 @@ from typing import Annotated, Final
 import typer
 from rich.console import Console
 
+from deploy.endpoints import read
 from deploy.terminal import show_error
 from deploy.traffic.display import display
 from deploy.traffic.events import TOPICS
@@ -152,9 +153,4 @@ def _names(options: list[str] | None) -> dict[str, str]:
 
 def _running() -> str | None:
     """Return the broker of the `vca up` that runs in this folder, as it wrote it down."""
-    with suppress(OSError):
-        for line in _ENDPOINTS.read_text().splitlines():
-            name, _, value = line.partition("=")
-            if name.strip() == "KAFKA_BOOTSTRAP_SERVERS" and value.strip():
-                return value.strip()
-    return None
+    return read(_ENDPOINTS).get("KAFKA_BOOTSTRAP_SERVERS") or None

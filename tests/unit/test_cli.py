@@ -116,6 +116,10 @@ def test_down_says_that_nothing_runs(tmp_path: Path) -> None:
     idle = CliRunner().invoke(app, ["down", "--run-dir", str(tmp_path)])
     assert idle.exit_code == 0
     assert "nothing runs" in idle.output
+    folder = tmp_path / "[red]run"
+    folder.mkdir()
+    idle = CliRunner().invoke(app, ["down", "--run-dir", str(folder)])
+    assert idle.output == f"nothing runs in {folder}\n"
 
 
 @pytest.mark.parametrize(("store", "setting"), [("redis", "REDIS_URL"), ("clickhouse", "CLICKHOUSE_URL")])
