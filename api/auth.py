@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from fastapi import Depends, Request
+from fastapi.routing import APIRoute
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
+from starlette.responses import Response
 
 from api.deps import clock_of, stores_of
 from api.errors import MESSAGES, ForbiddenError, RateLimitedError, UnauthorizedError
@@ -33,7 +35,7 @@ def requires(scope: Scope) -> Callable[..., Awaitable[None]]:
         header: Annotated[str | None, Depends(_header)],
     ) -> None:
         stores = stores_of(request)
-        if stores.keyring.open:
+        if stores.keyring.open or hasattr(request.state, "key"):
             return
         secret = bearer.credentials if bearer else header or ""
         key = await stores.keyring.find(secret, clock_of(request)())
@@ -47,6 +49,26 @@ def requires(scope: Scope) -> Callable[..., Awaitable[None]]:
             raise RateLimitedError
 
     return authorized
+
+
+def keyed_route(scope: Scope) -> type[APIRoute]:
+    """Return a class of routes that check the key first, as `requires` does.
+
+    FastAPI reads a body before it resolves dependencies: who has no key would be told what is wrong with it.
+    """
+    authorized = requires(scope)
+
+    class KeyedRoute(APIRoute):
+        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+            handle = super().get_route_handler()
+
+            async def checked(request: Request) -> Response:
+                await authorized(request, await _bearer(request), await _header(request))
+                return await handle(request)
+
+            return checked
+
+    return KeyedRoute
 
 
 async def check_again(request: Request) -> None:

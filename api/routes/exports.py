@@ -13,7 +13,7 @@ from starlette.types import Message, Receive, Send
 from starlette.types import Scope as AsgiScope
 
 from api import parameters, schemas_exports
-from api.auth import key_of
+from api.auth import key_of, keyed_route
 from api.deps import ExportsDep, Now, SettingsDep, Stores, StoresDep, json
 from api.errors import ForbiddenError
 from api.exports.columns import SYSTEM, USER, VIDEO, metrics_of
@@ -29,7 +29,7 @@ class Beginning(Protocol):
         """Return the instant of the first data; None when there is none."""
 
 
-router = APIRouter(prefix="/analytics/export", tags=["exports"])
+router = APIRouter(prefix="/analytics/export", tags=["exports"], route_class=keyed_route(Scope.EXPORT))
 #: Opened by the signature of the link, not by a key.
 downloads = APIRouter(prefix="/analytics/export", tags=["exports"])
 Id = Annotated[str, Path(description="The `exportId` that was answered.", max_length=128)]

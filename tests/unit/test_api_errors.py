@@ -12,6 +12,7 @@ import pytest_asyncio
 
 from api import schemas
 from api.errors import FRAMEWORK, TABLE
+from api.limits import RateLimit
 from streams.domain import errors as domain
 from tests.readings.stores import NOWHERE, Api, serving
 
@@ -239,6 +240,32 @@ async def test_the_key_is_asked_for(headers: dict[str, str], status: int) -> Non
         assert "vca_key" not in response.text
         for path in ("/healthz", "/docs", "/openapi.json", "/metrics"):
             assert (await api.get(path)).status_code == 200
+
+
+@pytest.mark.parametrize("content", [b'{"type":', b"\xff\xfe", b"[]", b'{"type": "video"}'])
+async def test_the_key_is_asked_for_before_the_body_is_read(content: bytes) -> None:
+    async with serving(lambda: NOW, api_key="vca_key", **NOWHERE) as api:
+        response = await api.client.post("/analytics/export", content=content, headers=JSON)
+        assert (response.status_code, response.json()["error"]["code"]) == (401, "ANALYTICS_UNAUTHORIZED")
+
+
+@pytest.mark.parametrize(
+    ("content", "status"), [(b'{"type":', 400), (b"[]", 400), (b'{"type": "user"}', 503)]
+)
+async def test_a_request_with_a_body_counts_once_towards_the_limit(
+    content: bytes, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted: list[str] = []
+
+    async def hit(self: RateLimit, key_id: str) -> tuple[bool, None]:
+        counted.append(key_id)
+        return True, None
+
+    monkeypatch.setattr(RateLimit, "hit", hit)
+    async with serving(lambda: NOW, api_key="vca_key", **NOWHERE) as api:
+        keyed = {**JSON, "X-API-Key": "vca_key"}
+        response = await api.client.post("/analytics/export", content=content, headers=keyed)
+    assert (response.status_code, len(counted)) == (status, 1)
 
 
 async def test_the_process_lives_while_no_store_does(api: Api) -> None:
