@@ -41,7 +41,7 @@ from streams.domain.folding import Folder, Place, PlaybackFolder
 from streams.domain.generations import Generations
 from streams.domain.instruments import expose_build_info
 from streams.exit_codes import FAULT, REFUSED
-from streams.faust_worker import DisklessApp, PromptTables, PromptWorker
+from streams.faust_worker import DisklessApp, PromptTables, PromptWorker, run_until_stopped
 from streams.gauges import Gauges
 from streams.health import Health, Problem, serve
 from streams.lanes import Lanes
@@ -308,9 +308,6 @@ def run_worker(settings: Settings) -> int:
         redirect_stdouts=False,
     )
     try:
-        worker.execute_from_commandline()
-    except SystemExit as stop:
-        return int(stop.code or 0)
+        return run_until_stopped(worker)
     finally:
         send_last_traces()
-    return 0
