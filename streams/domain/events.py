@@ -33,6 +33,9 @@ Count = Annotated[int, Meta(ge=0, le=1_000_000)]
 Sequence = Annotated[int, Meta(ge=0, le=2**31 - 1, description="Counts up from 0 within the view.")]
 Kbps = Annotated[int, Meta(ge=0, le=10_000_000, description="Kilobits per second.")]
 Bytes = Annotated[int, Meta(ge=0, le=2**60)]
+#: What one operation may move: 1 PiB, more than the largest object of any large store, which is 200 TB. Sums
+#: are 64 bits wide, so 16,384 of these, not 16, overflow one.
+Moved = Annotated[int, Meta(ge=0, le=2**50)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Load = Annotated[float, Meta(ge=0, le=1_000_000)]
 #: Epoch milliseconds of the year 2100: a later instant is a mistake.
@@ -254,7 +257,7 @@ class StorageOp(System, tag_field="type", tag="storage.op", kw_only=True, frozen
 
     op: Literal["read", "write"]
     ok: bool
-    bytes: Bytes
+    bytes: Moved
 
 
 class HostSample(System, tag_field="type", tag="host.sample", kw_only=True, frozen=True, gc=False):

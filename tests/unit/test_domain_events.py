@@ -70,6 +70,12 @@ def test_a_broken_record_is_rejected_and_its_neighbours_are_taken(
     assert [classes(topic, [value]) for value in run] == [[each] for each in expected]
 
 
+def test_no_operation_moves_more_than_a_pebibyte() -> None:
+    operation = {**SOUND[SYSTEM], "type": "storage.op", "op": "write", "ok": True}
+    values = [json.dumps({**operation, "bytes": size}).encode() for size in (2**50, 2**50 + 1)]
+    assert classes(SYSTEM, values) == ["taken", "Invalid"]
+
+
 def _nested(levels: int, text: str = "") -> bytes:
     """Return JSON of so many levels, arrays and objects in turn, around a text."""
     inner = json.dumps(text).encode()

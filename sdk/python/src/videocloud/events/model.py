@@ -58,6 +58,8 @@ Count = Annotated[int, Field(ge=0, le=1_000_000)]
 Sequence = Annotated[int, Field(ge=0, le=2**31 - 1)]
 Kbps = Annotated[int, Field(ge=0, le=10_000_000)]
 Size = Annotated[int, Field(ge=0, le=2**60)]
+#: Bytes of one operation.
+Moved = Annotated[int, Field(ge=0, le=2**50)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Load = Annotated[float, Field(ge=0, le=1_000_000)]
 Status = Annotated[int, Field(ge=100, le=599)]

@@ -20,6 +20,7 @@ from videocloud.events.model import (
     Length,
     Load,
     Millis,
+    Moved,
     Outgoing,
     Person,
     Sequence,
@@ -214,7 +215,7 @@ class StorageOp(System):
     type: Literal["storage.op"] = "storage.op"
     op: Literal["read", "write"]
     ok: bool
-    bytes: Size
+    bytes: Moved
 
 
 class HostSample(System):
