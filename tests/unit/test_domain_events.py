@@ -72,7 +72,9 @@ def test_a_broken_record_is_rejected_and_its_neighbours_are_taken(
 
 def test_no_operation_moves_more_than_a_pebibyte() -> None:
     operation = {**SOUND[SYSTEM], "type": "storage.op", "op": "write", "ok": True}
-    values = [json.dumps({**operation, "bytes": size}).encode() for size in (2**50, 2**50 + 1)]
+    values: list[bytes | None] = [
+        json.dumps({**operation, "bytes": size}).encode() for size in (2**50, 2**50 + 1)
+    ]
     assert classes(SYSTEM, values) == ["taken", "Invalid"]
 
 
