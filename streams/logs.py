@@ -20,7 +20,9 @@ def configure(level: str) -> None:
     """Send this process's logs to standard error; those of libraries from WARNING on."""
     number = level_number(level)
     renderer: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
+        structlog.dev.ConsoleRenderer()
+        if sys.stderr is not None and sys.stderr.isatty()
+        else structlog.processors.JSONRenderer()
     )
     structlog.configure(
         processors=[

@@ -30,18 +30,23 @@ def to_stderr() -> structlog.WriteLoggerFactory:
 
 
 class _LossyFile:
-    """Writes log lines to a file while that is possible; on a full disk or a closed pipe they are dropped."""
+    """Writes log lines to a file while that is possible; on a full disk or a closed pipe they are dropped.
 
-    def __init__(self, file: TextIO) -> None:
+    So are all of them by a process that was started with standard error closed, for which Python has None.
+    """
+
+    def __init__(self, file: TextIO | None) -> None:
         """Write to `file`."""
         self._file = file
 
     def write(self, text: str) -> None:
         """Write a line, or drop it."""
         with suppress(OSError):
-            self._file.write(text)
+            if self._file is not None:
+                self._file.write(text)
 
     def flush(self) -> None:
         """Flush the file; lines that it cannot take now may still be written later."""
         with suppress(OSError):
-            self._file.flush()
+            if self._file is not None:
+                self._file.flush()

@@ -55,3 +55,17 @@ def test_a_log_on_a_full_disk_stops_no_work(
         structlog.configure(**before)
         with pytest.raises(OSError, match="No space left"):
             full.close()
+
+
+@pytest.mark.parametrize("configure", [logs.configure, configure_logging])
+def test_a_log_without_standard_error_stops_no_work(
+    configure: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python has None for standard error in a process that was started with it closed (`vca api 2>&-`)."""
+    before = structlog.get_config()
+    monkeypatch.setattr(sys, "stderr", None)
+    try:
+        configure("INFO")
+        structlog.get_logger("a worker").error("retrying", operation="insert a block")
+    finally:
+        structlog.configure(**before)
