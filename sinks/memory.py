@@ -6,6 +6,7 @@ the whole pipeline in milliseconds, with faults at every step (`fault`).
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,7 +14,18 @@ from typing import Any
 
 import msgspec
 
-from sinks.base import Block, Books, Bundle, Encoded, Fenced, Ledger, LiveBatch, Partition, Unexpected
+from sinks.base import (
+    Block,
+    Books,
+    Bundle,
+    Encoded,
+    Fenced,
+    Held,
+    Ledger,
+    LiveBatch,
+    Partition,
+    Unexpected,
+)
 from streams.domain.aggregate import Live
 from streams.domain.generations import Key
 from streams.domain.rows import CatalogRow, Row
@@ -25,9 +37,13 @@ def _no_fault(_step: str) -> None:
 
 @dataclass
 class MemoryStore:
-    """The contents of both stores. `fault` is called before and after each step, and may raise."""
+    """The contents of both stores. `fault` is called before and after each step, and may raise.
+
+    `clock` is the servers' own clock, in epoch seconds.
+    """
 
     fault: Callable[[str], None] = _no_fault
+    clock: Callable[[], float] = time.time
     ledgers: dict[Partition, Ledger] = field(default_factory=dict)
     books: dict[Partition, Books] = field(default_factory=dict)
     #: Live counters by partition and generation.
@@ -38,6 +54,8 @@ class MemoryStore:
     bundles: dict[str, Bundle | None] = field(default_factory=dict)
     #: Open requests to recount live windows.
     recounts: dict[Partition, str] = field(default_factory=dict)
+    #: Until when inserts of partitions are held, by the clock.
+    held_until: dict[Partition, float] = field(default_factory=dict)
 
     def owned(self, partition: Partition, epoch: int) -> Ledger:
         """Return the ledger if `epoch` still owns the partition."""
@@ -61,7 +79,9 @@ class MemoryLedgers:
     async def claim(self, partition: Partition) -> Ledger:
         """Raise the epoch and return the ledger."""
         before = self._store.ledgers.get(partition, Ledger(epoch=0))
-        ledger = self._store.ledgers[partition] = replace(before, epoch=before.epoch + 1)
+        # Never below the clock: owners from before a loss of all ledgers are older than those after it.
+        epoch = max(before.epoch + 1, int(self._store.clock() * 1000))
+        ledger = self._store.ledgers[partition] = replace(before, epoch=epoch)
         return ledger
 
     async def begin(self, block: Block, epoch: int, from_mark: str, bundle: str = "") -> None:
@@ -72,6 +92,8 @@ class MemoryLedgers:
         late = ledger.incarnation != block.id.incarnation or (ledger.block_from or 0) > block.start
         if late or (same and (ledger.done or bundle not in ("", ledger.bundle))):
             return
+        if self._store.held_until.get(block.partition, 0.0) > self._store.clock() and not same:
+            raise Held("inserts are held for a moment", "redis")
         self._store.ledgers[block.partition] = replace(
             ledger,
             block_from=block.start,
@@ -175,8 +197,11 @@ class MemoryLive:
         """Add a batch's increments and move `counted`, in one step."""
         store = self._store
         store.fault("count")
+        found = store.ledgers.get(batch.partition)
+        if found is not None and found.counted is None:
+            raise Unexpected(f"the ledger of {batch.partition} has no counters: the store lost data")
         ledger = store.owned(batch.partition, batch.epoch)
-        counted = ledger.counted or 0
+        counted = ledger.counted
         if counted != batch.end:
             if counted != batch.start:
                 raise Unexpected(f"{batch.partition}: the ledger is at offset {counted}, not {batch.start}")

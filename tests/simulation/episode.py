@@ -1,0 +1,125 @@
+"""Runs one episode from a seed: disturbs a world, lets it calm down, and judges it."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from math import inf
+from typing import Any, Final
+from unittest.mock import patch
+from uuid import UUID
+
+import structlog
+
+from sinks.base import Unexpected
+from streams.watchdog import Stalled
+from tests.simulation.faults import ALL, Fault
+from tests.simulation.judge import judge
+from tests.simulation.loop import SimulatedLoop, Stuck, outside
+from tests.simulation.world import World
+
+#: Errors with which a worker may end: it starts again and recovers.
+_EXPECTED: Final = (Unexpected, Stalled)
+
+
+@dataclass
+class Outcome:
+    """How an episode ended; every promise was kept if there are no `problems`."""
+
+    seed: int
+    problems: list[str] = field(default_factory=list)
+    #: Time and name of each fault.
+    faults: list[tuple[float, str]] = field(default_factory=list)
+    #: What happened, one line each, if asked for.
+    trace: list[str] = field(default_factory=list)
+    records: int = 0
+    exits: int = 0
+    steps: int = 0
+    #: Seconds of the simulated clock.
+    seconds: float = 0.0
+
+
+def run(
+    seed: int, *, traced: bool = False, without: frozenset[int] = frozenset(), until: float = inf
+) -> Outcome:
+    """Run an episode.
+
+    Args:
+        seed: decides everything.
+        traced: whether to keep a trace.
+        without: numbers of faults to leave out, and
+        until: when the last fault may begin, both to find out which of them matter.
+    """
+    rng = random.Random(seed)
+    loop = SimulatedLoop(rng, in_order=rng.random() < 0.3)
+    world = World(seed, loop, rng, trace=[] if traced else None)
+    outcome = Outcome(seed, trace=world.trace or [])
+    gc.disable()  # Or tasks that wait on dead machines would be collected at a moment that no seed decides.
+    try:
+        with _seeded(world):
+            loop.run_until_complete(_run(world, outcome, without, until))
+    except Stuck as error:
+        outcome.problems.append(f"stuck: {error}")
+    else:
+        outcome.problems += judge(world)
+    finally:
+        outcome.problems += [
+            f"a worker ended: {error!r}" for error in world.errors if not isinstance(error, _EXPECTED)
+        ]
+        outcome.exits, outcome.steps, outcome.seconds = len(world.errors), loop.steps, loop.time()
+        outcome.trace = world.trace or []
+        loop.bury([worker.machine for worker in world.hired])
+        gc.enable()
+    return outcome
+
+
+async def _run(world: World, outcome: Outcome, without: frozenset[int], until: float) -> None:
+    rng, loop = world.rng, world.loop
+    duration = rng.choice((10, 30, 60))
+    world.network.trouble = rng.choice((0, 0, 0.01, 0.05))
+    plan = _plan(random.Random(world.seed), duration)
+    outside(world.group.run())
+    for _ in range(rng.choice((1, 2, 2, 3))):
+        world.hire()
+    sending = outside(world.producer.run(duration, world.now))
+    going = set[asyncio.Task[Any]]()
+    for number, (at, fault) in enumerate(plan):
+        if number in without or at > until:
+            continue
+        await asyncio.sleep(at - loop.time())
+        world.note(f"=== {fault.__name__}")
+        outcome.faults.append((at, fault.__name__))
+        going.add(outside(fault(world)))
+    await asyncio.gather(sending, *going)
+    await world.calm_down()
+    outcome.records = sum(len(log.ever) for log in world.logs())
+
+
+def _plan(rng: random.Random, duration: float) -> list[tuple[float, Fault]]:
+    """Return which faults happen, and when."""
+    count = rng.choice((0, 1, 2, 4, 8, 16))
+    kinds = rng.sample(list(ALL), rng.choice((2, 5, len(ALL))))
+    chosen = rng.choices(kinds, [ALL[kind] for kind in kinds], k=count)
+    return sorted(((rng.uniform(0, duration), fault) for fault in chosen), key=lambda each: each[0])
+
+
+@contextmanager
+def _seeded(world: World) -> Iterator[None]:
+    """Have the seed decide everything that the product draws, and its log lines in the trace."""
+
+    def line(_: Any, level: str, event: dict[str, Any]) -> Any:
+        if world.trace is not None and level != "debug":
+            world.note(f"    {level}: {event.pop('event')} {event}")
+        raise structlog.DropEvent
+
+    log = structlog.wrap_logger(None, [line], structlog.BoundLogger)
+    with (
+        patch("streams.retry.log", log),
+        patch("streams.retry.random", world.rng),
+        patch("streams.bundles.uuid4", lambda: UUID(int=world.rng.getrandbits(128))),
+    ):
+        yield

@@ -1,0 +1,222 @@
+"""The faults: each is a function of a few lines, called at random moments, and done when it returns.
+
+A fault does only what the product promises to survive. What docs/delivery.md does not promise is avoided, and
+the reason stands where that is done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from copy import deepcopy
+from typing import Any, Final
+
+from tests.simulation.world import World
+
+Fault = Callable[[World], Awaitable[None]]
+
+
+# Workers
+
+
+async def kill_worker(world: World) -> None:
+    if world.workers:
+        world.kill(world.rng.choice(world.workers))
+
+
+async def kill_all_workers(world: World) -> None:
+    for worker in list(world.workers):
+        world.kill(worker)
+
+
+async def pause_worker(world: World) -> None:
+    """A worker sleeps, perhaps until others have its partitions, and goes on as if nothing had happened."""
+    if world.workers:
+        machine = world.rng.choice(world.workers).machine
+        machine.pause()
+        await asyncio.sleep(world.rng.choice((1, 5, 10, 20, 60)) * world.rng.random())
+        machine.resume()
+
+
+async def stop_worker(world: World) -> None:
+    if world.workers:
+        world.rng.choice(world.workers).stop()
+
+
+async def add_worker(world: World) -> None:
+    if len(world.workers) < 4:
+        world.hire()
+
+
+async def step_clock(world: World) -> None:
+    if world.workers:
+        world.rng.choice(world.workers).skew = world.rng.choice((-1800, -60, -1, 0, 1, 60, 1800))
+
+
+# Requests
+
+
+async def redis_away(world: World) -> None:
+    await _away(world, "redis")
+
+
+async def clickhouse_away(world: World) -> None:
+    await _away(world, "clickhouse")
+
+
+async def _away(world: World, name: str) -> None:
+    server = world.network.servers[name]
+    how = world.rng.choice(("is_away", "is_slow", "is_full"))
+    setattr(server, how, True)
+    await asyncio.sleep(world.rng.choice((0.2, 2, 10, 40)) * world.rng.random())
+    setattr(server, how, False)
+
+
+async def trouble(world: World) -> None:
+    """Requests are lost, or arrive late, or their answers are lost."""
+    before, world.network.trouble = world.network.trouble, world.rng.choice((0.1, 0.3, 0.6))
+    await asyncio.sleep(world.rng.uniform(0.5, 10))
+    world.network.trouble = before
+
+
+# What operators do
+
+
+async def ask_for_recounts(world: World) -> None:
+    for where in world.store.ledgers:
+        if world.rng.random() < 0.7:
+            world.store.recounts[where] = f"request {world.loop.time():.3f}"
+
+
+async def hold_inserts(world: World) -> None:
+    until = world.now() + world.rng.uniform(0.5, 8)
+    world.store.held_until |= dict.fromkeys(world.store.ledgers, until)
+
+
+# Redis
+
+
+async def redis_loses_all(world: World) -> None:
+    # Not promised: that a topic which was replaced is noticed if nobody has its old id any more.
+    if all(map(world.knows_topic, world.places)):
+        _set_redis(world, ({}, {}, {}, {}, {}))
+
+
+async def redis_loses_a_moment(world: World) -> None:
+    """A failover, or a file that is a moment old."""
+    store = world.store
+    before = deepcopy((store.ledgers, store.books, dict(store.live), store.bundles, store.recounts))
+    await asyncio.sleep(world.rng.choice((0.3, 1, 5, 30)) * world.rng.random())
+    _set_redis(world, before)
+
+
+def _set_redis(world: World, contents: tuple[Any, ...]) -> None:
+    store = world.store
+    world.has_lost_redis = True
+    # Not promised: an insert that is under way while Redis loses the record that its block was begun.
+    world.settle_inserts()
+    world.doubt_inserts()
+    store.ledgers, store.books, live, store.bundles, store.recounts = contents
+    store.live.clear()
+    store.live.update(live)
+
+
+# ClickHouse
+
+
+async def clickhouse_forgets_tokens(world: World) -> None:
+    """As many blocks as it remembers were inserted since; not promised for a block that is in doubt so long."""
+    world.store.tokens &= world.tokens_in_doubt() | {insert.token for insert in world.network.inserts}
+
+
+async def clickhouse_is_restored(world: World) -> None:
+    """From a backup, while no worker runs (docs/runbook.md)."""
+    store = world.store
+    tables, tokens = {name: list(rows) for name, rows in store.tables.items()}, set(store.tokens)
+    await asyncio.sleep(world.rng.choice((1, 5, 30)) * world.rng.random())
+    await kill_all_workers(world)
+    for insert in list(world.network.inserts):
+        insert.drop()
+    store.tables.clear()
+    store.tables.update(tables)
+    store.tokens = tokens
+    world.forget_lost_rows()
+
+
+# Kafka
+
+
+async def rebalance(world: World) -> None:
+    world.group.rebalance()
+
+
+async def kafka_away(world: World) -> None:
+    world.kafka.is_up = False
+    await asyncio.sleep(world.rng.choice((0.2, 2, 10)) * world.rng.random())
+    world.kafka.is_up = True
+
+
+async def leader_changes(world: World) -> None:
+    for log in world.logs():
+        log.epoch += 1
+
+
+async def log_is_truncated(world: World) -> None:
+    """An unclean leader election; whatever comes now fills the log again."""
+    for tp in world.rng.sample(world.places, 1):
+        if tp.topic in world.kafka.topics:
+            log = world.kafka.topics[tp.topic].logs[tp.partition]
+            world.expect_stored(tp)
+            log.truncate(max(log.start, log.end - world.rng.choice((1, 5, 30, 1_000))))
+
+
+async def retention_deletes(world: World) -> None:
+    """The beginning of a log that both stores have, as workers know."""
+    for tp in world.places:
+        ledger = world.store.ledgers.get(world.partition(tp))
+        if ledger and tp.topic in world.kafka.topics and world.knows_topic(tp):
+            both = min(ledger.counted or 0, (ledger.block_to if ledger.done else ledger.block_from) or 0)
+            log = world.kafka.topics[tp.topic].logs[tp.partition]
+            world.expect_stored(tp)
+            log.delete_before(world.rng.randrange(both + 1))
+
+
+async def topic_is_replaced(world: World) -> None:
+    """Deleted and created again, and perhaps filled from the producers' outbox."""
+    name = world.rng.choice(world.topics)
+    places = [tp for tp in world.places if tp.topic == name]
+    if name in world.kafka.topics and all(map(world.knows_topic, places)):
+        for tp in places:
+            world.expect_stored(tp)
+        world.delete_topic(name)
+        await asyncio.sleep(world.rng.choice((0.5, 10)) * world.rng.uniform(0.5, 1))
+        if name not in world.kafka.topics:
+            world.make_topic(name)
+        if world.rng.random() < 0.5:
+            world.producer.send_again(int(world.now() * 1000))
+
+
+#: Every fault, and how often it is chosen.
+ALL: Final[dict[Fault, int]] = {
+    kill_worker: 6,
+    kill_all_workers: 2,
+    pause_worker: 6,
+    stop_worker: 2,
+    add_worker: 2,
+    step_clock: 2,
+    redis_away: 3,
+    clickhouse_away: 4,
+    trouble: 6,
+    ask_for_recounts: 3,
+    hold_inserts: 2,
+    redis_loses_all: 2,
+    redis_loses_a_moment: 3,
+    clickhouse_forgets_tokens: 3,
+    clickhouse_is_restored: 2,
+    rebalance: 6,
+    kafka_away: 2,
+    leader_changes: 2,
+    log_is_truncated: 2,
+    retention_deletes: 2,
+    topic_is_replaced: 2,
+}
