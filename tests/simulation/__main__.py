@@ -7,6 +7,7 @@ import sys
 import time
 
 from tests.simulation.episode import run
+from tests.simulation.mutants import MUTANTS
 
 
 def main() -> int:
@@ -14,7 +15,10 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="the first seed")
     parser.add_argument("--count", type=int, default=1, help="how many seeds")
     parser.add_argument("--trace", action="store_true", help="print what happens")
+    parser.add_argument("--mutants", action="store_true", help="how many seeds it takes to find each mutant")
     given = parser.parse_args()
+    if given.mutants:
+        return _find_mutants(given.seed, given.count)
     began, records, faults, bad = time.time(), 0, 0, 0
     for seed in range(given.seed, given.seed + given.count):
         outcome = run(seed, traced=given.trace)
@@ -27,6 +31,21 @@ def main() -> int:
             print("\n".join(f"  {problem}"[:400] for problem in outcome.problems[:6]), flush=True)
     print(f"{given.count} episodes, {faults} faults, {records} records, {bad} with problems, {time.time() - began:.1f} s")
     return bool(bad)
+
+
+def _find_mutants(first: int, count: int) -> int:
+    missed = 0
+    for name, make in MUTANTS.items():
+        for seed in range(first, first + count):
+            with make():
+                problems = run(seed).problems
+            if problems:
+                print(f"{name}: found by schedule {seed - first + 1}: {problems[0][:150]}", flush=True)
+                break
+        else:
+            missed += 1
+            print(f"{name}: not found in {count} schedules", flush=True)
+    return missed
 
 
 if __name__ == "__main__":

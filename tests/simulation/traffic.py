@@ -23,11 +23,13 @@ _BROKEN: Final[tuple[tuple[bytes | None, str], ...]] = (
     (b'{"type":"view.nothing"}', "UnknownType"),
     (b'{"type":"view.start","eventId":"e"}', "Invalid"),
 )
+_LAST: Final = b"the last one"
+_FAULTS: Final = {**dict(_BROKEN), _LAST: "NotJson"}
 
 
 def told(topic: str, raw: Raw) -> Record:
     """Return a record as the oracle reads it."""
-    return Record(topic, raw.key, raw.value, raw.timestamp, dict(_BROKEN).get(raw.value))
+    return Record(topic, raw.key, raw.value, raw.timestamp, _FAULTS.get(raw.value))
 
 
 @dataclass
@@ -45,8 +47,8 @@ class Producer:
         """Send until a moment of the loop's time."""
         rng, loop = self.rng, asyncio.get_running_loop()
         while loop.time() < until:
-            await asyncio.sleep(rng.expovariate(2))
-            for _ in range(rng.choice((1, 2, 5, 10, 60)) if rng.random() < 0.9 else 0):
+            await asyncio.sleep(rng.expovariate(1.5))
+            for _ in range(rng.choice((1, 1, 2, 2, 3, 5, 10, 40))):
                 self.send_one(int(clock() * 1000))
 
     def send_one(self, now: int) -> None:
@@ -65,6 +67,12 @@ class Producer:
         """Send everything once more, as when a topic is filled from the producers' outbox."""
         for topic, key, value in self.outbox:
             self._append(topic, key, value, now)
+
+    def send_to_all(self, now: int) -> None:
+        """Send a record to every partition."""
+        for topic in self.kafka.topics.values():
+            for log in topic.logs:
+                log.append(b"last", _LAST, now)
 
     def _watch(self, now: int) -> None:
         rng = self.rng

@@ -163,7 +163,7 @@ class Worker:
             if taking is not None:
                 taking.cancel()  # Faust cancels a seek that a later rebalance overtakes.
             self.consumer.assign(tps)
-            taking = asyncio.create_task(self._guarded(self._take_over(set(tps))))
+            taking = asyncio.create_task(self._take_over(set(tps)))
             while group.heartbeat(self.name, generation) and not self._stopping.is_set():
                 await asyncio.sleep(self.world.rng.uniform(0.2, SESSION / 4))
             self.rebalancing = True
@@ -176,7 +176,10 @@ class Worker:
         self.world.on_exit(self, None)
 
     async def _take_over(self, tps: set[TP]) -> None:
-        self.consumer.seek(await self.pipeline.take_over(tps))
+        try:
+            self.consumer.seek(await self.pipeline.take_over(tps))
+        except Exception as error:
+            self.fail(error)
         self.consumer.is_flowing, self.rebalancing = True, False
 
     async def _agent(self, topic: str) -> None:

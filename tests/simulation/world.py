@@ -230,6 +230,8 @@ class World:
                 self.make_topic(name)
         for worker in self.workers:
             worker.machine.resume()
+        # A worker of an idle partition notices only with the next record that Redis lost its ledger.
+        self.producer.send_to_all(int(self.now() * 1000))
         deadline = self.loop.time() + _PATIENCE
         quiet = 0
         while quiet < 5:

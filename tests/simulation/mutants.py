@@ -1,0 +1,108 @@
+"""Mistakes in the protocol, made on purpose: a simulation that misses one of them would prove nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from typing import Any, Final
+from unittest.mock import patch
+
+from sinks.base import BlockId, Ledger, Partition
+from sinks.memory import MemoryBundles, MemoryLedgers, MemoryLive, MemoryStore
+from streams.blocks import BlockWriter
+from streams.ledger import plan_recovery
+from streams.log_follower import LogFollower
+from streams.partition import PartitionWorker
+
+
+def _no_epoch_check(self: MemoryStore, partition: Partition, epoch: int) -> Ledger:
+    return replace(self.ledgers.get(partition, Ledger(epoch)), epoch=epoch)
+
+
+async def _done_before_insert(self: BlockWriter, sealed: Any) -> None:
+    await self._finish(sealed)
+    await _insert(self, sealed)
+
+
+_insert = BlockWriter._insert
+
+
+def _token_without_end(self: BlockId) -> str:
+    return f"{self.log}/{self.partition}/{self.start}"
+
+
+async def _cursor_after_counters(self: MemoryLive, batch: Any) -> None:
+    store = self._store
+    ledger = store.owned(batch.partition, batch.epoch)
+    if (ledger.counted or 0) == batch.end:
+        return
+    store.live[batch.partition, batch.generation].merge(batch.live)
+    await asyncio.sleep(0.001)
+    ledger = store.owned(batch.partition, batch.epoch)
+    store.ledgers[batch.partition] = replace(ledger, counted=batch.end, counted_mark=batch.mark)
+
+
+async def _settle_without_decision(self: MemoryBundles, name: str) -> Any:
+    return self._store.bundles.get(name)
+
+
+async def _claim_without_clock(self: MemoryLedgers, partition: Partition) -> Ledger:
+    before = self._store.ledgers.get(partition, Ledger(epoch=0))
+    ledger = self._store.ledgers[partition] = replace(before, epoch=before.epoch + 1)
+    return ledger
+
+
+async def _begin_late(self: MemoryLedgers, block: Any, epoch: int, from_mark: str, bundle: str = "") -> None:
+    ledger = self._store.owned(block.partition, epoch)
+    self._store.ledgers[block.partition] = replace(
+        ledger,
+        block_from=block.start,
+        block_to=block.end,
+        from_mark=from_mark,
+        to_mark=block.mark,
+        done=False,
+        bundle=bundle,
+    )
+
+
+def _plan_without_pending(ledger: Ledger, landed: int | None) -> Any:
+    return replace(plan_recovery(ledger, landed), pending_block=None)
+
+
+async def _old_leader(self: LogFollower, leader_epoch: int) -> bool:
+    return False
+
+
+async def _same_generation(self: LogFollower, ledger: Ledger) -> Ledger:
+    await self._takeover.recount(self.state.batch_folder.folder, ledger)
+    return ledger
+
+
+def _rotate_too_early(self: PartitionWorker, newest: Any) -> None:
+    memory = self._follower.state.batch_folder.folder.memory
+    if memory is not None and memory.should_rotate(newest.timestamp):
+        memory.rotate(newest.timestamp)
+
+
+#: Each by the name of the mistake.
+MUTANTS: Final[Mapping[str, Callable[[], AbstractContextManager[Any]]]] = {
+    "the epoch is not checked": lambda: patch.object(MemoryStore, "owned", _no_epoch_check),
+    "a block is done before its insert": lambda: patch.object(BlockWriter, "_insert", _done_before_insert),
+    "a token lacks the block's end": lambda: patch.object(BlockId, "token", property(_token_without_end)),
+    "counters and cursor move in two steps": lambda: patch.object(MemoryLive, "write", _cursor_after_counters),
+    "marks are not compared": lambda: patch.object(LogFollower, "_differing_record", lambda *_: ""),
+    "a new leader is trusted": lambda: patch.object(LogFollower, "_is_by_new_leader", _old_leader),
+    "topic ids are not compared": lambda: patch("streams.ledger.is_other_topic", lambda *_: False),
+    "settling a bundle decides nothing": lambda: patch.object(MemoryBundles, "settle", _settle_without_decision),
+    "no bundle is in doubt": lambda: patch("streams.takeover.is_bundle_in_doubt", lambda *_: False),
+    "a late beginning begins": lambda: patch.object(MemoryLedgers, "begin", _begin_late),
+    "an insert is repeated unchecked": lambda: patch("streams.blocks.while_owned", lambda operation, *_: operation),
+    "a block in doubt is cut anew": lambda: patch("streams.takeover.plan_recovery", _plan_without_pending),
+    "a recount adds to what is read": lambda: patch.object(LogFollower, "recount", _same_generation),
+    "keys are forgotten before they are stored": lambda: patch.object(
+        PartitionWorker, "_rotate_memory", _rotate_too_early
+    ),
+    "epochs begin at 1 after a loss": lambda: patch.object(MemoryLedgers, "claim", _claim_without_clock),
+}
