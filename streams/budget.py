@@ -18,7 +18,8 @@ class Budget:
         self._used = 0
         self._room = asyncio.Event()
         self._room.set()
-        self._listeners: set[asyncio.Event] = set()
+        #: As keys, whose order is that of subscription: a simulated run can then be repeated exactly.
+        self._listeners: dict[asyncio.Event, None] = {}
 
     @property
     def used(self) -> int:
@@ -32,11 +33,11 @@ class Budget:
 
     def subscribe(self, listener: asyncio.Event) -> None:
         """Set `listener` whenever the budget becomes exhausted, so that its writer inserts its rows."""
-        self._listeners.add(listener)
+        self._listeners[listener] = None
 
     def unsubscribe(self, listener: asyncio.Event) -> None:
         """Do not set `listener` any more."""
-        self._listeners.discard(listener)
+        self._listeners.pop(listener, None)
 
     def reserve(self, size: int) -> None:
         """Use more bytes, even beyond the limit."""
