@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections import Counter
 
 from tests.simulation.episode import run
 from tests.simulation.mutants import MUTANTS
@@ -19,17 +20,24 @@ def main() -> int:
     given = parser.parse_args()
     if given.mutants:
         return _find_mutants(given.seed, given.count)
-    began, records, faults, bad = time.time(), 0, 0, 0
+    began, records, faults, bad = time.time(), 0, Counter[str](), 0
+    exits = Counter[str]()
     for seed in range(given.seed, given.seed + given.count):
         outcome = run(seed, traced=given.trace)
-        records, faults = records + outcome.records, faults + len(outcome.faults)
+        records, faults = records + outcome.records, faults + Counter(name for _, name in outcome.faults)
+        exits.update(outcome.exits)
         if given.trace:
             print("\n".join(outcome.trace))
         if outcome.problems:
             bad += 1
             print(f"seed {seed}: {outcome.faults}")
             print("\n".join(f"  {problem}"[:400] for problem in outcome.problems[:6]), flush=True)
-    print(f"{given.count} episodes, {faults} faults, {records} records, {bad} with problems, {time.time() - began:.1f} s")
+    print(
+        f"{given.count} episodes, {faults.total()} faults, {records} records, {bad} with problems,"
+        f" {time.time() - began:.1f} s"
+    )
+    print(dict(faults))
+    print("workers ended with", dict(exits))
     return bool(bad)
 
 

@@ -37,7 +37,8 @@ class Outcome:
     #: What happened, one line each, if asked for.
     trace: list[str] = field(default_factory=list)
     records: int = 0
-    exits: int = 0
+    #: The errors with which workers ended.
+    exits: list[str] = field(default_factory=list)
     steps: int = 0
     #: Seconds of the simulated clock.
     seconds: float = 0.0
@@ -70,7 +71,8 @@ def run(
         outcome.problems += [
             f"a worker ended: {error!r}" for error in world.errors if not isinstance(error, _EXPECTED)
         ]
-        outcome.exits, outcome.steps, outcome.seconds = len(world.errors), loop.steps, loop.time()
+        outcome.exits = [type(error).__name__ for error in world.errors]
+        outcome.steps, outcome.seconds = loop.steps, loop.time()
         outcome.trace = world.trace or []
         loop.bury([worker.machine for worker in world.hired])
         gc.enable()

@@ -167,7 +167,11 @@ async def log_is_truncated(world: World) -> None:
         if tp.topic in world.kafka.topics:
             log = world.kafka.topics[tp.topic].logs[tp.partition]
             world.expect_stored(tp)
-            log.truncate(max(log.start, log.end - world.rng.choice((1, 5, 30, 1_000))))
+            end = log.end
+            log.truncate(max(log.start, end - world.rng.choice((1, 5, 30, 1_000))))
+            if world.rng.random() < 0.5:
+                # Filled again, beyond where it ended, before any worker looks.
+                world.producer.fill(log, end + world.rng.choice((0, 1, 20)), int(world.now() * 1000))
 
 
 async def retention_deletes(world: World) -> None:

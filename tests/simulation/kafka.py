@@ -151,7 +151,7 @@ class Group:
         """Watch the members, and end rebalances."""
         began = 0.0
         while True:
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.2)
             now = _now()
             for member, seen in list(self._seen.items()):
                 if now - seen > SESSION and member not in self._joining:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from itertools import count
 from typing import Any, Final
 from unittest.mock import patch
 
@@ -29,8 +30,11 @@ async def _done_before_insert(self: BlockWriter, sealed: Any) -> None:
 _insert = BlockWriter._insert
 
 
-def _token_without_end(self: BlockId) -> str:
-    return f"{self.log}/{self.partition}/{self.start}"
+def _new_token(self: BlockId) -> str:
+    return f"{self.log}/{self.partition}/{self.start}-{self.end}/{next(_NUMBERS)}"
+
+
+_NUMBERS = count()
 
 
 async def _cursor_after_counters(self: MemoryLive, batch: Any) -> None:
@@ -90,7 +94,7 @@ def _rotate_too_early(self: PartitionWorker, newest: Any) -> None:
 MUTANTS: Final[Mapping[str, Callable[[], AbstractContextManager[Any]]]] = {
     "the epoch is not checked": lambda: patch.object(MemoryStore, "owned", _no_epoch_check),
     "a block is done before its insert": lambda: patch.object(BlockWriter, "_insert", _done_before_insert),
-    "a token lacks the block's end": lambda: patch.object(BlockId, "token", property(_token_without_end)),
+    "a block has another token each time": lambda: patch.object(BlockId, "token", property(_new_token)),
     "counters and cursor move in two steps": lambda: patch.object(MemoryLive, "write", _cursor_after_counters),
     "marks are not compared": lambda: patch.object(LogFollower, "_differing_record", lambda *_: ""),
     "a new leader is trusted": lambda: patch.object(LogFollower, "_is_by_new_leader", _old_leader),

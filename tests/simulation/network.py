@@ -49,10 +49,10 @@ class Network:
 
     rng: random.Random
     note: Callable[[str], None]
+    #: How long after its sender gave up a request may still arrive, in seconds.
+    lateness: float = 10.0
     #: Share of requests that something happens to, now.
     trouble: float = 0.0
-    #: How long after its sender gave up a request may still arrive, in seconds.
-    lateness: float = 30.0
     servers: dict[str, Server] = field(default_factory=lambda: {name: Server(name) for name in _LATENCY})
     #: Inserts on their way, in the order in which they were sent.
     inserts: list[Insert] = field(default_factory=list)
@@ -87,7 +87,7 @@ class Network:
     def _fate(self) -> str:
         if self.rng.random() >= self.trouble:
             return "well"
-        return self.rng.choice(("refused", "lost", "lost answer", "lost answer", "late", "late", "slow"))
+        return self.rng.choice(("refused", "lost", "lost answer", "lost answer", "late", "late", "slow", "again"))
 
     def delay(self, server: Server) -> float:
         """Return for how long a request is on its way, in seconds."""
@@ -145,6 +145,10 @@ class _Trip:
             return
         try:
             result = await self._effect()
+            if fate == "again":
+                # The connection broke before the answer, and the client sent the request once more at once.
+                await asyncio.sleep(network.delay(server))
+                result = await self._effect()
         except Exception as error:
             network.note(f"{self._what} -> {error!r}")
             await asyncio.sleep(network.delay(server))

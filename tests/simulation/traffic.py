@@ -13,7 +13,7 @@ import msgspec
 
 from tests.oracle.log import PLAYBACK, USERS, Record
 from tests.pipeline.bench import Raw, view
-from tests.simulation.kafka import Kafka
+from tests.simulation.kafka import Kafka, PartitionLog
 
 _MINUTE_MS: Final = 60_000
 _DAY_MS: Final = 86_400_000
@@ -67,6 +67,12 @@ class Producer:
         """Send everything once more, as when a topic is filled from the producers' outbox."""
         for topic, key, value in self.outbox:
             self._append(topic, key, value, now)
+
+    def fill(self, log: PartitionLog, end: int, now: int) -> None:
+        """Send until a log ends at an offset, or behind it; give up when it does not grow."""
+        for _ in range(500):
+            if log.end < end:
+                self.send_one(now)
 
     def send_to_all(self, now: int) -> None:
         """Send a record to every partition."""

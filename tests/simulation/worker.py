@@ -69,7 +69,7 @@ class Consumer:
         """Read for ever."""
         rng, kafka = self.world.rng, self.world.kafka
         while True:
-            await asyncio.sleep(rng.uniform(0.02, 0.3))
+            await asyncio.sleep(rng.uniform(0.02, 0.5))
             if not self.is_flowing or not kafka.is_up:
                 continue
             for tp, start in list(self.next.items()):

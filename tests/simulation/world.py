@@ -58,7 +58,7 @@ class World:
         rng = self.rng
         self.store = MemoryStore(clock=self.now)
         self.kafka = Kafka()
-        self.network = Network(rng, self.note, is_forbidden=self._is_forbidden)
+        self.network = Network(rng, self.note, lateness=rng.choice((2, 10, 30)), is_forbidden=self._is_forbidden)
         self.partitions = {PLAYBACK: rng.choice((1, 1, 2, 3)), USERS: rng.choice((0, 1, 2))}
         self.topics = [name for name, count in self.partitions.items() if count]
         for name in self.topics:
@@ -235,7 +235,7 @@ class World:
         deadline = self.loop.time() + _PATIENCE
         quiet = 0
         while quiet < 5:
-            await asyncio.sleep(self.network.lateness / 4)
+            await asyncio.sleep(2 + self.network.lateness / 4)
             left = self.unfinished()
             quiet = 0 if left else quiet + 1
             if left and self.loop.time() > deadline:
