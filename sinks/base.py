@@ -237,11 +237,18 @@ class LiveSink(Protocol):
         """Add the increments and move `counted` from `start` to `end`, in one atomic step.
 
         Does nothing if `counted` is `end` already, so a call whose answer was lost may be repeated. Raises
-        `Fenced`, `Unavailable`, and `Unexpected` for any other value of `counted`.
+        `Fenced`, `Unavailable`, and `Unexpected` for any other value of `counted`, and if readers use another
+        generation.
         """
 
-    async def rebuild(self, partition: Partition, epoch: int, generation: int, live: Live) -> None:
-        """Add increments to a generation that no reader uses yet. May be called many times."""
+    async def rebuild(
+        self, partition: Partition, epoch: int, generation: int, part: int, live: Live
+    ) -> None:
+        """Add a part of the increments to a generation that no reader uses yet.
+
+        The parts of a generation are numbered and come in order; one that comes again adds nothing. Raises
+        `Fenced`, `Unavailable`, `Unexpected`.
+        """
 
     async def close(self) -> None:
         """Close connections."""
@@ -265,7 +272,7 @@ class LedgerStore(Protocol):
         """
 
     async def finish(self, block: Block, epoch: int) -> None:
-        """Record that a block is inserted, if it is the newest. Raises `Fenced`, `Unavailable`."""
+        """Record that a block is inserted, if it is the newest of this log. Raises `Fenced`, `Unavailable`."""
 
     async def withdraw(self, partition: Partition, epoch: int, bundle: str) -> None:
         """Undo the beginning of the newest block, if it is in this bundle, which is never sent.
@@ -276,8 +283,12 @@ class LedgerStore(Protocol):
     async def read(self, partition: Partition) -> Ledger:
         """Return a ledger without claiming it. Raises `Unavailable`."""
 
-    async def rewrite(self, partition: Partition, ledger: Ledger) -> None:
-        """Replace the ledger, for a new incarnation or a recovery. Raises `Fenced`, `Unavailable`."""
+    async def rewrite(self, partition: Partition, ledger: Ledger, before: Ledger | None = None) -> None:
+        """Replace the ledger, for a new incarnation or a recovery.
+
+        If `before` is given, only cursors that are still its are replaced: a delayed request must not set
+        them back after they have moved on. Raises `Fenced`, and `Unavailable` also when they differ.
+        """
 
     async def name_log(self, partition: Partition, epoch: int, topic_ids: Sequence[str]) -> None:
         """Store Kafka's ids of the topic. Raises `Fenced`, `Unavailable`."""
@@ -285,8 +296,13 @@ class LedgerStore(Protocol):
     async def requested_recounts(self, partitions: Collection[Partition]) -> dict[Partition, str]:
         """Return open requests to recount live windows, by partition. Raises `Unavailable`."""
 
-    async def finish_recount(self, partition: Partition, epoch: int, generation: int, request: str) -> None:
-        """Switch readers to a generation, and mark the request as done. Raises `Fenced`, `Unavailable`."""
+    async def finish_recount(
+        self, partition: Partition, epoch: int, before: int, generation: int, request: str
+    ) -> None:
+        """Switch readers from the generation `before` to another one, and mark the request as done.
+
+        Raises `Fenced`, `Unavailable`, and `Unexpected` if they use neither.
+        """
 
 
 class BundleStore(Protocol):

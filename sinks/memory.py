@@ -24,6 +24,7 @@ from sinks.base import (
     Ledger,
     LiveBatch,
     Partition,
+    Unavailable,
     Unexpected,
 )
 from streams.domain.aggregate import Live
@@ -57,6 +58,9 @@ class MemoryStore:
     #: Until when inserts of partitions are held, by the clock.
     held_until: dict[Partition, float] = field(default_factory=dict)
 
+    #: Newest part of the newest generation that was rebuilt.
+    rebuilt: dict[Partition, tuple[int, int]] = field(default_factory=dict)
+
     def owned(self, partition: Partition, epoch: int) -> Ledger:
         """Return the ledger if `epoch` still owns the partition."""
         ledger = self.ledgers.get(partition)
@@ -67,6 +71,12 @@ class MemoryStore:
         if ledger.epoch != epoch:
             raise Fenced(f"epoch {ledger.epoch} owns {partition} now")
         return ledger
+
+
+def _cursors(ledger: Ledger) -> tuple[object, ...]:
+    """Return the cursors of a ledger, by which a late request is recognized."""
+    offsets = ledger.counted, ledger.block_from, ledger.block_to
+    return ledger.incarnation, ledger.generation, *offsets, ledger.done
 
 
 class MemoryLedgers:
@@ -111,7 +121,8 @@ class MemoryLedgers:
         self._store.fault("finish")
         ledger = self._store.owned(block.partition, epoch)
         landed = block.landed if block.rows else ledger.landed
-        if (ledger.block_from, ledger.block_to) == (block.start, block.end):
+        newest = (ledger.incarnation, ledger.block_from, ledger.block_to)
+        if newest == (block.id.incarnation, block.start, block.end):
             self._store.ledgers[block.partition] = replace(ledger, done=True, landed=landed)
         self._store.fault("finished")
 
@@ -129,10 +140,12 @@ class MemoryLedgers:
         """Return a ledger without claiming it."""
         return self._store.ledgers.get(partition, Ledger(epoch=0))
 
-    async def rewrite(self, partition: Partition, ledger: Ledger) -> None:
+    async def rewrite(self, partition: Partition, ledger: Ledger, before: Ledger | None = None) -> None:
         """Replace the ledger."""
         self._store.fault("restart")
-        self._store.owned(partition, ledger.epoch)
+        now = _cursors(self._store.owned(partition, ledger.epoch))
+        if before is not None and now not in (_cursors(before), _cursors(ledger)):
+            raise Unavailable(f"the ledger of {partition} changed meanwhile", "redis")
         self._store.ledgers[partition] = ledger
 
     async def name_log(self, partition: Partition, epoch: int, topic_ids: Sequence[str]) -> None:
@@ -144,10 +157,14 @@ class MemoryLedgers:
         """Return open requests to recount live windows."""
         return {where: self._store.recounts[where] for where in partitions if where in self._store.recounts}
 
-    async def finish_recount(self, partition: Partition, epoch: int, generation: int, request: str) -> None:
-        """Switch readers to a generation, and mark the request as done."""
+    async def finish_recount(
+        self, partition: Partition, epoch: int, before: int, generation: int, request: str
+    ) -> None:
+        """Switch readers from a generation to another one, and mark the request as done."""
         self._store.fault("recounted")
         ledger = self._store.owned(partition, epoch)
+        if ledger.generation not in (before, generation):
+            raise Unexpected(f"{partition}: readers use generation {ledger.generation}, not {before}")
         self._store.ledgers[partition] = replace(ledger, generation=generation)
         if self._store.recounts.get(partition) == request:
             del self._store.recounts[partition]
@@ -201,6 +218,8 @@ class MemoryLive:
         if found is not None and found.counted is None:
             raise Unexpected(f"the ledger of {batch.partition} has no counters: the store lost data")
         ledger = store.owned(batch.partition, batch.epoch)
+        if ledger.generation != batch.generation:
+            raise Unexpected(f"{batch.partition}: readers use generation {ledger.generation}")
         counted = ledger.counted
         if counted != batch.end:
             if counted != batch.start:
@@ -216,11 +235,16 @@ class MemoryLive:
             )
         store.fault("counted")
 
-    async def rebuild(self, partition: Partition, epoch: int, generation: int, live: Live) -> None:
-        """Add increments to a generation that no reader uses yet."""
+    async def rebuild(
+        self, partition: Partition, epoch: int, generation: int, part: int, live: Live
+    ) -> None:
+        """Add a part of the increments to a generation that no reader uses yet."""
         self._store.fault("rebuild")
         self._store.owned(partition, epoch)
-        self._store.live[partition, generation].merge(live)
+        newest = self._store.rebuilt.get(partition)
+        if newest is None or newest[0] != generation or newest[1] < part:
+            self._store.rebuilt[partition] = generation, part
+            self._store.live[partition, generation].merge(live)
         self._store.fault("rebuilt")
 
     async def close(self) -> None:

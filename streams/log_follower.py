@@ -71,7 +71,12 @@ class LogFollower:
         self.is_ready = True
 
     async def _rewrite_ledger(self, ledger: Ledger) -> None:
-        await self._retry.forever(lambda: self._ledgers.rewrite(self._partition, ledger), "write the ledger")
+        async def rewrite() -> None:
+            # If this request comes late, the ledger is another one by then, and must not be set back.
+            before = await self._ledgers.read(self._partition)
+            await self._ledgers.rewrite(self._partition, ledger, before)
+
+        await self._retry.forever(rewrite, "write the ledger")
 
     async def recount(self, ledger: Ledger) -> Ledger:
         """Recount the live window from ClickHouse; return the ledger with the new generation."""

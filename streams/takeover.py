@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from itertools import count
 
 from sinks.base import Block, BlockId, Ledger, log_name
 from streams.assignment import Assignment
@@ -199,12 +201,15 @@ class TakeOver:
         No reader uses that generation yet.
         """
         since = self._assignment.live_since()
+        parts = count(1)
         for incarnation in range(ledger.incarnation):
             # Records of the topic before it was created anew were counted, too.
-            await self._recount_log(folder, ledger, since, self.place(incarnation).log, _EVERYTHING)
-        await self._recount_log(folder, ledger, since, folder.place.log, ledger.counted or 0)
+            await self._recount_log(folder, ledger, since, self.place(incarnation).log, _EVERYTHING, parts)
+        await self._recount_log(folder, ledger, since, folder.place.log, ledger.counted or 0, parts)
 
-    async def _recount_log(self, folder: Folder, ledger: Ledger, since: int, log: str, before: int) -> None:
+    async def _recount_log(
+        self, folder: Folder, ledger: Ledger, since: int, log: str, before: int, parts: Iterator[int]
+    ) -> None:
         partition, stores = self._partition, self._stores
         async for rows in stores.archive.recent(
             folder.table,
@@ -217,4 +222,4 @@ class TakeOver:
         ):
             live = Live()
             folder.count_live(rows, since, live)
-            await stores.live.rebuild(partition, ledger.epoch, ledger.generation, live)
+            await stores.live.rebuild(partition, ledger.epoch, ledger.generation, next(parts), live)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from redis.asyncio import Redis
@@ -48,6 +49,13 @@ def ledger_of(fields: Mapping[str, str]) -> Ledger:
     )
 
 
+def _cursors(ledger: Ledger) -> str:
+    """Return the cursors as `rewrite.lua` compares them."""
+    offsets = (ledger.counted, ledger.block_from, ledger.block_to)
+    written = ("" if offset is None else str(offset) for offset in offsets)
+    return " ".join((str(ledger.incarnation), str(ledger.generation), *written, str(int(ledger.done))))
+
+
 def _decoded(found: Mapping[bytes, bytes]) -> dict[str, str]:
     return {name.decode(): value.decode() for name, value in found.items()}
 
@@ -75,8 +83,9 @@ class RedisLedgers:
         """Use a client that returns bytes."""
         self._redis = redis
         self._claim = Script(redis, "claim")
-        self._begin, self._finish, self._withdraw, self._write = (
-            Script(redis, name, after=("owned",)) for name in ("begin", "finish", "withdraw", "write")
+        self._begin, self._finish, self._withdraw, self._rewrite, self._switch, self._write = (
+            Script(redis, name, after=("owned",))
+            for name in ("begin", "finish", "withdraw", "rewrite", "switch", "write")
         )
 
     async def claim(self, partition: Partition) -> Ledger:
@@ -109,7 +118,9 @@ class RedisLedgers:
     async def finish(self, block: Block, epoch: int) -> None:
         """Record that a block is inserted."""
         landed = block.landed if block.rows else ""
-        await self._finish.fenced(ledger_key(block.partition), epoch, block.start, block.end, landed)
+        await self._finish.fenced(
+            ledger_key(block.partition), epoch, block.start, block.end, landed, block.id.incarnation
+        )
 
     async def withdraw(self, partition: Partition, epoch: int, bundle: str) -> None:
         """Undo the beginning of the newest block, if it is in this bundle."""
@@ -121,11 +132,18 @@ class RedisLedgers:
             found: dict[Any, Any] = await self._redis.hgetall(ledger_key(partition))
         return ledger_of(_decoded(found))
 
-    async def rewrite(self, partition: Partition, ledger: Ledger) -> None:
+    async def rewrite(self, partition: Partition, ledger: Ledger, before: Ledger | None = None) -> None:
         """Replace the ledger, keeping its books."""
-        await self._write.fenced(
+        after = replace(
+            ledger,
+            counted=ledger.counted or 0,
+            block_from=ledger.block_from or 0,
+            block_to=ledger.block_to or 0,
+        )
+        await self._rewrite.fenced(
             ledger_key(partition),
-            *(ledger.epoch, "incarnation", ledger.incarnation, "generation", ledger.generation),
+            *(ledger.epoch, _cursors(before) if before else "", _cursors(after)),
+            *("incarnation", ledger.incarnation, "generation", ledger.generation),
             *("counted", ledger.counted or 0, "counted_mark", ledger.counted_mark),
             *("block_from", ledger.block_from or 0, "block_to", ledger.block_to or 0),
             *("from_mark", ledger.from_mark, "to_mark", ledger.to_mark),
@@ -152,9 +170,11 @@ class RedisLedgers:
             if wanted and wanted != done
         }
 
-    async def finish_recount(self, partition: Partition, epoch: int, generation: int, request: str) -> None:
-        """Switch readers to a generation, and mark the request as done."""
-        await self._write.fenced(ledger_key(partition), epoch, "generation", generation, "recounted", request)
+    async def finish_recount(
+        self, partition: Partition, epoch: int, before: int, generation: int, request: str
+    ) -> None:
+        """Switch readers from a generation to another one, and mark the request as done."""
+        await self._switch.fenced(ledger_key(partition), epoch, before, generation, request)
 
 
 async def request_recount(redis: Any, partitions: Collection[Partition], request: str) -> None:

@@ -72,7 +72,7 @@ class RedisLive:
             ledger_key(partition),
             *(batch.epoch, batch.start, batch.end, batch.mark, keys.prefix(tag, batch.generation)),
             *(encode(batch.live), keys.LIVE_SECONDS, int(now * 1000), keys.WATCHING_KEPT_MS),
-            *(books.read, books.stored, books.repeated, books.late, books.rejected),
+            *(books.read, books.stored, books.repeated, books.late, books.rejected, batch.generation),
         )
         if now - self._announced.get(partition, 0.0) > _ANNOUNCE_SECONDS:
             # The batch is counted already, and a partition may be announced a minute late.
@@ -80,8 +80,10 @@ class RedisLive:
                 await self._redis.zadd(keys.LOGS, {tag: now})
                 self._announced[partition] = now
 
-    async def rebuild(self, partition: Partition, epoch: int, generation: int, live: Live) -> None:
-        """Add increments to a generation that no reader uses yet."""
+    async def rebuild(
+        self, partition: Partition, epoch: int, generation: int, part: int, live: Live
+    ) -> None:
+        """Add a part of the increments to a generation that no reader uses yet."""
         if live:
             tag = keys.tag(partition.cluster, partition.topic, partition.number)
             # At once, and whatever was announced before: Redis may have lost it, and the partition be idle.
@@ -90,7 +92,7 @@ class RedisLive:
             await self._rebuild.fenced(
                 ledger_key(partition),
                 *(epoch, keys.prefix(tag, generation), encode(live)),
-                *(keys.LIVE_SECONDS, int(self._clock() * 1000), keys.WATCHING_KEPT_MS),
+                *(keys.LIVE_SECONDS, int(self._clock() * 1000), keys.WATCHING_KEPT_MS, generation, part),
             )
 
     async def close(self) -> None:

@@ -223,6 +223,49 @@ class TestLedger:
         await stores.ledgers.finish(first, epoch)
         assert not (await stores.ledgers.read(partition)).done
 
+    async def test_an_end_that_comes_late_is_not_of_the_log_that_came_since(
+        self, stores: Stores, partition: Partition
+    ) -> None:
+        epoch = await claimed(stores, partition)
+        before = block_of(partition, [], 0, 9)
+        await stores.ledgers.begin(before, epoch, "")
+        await stores.ledgers.finish(before, epoch)
+        ledger = await stores.ledgers.read(partition)
+        await stores.ledgers.rewrite(partition, replace(ledger, incarnation=1, block_to=0))
+        await stores.ledgers.begin(replace(before, log=f"{partition.cluster}#1"), epoch, "")
+        await stores.ledgers.finish(before, epoch)
+        assert not (await stores.ledgers.read(partition)).done
+        await stores.ledgers.finish(replace(before, log=f"{partition.cluster}#1"), epoch)
+        assert (await stores.ledgers.read(partition)).done
+
+    async def test_a_rewriting_that_comes_late_sets_nothing_back(
+        self, stores: Stores, partition: Partition
+    ) -> None:
+        before = await stores.ledgers.claim(partition)
+        ledger = replace(before, counted=0, block_from=0, block_to=0)
+        for _ in range(2):  # The first answer may have been lost.
+            await stores.ledgers.rewrite(partition, ledger, before)
+        await stores.live.write(batch(partition, ledger.epoch, 0, 5, Live()))
+        with pytest.raises(Unavailable):
+            await stores.ledgers.rewrite(partition, ledger, before)
+        counted = await stores.ledgers.read(partition)
+        assert counted.counted == 5
+        await stores.ledgers.rewrite(partition, replace(counted, incarnation=1), counted)
+        with pytest.raises(Unavailable):
+            await stores.ledgers.rewrite(partition, ledger, before)
+        assert (await stores.ledgers.read(partition)).incarnation == 1
+
+    async def test_a_switch_that_comes_late_brings_no_old_generation_back(
+        self, stores: Stores, partition: Partition
+    ) -> None:
+        epoch = await claimed(stores, partition)
+        for _ in range(2):  # The first answer may have been lost.
+            await stores.ledgers.finish_recount(partition, epoch, 0, 1 << 61, "first")
+        await stores.ledgers.finish_recount(partition, epoch, 1 << 61, (1 << 61) + 1, "second")
+        with pytest.raises(Unexpected):
+            await stores.ledgers.finish_recount(partition, epoch, 0, 1 << 61, "first")
+        assert (await stores.ledgers.read(partition)).generation == (1 << 61) + 1
+
     async def test_it_keeps_the_shard_that_took_the_first_block(
         self, stores: Stores, partition: Partition
     ) -> None:
@@ -272,11 +315,17 @@ class TestLedger:
         assert await ledgers.requested_recounts([partition, other]) == {partition: "first"}
         await stores.ask(partition, "second")
         with pytest.raises(Fenced):
-            await ledgers.finish_recount(partition, epoch - 1, 77, "second")
+            await ledgers.finish_recount(partition, epoch - 1, 0, 77, "second")
         assert await ledgers.requested_recounts([partition]) == {partition: "second"}
-        await ledgers.finish_recount(partition, epoch, 77, "second")
+        await ledgers.finish_recount(partition, epoch, 0, 77, "second")
         assert await ledgers.requested_recounts([partition]) == {}
         assert (await ledgers.claim(partition)).generation == 77
+
+    async def test_no_claim_is_older_than_one_before_a_loss_of_all_ledgers(
+        self, stores: Stores, partition: Partition
+    ) -> None:
+        epochs = [await claimed(stores, replace(partition, number=number)) for number in range(2)]
+        assert min(epochs) >= int(NOW * 1000)
 
     async def test_a_ledger_that_went_back_in_time_fences_nobody(
         self, stores: Stores, partition: Partition
@@ -288,7 +337,7 @@ class TestLedger:
         with pytest.raises(Unexpected):
             await stores.live.write(batch(partition, later, 0, 5, Live()))
         with pytest.raises(Unexpected):
-            await stores.live.rebuild(partition, later, 1, fold_playback(rows_of(1), 0))
+            await stores.live.rebuild(partition, later, 1, 1, fold_playback(rows_of(1), 0))
 
 
 _BLOCKS = (
@@ -478,6 +527,26 @@ class TestLive:
             await stores.live.write(batch(partition, epoch, 0, 6, fold_playback(rows_of(1), 0)))
         assert await stores.counters(partition, 0) == {}
 
+    async def test_a_batch_for_a_generation_that_nobody_reads_is_refused_whole(
+        self, stores: Stores, partition: Partition
+    ) -> None:
+        epoch = await claimed(stores, partition)
+        ledger = await stores.ledgers.read(partition)
+        await stores.ledgers.rewrite(partition, replace(ledger, incarnation=1, generation=7))
+        with pytest.raises(Unexpected):
+            await stores.live.write(batch(partition, epoch, 0, 6, fold_playback(rows_of(1), 0)))
+        assert (await stores.ledgers.read(partition)).counted == 0
+        assert await stores.counters(partition, 0) == {}
+
+    async def test_a_ledger_that_was_claimed_after_a_loss_takes_no_batch(
+        self, stores: Stores, partition: Partition
+    ) -> None:
+        """The owner before the loss must recover, whether somebody has claimed the partition or not."""
+        epoch = (await stores.ledgers.claim(partition)).epoch
+        for owner in (epoch, epoch - 1):
+            with pytest.raises(Unexpected):
+                await stores.live.write(batch(partition, owner, 0, 5, Live()))
+
     async def test_no_sum_is_too_large_to_go_on(self, stores: Stores, partition: Partition) -> None:
         # Batches of views that claim a week each, at ten gigabits a second.
         weights = [7 * 86_400_000 * 10_000_000 * views for views in (2, 20, 1_500, 2_000, 5_000, 2)]
@@ -486,7 +555,7 @@ class TestLive:
             live = Live()
             live.add((minute, "vid"), attempts=1, views=2, bitrate_weight=weight, bitrate_ms=3)
             await stores.live.write(batch(partition, epoch, n, n + 1, live))
-            await stores.live.rebuild(partition, epoch, 7, live)
+            await stores.live.rebuild(partition, epoch, 7, n, live)
         for generation in (0, 7):
             counted = await stores.counters(partition, generation)
             assert (counted["attempts"], counted["views"], counted["bitrate_ms"]) == (6, 12, 18)
@@ -497,8 +566,8 @@ class TestLive:
     ) -> None:
         epoch = await claimed(stores, partition)
         live = fold_playback(rows_of(2), 0)
-        await stores.live.rebuild(partition, epoch, 1, live)
-        await stores.live.rebuild(partition, epoch, 1, live)
+        for part in (1, 1, 2, 1):  # The second answer was lost, and the last one comes late.
+            await stores.live.rebuild(partition, epoch, 1, part, live)
         assert await stores.counters(partition, 0) == {}
         assert (await stores.counters(partition, 1))["views"] == 4
 

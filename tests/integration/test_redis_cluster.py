@@ -197,7 +197,7 @@ async def test_a_slot_that_moves_makes_writers_and_readers_wait_and_costs_no_cou
     with pytest.raises(Unavailable, match="moving"):
         await live.write(batch(30, 40))
     with pytest.raises(Unavailable, match="moving"):
-        await live.rebuild(partition, epoch, 1, batch(30, 40).live)
+        await live.rebuild(partition, epoch, 1, 1, batch(30, 40).live)
     async with serving(lambda: NOW, **settings(redis_cluster_server)) as api:
         # ClickHouse would stand in; here there is none.
         assert (await api.get(SUMMARY)).status_code == 503

@@ -33,13 +33,15 @@ class Script:
     async def fenced(self, key: str, *arguments: Any) -> None:
         """Run a script that returns a verdict; raise an error unless it is OK.
 
-        Raises `Fenced` if another worker owns the ledger, `Unexpected` if the ledger is lost or at another
-        offset, `Held` while inserts are held, and `Unavailable` also while a cluster moves the key to another
-        node. Nothing was written in any of these cases.
+        Raises `Fenced` if another worker owns the ledger, `Unexpected` if the ledger is lost or not as the
+        worker left it, `Held` while inserts are held, and `Unavailable` also while a cluster moves the key to
+        another node, or if the ledger changed meanwhile. Nothing was written in any of these cases.
         """
         verdict, detail = (part.decode() for part in await self(key, *arguments))
         if verdict == "MOVING":
             raise Unavailable(f"Redis Cluster is moving {key} to another node: {detail}", "redis")
+        if verdict == "CHANGED":
+            raise Unavailable(f"Redis: the ledger {key} changed meanwhile", "redis")
         if verdict == "HELD":
             raise Held("Redis: inserts are held for a moment (vca rebuild)", "redis")
         if verdict == "FENCED":
@@ -48,5 +50,5 @@ class Script:
             raise Unexpected(f"the ledger {key} is missing or out of date: Redis lost data")
         if verdict == "UNEXPECTED":
             raise Unexpected(
-                f"the ledger {key} is at offset {detail}, not at the offset that this worker wrote"
+                f"the ledger {key} is at {detail}, and not where this worker left it"
             )

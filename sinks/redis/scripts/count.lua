@@ -1,14 +1,17 @@
 -- Adds a batch's increments and moves the ledger's cursor, or does neither.
 -- KEYS: ledger
--- ARGV: epoch, start, end, mark, prefix, live, lifetime s, now ms, kept ms, read, stored, repeated, late, rejected
-local ledger = redis.call('HMGET', KEYS[1], 'epoch', 'counted')
+-- ARGV: epoch, start, end, mark, prefix, live, lifetime s, now ms, kept ms, read, stored, repeated, late, rejected,
+--   generation
+local ledger = redis.call('HMGET', KEYS[1], 'epoch', 'counted', 'generation')
 if not ledger[2] then return {'GONE', ''} end
 local no = refused(ledger[1], ARGV[1])
 if no then return no end
+-- Readers use another one: this request was on its way for long, or Redis lost that they were switched over.
+if (ledger[3] or '0') ~= ARGV[15] then return {'UNEXPECTED', 'generation ' .. (ledger[3] or '0')} end
 -- Already counted: the answer to an earlier call was lost.
 if ledger[2] == ARGV[3] then return {'OK', ledger[2]} end
 -- Beyond the end, it is another log's ledger, whose replacement Redis lost.
-if ledger[2] ~= ARGV[2] then return {'UNEXPECTED', ledger[2]} end
+if ledger[2] ~= ARGV[2] then return {'UNEXPECTED', 'offset ' .. ledger[2]} end
 -- In a slot that is being moved, some keys are here and others are not: a write would fail half way. A key
 -- that is here and one that nowhere is, asked for together, tell.
 local moving = redis.pcall('EXISTS', KEYS[1], KEYS[1] .. ':none')

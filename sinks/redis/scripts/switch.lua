@@ -1,0 +1,11 @@
+-- Has readers use another generation, and marks the request to recount as done, if the caller owns the partition.
+-- KEYS: ledger
+-- ARGV: epoch, generation before, generation after, request
+local ledger = redis.call('HMGET', KEYS[1], 'epoch', 'generation')
+local no = refused(ledger[1], ARGV[1])
+if no then return no end
+-- A request that was on its way for long must not bring an old generation back.
+local now = ledger[2] or '0'
+if now ~= ARGV[2] and now ~= ARGV[3] then return {'UNEXPECTED', 'generation ' .. now} end
+redis.call('HSET', KEYS[1], 'generation', ARGV[3], 'recounted', ARGV[4])
+return {'OK', ''}
