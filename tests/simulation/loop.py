@@ -24,7 +24,7 @@ class Machine:
     def __init__(self, name: str) -> None:
         self.name = name
         self.is_running = True
-        self.is_dead = False
+        self.is_dead = self._is_buried = False
         self._parked: list[asyncio.Handle] = []
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
@@ -47,7 +47,8 @@ class Machine:
 
     def kill(self) -> None:
         """Stop for ever."""
-        self.is_running, self.is_dead = False, True
+        if not self._is_buried:
+            self.is_running, self.is_dead = False, True
 
     def park(self, handle: asyncio.Handle) -> None:
         """Keep something ready to run until the machine goes on."""
@@ -55,7 +56,7 @@ class Machine:
 
     def bury(self) -> None:
         """Let the tasks of a dead machine end, once nothing that they do matters any more."""
-        self.is_dead = False
+        self._is_buried, self.is_dead = True, False
         self.resume()
 
 

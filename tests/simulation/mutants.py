@@ -10,7 +10,7 @@ from itertools import count
 from typing import Any, Final
 from unittest.mock import patch
 
-from sinks.base import BlockId, Ledger, Partition
+from sinks.base import BlockId, Ledger, Partition, log_name
 from sinks.memory import MemoryBundles, MemoryLedgers, MemoryLive, MemoryStore
 from streams.blocks import BlockWriter
 from streams.ledger import plan_recovery
@@ -90,6 +90,52 @@ def _rotate_too_early(self: PartitionWorker, newest: Any) -> None:
         memory.rotate(newest.timestamp)
 
 
+async def _rewrite_late(self: MemoryLedgers, partition: Partition, ledger: Ledger, before: Any = None) -> None:
+    await _rewrite(self, partition, ledger)
+
+
+_rewrite = MemoryLedgers.rewrite
+
+
+async def _switch_late(
+    self: MemoryLedgers, partition: Partition, epoch: int, before: int, generation: int, request: str
+) -> None:
+    now = self._store.owned(partition, epoch).generation
+    await _switch(self, partition, epoch, now, generation, request)
+
+
+_switch = MemoryLedgers.finish_recount
+
+
+async def _finish_any_log(self: MemoryLedgers, block: Any, epoch: int) -> None:
+    ledger = self._store.owned(block.partition, epoch)
+    await _finish(self, replace(block, log=log_name(block.partition.cluster, ledger.incarnation)), epoch)
+
+
+_finish = MemoryLedgers.finish
+
+
+async def _count_any_generation(self: MemoryLive, batch: Any) -> None:
+    ledgers, where = self._store.ledgers, batch.partition
+    generation = self._store.owned(where, batch.epoch).generation
+    ledgers[where] = replace(ledgers[where], generation=batch.generation)
+    try:
+        await _count(self, batch)
+    finally:
+        ledgers[where] = replace(ledgers[where], generation=generation)
+
+
+_count = MemoryLive.write
+
+
+async def _rebuild_any_part(self: MemoryLive, partition: Partition, *arguments: Any) -> None:
+    self._store.rebuilt.pop(partition, None)
+    await _rebuild(self, partition, *arguments)
+
+
+_rebuild = MemoryLive.rebuild
+
+
 #: Each by the name of the mistake.
 MUTANTS: Final[Mapping[str, Callable[[], AbstractContextManager[Any]]]] = {
     "the epoch is not checked": lambda: patch.object(MemoryStore, "owned", _no_epoch_check),
@@ -108,5 +154,12 @@ MUTANTS: Final[Mapping[str, Callable[[], AbstractContextManager[Any]]]] = {
     "keys are forgotten before they are stored": lambda: patch.object(
         PartitionWorker, "_rotate_memory", _rotate_too_early
     ),
+    "a late rewriting sets cursors back": lambda: patch.object(MemoryLedgers, "rewrite", _rewrite_late),
+    "a late switch brings an old generation back": lambda: patch.object(
+        MemoryLedgers, "finish_recount", _switch_late
+    ),
+    "a late end is of any log": lambda: patch.object(MemoryLedgers, "finish", _finish_any_log),
+    "a late batch is of any generation": lambda: patch.object(MemoryLive, "write", _count_any_generation),
+    "a part of a recount is added twice": lambda: patch.object(MemoryLive, "rebuild", _rebuild_any_part),
     "epochs begin at 1 after a loss": lambda: patch.object(MemoryLedgers, "claim", _claim_without_clock),
 }
