@@ -7,7 +7,7 @@ import sys
 import time
 from collections import Counter
 
-from tests.simulation.episode import run
+from tests.simulation.episode import run, shrunk
 from tests.simulation.mutants import MUTANTS
 
 
@@ -16,6 +16,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="the first seed")
     parser.add_argument("--count", type=int, default=1, help="how many seeds")
     parser.add_argument("--trace", action="store_true", help="print what happens")
+    parser.add_argument("--shrink", action="store_true", help="print a trace with as few faults as still fail")
     parser.add_argument("--mutants", action="store_true", help="how many seeds it takes to find each mutant")
     given = parser.parse_args()
     if given.mutants:
@@ -24,13 +25,16 @@ def main() -> int:
     exits = Counter[str]()
     for seed in range(given.seed, given.seed + given.count):
         outcome = run(seed, traced=given.trace)
-        records, faults = records + outcome.records, faults + Counter(name for _, name in outcome.faults)
+        records, faults = records + outcome.records, faults + Counter(name for *_, name in outcome.faults)
         exits.update(outcome.exits)
         if given.trace:
             print("\n".join(outcome.trace))
         if outcome.problems:
             bad += 1
-            print(f"seed {seed}: {outcome.faults}")
+            if given.shrink:
+                outcome = shrunk(outcome)
+                print("\n".join(outcome.trace))
+            print(f"seed {seed}: {', '.join(f'{name} at {at:.1f}' for _, at, name in outcome.faults)}")
             print("\n".join(f"  {problem}"[:400] for problem in outcome.problems[:6]), flush=True)
     print(
         f"{given.count} episodes, {faults.total()} faults, {records} records, {bad} with problems,"

@@ -78,7 +78,7 @@ class Consumer:
 
     def _fetch(self, tp: TP, start: int) -> Fetched | None:
         rng, kafka = self.world.rng, self.world.kafka
-        if self.next.get(tp) != start or tp.topic not in kafka.topics:
+        if self.next.get(tp) != start or tp.topic not in kafka.topics or not kafka.is_up:
             return None
         log = kafka.log(tp)
         if not log.start <= start <= log.end:

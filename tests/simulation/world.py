@@ -74,6 +74,8 @@ class World:
         #: Events that must be stored at the end, though Kafka may have lost their records.
         self.expected: dict[Any, set[tuple[str, ...]]] = {}
         self.has_lost_redis = False
+        #: How often ClickHouse was restored.
+        self.restores = 0
         #: Inserts whose beginning Redis has forgotten, and when it did (epoch ms).
         self._doubtful: dict[str, float] = {}
         self._block_rows = rng.choice((3, 10, 30, 1_000))
@@ -162,6 +164,22 @@ class World:
         """Say whether a partition's ledger has the id of the topic that there is now."""
         ledger, topic = self.store.ledgers.get(self.partition(tp)), self.kafka.topics.get(tp.topic)
         return ledger is not None and topic is not None and topic.id in ledger.topic_ids
+
+    def has_stored(self, tp: Any) -> bool:
+        """Say whether ClickHouse has all rows of a partition that its ledger says are done."""
+        ledger = self.store.ledgers.get(self.partition(tp))
+        if ledger is None:
+            return False
+        log = log_name("cluster", ledger.incarnation)
+        rows = self.store.tables[TABLES[tp.topic]]
+        return ledger.landed <= max(
+            (row.offset + 1 for row in rows if (row.log, row.partition) == (log, tp.partition)), default=0
+        )
+
+    def kept(self) -> Any:
+        """Return what changes when Kafka loses records, or ClickHouse is restored."""
+        logs = [(log.start, len(log.ever) - len(log.records)) for log in self.logs()]
+        return self.restores, len(self.kafka.deleted), logs
 
     def expect_stored(self, tp: Any) -> None:
         """Expect at the end what is stored of a partition now: its records may be lost."""
