@@ -33,6 +33,11 @@ def fingerprint(record: Record) -> str:
     return f"{record.timestamp}:{crc32(record.value or b'', crc32(record.key or b'')):08x}"
 
 
+def both_have(ledger: Ledger) -> int:
+    """Return the offset before which both stores have every record for certain."""
+    return min(ledger.counted or 0, (ledger.block_to if ledger.done else ledger.block_from) or 0)
+
+
 def time_mark(received_at: int) -> str:
     """Return the beginning of a fingerprint, for a record of which only the time (epoch ms) is known."""
     return f"{received_at}:"

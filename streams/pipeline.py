@@ -13,6 +13,7 @@ from faust.types import TP
 
 from sinks.base import Fenced, Partition, Unavailable
 from streams.assignment import Assignment, Fetched, Limits, LogBounds, MakeFolder, PartitionStatus, Stores
+from streams.ledger import both_have
 from streams.metrics import METRICS
 from streams.pace import Pace
 from streams.partition import PartitionWorker
@@ -227,14 +228,15 @@ class Pipeline:
         return {tp: worker.position for tp, worker in self._workers.items() if worker.is_ready}
 
     async def lost_positions(self) -> dict[TP, int]:
-        """Return by lost partition, still assigned to this worker, the next offset that its owner will count.
+        """Return by lost partition, still assigned to this worker, the next offset that its owner will process.
 
-        Usually Kafka takes them away in a moment. But the claim that fenced this worker may have been on its
-        way for long, and then there is no other owner. Raises `Unavailable`, also while ClickHouse does not
-        answer: an owner waits for it then, and its ledger stands still like one without an owner.
+        Both stores have every record before it. Usually Kafka takes them away in a moment. But the claim that
+        fenced this worker may have been on its way for long, and then there is no other owner. Raises
+        `Unavailable`, also while ClickHouse does not answer: an owner waits for it then, and its ledger stands
+        still like one without an owner.
         """
         lost = dict(self._lost)
         ledgers = await asyncio.gather(*map(self._stores.ledgers.read, lost.values()))
         for partition in lost.values():
             await self._stores.archive.logs(partition.topic, partition.number)
-        return {tp: ledger.counted or 0 for tp, ledger in zip(lost, ledgers, strict=True) if tp in self._lost}
+        return {tp: both_have(ledger) for tp, ledger in zip(lost, ledgers, strict=True) if tp in self._lost}

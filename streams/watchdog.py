@@ -77,10 +77,12 @@ class Watchdog:
         for tp, position in positions.items():
             end = consumer.readable_end(tp, self._ends.get(tp))
             before, since = self._still_since.get(tp, (-1, now))
-            if position != before or end is None or end <= position:
+            waiting = 0 if end is None else end - position
+            if waiting < 0 and tp in self._lost:
+                waiting = end  # It is another log, which nobody reads.
+            if position != before or waiting <= 0:
                 self._still_since[tp] = (position, now)
             elif now - since > self._patience:
-                waiting = end - position
                 self._on_failure(
                     Stalled(f"{tp.topic}/{tp.partition} is stuck at {position}, {waiting} records wait")
                 )

@@ -16,7 +16,7 @@ from sinks.memory import MemoryArchive, MemoryLedgers, MemoryStore
 from streams.assignment import Fetched
 from streams.pipeline import Pipeline
 from streams.watchdog import Stalled, Watchdog
-from tests.pipeline.bench import NOW, TOPIC, Bench, Broker, Log, pipeline_of, view
+from tests.pipeline.bench import NOW, TOPIC, Bench, Broker, Log, failing, pipeline_of, until, view
 
 _TP = TP(TOPIC, 0)
 
@@ -136,19 +136,25 @@ async def _take_all(pipeline: Pipeline, broker: Broker, store: MemoryStore) -> N
     assert len(store.tables["playback_events"]) == len(broker.log.records)
 
 
-@pytest.mark.parametrize("is_owned", [False, True])
-async def test_a_partition_that_a_late_claim_left_without_an_owner_is_noticed(is_owned: bool) -> None:
+@pytest.mark.parametrize("case", ["owned", "nothing done", "all counted", "of a log that is shorter now"])
+async def test_a_partition_that_a_late_claim_left_without_an_owner_is_noticed(case: str) -> None:
     broker, store, failures = Broker(_log("", 3)), MemoryStore(), list[BaseException]()
     pipeline = pipeline_of(broker, store, failures)
     await pipeline.take_over({_TP})
     end = len(broker.log.records)
-    if is_owned:
+    if case == "all counted":
+        store.fault = failing("begin")
+        await pipeline.process(_TP, Fetched(0, broker.log.records))
+        store.fault = lambda _: None
+    if case in ("owned", "of a log that is shorter now"):
         await Bench(broker.log, store).run([end])
-    else:
+    if case == "of a log that is shorter now":
+        end -= 5
+    if case != "owned":
         # The request of a claim that had no answer, and was repeated, or of a worker that has died since.
         await MemoryLedgers(store).claim(Partition("cluster", TOPIC, 0))
     await pipeline.process(_TP, Fetched(0, broker.log.records))
-    assert pipeline.positions() == {}
+    await until(lambda: not pipeline.positions())
 
     async def end_offsets(tps: Collection[TP]) -> dict[TP, int]:
         return dict.fromkeys(tps, end)
@@ -156,7 +162,7 @@ async def test_a_partition_that_a_late_claim_left_without_an_owner_is_noticed(is
     consumer = SimpleNamespace(end_offsets=end_offsets, readable_end=lambda tp, end: end)
     watchdog = Watchdog(SimpleNamespace(consumer=consumer), pipeline, 60.0, failures.append)
     await _watch(watchdog, 0.0, 59.0, 61.0)
-    assert [type(each) for each in failures] == ([] if is_owned else [Stalled])
+    assert [type(each) for each in failures] == ([] if case == "owned" else [Stalled])
     await pipeline.give_up({_TP})
     assert await pipeline.lost_positions() == {}
 
