@@ -98,7 +98,7 @@ def shrunk(failed: Outcome) -> Outcome:
 async def _run(world: World, outcome: Outcome, without: frozenset[int]) -> None:
     rng, loop = world.rng, world.loop
     duration = rng.choice((10, 30, 60))
-    world.network.trouble = rng.choice((0, 0, 0.01, 0.05))
+    world.network.trouble = rng.choice((0, 0.01, 0.05, 0.15))
     plan = _plan(random.Random(world.seed), duration)
     outside(world.group.run())
     for _ in range(rng.choice((1, 2, 2, 3))):

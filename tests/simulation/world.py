@@ -212,6 +212,8 @@ class World:
         self._doubtful |= dict.fromkeys(self.tokens_in_doubt(), self.now() * 1000)
 
     def _is_forbidden(self, sender: Machine | None, token: str, packed: bytes) -> bool:
+        if token in self.store.tokens:
+            return False
         for topic, number in {(row[1], row[2]) for row in rows_of(packed)}:
             where = Partition("cluster", topic, number)
             ledger = self.store.ledgers.get(where)
