@@ -241,9 +241,7 @@ class LiveSink(Protocol):
         generation.
         """
 
-    async def rebuild(
-        self, partition: Partition, epoch: int, generation: int, part: int, live: Live
-    ) -> None:
+    async def rebuild(self, partition: Partition, epoch: int, generation: int, part: int, live: Live) -> None:
         """Add a part of the increments to a generation that no reader uses yet.
 
         The parts of a generation are numbered and come in order; one that comes again adds nothing. Raises
@@ -272,7 +270,10 @@ class LedgerStore(Protocol):
         """
 
     async def finish(self, block: Block, epoch: int) -> None:
-        """Record that a block is inserted, if it is the newest of this log. Raises `Fenced`, `Unavailable`."""
+        """Record that a block is inserted, if it is the newest one of this log.
+
+        Raises `Fenced`, `Unavailable`.
+        """
 
     async def withdraw(self, partition: Partition, epoch: int, bundle: str) -> None:
         """Undo the beginning of the newest block, if it is in this bundle, which is never sent.

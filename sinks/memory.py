@@ -235,9 +235,7 @@ class MemoryLive:
             )
         store.fault("counted")
 
-    async def rebuild(
-        self, partition: Partition, epoch: int, generation: int, part: int, live: Live
-    ) -> None:
+    async def rebuild(self, partition: Partition, epoch: int, generation: int, part: int, live: Live) -> None:
         """Add a part of the increments to a generation that no reader uses yet."""
         self._store.fault("rebuild")
         self._store.owned(partition, epoch)

@@ -80,9 +80,7 @@ class RedisLive:
                 await self._redis.zadd(keys.LOGS, {tag: now})
                 self._announced[partition] = now
 
-    async def rebuild(
-        self, partition: Partition, epoch: int, generation: int, part: int, live: Live
-    ) -> None:
+    async def rebuild(self, partition: Partition, epoch: int, generation: int, part: int, live: Live) -> None:
         """Add a part of the increments to a generation that no reader uses yet."""
         if live:
             tag = keys.tag(partition.cluster, partition.topic, partition.number)

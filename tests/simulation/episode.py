@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -43,9 +43,7 @@ class Outcome:
     seconds: float = 0.0
 
 
-def run(
-    seed: int, *, traced: bool = False, without: frozenset[int] = frozenset()
-) -> Outcome:
+def run(seed: int, *, traced: bool = False, without: frozenset[int] = frozenset()) -> Outcome:
     """Run an episode.
 
     Args:
@@ -97,7 +95,7 @@ def shrunk(failed: Outcome) -> Outcome:
 
 async def _run(world: World, outcome: Outcome, without: frozenset[int]) -> None:
     rng, loop = world.rng, world.loop
-    duration = rng.choice((10, 30, 60))
+    duration = rng.choice((8, 20, 45))
     world.network.trouble = rng.choice((0, 0.01, 0.05, 0.15))
     plan = _plan(random.Random(world.seed), duration)
     outside(world.group.run())
@@ -129,7 +127,7 @@ def _plan(rng: random.Random, duration: float) -> list[tuple[float, Fault]]:
 def _seeded(world: World) -> Iterator[None]:
     """Have the seed decide everything that the product draws, and its log lines in the trace."""
 
-    def line(_: Any, level: str, event: dict[str, Any]) -> Any:
+    def line(_: Any, level: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
         if world.trace is not None and level != "debug":
             world.note(f"    {level}: {event.pop('event')} {event}")
         raise structlog.DropEvent

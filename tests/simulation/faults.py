@@ -7,13 +7,13 @@ the reason stands where that is done.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from copy import deepcopy
 from typing import Any, Final
 
 from tests.simulation.world import World
 
-Fault = Callable[[World], Awaitable[None]]
+Fault = Callable[[World], Coroutine[Any, Any, None]]
 
 
 # Workers
@@ -125,7 +125,10 @@ def _set_redis(world: World, contents: tuple[Any, ...]) -> None:
 
 
 async def clickhouse_forgets_tokens(world: World) -> None:
-    """As many blocks as it remembers were inserted since; not promised for a block that is in doubt so long."""
+    """As many blocks as it remembers were inserted since.
+
+    Not promised for a block that is in doubt for so long.
+    """
     world.store.tokens &= world.tokens_in_doubt() | {insert.token for insert in world.network.inserts}
 
 

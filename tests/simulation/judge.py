@@ -33,7 +33,11 @@ Sums = Counter[tuple[int, str, str]]
 
 def judge(world: World) -> list[str]:
     """Return what differs; nothing if every promise was kept."""
-    return [f"{tp.topic}/{tp.partition}: {problem}" for tp in world.places for problem in _Partition(world, tp).problems()]
+    return [
+        f"{tp.topic}/{tp.partition}: {problem}"
+        for tp in world.places
+        for problem in _Partition(world, tp).problems()
+    ]
 
 
 def identity(topic: str, event: dict[str, Any]) -> Identity:
@@ -104,36 +108,42 @@ class _Partition:
 
     def _events(self) -> Iterator[str]:
         """Compare with what was stored before records were lost, and with the log that is there now."""
-        ever = {self._key(raw) for log in self.logs for raw in log.ever} - {None}
-        now = {self._key(raw) for raw in self.log.records} - {None}
+        ever = set(self._keys(raw for log in self.logs for raw in log.ever))
+        now = set(self._keys(self.log.records))
         read = oracle.read([told(self.topic, raw) for raw in self.log.records])
         dead = {identity(self.topic, _event(record)) for record, fault in read.dead if fault == "TooOld"}
-        long = {key[1] for key in ever if self.topic == PLAYBACK and key and int(key[2]) >= _LONG}
+        long = {key[1] for key in ever if self.topic == PLAYBACK and int(key[2]) >= _LONG}
         found = set(map(identity_of, self.rows))
         missing = (self.must | (now - dead)) - found
         yield from (f"{key} is not stored" for key in sorted(missing) if key[1] not in long)
         yield from (f"{key} was never sent" for key in sorted(found - ever))
 
-    def _key(self, raw: Raw) -> Identity | None:
-        record = told(self.topic, raw)
-        return None if record.fault else identity(self.topic, _event(record))
+    def _keys(self, records: Iterable[Raw]) -> Iterator[Identity]:
+        for record in (told(self.topic, raw) for raw in records):
+            if not record.fault:
+                yield identity(self.topic, _event(record))
 
     def _sums(self) -> Iterator[str]:
-        """Compare deltas and live counters with the oracle's facts, given the rows that there are, in order."""
-        events = {_event(told(self.topic, raw))["eventId"]: raw for log in self.logs for raw in log.ever if self._key(raw)}
-        records = [
-            Record(self.topic, None, events[row.event_id].value, row.received_at) for row in self.rows if row.event_id in events
-        ]
+        """Compare deltas and live counters with the oracle's facts, given the order of the rows."""
+        values = {
+            _event(told(self.topic, raw))["eventId"]: raw.value for log in self.logs for raw in log.ever
+        }
+        records = [Record(self.topic, None, values.get(row.event_id), row.received_at) for row in self.rows]
+        records = [record for record in records if record.value is not None]
         read = oracle.read(records)
         expected = _of_facts(facts(read))
         yield from _differences("the deltas", expected, _of_rows(self.rows))
         hour = int(self.world.now()) // 60 - 60
         recent = Counter({key: n for key, n in expected.items() if key[0] >= hour})
         live = _of_live(self.world.store.live[self.partition, self.ledger.generation])
-        yield from _differences("the live counters", recent, Counter({k: n for k, n in live.items() if k[0] >= hour}))
+        yield from _differences(
+            "the live counters", recent, Counter({k: n for k, n in live.items() if k[0] >= hour})
+        )
 
     def _cursors(self) -> Iterator[str]:
-        rows = [row for row in self.rows if (incarnation_of(row.log, "cluster") or 0) == self.ledger.incarnation]
+        rows = [
+            row for row in self.rows if (incarnation_of(row.log, "cluster") or 0) == self.ledger.incarnation
+        ]
         landed = rows[-1].offset + 1 if rows else 0
         if self.ledger.landed != landed:
             yield f"the ledger says that rows end at {self.ledger.landed}, and they end at {landed}"
@@ -158,7 +168,9 @@ def _of_rows(rows: Iterable[Any]) -> Sums:
         elif hasattr(row, "d_views"):
             for anchor, measures in _ANCHORS.items():
                 for measure in measures:
-                    sums[getattr(row, anchor) // _MINUTE_MS, row.video_id, measure] += getattr(row, f"d_{measure}")
+                    sums[getattr(row, anchor) // _MINUTE_MS, row.video_id, measure] += getattr(
+                        row, f"d_{measure}"
+                    )
     return sums
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 from zlib import crc32
@@ -20,7 +20,7 @@ SESSION: Final = 6.0
 REBALANCE: Final = 6.0
 
 
-class Place(TP):  # type: ignore[misc]  # Faust is not typed here
+class Place(TP):
     """A partition whose hash is the same in every process, and so the order of sets."""
 
     def __hash__(self) -> int:
@@ -114,9 +114,9 @@ class Kafka:
 
 
 class Group:
-    """The coordinator of the consumer group: an eager rebalance whenever a member comes, goes or is silent."""
+    """The coordinator of the consumer group: rebalances whenever a member comes, goes or is silent."""
 
-    def __init__(self, rng: random.Random, tps: list[TP], note: Callable[[str], None]) -> None:
+    def __init__(self, rng: random.Random, tps: Sequence[TP], note: Callable[[str], None]) -> None:
         self._rng, self._tps, self._note = rng, tps, note
         self._seen: dict[str, float] = {}
         self._joining: dict[str, asyncio.Future[tuple[int, list[TP]]]] = {}
@@ -132,7 +132,8 @@ class Group:
 
     async def join(self, member: str) -> tuple[int, list[TP]]:
         """Wait for the end of a rebalance; return the generation and the member's partitions."""
-        future = self._joining[member] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[tuple[int, list[TP]]] = asyncio.get_running_loop().create_future()
+        self._joining[member] = future
         self._seen[member] = _now()
         self._is_rebalancing = True
         return await future
@@ -179,10 +180,10 @@ class Group:
 
 def _told(shares: Mapping[str, Collection[TP]]) -> str:
     return "; ".join(
-        f"{member}: {' '.join(f'{tp.topic}/{tp.partition}' for tp in sorted(tps))}" for member, tps in shares.items()
+        f"{member}: {' '.join(f'{tp.topic}/{tp.partition}' for tp in sorted(tps))}"
+        for member, tps in shares.items()
     )
 
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
-

@@ -90,7 +90,9 @@ def _rotate_too_early(self: PartitionWorker, newest: Any) -> None:
         memory.rotate(newest.timestamp)
 
 
-async def _rewrite_late(self: MemoryLedgers, partition: Partition, ledger: Ledger, before: Any = None) -> None:
+async def _rewrite_late(
+    self: MemoryLedgers, partition: Partition, ledger: Ledger, before: Any = None
+) -> None:
     await _rewrite(self, partition, ledger)
 
 
@@ -141,14 +143,20 @@ MUTANTS: Final[Mapping[str, Callable[[], AbstractContextManager[Any]]]] = {
     "the epoch is not checked": lambda: patch.object(MemoryStore, "owned", _no_epoch_check),
     "a block is done before its insert": lambda: patch.object(BlockWriter, "_insert", _done_before_insert),
     "a block has another token each time": lambda: patch.object(BlockId, "token", property(_new_token)),
-    "counters and cursor move in two steps": lambda: patch.object(MemoryLive, "write", _cursor_after_counters),
+    "counters and cursor move in two steps": lambda: patch.object(
+        MemoryLive, "write", _cursor_after_counters
+    ),
     "marks are not compared": lambda: patch.object(LogFollower, "_differing_record", lambda *_: ""),
     "a new leader is trusted": lambda: patch.object(LogFollower, "_is_by_new_leader", _old_leader),
     "topic ids are not compared": lambda: patch("streams.ledger.is_other_topic", lambda *_: False),
-    "settling a bundle decides nothing": lambda: patch.object(MemoryBundles, "settle", _settle_without_decision),
+    "settling a bundle decides nothing": lambda: patch.object(
+        MemoryBundles, "settle", _settle_without_decision
+    ),
     "no bundle is in doubt": lambda: patch("streams.takeover.is_bundle_in_doubt", lambda *_: False),
     "a late beginning begins": lambda: patch.object(MemoryLedgers, "begin", _begin_late),
-    "an insert is repeated unchecked": lambda: patch("streams.blocks.while_owned", lambda operation, *_: operation),
+    "an insert is repeated unchecked": lambda: patch(
+        "streams.blocks.while_owned", lambda operation, *_: operation
+    ),
     "a block in doubt is cut anew": lambda: patch("streams.takeover.plan_recovery", _plan_without_pending),
     "a recount adds to what is read": lambda: patch.object(LogFollower, "recount", _same_generation),
     "keys are forgotten before they are stored": lambda: patch.object(

@@ -1,4 +1,4 @@
-"""Requests to the stores: late, lost, without an answer, or on their way for longer than their sender lives."""
+"""Requests to the stores: late, lost, unanswered, or on their way for longer than their sender lives."""
 
 from __future__ import annotations
 
@@ -54,6 +54,8 @@ class Network:
     #: Share of requests that something happens to, now.
     trouble: float = 0.0
     servers: dict[str, Server] = field(default_factory=lambda: {name: Server(name) for name in _LATENCY})
+    #: Requests to which something happens, and that may still arrive.
+    troubled: int = 0
     #: Inserts on their way, in the order in which they were sent.
     inserts: list[Insert] = field(default_factory=list)
     #: Says whether an insert must not arrive any more, and ends its sender (see `World.doubt_inserts`).
@@ -87,7 +89,9 @@ class Network:
     def _fate(self) -> str:
         if self.rng.random() >= self.trouble:
             return "well"
-        return self.rng.choice(("refused", "lost", "lost answer", "lost answer", "late", "late", "slow", "again"))
+        return self.rng.choice(
+            ("refused", "lost", "lost answer", "lost answer", "late", "late", "slow", "again")
+        )
 
     def delay(self, server: Server) -> float:
         """Return for how long a request is on its way, in seconds."""
@@ -116,9 +120,15 @@ class _Trip:
         self._is_dropped = False
 
     async def run(self) -> None:
+        is_troubled = self._fate != "well"
+        if is_troubled:
+            self._network.note(f"{self._what}: {self._fate}")
+        self._network.troubled += is_troubled
+        await self._run()
+        self._network.troubled -= is_troubled
+
+    async def _run(self) -> None:
         network, server, fate = self._network, self._server, self._fate
-        if fate != "well":
-            network.note(f"{self._what}: {fate}")
         delay = network.delay(server)
         if fate == "slow":
             delay += network.rng.uniform(0, _PATIENCE[server.name])

@@ -55,7 +55,9 @@ class Producer:
         """Send one record, if its topic is there."""
         rng, draw = self.rng, self.rng.random()
         if draw < 0.03:
-            self._append(rng.choice((PLAYBACK, USERS)), b"k%d" % rng.randrange(9), rng.choice(_BROKEN)[0], now)
+            self._append(
+                rng.choice((PLAYBACK, USERS)), b"k%d" % rng.randrange(9), rng.choice(_BROKEN)[0], now
+            )
         elif draw < 0.12 and self.outbox:
             self._append(*rng.choice(self.outbox[-rng.choice((3, 30, 100_000)) :]), now)
         elif draw < 0.25:
@@ -113,7 +115,11 @@ class Producer:
         rng = self.rng
         if rng.random() < 0.85:
             return now - rng.randrange(3_000)
-        return now + rng.choice((4, 10, 3 * 24 * 60, -5, -50, -100, -300)) * _MINUTE_MS - rng.choice((0, 0, 0, 200 * _DAY_MS))
+        return (
+            now
+            + rng.choice((4, 10, 3 * 24 * 60, -5, -50, -100, -300)) * _MINUTE_MS
+            - rng.choice((0, 0, 0, 200 * _DAY_MS))
+        )
 
     def _send(self, topic: str, key: str, event: dict[str, Any], now: int) -> None:
         value = msgspec.json.encode(event)

@@ -1,7 +1,7 @@
 """A worker process: the real pipeline and lanes, on a consumer that stands in for Faust's and aiokafka's.
 
-`transport.py` and Faust are the only parts of a worker that are imitated here: a consumer that knows from where
-the next batch comes, one queue and one agent for each topic, and the callbacks of a rebalance.
+`transport.py` and Faust are the only parts of a worker that are imitated here: a consumer that knows from
+where the next batch comes, one queue and one agent for each topic, and the callbacks of a rebalance.
 """
 
 from __future__ import annotations

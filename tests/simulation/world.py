@@ -1,4 +1,4 @@
-"""One episode: workers, stores and brokers on a simulated clock, disturbed by faults, then left alone until all is done."""
+"""The world of an episode: workers, stores and brokers, and what faults need to know about them."""
 
 from __future__ import annotations
 
@@ -58,7 +58,9 @@ class World:
         rng = self.rng
         self.store = MemoryStore(clock=self.now)
         self.kafka = Kafka()
-        self.network = Network(rng, self.note, lateness=rng.choice((2, 10, 30)), is_forbidden=self._is_forbidden)
+        self.network = Network(
+            rng, self.note, lateness=rng.choice((2, 10, 30)), is_forbidden=self._is_forbidden
+        )
         self.partitions = {PLAYBACK: rng.choice((1, 1, 2, 3)), USERS: rng.choice((0, 1, 2))}
         self.topics = [name for name, count in self.partitions.items() if count]
         for name in self.topics:
@@ -81,10 +83,14 @@ class World:
         self._block_rows = rng.choice((3, 10, 30, 1_000))
         self._rate, self._max_wait = rng.choice((4.0, 10.0, 100.0)), rng.choice((0.1, 0.5, 1.0))
         self._buffer_bytes = rng.choice((3_000, 1 << 30, 1 << 30))
-        memory = {"capacity": rng.choice((3, 50, 10_000)), "lifetime": rng.choice((2.0, 20.0, 1e9))}
+        capacity, lifetime = rng.choice((3, 50, 10_000)), rng.choice((2.0, 20.0, 1e9))
+
+        def memory(floor: int) -> Generations[Any]:
+            return Generations(floor=floor, capacity=capacity, lifetime=lifetime)
+
         self.folders: Mapping[str, MakeFolder] = {
-            PLAYBACK: lambda place, floor: PlaybackFolder(place, Generations(floor=floor, **memory)),
-            USERS: lambda place, floor: UserFolder(place, Generations(floor=floor, **memory)),
+            PLAYBACK: lambda place, floor: PlaybackFolder(place, memory(floor)),
+            USERS: lambda place, floor: UserFolder(place, memory(floor)),
         }
 
     # What workers are given.
@@ -231,7 +237,7 @@ class World:
 
     def unfinished(self) -> list[str]:
         """Say what is not done yet."""
-        left = [f"{len(self.network.inserts)} inserts"] if self.network.inserts else []
+        left = [f"{self.network.troubled} requests"] if self.network.troubled or self.network.inserts else []
         for tp in self.places:
             ledger = self.store.ledgers.get(self.partition(tp))
             end = self.kafka.log(tp).end
@@ -254,8 +260,8 @@ class World:
         self.producer.send_to_all(int(self.now() * 1000))
         deadline = self.loop.time() + _PATIENCE
         quiet = 0
-        while quiet < 5:
-            await asyncio.sleep(2 + self.network.lateness / 4)
+        while quiet < 2:
+            await asyncio.sleep(2)
             left = self.unfinished()
             quiet = 0 if left else quiet + 1
             if left and self.loop.time() > deadline:

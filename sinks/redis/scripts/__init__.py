@@ -49,6 +49,4 @@ class Script:
         if verdict == "GONE":
             raise Unexpected(f"the ledger {key} is missing or out of date: Redis lost data")
         if verdict == "UNEXPECTED":
-            raise Unexpected(
-                f"the ledger {key} is at {detail}, and not where this worker left it"
-            )
+            raise Unexpected(f"the ledger {key} is at {detail}, and not where this worker left it")
