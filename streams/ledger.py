@@ -177,17 +177,17 @@ def is_other_topic(ledger: Ledger, topic_id: str) -> bool:
     return bool(topic_id and ledger.topic_ids) and topic_id not in ledger.topic_ids
 
 
-def log_mismatch(ledger: Ledger, topic_id: str, position: int, end: int | None) -> str:
+def log_mismatch(ledger: Ledger, topic_id: str, known: int, end: int | None) -> str:
     """Return, as text for the log, why this is another log than the ledger's; empty if it may be the same.
 
     Args:
-        ledger: of the log that was read up to `position`.
+        ledger: of the log that was read.
         topic_id: Kafka's id of the topic now; empty when it is unknown.
-        position: the next offset to read.
-        end: the offset after the log's last record; None if the fingerprint was compared.
+        known: the offset after the last record whose fingerprint is to be compared.
+        end: the offset after the log's last record; None if no fingerprint is left to compare.
     """
     if is_other_topic(ledger, topic_id):
         return f"the topic's id is {topic_id}, and was {ledger.topic_ids[-1]}"
-    if end is not None and end < position:
+    if end is not None and end < known:
         return "the log ends before the position"
     return ""

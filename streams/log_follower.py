@@ -152,8 +152,8 @@ class LogFollower:
         return ""
 
     async def log_end(self) -> int | None:
-        """Return the log's end offset; None if the fingerprint was compared already. Raises `Unavailable`."""
-        return (await self._log_bounds()).end if self._must_compare else None
+        """Return the log's end offset; None if no fingerprint is left to compare. Raises `Unavailable`."""
+        return (await self._log_bounds()).end if self.state.to_compare else None
 
     async def compare(self, topic_id: str, end: int | None) -> None:
         """Start a new incarnation if Kafka shows twice in a row that this is another log.
@@ -164,7 +164,8 @@ class LogFollower:
         the first one.
 
         By the log's end, where brokers send no ids or the log was truncated: of a log that ends one record
-        before the position, Kafka returns no record whose fingerprint could be compared. All records that
+        before the position, Kafka returns no record whose fingerprint could be compared; nor of one that
+        ends before the last record that a store has, while it does not grow. All records that
         were read are below the high watermark, and a leader returns its end offset only once its high
         watermark has reached the start of its epoch (KIP-207), which is at or beyond everything that earlier
         leaders let consumers read. So an end before the position is that of another log, or of a log that an
@@ -181,7 +182,8 @@ class LogFollower:
         state = self.state
         await self._seeks.seek_again_if_lost(self.next_fetch)
         state.ledger = await self._takeover.name_log(state.ledger, topic_id)
-        mismatch = log_mismatch(state.ledger, topic_id, state.position, end if self._must_compare else None)
+        known = max(state.to_compare, default=0)
+        mismatch = log_mismatch(state.ledger, topic_id, known, end if known else None)
         if mismatch and mismatch == self._mismatch:
             await self._restart_log(mismatch)
             mismatch = ""

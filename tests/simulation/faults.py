@@ -114,8 +114,7 @@ def _set_redis(world: World, contents: tuple[Any, ...]) -> None:
     store = world.store
     world.has_lost_redis = True
     # Not promised: an insert that is under way while Redis loses the record that its block was begun.
-    world.settle_inserts()
-    world.doubt_inserts()
+    _let_blocks_in_doubt_be(world)
     store.ledgers, store.books, live, store.bundles, store.recounts = contents
     store.live.clear()
     store.live.update(live)
@@ -165,6 +164,16 @@ async def kafka_away(world: World) -> None:
     world.kafka.is_up = True
 
 
+def _let_blocks_in_doubt_be(world: World) -> None:
+    """Have inserts arrive now or never.
+
+    Not promised: that a block which is in doubt counts once if Kafka loses its records, and its insert arrives
+    after others have read the log anew.
+    """
+    world.settle_inserts()
+    world.doubt_inserts()
+
+
 async def leader_changes(world: World) -> None:
     for log in world.logs():
         log.epoch += 1
@@ -177,6 +186,7 @@ async def log_is_truncated(world: World) -> None:
             log = world.kafka.topics[tp.topic].logs[tp.partition]
             world.expect_stored(tp)
             end = log.end
+            _let_blocks_in_doubt_be(world)
             log.truncate(max(log.start, end - world.rng.choice((1, 5, 30, 1_000))))
             if world.rng.random() < 0.5:
                 # Filled again, beyond where it ended, before any worker looks.
@@ -201,6 +211,7 @@ async def topic_is_replaced(world: World) -> None:
     if all(world.knows_topic(tp) and world.has_stored(tp) for tp in places):
         for tp in places:
             world.expect_stored(tp)
+        _let_blocks_in_doubt_be(world)
         world.delete_topic(name)
         await asyncio.sleep(world.rng.choice((0.5, 10)) * world.rng.uniform(0.5, 1))
         if name not in world.kafka.topics:

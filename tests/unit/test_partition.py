@@ -350,6 +350,29 @@ async def test_a_topic_made_anew_that_ends_just_before_the_position_is_another_l
     assert store.ledgers[bench.partition].incarnation == 1
 
 
+async def test_a_log_that_ends_within_the_block_in_doubt_is_another_log() -> None:
+    log, store = Log(), MemoryStore()
+    for n in range(30):
+        for event in view(f"v{n}", START_MS + 1000 * n):
+            log.append(event, event["occurredAt"] + 20)
+    bench = Bench(log, store, block_rows=60)
+    await bench.die_in_insert(60, 60, "insert")
+    # An unclean leader election, and nothing more is sent.
+    bench.log = Log(log.records[:90])
+    position = await bench.restart()
+    await bench.worker.process(Fetched(position, bench.log.read(position, 100)))
+    for _ in range(2):
+        await bench.worker.compare_log("")
+    assert bench.sought == [0]
+    await bench.worker.process(Fetched(0, bench.log.records))
+    await bench.worker.give_up()
+    assert len(store.tables["playback_events"]) == 90
+    ledger = store.ledgers[bench.partition]
+    assert (ledger.incarnation, ledger.counted, ledger.done) == (1, 90, True)
+    counted = totals(store.live[bench.partition, ledger.generation])
+    assert counted["watched_ms"] == 15 * 4000
+
+
 async def test_a_leader_that_ends_too_early_once_is_not_another_log() -> None:
     log, store = make_log(6, views=10), MemoryStore()
     bench = Bench(log, store)
