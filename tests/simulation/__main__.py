@@ -20,20 +20,22 @@ def main() -> int:
         "--shrink", action="store_true", help="print a trace with as few faults as still fail"
     )
     parser.add_argument("--mutants", action="store_true", help="count the seeds that find each mutant")
+    parser.add_argument("--faults", default="", help="names of the only faults that may happen, with commas")
     given = parser.parse_args()
+    only = given.faults.split(",") if given.faults else ()
     if given.mutants:
         return _find_mutants(given.seed, given.count)
     began, records, bad = time.time(), 0, 0
     faults, exits = Counter[str](), Counter[str]()
     for seed in range(given.seed, given.seed + given.count):
-        outcome = run(seed, traced=given.trace)
+        outcome = run(seed, traced=given.trace, only=only)
         records += outcome.records
         faults.update(name for *_, name in outcome.faults)
         exits.update(outcome.exits)
         if outcome.problems:
             bad += 1
             if given.shrink:
-                outcome = shrunk(outcome)
+                outcome = shrunk(outcome, only)
         if given.trace or (given.shrink and outcome.problems):
             _say(*outcome.trace)
         if outcome.problems:
@@ -47,10 +49,10 @@ def main() -> int:
 def _find_mutants(first: int, count: int) -> int:
     """Say for each mutant how many schedules it took to find it; return how many were missed."""
     missed = 0
-    for name, make in MUTANTS.items():
+    for name, mutant in MUTANTS.items():
         for seed in range(first, first + count):
-            with make():
-                problems = run(seed).problems
+            with mutant.make():
+                problems = run(seed, only=mutant.faults).problems
             if problems:
                 _say(f"{name}: found by schedule {seed - first + 1}: {problems[0][:150]}")
                 break

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import random
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -43,12 +43,19 @@ class Outcome:
     seconds: float = 0.0
 
 
-def run(seed: int, *, traced: bool = False, without: frozenset[int] = frozenset()) -> Outcome:
+def run(
+    seed: int,
+    *,
+    traced: bool = False,
+    only: Sequence[str] = (),
+    without: frozenset[int] = frozenset(),
+) -> Outcome:
     """Run an episode.
 
     Args:
         seed: decides everything.
         traced: whether to keep a trace.
+        only: names of the faults that may happen; none for all.
         without: numbers of faults to leave out, to find out which of them matter.
     """
     rng = random.Random(seed)
@@ -58,7 +65,7 @@ def run(seed: int, *, traced: bool = False, without: frozenset[int] = frozenset(
     gc.disable()  # Or tasks that wait on dead machines would be collected at a moment that no seed decides.
     try:
         with _seeded(world):
-            loop.run_until_complete(_run(world, outcome, without))
+            loop.run_until_complete(_run(world, outcome, only, without))
     except Stuck as error:
         outcome.problems.append(f"stuck: {error}")
     else:
@@ -75,7 +82,7 @@ def run(seed: int, *, traced: bool = False, without: frozenset[int] = frozenset(
     return outcome
 
 
-def shrunk(failed: Outcome) -> Outcome:
+def shrunk(failed: Outcome, only: Sequence[str] = ()) -> Outcome:
     """Return an episode of the same seed that fails with fewer faults, and its trace.
 
     Leaving a fault out changes all that is drawn after it, so this is another schedule, and not always the
@@ -86,18 +93,18 @@ def shrunk(failed: Outcome) -> Outcome:
     while size:
         numbers = [number for number, _, _ in best.faults]
         for begin in range(0, len(numbers), size):
-            tried = run(failed.seed, without=without | set(numbers[begin : begin + size]))
+            tried = run(failed.seed, only=only, without=without | set(numbers[begin : begin + size]))
             if tried.problems:
                 without, best = without | set(numbers[begin : begin + size]), tried
         size //= 2
-    return run(failed.seed, traced=True, without=without)
+    return run(failed.seed, traced=True, only=only, without=without)
 
 
-async def _run(world: World, outcome: Outcome, without: frozenset[int]) -> None:
+async def _run(world: World, outcome: Outcome, only: Sequence[str], without: frozenset[int]) -> None:
     rng, loop = world.rng, world.loop
     duration = rng.choice((8, 20, 45))
     world.network.trouble = rng.choice((0, 0.01, 0.05, 0.15))
-    plan = _plan(random.Random(world.seed), duration)
+    plan = _plan(random.Random(world.seed), duration, only)
     outside(world.group.run())
     for _ in range(rng.choice((1, 2, 2, 3))):
         world.hire()
@@ -115,12 +122,13 @@ async def _run(world: World, outcome: Outcome, without: frozenset[int]) -> None:
     outcome.records = sum(len(log.ever) for log in world.logs())
 
 
-def _plan(rng: random.Random, duration: float) -> list[tuple[float, Fault]]:
-    """Return which faults happen, and when."""
-    count = rng.choice((0, 1, 2, 4, 8, 16))
-    kinds = rng.sample(list(ALL), rng.choice((2, 5, len(ALL))))
-    chosen = rng.choices(kinds, [ALL[kind] for kind in kinds], k=count)
-    return sorted(((rng.uniform(0, duration), fault) for fault in chosen), key=lambda each: each[0])
+def _plan(rng: random.Random, duration: float, only: Sequence[str]) -> list[tuple[float, Fault]]:
+    """Return which faults happen, and when: few kinds or all, once or often."""
+    count = rng.choice((8, 16, 24)) if only else rng.choice((0, 1, 2, 4, 8, 16))
+    chosen = [kind for kind in ALL if kind.__name__ in only]
+    kinds = chosen or rng.sample(list(ALL), rng.choice((2, 2, 5, len(ALL))))
+    drawn = rng.choices(kinds, [ALL[kind] for kind in kinds], k=count)
+    return sorted(((rng.uniform(0, duration), fault) for fault in drawn), key=lambda each: each[0])
 
 
 @contextmanager

@@ -167,8 +167,8 @@ async def kafka_away(world: World) -> None:
 def _let_blocks_in_doubt_be(world: World) -> None:
     """Have inserts arrive now or never.
 
-    Not promised: that a block which is in doubt counts once if Kafka loses its records, and its insert arrives
-    after others have read the log anew.
+    Not promised: that a block which is in doubt counts once if Kafka loses its records, and its insert
+    arrives after others have read the log anew.
     """
     world.settle_inserts()
     world.doubt_inserts()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any, Final
 from unittest.mock import patch
@@ -138,36 +138,81 @@ async def _rebuild_any_part(self: MemoryLive, partition: Partition, *arguments: 
 _rebuild = MemoryLive.rebuild
 
 
+@dataclass(frozen=True)
+class Mutant:
+    """A mistake, and the faults among which it shows soonest (none: all of them)."""
+
+    make: Callable[[], AbstractContextManager[Any]]
+    faults: tuple[str, ...] = ()
+
+
 #: Each by the name of the mistake.
-MUTANTS: Final[Mapping[str, Callable[[], AbstractContextManager[Any]]]] = {
-    "the epoch is not checked": lambda: patch.object(MemoryStore, "owned", _no_epoch_check),
-    "a block is done before its insert": lambda: patch.object(BlockWriter, "_insert", _done_before_insert),
-    "a block has another token each time": lambda: patch.object(BlockId, "token", property(_new_token)),
-    "counters and cursor move in two steps": lambda: patch.object(
-        MemoryLive, "write", _cursor_after_counters
+MUTANTS: Final[Mapping[str, Mutant]] = {
+    "the epoch is not checked": Mutant(
+        lambda: patch.object(MemoryStore, "owned", _no_epoch_check), ("pause_worker", "rebalance")
     ),
-    "marks are not compared": lambda: patch.object(LogFollower, "_differing_record", lambda *_: ""),
-    "a new leader is trusted": lambda: patch.object(LogFollower, "_is_by_new_leader", _old_leader),
-    "topic ids are not compared": lambda: patch("streams.ledger.is_other_topic", lambda *_: False),
-    "settling a bundle decides nothing": lambda: patch.object(
-        MemoryBundles, "settle", _settle_without_decision
+    "a block is done before its insert": Mutant(
+        lambda: patch.object(BlockWriter, "_insert", _done_before_insert), ("kill_worker", "trouble")
     ),
-    "no bundle is in doubt": lambda: patch("streams.takeover.is_bundle_in_doubt", lambda *_: False),
-    "a late beginning begins": lambda: patch.object(MemoryLedgers, "begin", _begin_late),
-    "an insert is repeated unchecked": lambda: patch(
-        "streams.blocks.while_owned", lambda operation, *_: operation
+    "a block has another token each time": Mutant(
+        lambda: patch.object(BlockId, "token", property(_new_token)), ("trouble",)
     ),
-    "a block in doubt is cut anew": lambda: patch("streams.takeover.plan_recovery", _plan_without_pending),
-    "a recount adds to what is read": lambda: patch.object(LogFollower, "recount", _same_generation),
-    "keys are forgotten before they are stored": lambda: patch.object(
-        PartitionWorker, "_rotate_memory", _rotate_too_early
+    "counters and cursor move in two steps": Mutant(
+        lambda: patch.object(MemoryLive, "write", _cursor_after_counters), ("trouble", "rebalance")
     ),
-    "a late rewriting sets cursors back": lambda: patch.object(MemoryLedgers, "rewrite", _rewrite_late),
-    "a late switch brings an old generation back": lambda: patch.object(
-        MemoryLedgers, "finish_recount", _switch_late
+    "marks are not compared": Mutant(
+        lambda: patch.object(LogFollower, "_differing_record", lambda *_: ""), ("log_is_truncated",)
     ),
-    "a late end is of any log": lambda: patch.object(MemoryLedgers, "finish", _finish_any_log),
-    "a late batch is of any generation": lambda: patch.object(MemoryLive, "write", _count_any_generation),
-    "a part of a recount is added twice": lambda: patch.object(MemoryLive, "rebuild", _rebuild_any_part),
-    "epochs begin at 1 after a loss": lambda: patch.object(MemoryLedgers, "claim", _claim_without_clock),
+    "a new leader is trusted": Mutant(
+        lambda: patch.object(LogFollower, "_is_by_new_leader", _old_leader), ("log_is_truncated",)
+    ),
+    "topic ids are not compared": Mutant(
+        lambda: patch("streams.ledger.is_other_topic", lambda *_: False), ("topic_is_replaced",)
+    ),
+    "settling a bundle decides nothing": Mutant(
+        lambda: patch.object(MemoryBundles, "settle", _settle_without_decision),
+        ("pause_worker", "rebalance", "trouble", "redis_away"),
+    ),
+    "no bundle is in doubt": Mutant(
+        lambda: patch("streams.takeover.is_bundle_in_doubt", lambda *_: False),
+        ("kill_all_workers", "clickhouse_away"),
+    ),
+    "a late beginning begins": Mutant(
+        lambda: patch.object(MemoryLedgers, "begin", _begin_late), ("trouble", "kill_worker")
+    ),
+    "an insert is repeated unchecked": Mutant(
+        lambda: patch("streams.blocks.while_owned", lambda operation, *_: operation),
+        ("pause_worker", "trouble", "clickhouse_forgets_tokens"),
+    ),
+    "a block in doubt is cut anew": Mutant(
+        lambda: patch("streams.takeover.plan_recovery", _plan_without_pending),
+        ("kill_worker", "clickhouse_away", "trouble"),
+    ),
+    "a recount adds to what is read": Mutant(
+        lambda: patch.object(LogFollower, "recount", _same_generation), ("ask_for_recounts",)
+    ),
+    "keys are forgotten before they are stored": Mutant(
+        lambda: patch.object(PartitionWorker, "_rotate_memory", _rotate_too_early), ("clickhouse_away",)
+    ),
+    "a late rewriting sets cursors back": Mutant(
+        lambda: patch.object(MemoryLedgers, "rewrite", _rewrite_late), ("trouble", "rebalance", "kill_worker")
+    ),
+    "a late switch brings an old generation back": Mutant(
+        lambda: patch.object(MemoryLedgers, "finish_recount", _switch_late), ("trouble", "ask_for_recounts")
+    ),
+    "a late end is of any log": Mutant(
+        lambda: patch.object(MemoryLedgers, "finish", _finish_any_log),
+        ("trouble", "topic_is_replaced", "log_is_truncated", "kill_worker"),
+    ),
+    "a late batch is of any generation": Mutant(
+        lambda: patch.object(MemoryLive, "write", _count_any_generation),
+        ("trouble", "topic_is_replaced", "log_is_truncated"),
+    ),
+    "a part of a recount is added twice": Mutant(
+        lambda: patch.object(MemoryLive, "rebuild", _rebuild_any_part), ("trouble", "ask_for_recounts")
+    ),
+    "epochs begin at 1 after a loss": Mutant(
+        lambda: patch.object(MemoryLedgers, "claim", _claim_without_clock),
+        ("redis_loses_all", "pause_worker"),
+    ),
 }

@@ -37,5 +37,6 @@ def test_a_seed_gives_the_same_episode_again() -> None:
     ],
 )
 def test_a_mistake_in_the_protocol_is_found(mistake: str) -> None:
-    with MUTANTS[mistake]():
-        assert any(run(seed).problems for seed in range(20))
+    mutant = MUTANTS[mistake]
+    with mutant.make():
+        assert any(run(seed, only=mutant.faults).problems for seed in range(20))
