@@ -228,12 +228,12 @@ class Pipeline:
         return {tp: worker.position for tp, worker in self._workers.items() if worker.is_ready}
 
     async def lost_positions(self) -> dict[TP, int]:
-        """Return by lost partition, still assigned to this worker, the next offset that its owner will process.
+        """Return by lost partition, still assigned to this worker, the next offset for its owner.
 
         Both stores have every record before it. Usually Kafka takes them away in a moment. But the claim that
         fenced this worker may have been on its way for long, and then there is no other owner. Raises
-        `Unavailable`, also while ClickHouse does not answer: an owner waits for it then, and its ledger stands
-        still like one without an owner.
+        `Unavailable`, also while ClickHouse does not answer: an owner waits for it then, and its ledger
+        stands still like one without an owner.
         """
         lost = dict(self._lost)
         ledgers = await asyncio.gather(*map(self._stores.ledgers.read, lost.values()))

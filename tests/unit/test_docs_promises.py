@@ -41,6 +41,7 @@ OTHER_VARIABLES = {
     "ARGS",
     "BENCH_DIR",
     "BROKER",
+    "HTTP_PROXY",
     "JOBS",
     "PYTHON",
     "UPDATE_GOLDEN",
