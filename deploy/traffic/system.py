@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
 from random import Random
 from typing import Any, Final
@@ -43,7 +44,7 @@ class Incident:
 
 
 class Incidents:
-    """The incidents of the services: each of some minutes, every week or so, drawn beforehand."""
+    """The incidents of the services: each of some minutes, one after the other, drawn beforehand."""
 
     def __init__(self, rng: Random, start_ms: int, days: int) -> None:
         """Draw the incidents of `days` days from `start_ms` on."""
@@ -53,10 +54,15 @@ class Incidents:
             length = int(rng.uniform(3, 14) * MINUTE_MS)
             self._all.append(Incident(rng.choice(SERVICES), at, at + length))
             at += length + int(rng.expovariate(1 / 6) * DAY_MS)
+        self._starts = [one.start_ms for one in self._all]
 
     def now(self, service: str, at_ms: int) -> bool:
         """Say whether `service` has an incident at `at_ms`."""
-        return any(one.start_ms <= at_ms < one.end_ms and one.service == service for one in self._all)
+        place = bisect_right(self._starts, at_ms) - 1
+        if place < 0:
+            return False
+        last = self._all[place]
+        return at_ms < last.end_ms and last.service == service
 
 
 class Operations:
