@@ -19,12 +19,11 @@ import orjson
 import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.metrics import REPORTS_DROPPED
 from api.tasks import stop
-from api.telemetry import METHODS, PROBE_PATHS
+from api.telemetry import METHODS, PROBE_PATHS, is_long
 from sinks.kafka.reasons import line, quieten
 
 _log = structlog.get_logger(__name__)
@@ -133,8 +132,8 @@ class Reporter:
 class Reporting:
     """ASGI middleware: reports every request to the application's `state.reporter`.
 
-    The endpoint is the route's template, so that ids do not make endpoints. A stream of events counts as
-    answered when it begins.
+    The endpoint is the route's template, so that ids do not make endpoints. A stream of events, or a file,
+    counts as answered when it begins.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -153,7 +152,7 @@ class Reporting:
             nonlocal status, answered
             if message["type"] == "http.response.start":
                 status = message["status"]
-                if Headers(raw=message["headers"]).get("content-type", "").startswith("text/event-stream"):
+                if is_long(message):
                     answered = time.perf_counter()
             await send(message)
 

@@ -97,6 +97,15 @@ def _limit_body(receive: Receive) -> Receive:
     return receiving
 
 
+def is_long(start: Message) -> bool:
+    """Say whether a response is a stream of events or a file, by its beginning.
+
+    It counts as answered then: the time for which somebody watches or downloads is no time to answer.
+    """
+    headers = Headers(raw=start["headers"])
+    return headers.get("content-type", "").startswith("text/event-stream") or "accept-ranges" in headers
+
+
 class Telemetry:
     """ASGI middleware: gives every answer of the application a request id, a log line and a count.
 
@@ -122,8 +131,7 @@ class Telemetry:
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.start":
                 seen["status"], seen["started"] = message["status"], True
-                if Headers(raw=message["headers"]).get("content-type", "").startswith("text/event-stream"):
-                    # The time for which somebody watches is no time to answer.
+                if is_long(message):
                     seen["answered"] = time.perf_counter()
                 MutableHeaders(scope=message)["X-Request-Id"] = request_id
             await send(message)

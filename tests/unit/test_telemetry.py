@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from prometheus_client import REGISTRY
 from starlette.types import Message, Receive, Scope, Send
 
@@ -12,12 +13,14 @@ from api.telemetry import Telemetry
 SUM = ("videocloud_api_request_seconds_sum", {"route": "unmatched"})
 
 
-async def test_a_stream_counts_as_answered_when_it_begins() -> None:
-    """The time for which somebody watches is no time to answer: the alert of a slow API would fire."""
+@pytest.mark.parametrize(
+    "header", [(b"content-type", b"text/event-stream; charset=utf-8"), (b"accept-ranges", b"bytes")]
+)
+async def test_a_stream_or_a_file_counts_as_answered_when_it_begins(header: tuple[bytes, bytes]) -> None:
+    """The time for which somebody watches or downloads would make the alert of a slow API fire."""
 
     async def streaming(scope: Scope, receive: Receive, send: Send) -> None:
-        headers = [(b"content-type", b"text/event-stream; charset=utf-8")]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.start", "status": 200, "headers": [header]})
         await asyncio.sleep(0.5)
         await send({"type": "http.response.body", "body": b""})
 
