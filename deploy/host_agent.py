@@ -122,7 +122,9 @@ async def _work(options: Options) -> None:
         except (KafkaError, OSError, TimeoutError) as error:
             if not said:
                 where = options.access["bootstrap_servers"]
-                sys.stderr.write(f"Kafka at {where} takes no events, trying again: {line(error)}\n")
+                with suppress(OSError):  # of a full disk, which must not end the agent
+                    sys.stderr.write(f"Kafka at {where} takes no events, trying again: {line(error)}\n")
+                    sys.stderr.flush()
             said = True
             await asyncio.sleep(_RETRY_SECONDS)
         finally:

@@ -1,13 +1,19 @@
-"""A probe says that the API is not ready, whatever its port answers with."""
+"""A host agent: a probe says that the API is not ready, whatever its port answers; no full disk ends it."""
 
 from __future__ import annotations
 
+import asyncio
 import socket
+import sys
 import threading
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
-from deploy.host_agent import probe
+from deploy import host_agent
+from deploy.embedded.ports import free_port
+from deploy.host_agent import Options, probe
 
 
 @pytest.mark.parametrize(
@@ -34,3 +40,26 @@ def test_a_probe_tells_whether_the_api_is_ready(answer: bytes, ok: bool) -> None
         event = probe(f"http://127.0.0.1:{server.getsockname()[1]}", 1.0)
         thread.join()
     assert event["ok"] is ok
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this machine has no /dev/full")
+async def test_an_agent_that_can_tell_nobody_that_kafka_is_away_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    options = Options(
+        {"bootstrap_servers": f"127.0.0.1:{free_port()}"}, "system.events", None, ".", 0.01, "host"
+    )
+    monkeypatch.setattr(host_agent, "_RETRY_SECONDS", 0.01)
+    full = Path("/dev/full").open("w", buffering=1)  # noqa: SIM115  # closing it fails, too
+    try:
+        monkeypatch.setattr(sys, "stderr", full)
+        working = asyncio.create_task(host_agent._work(options))
+        ended, _ = await asyncio.wait({working}, timeout=1)
+        assert not ended
+        while not working.done():  # aiokafka may swallow a cancellation
+            working.cancel()
+            await asyncio.wait({working}, timeout=0.1)
+    finally:
+        monkeypatch.undo()
+        with suppress(OSError):
+            full.close()
