@@ -15,7 +15,7 @@ from streams.faust_worker import run_until_stopped
 
 
 class _Service(mode.Service):
-    """Crashes as soon as it runs, if it has an error."""
+    """Crashes as soon as it runs, or is told to stop if there is no error."""
 
     def __init__(self, error: Exception | None) -> None:
         super().__init__()
@@ -25,6 +25,8 @@ class _Service(mode.Service):
     async def _begin(self) -> None:
         if self._error:
             raise self._error
+        # The worker handles signals by now.
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 @pytest.mark.parametrize(
@@ -34,6 +36,5 @@ class _Service(mode.Service):
 )
 def test_a_crash_has_the_status_of_a_fault(error: Exception | None, status: int) -> None:
     loop = asyncio.new_event_loop()
-    worker: Any = mode.Worker(_Service(error), loop=loop, loglevel="CRITICAL", redirect_stdouts=False)
-    loop.call_later(0.5, os.kill, os.getpid(), signal.SIGTERM)
+    worker: Any = mode.Worker(_Service(error), loop=loop, override_logging=False, redirect_stdouts=False)
     assert run_until_stopped(worker) == status
