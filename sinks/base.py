@@ -102,6 +102,8 @@ class Ledger:
     shard: int = 0
     #: Kafka's ids of the topic, newest last: this log has the last one, the others are of deleted topics.
     topic_ids: tuple[str, ...] = ()
+    #: Parts of the live window that were rebuilt under the generation; 0 in a ledger that is read.
+    parts: int = 0
     #: The bundle of the newest block; empty for a block that is inserted alone.
     bundle: str = ""
 
@@ -288,7 +290,8 @@ class LedgerStore(Protocol):
         """Replace the ledger, for a new incarnation or a recovery.
 
         If `before` is given, only cursors that are still its are replaced: a delayed request must not set
-        them back after they have moved on. Raises `Fenced`, and `Unavailable` also when they differ.
+        them back after they have moved on. Raises `Fenced`, `Unavailable` also when they differ, and
+        `Unexpected` if the store lost one of the ledger's `parts` of the live window.
         """
 
     async def name_log(self, partition: Partition, epoch: int, topic_ids: Sequence[str]) -> None:
@@ -297,12 +300,11 @@ class LedgerStore(Protocol):
     async def requested_recounts(self, partitions: Collection[Partition]) -> dict[Partition, str]:
         """Return open requests to recount live windows, by partition. Raises `Unavailable`."""
 
-    async def finish_recount(
-        self, partition: Partition, epoch: int, before: int, generation: int, request: str
-    ) -> None:
-        """Switch readers from the generation `before` to another one, and mark the request as done.
+    async def finish_recount(self, partition: Partition, before: int, ledger: Ledger, request: str) -> None:
+        """Switch readers from the generation `before` to the ledger's, and mark the request as done.
 
-        Raises `Fenced`, `Unavailable`, and `Unexpected` if they use neither.
+        Raises `Fenced`, `Unavailable`, and `Unexpected` if they use neither, or if the store lost one of the
+        ledger's `parts`.
         """
 
 

@@ -146,7 +146,8 @@ class MemoryLedgers:
         now = _cursors(self._store.owned(partition, ledger.epoch))
         if before is not None and now not in (_cursors(before), _cursors(ledger)):
             raise Unavailable(f"the ledger of {partition} changed meanwhile", "redis")
-        self._store.ledgers[partition] = ledger
+        self._check_parts(partition, ledger)
+        self._store.ledgers[partition] = replace(ledger, parts=0)
 
     async def name_log(self, partition: Partition, epoch: int, topic_ids: Sequence[str]) -> None:
         """Store Kafka's ids of the topic."""
@@ -157,18 +158,22 @@ class MemoryLedgers:
         """Return open requests to recount live windows."""
         return {where: self._store.recounts[where] for where in partitions if where in self._store.recounts}
 
-    async def finish_recount(
-        self, partition: Partition, epoch: int, before: int, generation: int, request: str
-    ) -> None:
-        """Switch readers from a generation to another one, and mark the request as done."""
+    async def finish_recount(self, partition: Partition, before: int, ledger: Ledger, request: str) -> None:
+        """Switch readers from a generation to the ledger's, and mark the request as done."""
         self._store.fault("recounted")
-        ledger = self._store.owned(partition, epoch)
-        if ledger.generation not in (before, generation):
-            raise Unexpected(f"{partition}: readers use generation {ledger.generation}, not {before}")
-        self._store.ledgers[partition] = replace(ledger, generation=generation)
+        found = self._store.owned(partition, ledger.epoch)
+        if found.generation not in (before, ledger.generation):
+            raise Unexpected(f"{partition}: readers use generation {found.generation}, not {before}")
+        self._check_parts(partition, ledger)
+        self._store.ledgers[partition] = replace(found, generation=ledger.generation)
         if self._store.recounts.get(partition) == request:
             del self._store.recounts[partition]
         self._store.fault("switched")
+
+    def _check_parts(self, partition: Partition, ledger: Ledger) -> None:
+        """Raise `Unexpected` if a part of the live window was lost after it was rebuilt."""
+        if ledger.parts and self._store.rebuilt.get(partition) != (ledger.generation, ledger.parts):
+            raise Unexpected(f"{partition}: the store lost counters that were rebuilt")
 
 
 class MemoryBundles:

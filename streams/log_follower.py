@@ -83,8 +83,8 @@ class LogFollower:
         self._recounts += 1
         # A recount that fails half way must not be added to: each has a generation of its own.
         again = replace(ledger, generation=(ledger.epoch << _RECOUNT_BITS) + self._recounts)
-        await self._takeover.recount(self.state.batch_folder.folder, again)
-        return again
+        parts = await self._takeover.recount(self.state.batch_folder.folder, again)
+        return replace(again, parts=parts)
 
     async def _recount_until_done(self, ledger: Ledger) -> None:
         self.state.ledger = await self._retry.forever(

@@ -111,7 +111,7 @@ class PartitionWorker:
             # that it counts from now on.
             await self.retry.forever(
                 lambda: self._stores.ledgers.finish_recount(
-                    self.partition, ledger.epoch, state.ledger.generation, ledger.generation, request
+                    self.partition, state.ledger.generation, ledger, request
                 ),
                 "finish a recount",
             )

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from itertools import count
 
 from sinks.base import Block, BlockId, Ledger, log_name
 from streams.assignment import Assignment
@@ -195,21 +193,21 @@ class TakeOver:
             on_failure=self._assignment.on_failure,
         )
 
-    async def recount(self, folder: Folder, ledger: Ledger) -> None:
-        """Count the stored rows of the live window under the ledger's generation.
+    async def recount(self, folder: Folder, ledger: Ledger) -> int:
+        """Count the stored rows of the live window under the ledger's generation; return the number of parts.
 
         No reader uses that generation yet.
         """
-        since = self._assignment.live_since()
-        parts = count(1)
+        since, parts = self._assignment.live_since(), 0
         for incarnation in range(ledger.incarnation):
             # Records of the topic before it was created anew were counted, too.
-            await self._recount_log(folder, ledger, since, self.place(incarnation).log, _EVERYTHING, parts)
-        await self._recount_log(folder, ledger, since, folder.place.log, ledger.counted or 0, parts)
+            log = self.place(incarnation).log
+            parts = await self._recount_log(folder, ledger, since, log, _EVERYTHING, parts)
+        return await self._recount_log(folder, ledger, since, folder.place.log, ledger.counted or 0, parts)
 
     async def _recount_log(
-        self, folder: Folder, ledger: Ledger, since: int, log: str, before: int, parts: Iterator[int]
-    ) -> None:
+        self, folder: Folder, ledger: Ledger, since: int, log: str, before: int, parts: int
+    ) -> int:
         partition, stores = self._partition, self._stores
         async for rows in stores.archive.recent(
             folder.table,
@@ -222,4 +220,7 @@ class TakeOver:
         ):
             live = Live()
             folder.count_live(rows, since, live)
-            await stores.live.rebuild(partition, ledger.epoch, ledger.generation, next(parts), live)
+            if live:
+                parts += 1
+                await stores.live.rebuild(partition, ledger.epoch, ledger.generation, parts, live)
+        return parts

@@ -56,6 +56,11 @@ def _cursors(ledger: Ledger) -> str:
     return " ".join((str(ledger.incarnation), str(ledger.generation), *written, str(int(ledger.done))))
 
 
+def _rebuilt(ledger: Ledger) -> str:
+    """Return what `rebuild.lua` writes down with the last part of a generation; empty if it has no parts."""
+    return f"{ledger.generation}:{ledger.parts}" if ledger.parts else ""
+
+
 def _decoded(found: Mapping[bytes, bytes]) -> dict[str, str]:
     return {name.decode(): value.decode() for name, value in found.items()}
 
@@ -142,7 +147,7 @@ class RedisLedgers:
         )
         await self._rewrite.fenced(
             ledger_key(partition),
-            *(ledger.epoch, _cursors(before) if before else "", _cursors(after)),
+            *(ledger.epoch, _cursors(before) if before else "", _cursors(after), _rebuilt(ledger)),
             *("incarnation", ledger.incarnation, "generation", ledger.generation),
             *("counted", ledger.counted or 0, "counted_mark", ledger.counted_mark),
             *("block_from", ledger.block_from or 0, "block_to", ledger.block_to or 0),
@@ -170,11 +175,11 @@ class RedisLedgers:
             if wanted and wanted != done
         }
 
-    async def finish_recount(
-        self, partition: Partition, epoch: int, before: int, generation: int, request: str
-    ) -> None:
-        """Switch readers from a generation to another one, and mark the request as done."""
-        await self._switch.fenced(ledger_key(partition), epoch, before, generation, request)
+    async def finish_recount(self, partition: Partition, before: int, ledger: Ledger, request: str) -> None:
+        """Switch readers from a generation to the ledger's, and mark the request as done."""
+        await self._switch.fenced(
+            ledger_key(partition), ledger.epoch, before, ledger.generation, request, _rebuilt(ledger)
+        )
 
 
 async def request_recount(redis: Any, partitions: Collection[Partition], request: str) -> None:

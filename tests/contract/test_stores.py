@@ -20,6 +20,7 @@ from sinks.base import (
     Bundle,
     BundleStore,
     Fenced,
+    Ledger,
     LedgerStore,
     LiveBatch,
     LiveSink,
@@ -259,12 +260,28 @@ class TestLedger:
         self, stores: Stores, partition: Partition
     ) -> None:
         epoch = await claimed(stores, partition)
+        first, second = (Ledger(epoch, generation=(1 << 61) + n) for n in range(2))
         for _ in range(2):  # The first answer may have been lost.
-            await stores.ledgers.finish_recount(partition, epoch, 0, 1 << 61, "first")
-        await stores.ledgers.finish_recount(partition, epoch, 1 << 61, (1 << 61) + 1, "second")
+            await stores.ledgers.finish_recount(partition, 0, first, "first")
+        await stores.ledgers.finish_recount(partition, first.generation, second, "second")
         with pytest.raises(Unexpected):
-            await stores.ledgers.finish_recount(partition, epoch, 0, 1 << 61, "first")
-        assert (await stores.ledgers.read(partition)).generation == (1 << 61) + 1
+            await stores.ledgers.finish_recount(partition, 0, first, "first")
+        assert (await stores.ledgers.read(partition)).generation == second.generation
+
+    async def test_nobody_reads_a_generation_of_which_a_part_was_lost(
+        self, stores: Stores, partition: Partition
+    ) -> None:
+        """As when a replica of Redis takes over that has the claim, and lacks what was rebuilt since."""
+        ledger = replace(await stores.ledgers.claim(partition), generation=7, parts=2)
+        for part in (1, 2):
+            with pytest.raises(Unexpected):
+                await stores.ledgers.rewrite(partition, ledger)
+            with pytest.raises(Unexpected):
+                await stores.ledgers.finish_recount(partition, 0, ledger, "a request")
+            await stores.live.rebuild(partition, ledger.epoch, 7, part, fold_playback(rows_of(1), 0))
+        await stores.ledgers.rewrite(partition, ledger)
+        await stores.ledgers.finish_recount(partition, 7, ledger, "a request")
+        assert (await stores.ledgers.read(partition)).generation == 7
 
     async def test_it_keeps_the_shard_that_took_the_first_block(
         self, stores: Stores, partition: Partition
@@ -315,9 +332,9 @@ class TestLedger:
         assert await ledgers.requested_recounts([partition, other]) == {partition: "first"}
         await stores.ask(partition, "second")
         with pytest.raises(Fenced):
-            await ledgers.finish_recount(partition, epoch - 1, 0, 77, "second")
+            await ledgers.finish_recount(partition, 0, Ledger(epoch - 1, generation=77), "second")
         assert await ledgers.requested_recounts([partition]) == {partition: "second"}
-        await ledgers.finish_recount(partition, epoch, 0, 77, "second")
+        await ledgers.finish_recount(partition, 0, Ledger(epoch, generation=77), "second")
         assert await ledgers.requested_recounts([partition]) == {}
         assert (await ledgers.claim(partition)).generation == 77
 

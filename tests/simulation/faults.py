@@ -99,13 +99,15 @@ async def hold_inserts(world: World) -> None:
 async def redis_loses_all(world: World) -> None:
     # Not promised: that a topic which was replaced is noticed if nobody has its old id any more.
     if all(map(world.knows_topic, world.places)):
-        _set_redis(world, ({}, {}, {}, {}, {}))
+        _set_redis(world, ({}, {}, {}, {}, {}, {}))
 
 
 async def redis_loses_a_moment(world: World) -> None:
     """A failover, or a file that is a moment old."""
     store = world.store
-    before = deepcopy((store.ledgers, store.books, dict(store.live), store.bundles, store.recounts))
+    before = deepcopy(
+        (store.ledgers, store.books, dict(store.live), store.bundles, store.recounts, store.rebuilt)
+    )
     await asyncio.sleep(world.rng.choice((0.3, 1, 5, 30)) * world.rng.random())
     _set_redis(world, before)
 
@@ -115,7 +117,7 @@ def _set_redis(world: World, contents: tuple[Any, ...]) -> None:
     world.has_lost_redis = True
     # Not promised: an insert that is under way while Redis loses the record that its block was begun.
     _let_blocks_in_doubt_be(world)
-    store.ledgers, store.books, live, store.bundles, store.recounts = contents
+    store.ledgers, store.books, live, store.bundles, store.recounts, store.rebuilt = contents
     store.live.clear()
     store.live.update(live)
 

@@ -80,8 +80,8 @@ async def _old_leader(self: LogFollower, leader_epoch: int) -> bool:
 
 
 async def _same_generation(self: LogFollower, ledger: Ledger) -> Ledger:
-    await self._takeover.recount(self.state.batch_folder.folder, ledger)
-    return ledger
+    parts = await self._takeover.recount(self.state.batch_folder.folder, ledger)
+    return replace(ledger, parts=parts)
 
 
 def _rotate_too_early(self: PartitionWorker, newest: Any) -> None:
@@ -100,10 +100,10 @@ _rewrite = MemoryLedgers.rewrite
 
 
 async def _switch_late(
-    self: MemoryLedgers, partition: Partition, epoch: int, before: int, generation: int, request: str
+    self: MemoryLedgers, partition: Partition, before: int, ledger: Ledger, request: str
 ) -> None:
-    now = self._store.owned(partition, epoch).generation
-    await _switch(self, partition, epoch, now, generation, request)
+    now = self._store.owned(partition, ledger.epoch).generation
+    await _switch(self, partition, now, ledger, request)
 
 
 _switch = MemoryLedgers.finish_recount
@@ -210,6 +210,10 @@ MUTANTS: Final[Mapping[str, Mutant]] = {
     ),
     "a part of a recount is added twice": Mutant(
         lambda: patch.object(MemoryLive, "rebuild", _rebuild_any_part), ("trouble", "ask_for_recounts")
+    ),
+    "a lost part of a recount is not missed": Mutant(
+        lambda: patch.object(MemoryLedgers, "_check_parts", lambda *_: None),
+        ("redis_loses_a_moment", "ask_for_recounts"),
     ),
     "epochs begin at 1 after a loss": Mutant(
         lambda: patch.object(MemoryLedgers, "claim", _claim_without_clock),
