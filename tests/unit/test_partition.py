@@ -208,6 +208,20 @@ async def test_redis_that_lost_its_data_is_rebuilt_from_clickhouse() -> None:
     assert counted["watched_ms"] == 160_000
 
 
+@pytest.mark.parametrize("landed", [False, True])
+async def test_redis_that_lost_all_but_a_claim_and_a_block_is_rebuilt(landed: bool) -> None:
+    """As when a replica takes over that lacks the first ledger, and its owner begins its next block."""
+    log, store = make_log(4), MemoryStore()
+    bench = Bench(log, store, block_rows=60)
+    await bench.die_in_insert(60, 90, "inserted" if landed else "insert")
+    ledger = store.ledgers[bench.partition]
+    assert not ledger.done
+    store.ledgers[bench.partition] = replace(ledger, counted=None, counted_mark="", landed=0)
+    store.live.clear()
+    await bench.run([50])
+    check(bench, store)
+
+
 async def test_a_rebuild_that_fails_for_a_moment_begins_again_and_adds_nothing_twice() -> None:
     log, store = make_log(4), MemoryStore()
     bench = Bench(log, store)
