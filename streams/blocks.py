@@ -293,7 +293,7 @@ class BlockWriter:
                 **_place(sealed.block),
             )
             async with self._pace.slots:
-                await self._insert(sealed)
+                await self._insert(sealed, waited=True)
         block = sealed.block
         block.chunks.clear()
         self._pace.budget.release(sealed.size)
@@ -308,13 +308,13 @@ class BlockWriter:
         send = while_owned(lambda: self._bundles.send_again(bundle), self._ledgers, self._owned)
         return await self._retry.forever(send, "send a bundle again")
 
-    async def _insert(self, sealed: InFlightBlock) -> None:
-        """Insert one block that was begun in the ledger."""
+    async def _insert(self, sealed: InFlightBlock, *, waited: bool = False) -> None:
+        """Insert one block that was begun in the ledger, a while ago if it `waited`."""
         block = sealed.block
         if block.rows:
             began = _now()
             with traces.span("insert block", sealed.batches, token=block.token, rows=block.rows):
-                write = while_owned(lambda: self._sink.write(block), self._ledgers, self._owned)
+                write = while_owned(lambda: self._sink.write(block), self._ledgers, self._owned, waited)
                 await self._retry.forever(write, "insert a block", **_place(block))
             record_insert([sealed], began, self._pace)
         await self._finish(sealed)

@@ -260,23 +260,28 @@ async def try_to_begin(ledgers: LedgerStore, each: InFlightBlock, bundle: str = 
 
 
 def while_owned(
-    operation: Callable[[], Awaitable[T]], ledgers: LedgerStore, owned: Sequence[tuple[Partition, int]]
+    operation: Callable[[], Awaitable[T]],
+    ledgers: LedgerStore,
+    owned: Sequence[tuple[Partition, int]],
+    waited: bool = False,
 ) -> Callable[[], Awaitable[T]]:
     """Return an insert that is not repeated once others own all of the partitions; then it raises `Fenced`.
+
+    If its sender has `waited` since the blocks were begun, that applies to the first attempt as well.
 
     A worker that sleeps during an insert may wake up after ClickHouse has forgotten the insert's token. Then
     the next owner's insert, under the same token, would not make this one harmless. `owned` are partitions
     and the epochs under which they were claimed.
     """
-    is_repeated = False
+    must_check = waited
 
     async def attempt() -> T:
-        nonlocal is_repeated
-        if is_repeated:
+        nonlocal must_check
+        if must_check:
             epochs = [((await ledgers.read(partition)).epoch, epoch) for partition, epoch in owned]
             if all(now > epoch for now, epoch in epochs):
                 raise Fenced("other workers took over while an insert had no answer")
-        is_repeated = True
+        must_check = True
         return await operation()
 
     return attempt

@@ -22,9 +22,9 @@ def _no_epoch_check(self: MemoryStore, partition: Partition, epoch: int) -> Ledg
     return replace(self.ledgers.get(partition, Ledger(epoch)), epoch=epoch)
 
 
-async def _done_before_insert(self: BlockWriter, sealed: Any) -> None:
+async def _done_before_insert(self: BlockWriter, sealed: Any, **options: bool) -> None:
     await self._finish(sealed)
-    await _insert(self, sealed)
+    await _insert(self, sealed, **options)
 
 
 _insert = BlockWriter._insert

@@ -346,6 +346,31 @@ async def test_who_slept_until_clickhouse_forgot_a_bundle_does_not_repeat_it(
         worker.abandon()
 
 
+async def test_who_slept_before_it_sent_a_block_that_no_bundle_took_does_not_send_it() -> None:
+    """Until ClickHouse has forgotten the block, which the next owner has inserted."""
+    store, crew = await _stuck("commit", committed=False)
+    sleeper = crew.benches[1]
+    assert sleeper.pace
+    slots = [asyncio.create_task(sleeper.pace.slots.acquire()) for _ in range(2)]
+    await crew.take_over(0, Pace(14.0, 0.2))
+    store.fault = lambda _: None
+    await until(lambda: not store.ledgers[sleeper.partition].bundle)
+    assert not store.ledgers[sleeper.partition].done, "it waits for a slot"
+    heir = Bench(sleeper.log, store)
+    heir.partition = sleeper.partition
+    await heir.run([50])
+    # As many blocks as ClickHouse remembers were inserted since.
+    store.tokens.clear()
+    await asyncio.gather(*slots)
+    for _ in slots:
+        sleeper.pace.slots.release()
+    await until(lambda: bool(sleeper.failures))
+    assert isinstance(sleeper.failures[0], Fenced)
+    await crew.read(0, 18)
+    await crew.benches[0].worker.give_up()
+    crew.check()
+
+
 async def test_heirs_in_one_process_send_a_bundle_together() -> None:
     store, crew = await _stuck("insert", committed=True)
     (name,) = store.bundles
