@@ -20,6 +20,7 @@ from sinks.base import (
     Bundle,
     BundleStore,
     Fenced,
+    Held,
     Ledger,
     LedgerStore,
     LiveBatch,
@@ -66,6 +67,8 @@ class Stores:
     counters: Callable[[Partition, int], Any]
     #: Asks for a recount.
     ask: Callable[[Partition, str], Any]
+    #: Holds inserts of a partition for some seconds.
+    hold: Callable[[Partition, float], Any]
 
 
 @dataclass
@@ -105,7 +108,10 @@ async def stores(request: pytest.FixtureRequest) -> AsyncIterator[Stores]:
         async def ask(partition: Partition, request: str) -> None:
             store.recounts[partition] = request
 
-        yield Stores(MemoryLive(store), MemoryLedgers(store), MemoryBundles(store), counters, ask)
+        async def hold(partition: Partition, seconds: float) -> None:
+            store.held_until[partition] = store.clock() + seconds
+
+        yield Stores(MemoryLive(store), MemoryLedgers(store), MemoryBundles(store), counters, ask, hold)
         return
     server = "redis_cluster_server" if request.param == "redis-cluster" else "redis_server"
     redis = connect_redis(request.getfixturevalue(server))
@@ -115,6 +121,7 @@ async def stores(request: pytest.FixtureRequest) -> AsyncIterator[Stores]:
         RedisBundles(redis),
         lambda partition, generation: _redis_counters(redis, partition, generation),
         lambda partition, request: request_recount(redis, [partition], request),
+        lambda partition, seconds: Holds(redis, "a rebuild", seconds).take([partition]),
     )
     await redis.aclose()
 
@@ -184,6 +191,22 @@ class TestLedger:
         await stores.ledgers.finish(block, ledger.epoch)
         ledger = await stores.ledgers.claim(partition)
         assert (ledger.done, ledger.landed) == (True, rows[-1].offset + 1)
+
+    async def test_while_inserts_are_held_only_a_block_that_was_begun_before_is_begun_again(
+        self, stores: Stores, partition: Partition
+    ) -> None:
+        epoch = await claimed(stores, partition)
+        first, second = block_of(partition, [], 0, 9), block_of(partition, [], 9, 12)
+        await stores.ledgers.begin(first, epoch, "")
+        await stores.hold(partition, 0.5)
+        await stores.ledgers.begin(first, epoch, "")
+        await stores.ledgers.finish(first, epoch)
+        with pytest.raises(Held):
+            await stores.ledgers.begin(second, epoch, "m9")
+        assert (await stores.ledgers.read(partition)).block_to == 9
+        await asyncio.sleep(0.6)
+        await stores.ledgers.begin(second, epoch, "m9")
+        assert (await stores.ledgers.read(partition)).block_to == 12
 
     async def test_a_beginning_that_comes_late_opens_nothing(
         self, stores: Stores, partition: Partition
@@ -447,7 +470,7 @@ async def test_a_ledger_of_a_newer_format_is_left_as_it_is(redis_server: str, pa
 
 
 class TestHolds:
-    """Only the ledgers in Redis can be held."""
+    """What a holder of inserts sees; only Redis has holders."""
 
     @pytest.fixture
     async def redis(self, redis_server: str) -> AsyncIterator[Redis]:

@@ -30,6 +30,7 @@ _RECOUNT_SECONDS: Final = 1.0
 _COMPARE_SECONDS: Final = 2.0
 _BATCHES_BUFFERED: Final = 4
 _ID_MAX_AGE: Final = 0.1
+_ID_PAUSE: Final = 5.0
 #: Shorter than in production, so that a stalled worker is found before the end of an episode.
 _STALL_SECONDS: Final = 30.0
 
@@ -90,10 +91,13 @@ class Consumer:
         return replace(fetched, topic_id=self._topic_id(tp.topic))
 
     def _topic_id(self, topic: str) -> str:
-        """Return a topic's id as it was at most a tenth of a second ago."""
-        now = asyncio.get_running_loop().time()
+        """Return a topic's id as it was at most a tenth of a second ago; nothing after a failed query."""
+        now, network = asyncio.get_running_loop().time(), self.world.network
         if now > self._ids_at + _ID_MAX_AGE:
-            self._ids, self._ids_at = self.world.kafka.ids(self.topics), now
+            if network.rng.random() < network.trouble:
+                self._ids, self._ids_at = {}, now + _ID_PAUSE
+            else:
+                self._ids, self._ids_at = self.world.kafka.ids(self.topics), now
         return self._ids.get(topic, "")
 
     async def end_offsets(self, tps: Collection[TP]) -> dict[TP, int]:
