@@ -205,7 +205,10 @@ class Pipeline:
             self._lost[tp] = worker.partition
             if error is not None:
                 METRICS.fenced.labels(tp.topic).inc()
-            worker.retry.log.warning("partition lost", reason=str(error or "cancelled"))
+                worker.retry.log.warning("partition lost", reason=str(error))
+            else:
+                # As this worker is told to end; nothing is lost.
+                worker.retry.log.info("batch interrupted; the partition's next owner processes it")
         worker.retry.release()
         worker.abandon()
 

@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 from faust.types import TP
+from structlog.testing import capture_logs
 
 from sinks.base import Fenced, Partition, Unavailable
 from sinks.memory import MemoryArchive, MemoryLedgers, MemoryStore
 from streams.assignment import Fetched
+from streams.partition import PartitionWorker
 from streams.pipeline import Pipeline
 from streams.watchdog import Stalled, Watchdog
 from tests.pipeline.bench import NOW, TOPIC, Bench, Broker, Log, failing, pipeline_of, until, view
@@ -165,6 +167,26 @@ async def test_a_partition_that_a_late_claim_left_without_an_owner_is_noticed(ca
     assert [type(each) for each in failures] == ([] if case == "owned" else [Stalled])
     await pipeline.give_up({_TP})
     assert await pipeline.lost_positions() == {}
+
+
+async def test_a_batch_that_the_end_of_the_worker_interrupts_is_no_warning(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    broker, store, failures = Broker(_log("", 3)), MemoryStore(), list[BaseException]()
+    pipeline = pipeline_of(broker, store, failures)
+    await pipeline.take_over({_TP})
+
+    async def forever(worker: PartitionWorker, fetched: Fetched) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(PartitionWorker, "process", forever)
+    with capture_logs() as logged:
+        processing = asyncio.create_task(pipeline.process(_TP, Fetched(0, broker.log.records)))
+        await asyncio.sleep(0)
+        processing.cancel()
+        await asyncio.wait({processing})
+    assert [line["log_level"] for line in logged] == ["info"]
+    assert pipeline.positions() == {} and failures == []
 
 
 async def _watch(watchdog: Watchdog, *times: float) -> None:
