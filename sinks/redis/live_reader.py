@@ -23,10 +23,12 @@ from streams.domain.live import (
 )
 from streams.domain.windows import Window
 
-#: Videos looked up by one script call: a script blocks all other clients.
-_VIDEOS_AT_ONCE: Final = 100
-#: Surges that were looked up less than this ago are not looked up again.
+#: Videos looked up at first. If that does not settle it, all others together cost little more.
+_VIDEOS_AT_FIRST: Final = 100
+#: Surges that were looked up less than this ago are not looked up again, nor within so many times as long as
+#: the look took.
 CANDIDATES_FRESH: Final = timedelta(seconds=5)
+CANDIDATES_SHARE: Final = 20
 
 
 class RedisLiveReader:
@@ -37,6 +39,7 @@ class RedisLiveReader:
         self._reader = reader
         self._lock = asyncio.Lock()
         self._candidates_at = self._candidates_end = datetime.min.replace(tzinfo=UTC)
+        self._fresh_for = CANDIDATES_FRESH
         self._candidates: tuple[Candidate, ...] = ()
         folder = files("sinks.redis.scripts")
         self._live = (folder / "read_live.lua").read_text("utf-8")
@@ -45,16 +48,21 @@ class RedisLiveReader:
     async def everything(self, window: Window) -> LiveReading:
         """See `LiveReader.everything`; raise `StoreUnavailableError` also if too many videos are watched.
 
-        Candidates, the slowest part, may be `CANDIDATES_FRESH` old, but are never those of an earlier minute.
+        Candidates, the slowest part, may be `CANDIDATES_FRESH` old, or as old as `CANDIDATES_SHARE` looks for
+        them take; but they are never those of an earlier minute.
         """
         async with self._lock:
             # Views recent a moment ago may be views `before` once the minute has turned.
-            fresh = timedelta() <= window.as_of - self._candidates_at < CANDIDATES_FRESH
+            fresh = timedelta() <= window.as_of - self._candidates_at < self._fresh_for
             stale = not fresh or window.end != self._candidates_end
+            clock = asyncio.get_running_loop().time
+            began = clock()
             watching, minutes, answers = await self._read("", window, candidates=stale)
             if stale:
                 self._candidates = await self._find_candidates(_recent(answers), window)
                 self._candidates_at, self._candidates_end = window.as_of, window.end
+                took = timedelta(seconds=clock() - began)
+                self._fresh_for = max(CANDIDATES_FRESH, CANDIDATES_SHARE * took)
             return LiveReading(watching, minutes, self._candidates)
 
     async def video(self, video_id: str, window: Window) -> LiveReading:
@@ -83,11 +91,10 @@ class RedisLiveReader:
             (video for video in recent if recent[video] >= MIN_RECENT), key=lambda v: (-recent[v], v)
         )
         found: list[Candidate] = []
-        for begin in range(0, min(len(wanted), MAX_CANDIDATES), _VIDEOS_AT_ONCE):
-            some = wanted[begin : min(begin + _VIDEOS_AT_ONCE, MAX_CANDIDATES)]
+        for some in (wanted[:_VIDEOS_AT_FIRST], wanted[_VIDEOS_AT_FIRST:MAX_CANDIDATES]):
             best = ranked(found, window)
             # A trend never exceeds the number of recent views.
-            if len(best) == MAX_TRENDING and best[-1][1] > recent[some[0]]:
+            if not some or (len(best) == MAX_TRENDING and best[-1][1] > recent[some[0]]):
                 break
             before = await self._before(some, window)
             found += [

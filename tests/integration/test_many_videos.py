@@ -16,6 +16,10 @@ from deploy.embedded import servers
 from deploy.embedded.ports import free_port
 from sinks.clickhouse.migrations import migrate
 from sinks.redis import sizes
+from sinks.redis.client import connect
+from sinks.redis.live_reader import RedisLiveReader
+from sinks.redis.reader import RedisReader
+from streams.domain.live import last_hour
 from streams.domain.rows import Row
 from tests.readings import rows as make
 from tests.readings.stores import count, insert, serving
@@ -120,3 +124,17 @@ async def test_few_videos_in_many_minutes_are_not_too_much(
     monkeypatch.setattr(sizes, "MOST_PAIRS", 60)
     answers = await _asked(urls, SUMMARY, period="1h", video="a")
     assert [answer["meta"]["source"] for answer in answers] == ["redis"] * 2
+
+
+async def test_views_are_the_same_whether_a_video_is_looked_up_alone_or_with_all_others(
+    filled: dict[str, str],
+) -> None:
+    client = connect(filled["redis_url"])
+    reader, window = RedisLiveReader(RedisReader(client, None)), last_hour(NOW)  # type: ignore[arg-type]
+    videos = [f"v{number}" for number in range(200)] + ["liked1", "unknown"]
+    together = await reader._before(videos, window)
+    alone = [(await reader._before([video], window))[0] for video in videos]
+    await client.aclose()
+    assert together == alone
+    assert sum(together) > 700
+    assert together[-2:] == [0, 0]
