@@ -379,8 +379,8 @@ METRICS: Final = (
         "trending[].views",
         COUNT,
         ZERO,
-        "views of the last ten minutes, the running one included; like the ranking, up to five seconds old, and"
-        " older where very many videos make the look slow, but never of an earlier minute",
+        "views of the last ten minutes, the running one included; like the ranking, up to five seconds old,"
+        " and older where very many videos make the look slow, but never of an earlier minute",
     ),
     Metric(
         LIVE,
