@@ -453,6 +453,27 @@ class TestBundles:
         await redis.aclose()
 
 
+async def test_what_a_clock_years_ahead_counted_does_not_stay_in_redis_for_years(
+    redis_server: str, partition: Partition
+) -> None:
+    redis = connect_redis(redis_server)
+    ledgers, live = RedisLedgers(redis), Live()
+    ledger = await ledgers.claim(partition)
+    await ledgers.rewrite(partition, replace(ledger, counted=0, block_from=0, block_to=0))
+    rows = rows_of(1)
+    for row in rows:
+        row.occurred_at = row.received_at = row.started_at = row.attempted_at = LATEST_MS
+    fold_playback(rows, 0, live)
+    batch = LiveBatch(partition, ledger.epoch, ledger.generation, 0, 1, "", live, Books())
+    await RedisLive(redis, clock=lambda: NOW).write(batch)
+    tag = keys.tag(partition.cluster, partition.topic, partition.number)
+    found = [key async for key in redis.scan_iter(match=f"{keys.prefix(tag, ledger.generation)}*")]
+    assert len(found) > 3
+    for key in found:
+        assert 0 < await redis.ttl(key) <= keys.LIVE_SECONDS + 3600, key
+    await redis.aclose()
+
+
 async def test_a_ledger_of_a_newer_format_is_left_as_it_is(redis_server: str, partition: Partition) -> None:
     redis = connect_redis(redis_server)
     ledgers = RedisLedgers(redis)

@@ -8,6 +8,10 @@ local CHUNK = 2000
 -- number in Lua's own notation as none. Only invented numbers come near; their sums end at MOST.
 local LARGE, MOST = 2 ^ 40, 2 ^ 62
 
+-- Minutes further ahead of the caller's clock (s) are kept as if they were not: brokers before Kafka 4 take
+-- records of any time, and what is kept until their minute is over could fill Redis.
+local AHEAD = 3600
+
 local function add(key, measure, n)
   if n > LARGE then
     local sum = tonumber(redis.call('HGET', key, measure) or 0)
@@ -17,7 +21,10 @@ local function add(key, measure, n)
 end
 
 local function apply(prefix, live, lifetime, now_ms, kept_ms)
-  local totals, expiry = {}, {}
+  local totals, farthest = {}, math.floor(now_ms / 1000) + AHEAD
+  local function expire(key, minute)
+    redis.call('EXPIREAT', key, string.format('%.0f', math.min(minute * 60, farthest) + lifetime))
+  end
   for _, cell in ipairs(live[1]) do
     local minute, video, measures = cell[1], cell[2], cell[3]
     local key = prefix .. 'v:' .. minute .. ':' .. video
@@ -27,7 +34,7 @@ local function apply(prefix, live, lifetime, now_ms, kept_ms)
       add(key, measure, n)
       total[measure] = (total[measure] or 0) + n
     end
-    redis.call('EXPIREAT', key, minute * 60 + lifetime)
+    expire(key, minute)
     redis.call('ZINCRBY', prefix .. 'top:' .. minute, measures.views or 0, video)
   end
   for minute, total in pairs(totals) do
@@ -35,15 +42,15 @@ local function apply(prefix, live, lifetime, now_ms, kept_ms)
     for measure, n in pairs(total) do
       add(key, measure, n)
     end
-    redis.call('EXPIREAT', key, minute * 60 + lifetime)
-    redis.call('EXPIREAT', prefix .. 'top:' .. minute, minute * 60 + lifetime)
+    expire(key, minute)
+    expire(prefix .. 'top:' .. minute, minute)
   end
   for _, cell in ipairs(live[2]) do
     local key, users = prefix .. 'u:' .. cell[1] .. ':' .. cell[2], cell[3]
     for first = 1, #users, CHUNK do
       redis.call('SADD', key, unpack(users, first, math.min(first + CHUNK - 1, #users)))
     end
-    redis.call('EXPIREAT', key, cell[1] * 60 + lifetime)
+    expire(key, cell[1])
   end
   local gone = '(' .. string.format('%.0f', now_ms - kept_ms)
   for _, cell in ipairs(live[3]) do
