@@ -303,8 +303,8 @@ class LedgerStore(Protocol):
     async def finish_recount(self, partition: Partition, before: int, ledger: Ledger, request: str) -> None:
         """Switch readers from the generation `before` to the ledger's, and mark the request as done.
 
-        Raises `Fenced`, `Unavailable`, and `Unexpected` if they use neither, or if the store lost one of the
-        ledger's `parts`.
+        Raises `Fenced`, `Unavailable`, and `Unexpected` if they use neither, if `counted` is not the ledger's
+        any more, or if the store lost one of the ledger's `parts`.
         """
 
 

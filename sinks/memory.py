@@ -144,6 +144,12 @@ class MemoryLedgers:
         """Replace the ledger."""
         self._store.fault("restart")
         now = _cursors(self._store.owned(partition, ledger.epoch))
+        ledger = replace(
+            ledger,
+            counted=ledger.counted or 0,
+            block_from=ledger.block_from or 0,
+            block_to=ledger.block_to or 0,
+        )
         if before is not None and now not in (_cursors(before), _cursors(ledger)):
             raise Unavailable(f"the ledger of {partition} changed meanwhile", "redis")
         self._check_parts(partition, ledger)
@@ -164,6 +170,8 @@ class MemoryLedgers:
         found = self._store.owned(partition, ledger.epoch)
         if found.generation not in (before, ledger.generation):
             raise Unexpected(f"{partition}: readers use generation {found.generation}, not {before}")
+        if found.counted != (ledger.counted or 0):
+            raise Unexpected(f"{partition}: the ledger is at offset {found.counted}, not {ledger.counted}")
         self._check_parts(partition, ledger)
         self._store.ledgers[partition] = replace(found, generation=ledger.generation)
         if self._store.recounts.get(partition) == request:

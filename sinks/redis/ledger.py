@@ -178,7 +178,8 @@ class RedisLedgers:
     async def finish_recount(self, partition: Partition, before: int, ledger: Ledger, request: str) -> None:
         """Switch readers from a generation to the ledger's, and mark the request as done."""
         await self._switch.fenced(
-            ledger_key(partition), ledger.epoch, before, ledger.generation, request, _rebuilt(ledger)
+            ledger_key(partition),
+            *(ledger.epoch, before, ledger.generation, request, _rebuilt(ledger), ledger.counted or 0),
         )
 
 

@@ -291,6 +291,20 @@ class TestLedger:
             await stores.ledgers.finish_recount(partition, 0, first, "first")
         assert (await stores.ledgers.read(partition)).generation == second.generation
 
+    async def test_nobody_reads_a_generation_that_has_more_than_the_ledger_says(
+        self, stores: Stores, partition: Partition
+    ) -> None:
+        """As when a replica of Redis takes over that lacks the last batch: it will be counted again."""
+        epoch = await claimed(stores, partition)
+        await stores.live.write(batch(partition, epoch, 0, 5, Live()))
+        with pytest.raises(Unexpected):
+            await stores.ledgers.finish_recount(
+                partition, 0, Ledger(epoch, generation=7, counted=9), "a request"
+            )
+        assert (await stores.ledgers.read(partition)).generation == 0
+        await stores.ledgers.finish_recount(partition, 0, Ledger(epoch, generation=7, counted=5), "a request")
+        assert (await stores.ledgers.read(partition)).generation == 7
+
     async def test_nobody_reads_a_generation_of_which_a_part_was_lost(
         self, stores: Stores, partition: Partition
     ) -> None:

@@ -102,8 +102,8 @@ _rewrite = MemoryLedgers.rewrite
 async def _switch_late(
     self: MemoryLedgers, partition: Partition, before: int, ledger: Ledger, request: str
 ) -> None:
-    now = self._store.owned(partition, ledger.epoch).generation
-    await _switch(self, partition, now, ledger, request)
+    found = self._store.owned(partition, ledger.epoch)
+    await _switch(self, partition, found.generation, replace(ledger, counted=found.counted), request)
 
 
 _switch = MemoryLedgers.finish_recount

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any, Final
 
-from sinks.base import BlockId, Ledger, Partition, log_name
+from sinks.base import BlockId, Ledger, Partition, incarnation_of, log_name
 from sinks.memory import (
     MemoryArchive,
     MemoryBlocks,
@@ -76,6 +76,8 @@ class World:
         #: Events that must be stored at the end, though Kafka may have lost their records.
         self.expected: dict[Any, set[tuple[str, ...]]] = {}
         self.has_lost_redis = False
+        #: States of Redis to which it may go back.
+        self.snapshots = 0
         #: How often ClickHouse was restored.
         self.restores = 0
         #: Inserts whose beginning Redis has forgotten, and when it did (epoch ms).
@@ -220,11 +222,14 @@ class World:
     def _is_forbidden(self, sender: Machine | None, token: str, packed: bytes) -> bool:
         if token in self.store.tokens:
             return False
-        for topic, number in {(row[1], row[2]) for row in rows_of(packed)}:
+        for log, topic, number in {tuple(row[:3]) for row in rows_of(packed)}:
             where = Partition("cluster", topic, number)
             ledger = self.store.ledgers.get(where)
-            since = self._doubtful.get(token, inf)
-            if ledger and ledger.epoch >= since and token not in _tokens(where, ledger):
+            if ledger is None or token in _tokens(where, ledger):
+                continue
+            # Neither is it promised that a block counts once which arrives after its log was read anew.
+            is_of_older_log = (incarnation_of(log, "cluster") or 0) < ledger.incarnation
+            if is_of_older_log or ledger.epoch >= self._doubtful.get(token, inf):
                 for worker in list(self.workers):
                     if worker.machine is sender:
                         self.kill(worker)
