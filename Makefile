@@ -26,7 +26,7 @@ BROKER ?= stand-in
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install up demo down env test faults soak check format bench bench-smoke peers lock clean
+.PHONY: help install up demo down env test faults simulate soak check format bench bench-smoke peers lock clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,6 +64,9 @@ test: $(STAMP) ## Run the tests, fast ones first; JOBS=0 for one after the other
 
 faults: $(STAMP) ## Run every fault of the matrix on Apache Kafka (needs Java and Maven, or Docker)
 	@$(BIN)/python -m pytest -m faults -s tests/faults $(ARGS)
+
+simulate: $(STAMP) ## Simulate a thousand schedules of faults, in some minutes; ARGS='--seed 1000' for others
+	@$(BIN)/python -m tests.simulation --count 1000 $(ARGS)
 
 soak: $(STAMP) ## The matrix again and again, 1,000 faults: some hours; ARGS='--faults 100' for fewer
 	@$(BIN)/python -m tests.faults.soak $(ARGS)
