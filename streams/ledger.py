@@ -151,10 +151,12 @@ def marks_ahead(plan: RecoveryPlan) -> dict[int, str]:
     filled again, another record is there now.
     """
     ledger = plan.ledger
-    marks = {ledger.counted or 0: ledger.counted_mark}
-    if plan.pending_block:
-        marks[plan.pending_block[1]] = ledger.to_mark
-    return {end: mark for end, mark in marks.items() if mark and end > plan.position}
+    known = (
+        (ledger.block_from, ledger.from_mark),
+        (ledger.block_to, ledger.to_mark),
+        (ledger.counted, ledger.counted_mark),
+    )
+    return {end: mark for end, mark in known if mark and end and end > plan.position}
 
 
 def next_incarnation(ledger: Ledger, start: int, topic_id: str) -> Ledger:

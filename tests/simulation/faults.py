@@ -133,7 +133,8 @@ async def clickhouse_forgets_tokens(world: World) -> None:
     Not promised for a block that is in doubt for so long, nor if it is again because Redis lost a moment.
     """
     if not world.snapshots:
-        world.store.tokens &= world.tokens_in_doubt() | {insert.token for insert in world.network.inserts}
+        flying = {insert.token for insert in world.network.inserts}
+        world.store.tokens &= world.tokens_in_doubt() | world.doubtful.keys() | flying
 
 
 async def clickhouse_is_restored(world: World) -> None:

@@ -81,7 +81,7 @@ class World:
         #: How often ClickHouse was restored.
         self.restores = 0
         #: Inserts whose beginning Redis has forgotten, and when it did (epoch ms).
-        self._doubtful: dict[str, float] = {}
+        self.doubtful: dict[str, float] = {}
         self._block_rows = rng.choice((3, 10, 30, 1_000))
         self._rate, self._max_wait = rng.choice((4.0, 10.0, 100.0)), rng.choice((0.1, 0.5, 1.0))
         self._buffer_bytes = rng.choice((3_000, 1 << 30, 1 << 30))
@@ -217,7 +217,7 @@ class World:
 
         Whoever tries is killed. Call this before Redis forgets that these blocks were begun.
         """
-        self._doubtful |= dict.fromkeys(self.tokens_in_doubt(), self.now() * 1000)
+        self.doubtful |= dict.fromkeys(self.tokens_in_doubt(), self.now() * 1000)
 
     def _is_forbidden(self, sender: Machine | None, token: str, packed: bytes) -> bool:
         if token in self.store.tokens:
@@ -229,7 +229,7 @@ class World:
                 continue
             # Neither is it promised that a block counts once which arrives after its log was read anew.
             is_of_older_log = (incarnation_of(log, "cluster") or 0) < ledger.incarnation
-            if is_of_older_log or ledger.epoch >= self._doubtful.get(token, inf):
+            if is_of_older_log or ledger.epoch >= self.doubtful.get(token, inf):
                 for worker in list(self.workers):
                     if worker.machine is sender:
                         self.kill(worker)

@@ -387,6 +387,24 @@ async def test_a_log_that_ends_within_the_block_in_doubt_is_another_log() -> Non
     assert counted["watched_ms"] == 15 * 4000
 
 
+async def test_a_log_truncated_before_a_block_that_redis_knows_to_be_done_is_another_log() -> None:
+    """Redis lost that records were counted, and its owner has begun and ended a block since."""
+    log, store = make_log(6, views=10), MemoryStore()
+    bench = Bench(log, store)
+    await bench.run([50])
+    ledger = store.ledgers[bench.partition]
+    store.ledgers[bench.partition] = replace(ledger, counted=0, counted_mark="")
+    store.live.clear()
+    again = Log()
+    for n in range(15):
+        for event in view(f"fresh{n}", START_MS):
+            again.append(event, event["occurredAt"])
+    bench.log = again
+    await bench.run([200])
+    assert store.ledgers[bench.partition].incarnation == 1
+    assert len(store.tables["playback_events"]) == 6 * (10 + 15)
+
+
 async def test_a_leader_that_ends_too_early_once_is_not_another_log() -> None:
     log, store = make_log(6, views=10), MemoryStore()
     bench = Bench(log, store)
