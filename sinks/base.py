@@ -246,8 +246,8 @@ class LiveSink(Protocol):
     async def rebuild(self, partition: Partition, epoch: int, generation: int, part: int, live: Live) -> None:
         """Add a part of the increments to a generation that no reader uses yet.
 
-        The parts of a generation are numbered and come in order; one that comes again adds nothing. Raises
-        `Fenced`, `Unavailable`, `Unexpected`.
+        The parts of a generation are numbered from 1 and come in order; one that comes again adds nothing.
+        Raises `Fenced`, `Unavailable`, and `Unexpected` if the store lost the part before.
         """
 
     async def close(self) -> None:

@@ -252,8 +252,11 @@ class MemoryLive:
         """Add a part of the increments to a generation that no reader uses yet."""
         self._store.fault("rebuild")
         self._store.owned(partition, epoch)
-        newest = self._store.rebuilt.get(partition)
-        if newest is None or newest[0] != generation or newest[1] < part:
+        newest, last = self._store.rebuilt.get(partition, (0, 0))
+        last = last if newest == generation else 0
+        if last < part:
+            if last + 1 != part:
+                raise Unexpected(f"{partition}: the store lost part {part - 1} of a recount")
             self._store.rebuilt[partition] = generation, part
             self._store.live[partition, generation].merge(live)
         self._store.fault("rebuilt")

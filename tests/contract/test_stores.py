@@ -630,7 +630,7 @@ class TestLive:
             live = Live()
             live.add((minute, "vid"), attempts=1, views=2, bitrate_weight=weight, bitrate_ms=3)
             await stores.live.write(batch(partition, epoch, n, n + 1, live))
-            await stores.live.rebuild(partition, epoch, 7, n, live)
+            await stores.live.rebuild(partition, epoch, 7, n + 1, live)
         for generation in (0, 7):
             counted = await stores.counters(partition, generation)
             assert (counted["attempts"], counted["views"], counted["bitrate_ms"]) == (6, 12, 18)
@@ -645,6 +645,8 @@ class TestLive:
             await stores.live.rebuild(partition, epoch, 1, part, live)
         assert await stores.counters(partition, 0) == {}
         assert (await stores.counters(partition, 1))["views"] == 4
+        with pytest.raises(Unexpected):  # The third one was lost.
+            await stores.live.rebuild(partition, epoch, 1, 4, live)
 
 
 class TestBlocks:

@@ -119,6 +119,7 @@ def _set_redis(world: World, contents: tuple[Any, ...]) -> None:
     world.has_lost_redis = True
     # Not promised: an insert that is under way while Redis loses the record that its block was begun.
     _let_blocks_in_doubt_be(world)
+    world.note("redis is set back")
     store.ledgers, store.books, live, store.bundles, store.recounts, store.rebuilt = contents
     store.live.clear()
     store.live.update(live)
@@ -148,6 +149,7 @@ async def clickhouse_is_restored(world: World) -> None:
     if world.kept() != held:
         return
     world.restores += 1
+    world.note("clickhouse is set back")
     await kill_all_workers(world)
     for insert in list(world.network.inserts):
         insert.drop()

@@ -130,9 +130,11 @@ async def _count_any_generation(self: MemoryLive, batch: Any) -> None:
 _count = MemoryLive.write
 
 
-async def _rebuild_any_part(self: MemoryLive, partition: Partition, *arguments: Any) -> None:
-    self._store.rebuilt.pop(partition, None)
-    await _rebuild(self, partition, *arguments)
+async def _rebuild_any_part(
+    self: MemoryLive, partition: Partition, epoch: int, generation: int, part: int, live: Any
+) -> None:
+    self._store.rebuilt[partition] = generation, part - 1
+    await _rebuild(self, partition, epoch, generation, part, live)
 
 
 _rebuild = MemoryLive.rebuild

@@ -4,9 +4,12 @@
 local ledger = redis.call('HMGET', KEYS[1], 'epoch', 'rebuilt')
 local no = refused(ledger[1], ARGV[1])
 if no then return no end
--- Already added: the answer was lost, and the client sent it once more.
 local generation, part = string.match(ledger[2] or '', '^(%d+):(%d+)$')
-if generation == ARGV[7] and tonumber(part) >= tonumber(ARGV[8]) then return {'OK', ''} end
+local last = generation == ARGV[7] and tonumber(part) or 0
+-- Already added: the answer was lost, and the client sent it once more.
+if last >= tonumber(ARGV[8]) then return {'OK', ''} end
+-- Redis lost the part before.
+if last + 1 ~= tonumber(ARGV[8]) then return {'UNEXPECTED', 'part ' .. last} end
 -- In a slot that is being moved, some keys are here and others are not: a write would fail half way. A key
 -- that is here and one that nowhere is, asked for together, tell.
 local moving = redis.pcall('EXISTS', KEYS[1], KEYS[1] .. ':none')
