@@ -127,7 +127,7 @@ class Bundles:
         return True
 
     async def _has_lost_rows(self, bundle: Bundle) -> bool:
-        """Say whether ClickHouse lost rows of one of the partitions.
+        """Say whether ClickHouse lost rows of one of the partitions, and the bundle with them.
 
         Their owner will read those records again, including the ones in the bundle.
         """
@@ -138,7 +138,8 @@ class Bundles:
                 continue
             where = block.partition
             stored = await self._archive.next_offset(block.log, where.topic, where.number)
-            if (stored or 0) < ledger.landed:
+            # Rows beyond its block's start are those of the bundle, or came after it.
+            if (stored or 0) < ledger.landed and (stored or 0) <= block.start:
                 return True
         return False
 

@@ -521,6 +521,40 @@ async def test_clickhouse_that_lost_a_bundle_which_was_done_for_some_gets_it_onc
     crew.check()
 
 
+async def test_clickhouse_that_lost_rows_after_a_bundle_which_it_has_does_not_get_that_again() -> None:
+    store = MemoryStore()
+    crew = await _at_work(store, 2, longest=0.05)
+    finishes = 0
+
+    def fault(step: str) -> None:
+        nonlocal finishes
+        finishes += step == "finish"
+        if step == "finish" and finishes > 1:
+            raise Unavailable(step)
+
+    store.fault = fault
+    await until(lambda: any(ledger.landed for ledger in store.ledgers.values()))
+    await crew.die()
+    store.fault = lambda _: None
+    (done,) = (n for n in range(2) if store.ledgers[crew.benches[n].partition].done)
+    # The one whose block is done goes on, and ClickHouse loses the rows of that.
+    backup, log = list(store.tables["playback_events"]), crew.benches[done].log
+    for event in view("more", _START_MS, _EVENTS):
+        log.append(event, event["occurredAt"] + 50)
+    await crew.take_over(done, Pace(1000.0, 0.01))
+    await crew.read(done, 7)
+    await crew.benches[done].worker.give_up()
+    store.tables["playback_events"] = backup
+    store.tokens = {token for token in store.tokens if token.startswith("bundle:")}
+    await crew.take_over(1 - done, Pace(1000.0, 0.01))
+    assert await crew.read(1 - done, 18)
+    await until(lambda: store.ledgers[crew.benches[1 - done].partition].done)
+    await crew.take_over(done, Pace(1000.0, 0.01))
+    await crew.finish()
+    rows = [(row.partition, row.offset) for row in store.tables["playback_events"]]
+    assert len(set(rows)) == len(rows) == 18 + 24
+
+
 @pytest.mark.parametrize("free", [1, 2])
 async def test_nobody_waits_for_a_partition_whose_inserts_are_held(
     free: int, monkeypatch: pytest.MonkeyPatch
