@@ -157,8 +157,13 @@ class _Trip:
             result = await self._effect()
             if fate == "again":
                 # The connection broke before the answer, and the client sent the request once more at once.
+                if insert:
+                    network.inserts.append(insert)
                 await asyncio.sleep(network.delay(server))
-                result = await self._effect()
+                if insert:
+                    network.inserts.remove(insert)
+                if not self._is_dropped:
+                    result = await self._effect()
         except Exception as error:
             network.note(f"{self._what} -> {error!r}")
             await asyncio.sleep(network.delay(server))
