@@ -191,8 +191,5 @@ def services(options: Options, addresses: Mapping[str, str], run: RunDirectory) 
 
 def _traffic(addresses: Mapping[str, str], folder: Path) -> tuple[str, ...]:
     """Return the traffic command. A folder gets its history once: a second one would count on top of it."""
-    marker = folder / "demo-history"
-    known = marker.exists()
-    marker.touch()
-    history = ("--history-days", "0") if known else ()
-    return command_line("traffic", "--bootstrap", addresses["KAFKA_BOOTSTRAP_SERVERS"], *history)
+    once = ("--history-once", str(folder / "demo-history"))
+    return command_line("traffic", "--bootstrap", addresses["KAFKA_BOOTSTRAP_SERVERS"], *once)

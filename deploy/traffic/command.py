@@ -56,6 +56,15 @@ def traffic(
     duration: Annotated[
         float | None, typer.Option(min=0, help="Seconds of live traffic.", show_default="until Ctrl-C")
     ] = None,
+    history_once: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            dir_okay=False,
+            help="Send the history only if FILE does not say that it was sent; complete one that was"
+            " interrupted.",
+        ),
+    ] = None,
     topic: Annotated[
         list[str] | None,
         typer.Option(
@@ -72,6 +81,8 @@ def traffic(
 
     Send the history only once: a second one adds other events on the same days.
     To continue with live traffic alone:  vca traffic --history-days 0
+    A history that was interrupted is completed by a second run with the same
+    options, if both have the same --history-once FILE.
 
     It needs only Kafka, with the topics created (`vca topics`).
     """
@@ -89,7 +100,7 @@ def traffic(
 
     address = bootstrap or _running() or _DEFAULT_BOOTSTRAP
     try:
-        asyncio.run(_run(config, address, _names(topic), live, duration, console))
+        asyncio.run(_run(config, address, _names(topic), live, duration, history_once, console))
     except TrafficError as error:
         show_error(console, error)
         raise typer.Exit(1) from None
@@ -104,8 +115,10 @@ async def _run(
     names: dict[str, str],
     live: bool,
     duration: float | None,
+    history_once: Path | None,
     console: Console,
 ) -> None:
+    from deploy.traffic.once import Once
     from deploy.traffic.producer import Producer
     from deploy.traffic.run import Run
     from sinks.kafka.access import KafkaAccess
@@ -117,7 +130,7 @@ async def _run(
         run = Run(config, producer, screen, time.time)
         _stop_on_signals(run.stopping)
         try:
-            await run.all(live=live, duration_s=duration)
+            await run.all(live=live, duration_s=duration, once=Once(history_once) if history_once else None)
             await producer.flush()
         finally:
             screen.close()

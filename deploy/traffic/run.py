@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final, Protocol
 
 from deploy.traffic import history, live
 from deploy.traffic.display import Display, LiveStatus
 from deploy.traffic.events import HOUR_MS, SECOND_MS, Event
+from deploy.traffic.once import Once
 from deploy.traffic.pace import Pace
 from deploy.traffic.timeline import Timeline
 from deploy.traffic.world import Config, World
@@ -58,7 +59,7 @@ class Run:
     """One run: the platform, the outlet, the clock. `clock` returns epoch seconds."""
 
     def __init__(self, config: Config, outlet: Outlet, display: Display, clock: Callable[[], float]) -> None:
-        """Prepare a run whose history ends now."""
+        """Prepare a run, whose history ends now unless an earlier run has begun to send it."""
         self.summary = Summary()
         self.stopping = asyncio.Event()
         self._config = config
@@ -67,12 +68,20 @@ class Run:
         self._clock = clock
         self._timeline = Timeline()
 
-    async def all(self, *, live: bool, duration_s: float | None) -> None:
-        """Send the history, and then live traffic for `duration_s` (None: until `stopping` is set)."""
-        now_ms = self._now()
-        world, start_ms = history.platform(self._config, now_ms)
-        if self._config.history_days:
+    async def all(self, *, live: bool, duration_s: float | None, once: Once | None = None) -> None:
+        """Send the history, and then live traffic for `duration_s` (None: until `stopping` is set).
+
+        With `once`, the history ends when that says, and is left out when it has been sent before.
+        """
+        config, now_ms = self._config, self._now()
+        if once and config.history_days:
+            end_ms = once.end(now_ms)
+            config, now_ms = (config, end_ms) if end_ms else (replace(config, history_days=0), now_ms)
+        world, start_ms = history.platform(config, now_ms)
+        if config.history_days:
             await self._past(world, start_ms, now_ms, live)
+            if once and not self.stopping.is_set():  # only then it was sent to its end
+                once.sent()
         else:
             await self._outlet.send(history.catalog(world, now_ms))
         if live and not self.stopping.is_set():

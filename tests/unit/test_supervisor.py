@@ -309,8 +309,11 @@ def test_the_history_of_the_demo_is_sent_once_per_folder(tmp_path: Path) -> None
         assert traffic.name == "traffic"
         return traffic.command
 
-    assert "--history-days" not in arguments()
-    assert arguments()[-2:] == ("--history-days", "0")
+    once = ("--history-once", str(tmp_path / "demo-history"))
+    # Only the traffic itself knows when the history is sent.
+    assert arguments()[-2:] == once
+    assert arguments()[-2:] == once
+    assert not (tmp_path / "demo-history").exists()
 
 
 def test_workers_have_names_of_their_own(tmp_path: Path) -> None:

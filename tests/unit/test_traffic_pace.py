@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from deploy.traffic import history, live
 from deploy.traffic.display import LiveStatus
 from deploy.traffic.events import CATALOG, PLAYBACK, SYSTEM, Arrival, Event
+from deploy.traffic.once import Once
 from deploy.traffic.pace import CATCH_UP, GIVE_UP_MS, Pace, Step
 from deploy.traffic.run import Run
 from deploy.traffic.timeline import Timeline
@@ -41,6 +43,7 @@ class Shelf:
         self.flushed = 0
 
     async def send(self, events: Iterable[Event]) -> int:
+        await asyncio.sleep(0)
         before = len(self.taken)
         self.taken.extend(events)
         return len(self.taken) - before
@@ -188,6 +191,42 @@ async def test_a_run_without_live_traffic_sends_the_history_and_ends() -> None:
     assert notes.shares == sorted(notes.shares)
     assert notes.shares[-1] == 1
     assert all(event[2] < NOW + 60_000 for event in shelf.taken)
+
+
+async def test_a_history_that_was_interrupted_is_sent_again_as_it_was_and_then_no_more(
+    tmp_path: Path,
+) -> None:
+    config, file, clock = Config(history_days=2, views_per_day=100), tmp_path / "demo-history", Clock()
+
+    async def sent(stop_after: int | None = None) -> list[Event]:
+        shelf, notes = Shelf(), Notes()
+        run = Run(config, shelf, notes, clock)
+
+        async def stop() -> None:
+            while stop_after is not None and len(shelf.taken) < stop_after:
+                await asyncio.sleep(0)
+            if stop_after is not None:
+                run.stopping.set()
+
+        await asyncio.gather(run.all(live=False, duration_s=None, once=Once(file)), stop())
+        return shelf.taken
+
+    first = await sent(stop_after=1_000)
+    clock.seconds += 86_400
+    second = await sent()
+    assert 1_000 <= len(first) < len(second)
+    assert second[: len(first)] == first
+    assert second[-1][2] < NOW + 60_000
+    assert {event[0] for event in await sent()} == {CATALOG}
+
+
+async def test_a_folder_whose_history_an_older_version_noted_gets_none(tmp_path: Path) -> None:
+    file, shelf = tmp_path / "demo-history", Shelf()
+    file.touch()
+    await Run(Config(history_days=1), shelf, Notes(), Clock()).all(
+        live=False, duration_s=None, once=Once(file)
+    )
+    assert {event[0] for event in shelf.taken} == {CATALOG}
 
 
 async def test_a_run_goes_on_with_live_traffic_where_the_history_ends(
