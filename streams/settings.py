@@ -129,7 +129,8 @@ class Settings(KafkaAccess):
         0,
         ge=0,
         le=65535,
-        description="Port of the worker's /metrics, /healthz and /readyz; 0 for none.",
+        description="Port of the worker's /metrics, /healthz and /readyz; 0 for none. The workers of "
+        "`vca up --workers N` have this port and the next ones.",
     )
     worker_metrics_host: str = Field(
         "127.0.0.1", description="Address to which that port is bound; `0.0.0.0` for all."

@@ -23,6 +23,8 @@ _ADDRESSES = ("KAFKA_BOOTSTRAP_SERVERS", "REDIS_URL", "CLICKHOUSE_URL")
 #: Log text of the first client that asks a new Kafka for the coordinator of its group.
 _FIRST_GROUP = ("GroupCoordinatorNotAvailable", "Marking the coordinator dead")
 _STEP_TIMEOUT = 120.0
+_METRICS_PORT = "WORKER_METRICS_PORT"
+_LAST_PORT = 65_535
 # The stand-in broker waits a whole rebalance timeout at the first join, and one laptop needs few partitions.
 _EMBEDDED_BROKER = {"SESSION_TIMEOUT": "6", "REBALANCE_TIMEOUT": "6", "TOPIC_PARTITIONS": "4"}
 
@@ -48,7 +50,8 @@ class Service:
     """A process of the product.
 
     ``restart`` says whether it is started again when it ends. ``talks`` says that its whole log belongs on
-    the console, but for lines that hold a text of ``harmless``.
+    the console, but for lines that hold a text of ``harmless``. ``environment`` is for this
+    process alone.
     """
 
     name: str
@@ -58,6 +61,7 @@ class Service:
     restart: bool = True
     talks: bool = False
     harmless: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 def command_line(*arguments: str) -> tuple[str, ...]:
@@ -172,10 +176,14 @@ def prepare(given: Mapping[str, str], logs: Path) -> list[str]:
 def services(options: Options, addresses: Mapping[str, str], run: RunDirectory) -> list[Service]:
     """Describe worker, API, agent and traffic, in their starting order. Later stages are stopped first."""
     names = ["worker"] if options.workers == 1 else [f"worker-{n}" for n in range(1, options.workers + 1)]
+    ports = _metrics_ports(os.environ.get(_METRICS_PORT, ""), options.workers)
     # With another broker, this line is informative.
     harmless = () if "KAFKA_BOOTSTRAP_SERVERS" in options.external else _FIRST_GROUP
     command = command_line("worker")
-    found = [Service(name, command, stop_grace=20.0, stage=1, harmless=harmless) for name in names]
+    found = [
+        Service(name, command, stop_grace=20.0, stage=1, harmless=harmless, environment=own)
+        for name, own in zip(names, ports, strict=True)
+    ]
     port = addresses["API_URL"].rsplit(":", 1)[1]
     found.append(Service("api", command_line("api", "--port", port), stop_grace=10.0, stage=2))
     if options.self_reporting:
@@ -187,6 +195,22 @@ def services(options: Options, addresses: Mapping[str, str], run: RunDirectory) 
         command = _traffic(addresses, run.path)
         found.append(Service("traffic", command, 10.0, 3, restart=False, talks=True, harmless=quiet))
     return found
+
+
+def _metrics_ports(first: str, workers: int) -> list[dict[str, str]]:
+    """Return each worker's environment: of several, the first has the given metrics port, others the next.
+
+    Raise StartError when there are not so many ports.
+    """
+    # Workers themselves say what is wrong with a port that is no number, and 0 means none.
+    if workers == 1 or not first.isdecimal() or int(first) == 0:
+        return [{}] * workers
+    last = int(first) + workers - 1
+    if last > _LAST_PORT:
+        raise StartError(
+            f"{workers} workers need the ports {first} to {last}: choose a lower {_METRICS_PORT}"
+        )
+    return [{_METRICS_PORT: str(port)} for port in range(int(first), last + 1)]
 
 
 def _traffic(addresses: Mapping[str, str], folder: Path) -> tuple[str, ...]:

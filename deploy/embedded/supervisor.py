@@ -110,7 +110,7 @@ class Supervisor:
 
     def _spawn(self, service: Service) -> Child:
         log = self._run.logs / f"{service.name}.log"
-        return Child(service.name, service.command, log, self._environment)
+        return Child(service.name, service.command, log, {**self._environment, **service.environment})
 
     def _await_api(self, url: str) -> None:
         child = next(r.child for r in self._running if r.child.name == "api")

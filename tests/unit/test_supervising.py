@@ -129,3 +129,12 @@ def test_a_worker_with_too_many_dead_letters_stays_down_and_one_with_a_fault_is_
     assert f"set -a; source {watched.run_dir.endpoints_file}; set +a; vca worker" in said
     # What the worker itself had to say comes first.
     assert said.index("worker-1 | CRITICAL the worker ends") < said.index("worker-1 has stopped")
+
+
+def test_a_process_gets_the_environment_that_is_its_own(tmp_path: Path) -> None:
+    supervisor = Supervisor(Options(), RunDirectory(tmp_path), Screen(Console(file=io.StringIO())))
+    tell = (sys.executable, "-c", "import os; print(os.environ['WORKER_METRICS_PORT'])")
+    child = supervisor._spawn(Service("worker-2", tell, 1.0, 1, environment={"WORKER_METRICS_PORT": "9101"}))
+    assert wait_until(time.monotonic() + 20, lambda: child.exit_code is not None, None)
+    child.stop(0)
+    assert child.tail() == "9101"

@@ -326,6 +326,25 @@ def test_workers_have_names_of_their_own(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
+def test_each_worker_has_a_metrics_port_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def ports(given: str, workers: int) -> list[str]:
+        monkeypatch.setenv("WORKER_METRICS_PORT", given)
+        found = stack.services(
+            stack.Options(workers=workers), {"API_URL": "http://127.0.0.1:2"}, RunDirectory(tmp_path)
+        )
+        told = [{**os.environ, **each.environment}["WORKER_METRICS_PORT"] for each in found]
+        assert set(told[workers:]) == {given}
+        return told[:workers]
+
+    assert ports("9100", 3) == ["9100", "9101", "9102"]
+    assert ports("9100", 1) == ["9100"]
+    assert ports("0", 2) == ["0", "0"]
+    assert ports("", 2) == ["", ""]
+    assert ports("65534", 2) == ["65534", "65535"]
+    with pytest.raises(StartError, match="3 workers need the ports 65534 to 65536"):
+        ports("65534", 3)
+
+
 def test_the_line_for_the_shell_can_be_pasted_whatever_the_folder_is_called(tmp_path: Path) -> None:
     folder = tmp_path / "Ada's $HOME, new"
     folder.mkdir()
