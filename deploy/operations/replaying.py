@@ -19,6 +19,8 @@ _LARGEST: Final = MAX_RECORD_BYTES + 65_536
 _SILENCE_MS: Final = 1_000
 #: Seconds to wait for further letters.
 _LONGEST_TAIL: Final = 3.0
+#: Silences in a row after which records that were there before are taken for deleted.
+_QUIET_AT_MOST: Final = 3
 #: Records that are sent before the next marker is written.
 _AT_ONCE: Final = 500
 #: Why a topic may refuse a record while it takes others.
@@ -26,6 +28,7 @@ _REFUSED: Final[dict[type[BaseException], str]] = {
     MessageSizeTooLargeError: "larger than their topic takes, by its max.message.bytes",
     InvalidTimestampError: "older or newer than their topic takes, by its message.timestamp.*.max.ms",
 }
+_GONE: Final = "that retention has deleted since they were read"
 
 
 @contextmanager
@@ -66,10 +69,10 @@ class DeadLetterTopic:
     ) -> tuple[int, Counter[str]]:
         """Send letters to their topics and write down that they were.
 
-        Returns how many, and by reason those that their topic refuses, which can be sent later. They go to
-        the same partition as before, so that a view's or a user's events stay in one, with their own
-        timestamp, from which clocks are corrected. Stopped half way, at most the last few hundred are sent
-        again by the next run, and drop out as repeats.
+        Returns how many, and by reason those that are not sent: their topic refuses them, so that they can be
+        sent later, or retention has deleted them. They go to the same partition as before, so that a view's
+        or a user's events stay in one, with their own timestamp, from which clocks are corrected. Stopped
+        half way, at most the last few hundred are sent again by the next run, and drop out as repeats.
         """
         wanted = {(letter.partition, letter.offset): letter for letter in letters}
         known = await partitions_of(self._brokers, {letter.origin[1] for letter in letters})
@@ -93,6 +96,8 @@ class DeadLetterTopic:
                 done(len(batch))
         finally:
             await producer.stop()
+        if wanted:
+            refused[_GONE] += len(wanted)
         return sent, refused
 
     async def _send(
@@ -130,24 +135,28 @@ class DeadLetterTopic:
         """Iterate over the records of all partitions up to their ends, or up to where there are no more."""
         async with self._consumer() as (consumer, tps):
             until = {tp: ends.get(tp.partition, 0) for tp in tps} if ends is not None else {}
-            known = until or await consumer.end_offsets(tps)
-            left = {tp for tp in tps if known[tp] > 0} if until else set(tps)
+            known = await consumer.end_offsets(tps)
+            left = {tp for tp in tps if until.get(tp, 1) > 0}
             reached_at: float | None = None
+            quiet = 0
             while left:
                 batches = await consumer.getmany(*left, timeout_ms=_SILENCE_MS)
                 for tp, records in batches.items():
                     for record in records:
                         if not until or record.offset < until[tp]:
                             yield tp.partition, record
-                    if until and records[-1].offset + 1 >= until[tp]:
-                        left.discard(tp)
-                if until:
-                    continue
+                quiet = 0 if batches else quiet + 1
+                positions = {tp: await consumer.position(tp) for tp in left}
+                # Retention moves a position past the records that it deletes, so none need be read there.
+                left -= {tp for tp in left if until and positions[tp] >= until[tp]}
                 # The stand-in broker may report an end that is too early; no response means the true end.
-                positions = [await consumer.position(tp) >= known[tp] for tp in left]
-                if all(positions):
+                if all(positions[tp] >= known[tp] for tp in left):
                     reached_at = reached_at or time.monotonic()
-                    if not batches or time.monotonic() - reached_at > _LONGEST_TAIL:
+                    if until:
+                        # Records up to there existed, so wait longer, if not for ever: the topic may be new.
+                        if quiet >= _QUIET_AT_MOST:
+                            return
+                    elif not batches or time.monotonic() - reached_at > _LONGEST_TAIL:
                         return
 
     @asynccontextmanager
