@@ -1,4 +1,4 @@
-"""Faust without its fixed sleeps, so that a restart takes seconds less, without folders; our exit status."""
+"""Faust without its fixed sleeps, folders and time limit of takeovers, and with our exit status."""
 
 from __future__ import annotations
 
