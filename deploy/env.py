@@ -82,6 +82,7 @@ CHOICES: Final[Mapping[str, str]] = {
     "RATE_LIMIT": "600/minute",
     "LOG_LEVEL": "INFO",
     "HOST_NAME": "docker-host",
+    "NO_PROXY": "",
     "VCA_IMAGE": "videocloud-analytics:0.1.0",
 }
 

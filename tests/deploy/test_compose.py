@@ -11,11 +11,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlsplit
+from urllib.request import proxy_bypass
 
 import compose_spec
 import pytest
 import typer.main
 import yaml
+from clickhouse_connect.driver.httputil import check_env_proxy
 
 from api.settings import Settings as ApiSettings
 from deploy.cli import app
@@ -142,7 +144,27 @@ def test_a_service_sets_only_variables_that_its_command_reads(name: str) -> None
     read |= {parameter.envvar for parameter in command.params if parameter.envvar}
     read |= {"API_URL"} if command.name == "agent" else set()
     read |= {"TMPDIR"} if command.name == "api" else set()  # Python itself reads it.
+    read |= {"NO_PROXY", "no_proxy"}  # HTTP clients read them.
     assert compose.environment(PRODUCT[name]).keys() <= read
+
+
+@pytest.mark.parametrize("others", [{}, {"NO_PROXY": "s3.corp.test"}])
+def test_a_proxy_of_the_host_is_asked_for_no_other_service(
+    others: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Docker gives a container the proxy of its client's configuration."""
+    monkeypatch.setenv("http_proxy", "http://proxy.test:3128")
+    for part, service in compose.filled(compose.generated() | others)["services"].items():
+        given = compose.environment(service)
+        urls = [urlsplit(given[name]) for name in given if name.endswith(("_URL", "_ENDPOINT"))]
+        asked = {url.hostname for url in urls if url.scheme == "http"} if part in PRODUCT else set()
+        for variable in ("no_proxy", "NO_PROXY"):
+            monkeypatch.setenv(variable, given.get(variable, ""))
+        for host in asked | (set(others.values()) if asked else set()):
+            assert host and proxy_bypass(host), (part, host)
+            assert check_env_proxy("http", host, 8123) is None, (part, host)
+        if asked:
+            assert check_env_proxy("http", "clickhouse.test", 8123), part
 
 
 @pytest.mark.parametrize("name", PRODUCT)

@@ -41,6 +41,7 @@ OTHER_VARIABLES = {
     "ARGS",
     "BENCH_DIR",
     "BROKER",
+    "HTTPS_PROXY",
     "HTTP_PROXY",
     "JOBS",
     "PYTHON",

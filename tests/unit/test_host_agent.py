@@ -26,8 +26,16 @@ from deploy.host_agent import Options, probe
     ],
     ids=["ready", "not ready", "another protocol", "nothing"],
 )
-def test_a_probe_tells_whether_the_api_is_ready(answer: bytes, ok: bool) -> None:
+def test_a_probe_tells_whether_the_api_is_ready_and_asks_no_proxy(
+    answer: bytes, ok: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")
+    # That of earlier requests has not read this.
+    monkeypatch.setattr("urllib.request._opener", None)
     with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(5)
 
         def serve() -> None:
             caller, _ = server.accept()
