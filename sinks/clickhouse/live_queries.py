@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from sinks.clickhouse.instants import INSTANT, text
 from sinks.clickhouse.queries import Query
-from streams.domain.live import MAX_CANDIDATES, MIN_RECENT, WATCHING, recent_start
+from streams.domain.live import AHEAD, MAX_CANDIDATES, MIN_RECENT, WATCHING, recent_start
 from streams.domain.windows import Window
 
 _VIDEO: Final = "video_id = {video:String}"
@@ -46,10 +46,15 @@ def minutes(video_id: str | None, window: Window) -> Query:
 
 
 def watching(video_id: str | None, window: Window) -> Query:
-    """Return one row: `watching`, how many views have an event in the last seconds, or a later one."""
+    """Return one row: `watching`, how many views have their newest event in the last seconds, or `AHEAD`."""
     condition = _where(video_id, f"occurred_at > {{since:{INSTANT}}}")
-    sql = f"SELECT uniqExact(video_id, view_id) AS watching\nFROM playback_events\nWHERE {condition}"
-    return Query(sql, _parameters(video_id, since=text(window.as_of - WATCHING)))
+    sql = (
+        f"SELECT countIf(newest <= {{until:{INSTANT}}}) AS watching\nFROM\n(\n"
+        f"SELECT max(occurred_at) AS newest\nFROM playback_events\nWHERE {condition}\n"
+        "GROUP BY video_id, view_id\n)"
+    )
+    since, until = text(window.as_of - WATCHING), text(window.as_of + AHEAD)
+    return Query(sql, _parameters(video_id, since=since, until=until))
 
 
 def trend_candidates(window: Window) -> Query:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from sinks.redis import keys
 from sinks.redis.reader import RedisReader, minute_of, pairs
+from streams.domain.arrivals import SKEW_MS
 from streams.domain.live import (
     MAX_CANDIDATES,
     MAX_TRENDING,
@@ -73,12 +74,13 @@ class RedisLiveReader:
     async def _read(
         self, video_id: str, window: Window, *, candidates: bool
     ) -> tuple[int, dict[int, Counter[str]], list[Any]]:
-        since = int(window.as_of.timestamp() * 1000) - keys.WATCHING_MS
+        now = int(window.as_of.timestamp() * 1000)
+        since, until = now - keys.WATCHING_MS, now + SKEW_MS
         recent = recent_start(window) if candidates else window.end
         bounds = (minute_of(window.start), minute_of(recent), minute_of(window.end))
         if not video_id:
             await self._reader.check_size(window.as_of, *bounds[1:], watched_since=since)
-        answers = await self._reader.run_script(self._live, window.as_of, *bounds, since, video_id)
+        answers = await self._reader.run_script(self._live, window.as_of, *bounds, since, until, video_id)
         minutes: dict[int, Counter[str]] = {}
         for answer in answers:
             for minute, *values in answer[1]:

@@ -368,8 +368,8 @@ METRICS: Final = (
         "concurrentViewers",
         COUNT,
         ZERO,
-        "views with an event in the last 30 seconds; a view is one playback, so one person who watches two "
-        "videos is two",
+        "views whose newest event is in the last 30 seconds or, as clocks differ, up to five minutes ahead; "
+        "a view is one playback, so one person who watches two videos is two",
     ),
     Metric(LIVE, "timeline[].views", COUNT, ZERO, "views with a first frame in the minute", VIEWS),
     Metric(LIVE, "timeline[].watchTime", SECONDS, ZERO, "sum of watched seconds of the minute", WATCH_TIME),

@@ -1,6 +1,7 @@
 """Live data: the last hour by the minute, concurrent viewers, and trending videos.
 
-Pure. A view counts as watching for `WATCHING` after its newest event. The hour is the window of `period=1h`,
+Pure. A view counts as watching for `WATCHING` after its newest event. An event of the future is no sign of a
+viewer now, but clocks differ, so it counts if it is at most `AHEAD`. The hour is the window of `period=1h`,
 which ends with the running minute.
 
 **Trending.** `recent` are a video's views in the last ten minutes of that hour, `before` those in the fifty
@@ -20,10 +21,13 @@ from datetime import datetime, timedelta
 from math import sqrt
 from typing import Final, Protocol
 
+from streams.domain.arrivals import SKEW_MS
 from streams.domain.measures import Sums
 from streams.domain.windows import UTC_ZONE, Window, named
 
 WATCHING: Final = timedelta(seconds=30)
+#: How far an event may be ahead of its record, and so of a clock that is right.
+AHEAD: Final = timedelta(milliseconds=SKEW_MS)
 RECENT: Final = timedelta(minutes=10)
 MIN_RECENT: Final = 3
 MAX_CANDIDATES: Final = 1000

@@ -49,15 +49,16 @@ HOUR = datetime(2050, 3, 30, 13, 6, tzinfo=UTC)
 
 
 def rows(seed: int) -> list[Any]:
-    """Views all over two hours and heartbeats around the thirty seconds, some of both from the future."""
+    """Views all over two hours, and heartbeats around the thirty seconds, some of both from the future."""
     random = Random(seed)
+    ages = (-3600, -300.001, -300, -20, 29.999, 30, 30.001, 80)
     made: list[Any] = [make.listed(f"v{n}", f"Title {n}", NOW - timedelta(days=3)) for n in range(20)]
     for _ in range(400):
         video = f"v{min(int(random.expovariate(0.3)), 24)}"
         start = NOW - timedelta(seconds=random.choice((200, 900, 7000)) * random.random())
         made.append(make.view(video, start, view_id=f"view-{len(made)}"))
         if random.random() < 0.7:
-            seen = max(start, NOW - timedelta(seconds=random.choice((-20, 29.999, 30, 30.001, 80))))
+            seen = max(start, NOW - timedelta(seconds=random.choice(ages)))
             made.append(make.heartbeat(video, seen, random.random() * 10, view_id=made[-1].view_id))
         if random.random() < 0.2:
             made.append(make.reaction(video, start, random.choice(("video.like", "video.share"))))
@@ -81,8 +82,12 @@ def expected(made: list[Any], video: str | None = None) -> dict[str, Any]:
                 "likes": sums["likes"],
             }
         )
-    watching = {(row.video_id, row.view_id) for row in playing if row.occurred_at > since}
-    return {"concurrentViewers": len(watching), "timeline": points}
+    newest: dict[tuple[str, str], int] = {}
+    for row in playing:
+        view = (row.video_id, row.view_id)
+        newest[view] = max(row.occurred_at, newest.get(view, 0))
+    watching = sum(since < at <= since + 330_000 for at in newest.values())
+    return {"concurrentViewers": watching, "timeline": points}
 
 
 def trending(made: list[Any]) -> list[tuple[str, int, int]]:

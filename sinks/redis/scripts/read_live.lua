@@ -1,11 +1,12 @@
 -- Reads a partition's last hour by the minute, and who is watching, of one video or of all.
 -- KEYS: ledger
--- ARGV: generation, prefix, first minute, recent minute, end minute, ms since which an event counts, video or ''
+-- ARGV: generation, prefix, first minute, recent minute, end minute, ms since which and until which an event counts,
+--       video or ''
 -- Answers {watching, {{minute, views, watched ms, likes}, ...}, {video, recent views, ...}} as MessagePack, the
 -- last one for all videos only, and empty without recent minutes; nothing when the generation is another one.
 local ledger = redis.call('HMGET', KEYS[1], 'epoch', 'generation')
 if not ledger[1] or (ledger[2] or '0') ~= ARGV[1] then return false end
-local prefix, since, video = ARGV[2], '(' .. ARGV[6], ARGV[7]
+local prefix, since, to, video = ARGV[2], '(' .. ARGV[6], ARGV[7], ARGV[8]
 local minutes, tops, recent, watching = {}, {}, {}, 0
 for minute = tonumber(ARGV[3]), tonumber(ARGV[5]) - 1 do
   local key = video == '' and prefix .. 't:' .. minute or prefix .. 'v:' .. minute .. ':' .. video
@@ -17,7 +18,8 @@ for minute = tonumber(ARGV[3]), tonumber(ARGV[5]) - 1 do
 end
 if video == '' then
   for _, watched in ipairs(redis.call('ZRANGEBYSCORE', prefix .. 'on', since, '+inf')) do
-    watching = watching + redis.call('ZCOUNT', prefix .. 'on:' .. watched, since, '+inf')
+    -- The video's newest event may be later than that, and other views of it watched now.
+    watching = watching + redis.call('ZCOUNT', prefix .. 'on:' .. watched, since, to)
   end
   if #tops > 0 then
     local arguments = {#tops, unpack(tops)}
@@ -25,6 +27,6 @@ if video == '' then
     recent = redis.call('ZUNION', unpack(arguments))
   end
 else
-  watching = redis.call('ZCOUNT', prefix .. 'on:' .. video, since, '+inf')
+  watching = redis.call('ZCOUNT', prefix .. 'on:' .. video, since, to)
 end
 return cmsgpack.pack({watching, minutes, recent})

@@ -1,10 +1,16 @@
-SELECT uniqExact(video_id, view_id) AS watching
+SELECT countIf(newest <= {until:DateTime64(3, 'UTC')}) AS watching
+FROM
+(
+SELECT max(occurred_at) AS newest
 FROM playback_events
 WHERE video_id = {video:String} AND occurred_at > {since:DateTime64(3, 'UTC')}
+GROUP BY video_id, view_id
+)
 
 /* bound:
 {
  "since": "2024-03-30 14:04:57.312",
+ "until": "2024-03-30 14:10:27.312",
  "video": "x' OR 1=1; DROP TABLE video_15m --"
 }
 */
