@@ -29,6 +29,8 @@ from tests.oracle.log import PLAYBACK, SYSTEM, USERS
 
 #: Goal for the recovery after a worker's death, in seconds.
 DEATH: Final = SESSION_SECONDS + 3.0
+#: Seconds after which Faust would go on without partitions whose takeover is not done: 90.
+_LONGER_THAN_FAUST: Final = 100.0
 _INSERT: Final = b"insert_deduplication_token"
 #: Texts in the requests that begin, commit and insert a bundle (blocks of several partitions together).
 _BEGIN_TOGETHER: Final = b"\r\nbundle:"
@@ -115,6 +117,19 @@ async def rebalance_during_insert(episode: Episode) -> None:
     else:
         await episode.crew.dismiss(episode.any_worker())
     await asyncio.sleep(max(0.0, began + late - time.monotonic()))
+
+
+async def take_over_without_clickhouse(episode: Episode) -> None:
+    """A worker leaves for good while ClickHouse hangs, for longer than Faust waits for a takeover."""
+    crew, clickhouse = episode.crew, episode.servers.clickhouse
+    if len(crew.numbers) < 2:
+        crew.hire()
+        await asyncio.sleep(SESSION_SECONDS + 3)
+    clickhouse.send(signal.SIGSTOP)
+    leaving = asyncio.create_task(crew.dismiss(episode.any_worker()))
+    await asyncio.sleep(_LONGER_THAN_FAUST)
+    clickhouse.send(signal.SIGCONT)
+    await leaving
 
 
 async def _fewer_workers_than_partitions(episode: Episode) -> None:
@@ -597,6 +612,7 @@ FAULTS: Final = (
     Fault("one of two workers killed", kill_worker, workers=2, goal=DEATH),
     Fault("workers come and go", join_or_leave, workers=2),
     Fault("rebalance during an insert", rebalance_during_insert, workers=2),
+    Fault("takeover without ClickHouse", take_over_without_clickhouse, workers=2),
     Fault("workers killed with a bundle", kill_workers_with_a_bundle, workers=2),
     Fault("worker frozen with a bundle", freeze_worker_with_a_bundle, workers=2),
     Fault("ClickHouse refuses connections", refuse_clickhouse),
