@@ -495,7 +495,8 @@ async def test_clickhouse_that_lost_rows_gets_them_and_those_of_the_bundle_once(
     crew.check()
 
 
-async def test_clickhouse_that_lost_a_bundle_which_was_done_for_some_gets_it_once() -> None:
+async def _died_between_two_finishes() -> tuple[MemoryStore, Crew, int]:
+    """Have two partitions' workers die with a bundle that is done for one of them; return which one."""
     store = MemoryStore()
     crew = await _at_work(store, 2, longest=0.05)
     finishes = 0
@@ -510,9 +511,14 @@ async def test_clickhouse_that_lost_a_bundle_which_was_done_for_some_gets_it_onc
     await until(lambda: any(ledger.landed for ledger in store.ledgers.values()))
     await crew.die()
     store.fault = lambda _: None
+    (done,) = (n for n in range(2) if store.ledgers[crew.benches[n].partition].done)
+    return store, crew, done
+
+
+async def test_clickhouse_that_lost_a_bundle_which_was_done_for_some_gets_it_once() -> None:
+    store, crew, done = await _died_between_two_finishes()
     store.tables["playback_events"].clear()
     store.tokens.clear()
-    (done,) = (n for n in range(2) if store.ledgers[crew.benches[n].partition].done)
     for number in (done, 1 - done):
         await crew.take_over(number, Pace(1000.0, 0.01))
         while await crew.read(number, 7):
@@ -522,21 +528,7 @@ async def test_clickhouse_that_lost_a_bundle_which_was_done_for_some_gets_it_onc
 
 
 async def test_clickhouse_that_lost_rows_after_a_bundle_which_it_has_does_not_get_that_again() -> None:
-    store = MemoryStore()
-    crew = await _at_work(store, 2, longest=0.05)
-    finishes = 0
-
-    def fault(step: str) -> None:
-        nonlocal finishes
-        finishes += step == "finish"
-        if step == "finish" and finishes > 1:
-            raise Unavailable(step)
-
-    store.fault = fault
-    await until(lambda: any(ledger.landed for ledger in store.ledgers.values()))
-    await crew.die()
-    store.fault = lambda _: None
-    (done,) = (n for n in range(2) if store.ledgers[crew.benches[n].partition].done)
+    store, crew, done = await _died_between_two_finishes()
     # The one whose block is done goes on, and ClickHouse loses the rows of that.
     backup, log = list(store.tables["playback_events"]), crew.benches[done].log
     for event in view("more", _START_MS, _EVENTS):
