@@ -2,7 +2,7 @@
 
 Setup:
 
-- `app` makes a Faust app from `settings`; `faust_worker` is Faust without its fixed sleeps
+- `app` makes a Faust app from `settings`; `faust_worker` is Faust without its fixed sleeps and limits
 - `topics` names and creates the topics
 
 Reading:
