@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import os
 import urllib.error
-import urllib.request
 from typing import Annotated, Final, NoReturn
 
 import typer
 from rich.console import Console
 
+from deploy.direct import DIRECT
 from deploy.terminal import show_error
 
 _TIMEOUT: Final = 4.0
-#: Without the proxy that the environment may name: it is asked for other hosts.
-_HERE: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def check(
@@ -49,7 +47,7 @@ def check(
 def _ready(port: int) -> tuple[bool, str] | None:
     """Return whether the process at a port is ready, and its response; None when nothing answers."""
     try:
-        with _HERE.open(f"http://127.0.0.1:{port}/readyz", timeout=_TIMEOUT) as answer:
+        with DIRECT.open(f"http://127.0.0.1:{port}/readyz", timeout=_TIMEOUT) as answer:
             return True, _text(answer.read())
     except urllib.error.HTTPError as error:
         return False, _text(error.read())

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
+#: Where `vca up` writes it unless it is told otherwise: other commands run in the same folder find it there.
+FILE: Final = Path(".run/endpoints.env")
 #: What a shell leaves as it is in an assignment.
 _PLAIN: Final = re.compile(r"[\w.:/?=@%+,\[\]-]*", re.ASCII)
 #: What may be percent-encoded in a URL without another meaning: neither its delimiters nor what is encoded.

@@ -14,7 +14,6 @@ import socket
 import sys
 import time
 import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,14 +25,13 @@ import psutil
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from deploy.direct import DIRECT
 from sinks.kafka.reasons import line, quieten
 
 SAMPLER, PROBED = "host-agent", "analytics-api"
 _PROBE_SECONDS: Final = 5.0
 _RETRY_SECONDS: Final = 5.0
 _CLOSE_SECONDS: Final = 2.0
-#: Without the proxy that the environment may name: it is asked for other hosts.
-_DIRECT: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +72,7 @@ def probe(api_url: str, now: float) -> dict[str, Any]:
     ok = False
     with (
         suppress(OSError, urllib.error.URLError, http.client.HTTPException),
-        _DIRECT.open(f"{api_url.rstrip('/')}/readyz", timeout=_PROBE_SECONDS) as answer,
+        DIRECT.open(f"{api_url.rstrip('/')}/readyz", timeout=_PROBE_SECONDS) as answer,
     ):
         ok = answer.status == 200
     return _event("health.probe", PROBED, now) | {"ok": ok}

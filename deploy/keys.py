@@ -6,14 +6,13 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from deploy.endpoints import read
+from deploy.endpoints import FILE, read
 from deploy.explain import store_check
 from deploy.terminal import printable, show_error
 from streams.domain.access import Scope, digest_of, new_key, new_secret
@@ -21,7 +20,6 @@ from streams.domain.access import Scope, digest_of, new_key, new_secret
 if TYPE_CHECKING:
     from sinks.redis.key_store import RedisKeyStore
 
-_ENDPOINTS: Final = Path(".run/endpoints.env")
 _DEFAULT_URL: Final = "redis://127.0.0.1:6379/0"
 _LONGEST_NAME: Final = 100
 _console = Console()
@@ -106,7 +104,7 @@ def _minute(instant: datetime) -> str:
 def _redis_url() -> str:
     if url := os.environ.get("REDIS_URL"):
         return url
-    return read(_ENDPOINTS).get("REDIS_URL") or _DEFAULT_URL
+    return read(FILE).get("REDIS_URL") or _DEFAULT_URL
 
 
 def _with_store(action: Callable[[RedisKeyStore], Awaitable[Answer]]) -> Answer:

@@ -6,16 +6,15 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from deploy.endpoints import read
+from deploy.endpoints import FILE, read
 
 if TYPE_CHECKING:
     from streams.settings import Settings
 
-_ENDPOINTS: Final = Path(".run/endpoints.env")
 _ADDRESSES: Final = ("KAFKA_BOOTSTRAP_SERVERS", "REDIS_URL", "CLICKHOUSE_URL")
 
 
-def settings(endpoints: Path = _ENDPOINTS) -> Settings:
+def settings(endpoints: Path = FILE) -> Settings:
     """Return the worker's settings, with the addresses of the `vca up` in this folder where none are set."""
     # Every command imports this module, but only some need the settings' libraries.
     from streams.settings import Settings

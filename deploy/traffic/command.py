@@ -12,14 +12,13 @@ from typing import Annotated, Final
 import typer
 from rich.console import Console
 
-from deploy.endpoints import read
+from deploy.endpoints import FILE, read
 from deploy.terminal import show_error
 from deploy.traffic.display import display
 from deploy.traffic.events import TOPICS
 from deploy.traffic.world import Config
 from sinks.kafka.reasons import quieten
 
-_ENDPOINTS: Final = Path(".run/endpoints.env")
 _DEFAULT_BOOTSTRAP: Final = "127.0.0.1:9092"
 
 
@@ -29,7 +28,7 @@ def traffic(
         typer.Option(
             envvar="KAFKA_BOOTSTRAP_SERVERS",
             help="Kafka's address, host:port[,host:port]. Default: the broker of `vca up` in this folder.",
-            show_default=f"{_ENDPOINTS}, else {_DEFAULT_BOOTSTRAP}",
+            show_default=f"{FILE}, else {_DEFAULT_BOOTSTRAP}",
         ),
     ] = None,
     history_days: Annotated[
@@ -166,4 +165,4 @@ def _names(options: list[str] | None) -> dict[str, str]:
 
 def _running() -> str | None:
     """Return the broker of the `vca up` that runs in this folder, as it wrote it down."""
-    return read(_ENDPOINTS).get("KAFKA_BOOTSTRAP_SERVERS") or None
+    return read(FILE).get("KAFKA_BOOTSTRAP_SERVERS") or None
