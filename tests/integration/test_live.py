@@ -18,7 +18,6 @@ from typing import Any
 
 import httpx2
 import pytest
-import pytest_asyncio
 import uvicorn
 from redis.asyncio import Redis
 
@@ -27,11 +26,9 @@ from api.app import create_app
 from api.deps import Stores
 from api.keys import TTL_SECONDS
 from api.settings import Settings
-from deploy.embedded import servers
 from deploy.embedded.ports import free_port
 from deploy.embedded.process import Child, module_environment
 from sinks.base import Books, Ledger, LiveBatch, Partition
-from sinks.clickhouse.migrations import migrate
 from sinks.redis import keys
 from sinks.redis.client import connect as connect_redis
 from sinks.redis.key_store import RedisKeyStore
@@ -41,7 +38,7 @@ from streams.domain.access import Scope, digest_of, new_key, new_secret
 from streams.domain.aggregate import Live, fold_playback
 from streams.domain.live import Candidate, last_hour, trend
 from tests.readings import rows as make
-from tests.readings.stores import count, insert, serving
+from tests.readings.stores import count, fill, serving
 
 NOW = datetime(2050, 3, 30, 14, 5, 27, 312_000, UTC)
 LIVE = "/analytics/live"
@@ -105,27 +102,10 @@ def trending(made: list[Any]) -> list[tuple[str, int, int]]:
     return sorted(rising, key=lambda each: (-score(*each[1:]), -each[1], each[0]))[:10]
 
 
-@pytest_asyncio.fixture
-async def urls(
-    clickhouse_server: str, clickhouse_database: str, tmp_path: Path
-) -> AsyncIterator[dict[str, str]]:
-    redis = servers.redis(free_port(), tmp_path / "redis")
-    child = servers.start(redis, tmp_path)
-    url = f"{clickhouse_server.rstrip('/')}/{clickhouse_database}"
-    await asyncio.to_thread(migrate, url)
-    yield {"clickhouse_url": url, "redis_url": redis.address}
-    child.kill()
-
-
-async def fill(urls: dict[str, str], made: list[Any]) -> None:
-    await insert(urls["clickhouse_url"], made)
-    await count(urls["redis_url"], made, NOW)
-
-
 @pytest.mark.parametrize("seed", range(3))
 async def test_both_stores_say_what_the_rows_say(urls: dict[str, str], seed: int) -> None:
     made = rows(seed)
-    await fill(urls, made)
+    await fill(urls, NOW, made)
     async with serving(lambda: NOW, **urls) as api:
         answers = {path: await api.answer(path) for path in (LIVE, "/analytics/videos/v1/live")}
         redis = Redis.from_url(urls["redis_url"])
@@ -199,7 +179,7 @@ async def test_what_is_trending_is_looked_up_anew_when_the_minute_turns(urls: di
 async def test_a_video_that_nobody_heard_of_is_not_found_and_one_that_is_listed_is_quiet(
     urls: dict[str, str],
 ) -> None:
-    await fill(urls, [make.view("v", NOW), make.listed("listed", "Quiet", NOW - timedelta(days=3))])
+    await fill(urls, NOW, [make.view("v", NOW), make.listed("listed", "Quiet", NOW - timedelta(days=3))])
     async with serving(lambda: NOW, **urls) as api:
         for path in ("never/live", "never/live/stream", f"{'x' * 200}/live"):
             assert (await api.get(f"/analytics/videos/{path}")).status_code == 404
@@ -245,7 +225,7 @@ async def events(response: httpx2.Response) -> AsyncIterator[tuple[str, dict[str
 async def test_streams_of_one_question_share_one_poll_and_end_with_their_clients(
     urls: dict[str, str],
 ) -> None:
-    await fill(urls, rows(1))
+    await fill(urls, NOW, rows(1))
     async with listening(urls | {"live_streams": 3}) as (client, stores):
         once = (await client.get(LIVE)).json()
         async with (
@@ -278,7 +258,7 @@ async def test_streams_of_one_question_share_one_poll_and_end_with_their_clients
 
 
 async def test_a_stream_goes_on_after_an_outage(urls: dict[str, str]) -> None:
-    await fill(urls, rows(2))
+    await fill(urls, NOW, rows(2))
     async with listening(urls | {"clickhouse_url": "http://127.0.0.1:9/none"}) as (client, _):
         response = await client.send(client.build_request("GET", f"{LIVE}/stream"), stream=True)
         stream = events(response)
@@ -322,7 +302,7 @@ async def test_a_stream_ends_when_its_key_is_revoked(urls: dict[str, str]) -> No
 
 
 async def test_one_key_cannot_take_all_streams(urls: dict[str, str]) -> None:
-    await fill(urls, rows(1))
+    await fill(urls, NOW, rows(1))
     redis = connect_redis(urls["redis_url"])
     store = RedisKeyStore(redis)
     greedy, other = new_secret(), new_secret()

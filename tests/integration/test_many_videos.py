@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -12,9 +10,6 @@ import pytest
 import pytest_asyncio
 from redis.asyncio import Redis
 
-from deploy.embedded import servers
-from deploy.embedded.ports import free_port
-from sinks.clickhouse.migrations import migrate
 from sinks.redis import sizes
 from sinks.redis.client import connect
 from sinks.redis.live_reader import RedisLiveReader
@@ -22,29 +17,12 @@ from sinks.redis.reader import RedisReader
 from streams.domain.live import last_hour
 from streams.domain.rows import Row
 from tests.readings import rows as make
-from tests.readings.stores import count, insert, serving
+from tests.readings.stores import fill, serving
 
 #: In the future, since Redis forgets minutes by its own clock.
 NOW = datetime(2050, 3, 30, 14, 5, 27, 312_000, UTC)
 SUMMARY, LIVE = "/analytics/videos/summary", "/analytics/live"
 LIKED = 60
-
-
-@pytest_asyncio.fixture
-async def urls(
-    clickhouse_server: str, clickhouse_database: str, tmp_path: Path
-) -> AsyncIterator[dict[str, str]]:
-    redis = servers.redis(free_port(), tmp_path / "redis")
-    child = servers.start(redis, tmp_path)
-    url = f"{clickhouse_server.rstrip('/')}/{clickhouse_database}"
-    migrate(url)
-    yield {"clickhouse_url": url, "redis_url": redis.address}
-    child.kill()
-
-
-async def _fill(urls: dict[str, str], made: list[Row]) -> None:
-    await insert(urls["clickhouse_url"], made)
-    await count(urls["redis_url"], made, NOW)
 
 
 @pytest_asyncio.fixture
@@ -58,7 +36,7 @@ async def filled(urls: dict[str, str]) -> dict[str, str]:
     made += [make.heartbeat(f"v{number}", NOW, 1, view_id=f"view-{number}") for number in range(50)]
     made += [make.reaction(f"liked{number}", NOW - timedelta(minutes=5)) for number in range(LIKED)]
     made += [make.reaction(f"v{number}", NOW - timedelta(minutes=7)) for number in range(30)]
-    await _fill(urls, made)
+    await fill(urls, NOW, made)
     return urls
 
 
@@ -116,8 +94,8 @@ async def test_few_videos_in_many_minutes_are_not_too_much(
 ) -> None:
     views = [(video, minute) for video in "abc" for minute in range(55)] * 2
     times = [(video, NOW - timedelta(minutes=minute)) for video, minute in views]
-    await _fill(
-        urls, [make.view(video, at, view_id=f"w{number}") for number, (video, at) in enumerate(times)]
+    await fill(
+        urls, NOW, [make.view(video, at, view_id=f"w{number}") for number, (video, at) in enumerate(times)]
     )
     # There are six pairs of video and partition, in more than 160 cells.
     monkeypatch.setattr(sizes, "FEW_CELLS", 100)

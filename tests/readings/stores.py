@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, Final
@@ -44,6 +44,12 @@ async def insert(url: str, rows: Iterable[Row]) -> None:
                 await sink.write(block)
     finally:
         await client.close()
+
+
+async def fill(urls: Mapping[str, str], now: datetime, rows: Iterable[Row]) -> None:
+    """Put the same rows into both stores, whose addresses have their names as settings of the API."""
+    await insert(urls["clickhouse_url"], rows)
+    await count(urls["redis_url"], rows, now)
 
 
 async def count(url: str, rows: Iterable[Row], now: datetime, partitions: int = 2) -> None:

@@ -38,9 +38,6 @@ class Outcome:
     records: int = 0
     #: The errors with which workers ended.
     exits: list[str] = field(default_factory=list)
-    steps: int = 0
-    #: Seconds of the simulated clock.
-    seconds: float = 0.0
 
 
 def run(
@@ -75,7 +72,6 @@ def run(
             f"a worker ended: {error!r}" for error in world.errors if not isinstance(error, _EXPECTED)
         ]
         outcome.exits = [type(error).__name__ for error in world.errors]
-        outcome.steps, outcome.seconds = loop.steps, loop.time()
         outcome.trace = world.trace or []
         loop.bury([worker.machine for worker in world.hired])
         gc.enable()

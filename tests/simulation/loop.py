@@ -85,7 +85,6 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         #: Every task: asyncio knows its tasks only weakly, and one that waits on a dead machine must not be
         #: collected, at a moment that no seed decides.
         self.tasks: list[asyncio.Task[Any]] = []
-        self.steps = 0
         self.set_task_factory(self._new_task)
         self.set_exception_handler(lambda *_: None)
 
@@ -116,7 +115,6 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         handle = ready.popleft()
         if handle._cancelled:
             return
-        self.steps += 1
         self._steps_at_once += 1
         if self._steps_at_once > _MOST_STEPS_AT_ONCE:
             raise Stuck("tasks run on and on without any time passing")
