@@ -6,7 +6,7 @@ The contract suites in `tests/contract/` test every implementation; `sinks.memor
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from streams.domain.aggregate import Live
@@ -111,6 +111,17 @@ class Ledger:
     def is_new(self) -> bool:
         """Whether neither store has anything under this ledger."""
         return self.counted is None and self.block_to is None
+
+    @property
+    def cursors(self) -> tuple[int | None, ...]:
+        """What `LedgerStore.rewrite` compares, in the order of `rewrite.lua`."""
+        offsets = self.counted, self.block_from, self.block_to
+        return self.incarnation, self.generation, *offsets, int(self.done)
+
+    def with_zeros(self) -> Ledger:
+        """Return it with 0 for the offsets that a new ledger lacks."""
+        counted, start, end = self.counted or 0, self.block_from or 0, self.block_to or 0
+        return replace(self, counted=counted, block_from=start, block_to=end)
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,12 +73,6 @@ class MemoryStore:
         return ledger
 
 
-def _cursors(ledger: Ledger) -> tuple[object, ...]:
-    """Return the cursors of a ledger, by which a late request is recognized."""
-    offsets = ledger.counted, ledger.block_from, ledger.block_to
-    return ledger.incarnation, ledger.generation, *offsets, ledger.done
-
-
 class MemoryLedgers:
     """`LedgerStore` in memory."""
 
@@ -143,14 +137,9 @@ class MemoryLedgers:
     async def rewrite(self, partition: Partition, ledger: Ledger, before: Ledger | None = None) -> None:
         """Replace the ledger."""
         self._store.fault("restart")
-        now = _cursors(self._store.owned(partition, ledger.epoch))
-        ledger = replace(
-            ledger,
-            counted=ledger.counted or 0,
-            block_from=ledger.block_from or 0,
-            block_to=ledger.block_to or 0,
-        )
-        if before is not None and now not in (_cursors(before), _cursors(ledger)):
+        now = self._store.owned(partition, ledger.epoch).cursors
+        ledger = ledger.with_zeros()
+        if before is not None and now not in (before.cursors, ledger.cursors):
             raise Unavailable(f"the ledger of {partition} changed meanwhile", "redis")
         self._check_parts(partition, ledger)
         self._store.ledgers[partition] = replace(ledger, parts=0)

@@ -183,7 +183,7 @@ class LogFollower:
         await self._seeks.seek_again_if_lost(self.next_fetch)
         state.ledger = await self._takeover.name_log(state.ledger, topic_id)
         known = max(state.to_compare, default=0)
-        mismatch = log_mismatch(state.ledger, topic_id, known, end if known else None)
+        mismatch = log_mismatch(state.ledger, topic_id, known, end)
         if mismatch and mismatch == self._mismatch:
             await self._restart_log(mismatch)
             mismatch = ""

@@ -240,6 +240,6 @@ class Pipeline:
         """
         lost = dict(self._lost)
         ledgers = await asyncio.gather(*map(self._stores.ledgers.read, lost.values()))
-        for partition in lost.values():
-            await self._stores.archive.logs(partition.topic, partition.number)
+        logs = self._stores.archive.logs
+        await asyncio.gather(*(logs(partition.topic, partition.number) for partition in lost.values()))
         return {tp: both_have(ledger) for tp, ledger in zip(lost, ledgers, strict=True) if tp in self._lost}

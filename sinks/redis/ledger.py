@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 from redis.asyncio import Redis
@@ -51,9 +50,7 @@ def ledger_of(fields: Mapping[str, str]) -> Ledger:
 
 def _cursors(ledger: Ledger) -> str:
     """Return the cursors as `rewrite.lua` compares them."""
-    offsets = (ledger.counted, ledger.block_from, ledger.block_to)
-    written = ("" if offset is None else str(offset) for offset in offsets)
-    return " ".join((str(ledger.incarnation), str(ledger.generation), *written, str(int(ledger.done))))
+    return " ".join("" if cursor is None else str(cursor) for cursor in ledger.cursors)
 
 
 def _rebuilt(ledger: Ledger) -> str:
@@ -139,18 +136,13 @@ class RedisLedgers:
 
     async def rewrite(self, partition: Partition, ledger: Ledger, before: Ledger | None = None) -> None:
         """Replace the ledger, keeping its books."""
-        after = replace(
-            ledger,
-            counted=ledger.counted or 0,
-            block_from=ledger.block_from or 0,
-            block_to=ledger.block_to or 0,
-        )
+        ledger = ledger.with_zeros()
         await self._rewrite.fenced(
             ledger_key(partition),
-            *(ledger.epoch, _cursors(before) if before else "", _cursors(after), _rebuilt(ledger)),
+            *(ledger.epoch, _cursors(before) if before else "", _cursors(ledger), _rebuilt(ledger)),
             *("incarnation", ledger.incarnation, "generation", ledger.generation),
-            *("counted", ledger.counted or 0, "counted_mark", ledger.counted_mark),
-            *("block_from", ledger.block_from or 0, "block_to", ledger.block_to or 0),
+            *("counted", ledger.counted, "counted_mark", ledger.counted_mark),
+            *("block_from", ledger.block_from, "block_to", ledger.block_to),
             *("from_mark", ledger.from_mark, "to_mark", ledger.to_mark),
             *("done", int(ledger.done), "landed", ledger.landed, "topic_ids", " ".join(ledger.topic_ids)),
             *("bundle", ledger.bundle),

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from sinks.redis import keys
 from sinks.redis.reader import RedisReader, minute_of, pairs
-from streams.domain.arrivals import SKEW_MS
 from streams.domain.live import (
+    AHEAD,
     MAX_CANDIDATES,
     MAX_TRENDING,
     MEASURES,
@@ -75,7 +75,7 @@ class RedisLiveReader:
         self, video_id: str, window: Window, *, candidates: bool
     ) -> tuple[int, dict[int, Counter[str]], list[Any]]:
         now = int(window.as_of.timestamp() * 1000)
-        since, until = now - keys.WATCHING_MS, now + SKEW_MS
+        since, until = now - keys.WATCHING_MS, now + AHEAD // timedelta(milliseconds=1)
         recent = recent_start(window) if candidates else window.end
         bounds = (minute_of(window.start), minute_of(recent), minute_of(window.end))
         if not video_id:

@@ -197,14 +197,14 @@ class RedisReader:
         watched = sum(each[3] for each in found)
         if watched > sizes.MOST_WATCHED:
             raise _too_many(f"{watched:,} of all partitions at the moment")
-        pairs = cells = sum(each[0] for each in found)
+        different = cells = sum(each[0] for each in found)
         if cells > sizes.FEW_CELLS and not sizes.too_many(cells, 0):
             # Views are spread over partitions by their ids, so the largest partition tells about all.
             found = await asked(max(each[0] for each in found), since)
             sample = max(found, key=lambda each: each[1])[:3]
-            pairs = sizes.estimate_pairs(cells, sample, end - first, -(-(end - first) // apart))
-        if sizes.too_many(cells, pairs):
-            raise _too_many(f"about {pairs:,} of all partitions")
+            different = sizes.estimate_pairs(cells, sample, end - first, -(-(end - first) // apart))
+        if sizes.too_many(cells, different):
+            raise _too_many(f"about {different:,} of all partitions")
 
     async def _live(self) -> frozenset[str] | None:
         try:
