@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Any, Final
 
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sinks.clickhouse.day_cache import Rows
-from sinks.clickhouse.hash_index import Flags, HashMap, HashSet, Numbers
+from sinks.clickhouse.hash_index import Flags, HashMap, HashSet, Numbers, distinct_by_group
 from sinks.clickhouse.native_reader import Shape, Table
 from streams.domain.local_time import Clock
 from streams.domain.user_readings import BOUNCE_MS
@@ -138,7 +139,7 @@ class RecentSessions:
         """Return by group how many sessions were added, and how many milliseconds."""
         before = groups.of(self.known)
         return {
-            "sessions": groups.counts() - before.counts(),
+            "sessions": groups.counts - before.counts,
             "durations_ms": groups.sums(lasted_ms) - before.sums(self._lasted_then_ms()),
         }
 
@@ -155,10 +156,10 @@ class RecentSessions:
         more[known] |= more_then
         now = np.flatnonzero(_bounced(pages, lasted_ms, more))
         before = known[_bounced(then["pages"], self._lasted_then_ms(), more_then)]
-        return groups.of(now).counts() - groups.of(before).counts()
+        return groups.of(now).counts - groups.of(before).counts
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Groups:
     """The groups of a table's rows, by number below `count`; rows that do not count have `count` itself."""
 
@@ -169,6 +170,7 @@ class _Groups:
         """Return the groups of some rows."""
         return _Groups(self.numbers.take(rows), self.count)
 
+    @cached_property
     def counts(self) -> Integers:
         """Return the number of rows of each group."""
         return np.bincount(self.numbers, minlength=self.count)[: self.count]
@@ -182,18 +184,12 @@ class _Groups:
     def different(self, column: Numbers, some: Flags) -> Integers:
         """Return for each group the number of distinct values among its rows in `some`."""
         rows = np.flatnonzero(some)
-        groups = self.of(rows)
-        in_order = column.take(rows.take(np.argsort(groups.numbers, kind="stable")))
-        pieces = np.split(in_order, np.cumsum(groups.counts()))[: self.count]
-        for values in pieces:
-            values.sort()
-        return np.array(
-            [len(values[:1]) + np.count_nonzero(values[1:] != values[:-1]) for values in pieces], np.int64
-        )
+        numbers = self.numbers.take(rows)
+        return distinct_by_group(column.take(rows), numbers, self.count + 1)[: self.count]
 
     def rows(self, **columns: Integers) -> Iterator[tuple[int, dict[str, int]]]:
         """Yield each group with rows, and its value in each column."""
-        present = np.flatnonzero(self.counts())
+        present = np.flatnonzero(self.counts)
         values = [column.take(present).tolist() for column in columns.values()]
         for group, *row in zip(present.tolist(), *values, strict=True):
             yield group, dict(zip(columns, row, strict=True))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sinks.clickhouse.hash_index import HashMap, HashSet, contained
+from sinks.clickhouse.hash_index import HashMap, HashSet, contained, distinct_by_group
 from sinks.clickhouse.native_reader import Shape
 from tests.audience.tables import table
 
@@ -50,6 +50,22 @@ def test_a_mark_is_that_of_the_hash_and_0_where_there_is_none(
     there, found = HashMap.of(table(MARK, sorted(marks.items()))).find(numbers(asked))
     assert there.tolist() == [each in marks for each in asked]
     assert found.tolist() == [marks.get(each, 0) for each in asked]
+
+
+@given(
+    st.lists(st.tuples(ANY | CROWDED | st.sampled_from((0, 64, LARGEST)), st.integers(0, 4)), max_size=300)
+)
+def test_each_hash_counts_once_in_each_group(pairs: list[tuple[int, int]]) -> None:
+    hashes, groups = [each for each, _ in pairs], np.array([group for _, group in pairs], np.uint8)
+    counts = distinct_by_group(numbers(hashes), groups, 5)
+    assert counts.tolist() == [len({each for each, of in pairs if of == group}) for group in range(5)]
+
+
+def test_pairs_that_come_to_one_slot_are_counted() -> None:
+    # A hash that is less by as much as its group adds.
+    pairs = [(2**63 - group * 0x9E3779B97F4A7C15) % 2**64 for group in range(5)] * 2
+    counts = distinct_by_group(numbers(pairs), np.array([*range(5)] * 2, np.uint8), 5)
+    assert counts.tolist() == [1] * 5
 
 
 @pytest.mark.parametrize("length", [0, 1, 2, 3, 4, 5, 1000])
