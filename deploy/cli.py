@@ -190,6 +190,7 @@ def api(
         workers=processes,
         access_log=False,
         http="api.http_protocol:LimitedHttpProtocol",
+        ws="none",
         # A client that stops reading keeps its connection open.
         timeout_graceful_shutdown=_API_STOP_TIMEOUT,
         # A process that starts slowly must not count as hung.

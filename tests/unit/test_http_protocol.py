@@ -1,4 +1,4 @@
-"""The length of headers is limited, on a real socket; bodies and series of requests are not."""
+"""Headers have a longest length and requests a longest time to come, on a real socket; nothing else has."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -35,11 +36,24 @@ async def count_body(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": text})
 
 
-@pytest_asyncio.fixture
-async def port() -> AsyncIterator[int]:
+class HastyHttpProtocol(LimitedHttpProtocol):
+    arrival_seconds = 0.3
+
+
+async def count_slowly(scope: Any, receive: Any, send: Any) -> None:
+    """Answer as `count_body` does, after twice the time in which a request must have come."""
+    await asyncio.sleep(2 * HastyHttpProtocol.arrival_seconds)
+    await count_body(scope, receive, send)
+
+
+@asynccontextmanager
+async def serving(app: Any, protocol: type[LimitedHttpProtocol]) -> AsyncIterator[int]:
+    """Serve an application; yield the port."""
     with socket.socket() as at:
         at.bind(("127.0.0.1", 0))
-        config = uvicorn.Config(count_body, http=LimitedHttpProtocol, log_level="critical", lifespan="off")
+        config = uvicorn.Config(
+            app, http=protocol, ws="none", log_level="critical", lifespan="off", timeout_keep_alive=1
+        )
         server = uvicorn.Server(config)
         task = asyncio.create_task(server.serve([at]))
         while not server.started:
@@ -47,6 +61,12 @@ async def port() -> AsyncIterator[int]:
         yield at.getsockname()[1]
         server.should_exit = True
         await task
+
+
+@pytest_asyncio.fixture
+async def port() -> AsyncIterator[int]:
+    async with serving(count_body, LimitedHttpProtocol) as at:
+        yield at
 
 
 async def send(port: int, beginning: bytes, piece: bytes, times: int) -> tuple[bytes, int]:
@@ -112,8 +132,41 @@ async def test_requests_in_a_row_are_not_added_up(port: int) -> None:
     assert answer.count(b"<0>") == 10_001
 
 
+async def test_a_request_that_does_not_come_whole_ends_the_connection() -> None:
+    answered = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc"
+    async with serving(count_body, HastyHttpProtocol) as at:
+        for beginning, answers in (
+            (b"", 0),
+            (b"GET / HT", 0),
+            (b"GET / HTTP/1.1\r\nHost: x\r\nX: ", 0),
+            (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nab", 0),
+            (answered + b"\r\n\r\n", 1),
+            (answered + answered[:-1], 1),
+        ):
+            answer, _ = await send(at, beginning, b"", 0)
+            assert answer.count(b"<3>") == answers, beginning
+
+
+async def test_a_slow_answer_is_not_cut_off() -> None:
+    one = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n"
+    async with serving(count_slowly, HastyHttpProtocol) as at:
+        answer, _ = await send(at, one + b"\r\nabc" + one + b"Connection: close\r\n\r\n", b"abc", 1)
+        assert answer.count(b"<3>") == 2
+        # The rest of the body waits in the system's buffers until it is read.
+        long = b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 5000000\r\n\r\n"
+        answer, _ = await send(at, long, PIECE, 50)
+        assert answer.endswith(b"<5000000>")
+
+
+async def test_another_protocol_is_not_spoken(port: int) -> None:
+    upgrade = b"Connection: Upgrade, close\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    answer, _ = await send(port, b"GET / HTTP/1.1\r\nHost: x\r\n" + upgrade + b"\r\n", b"", 0)
+    assert answer.startswith(b"HTTP/1.1 200 OK") and answer.endswith(b"<0>")
+
+
 def test_vca_api_serves_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
     given: dict[str, Any] = {}
     monkeypatch.setattr(uvicorn, "run", lambda *_, **options: given.update(options))
     assert CliRunner().invoke(vca, ["api"]).exit_code == 0
     assert import_from_string(given["http"]) is LimitedHttpProtocol
+    assert given["ws"] == "none"
