@@ -105,7 +105,15 @@ def _host(address: str) -> str:
     return urlsplit(address).netloc if "://" in address else address
 
 
-def check_external(external: Mapping[str, str]) -> None:
+def check(options: Options) -> None:
+    """Raise StartError for options with which the stack could not run, before anything is started."""
+    _check_external(options.external)
+    if options.api_port is not None and not is_free(options.api_port):
+        raise StartError(f"port {options.api_port} is in use: choose another one with --api-port")
+    _metrics_ports(options.workers)
+
+
+def _check_external(external: Mapping[str, str]) -> None:
     """Raise StartError for the first given server that does not answer."""
     checks: dict[str, tuple[str, Callable[[str], bool]]] = {
         "KAFKA_BOOTSTRAP_SERVERS": ("Kafka broker", probes.port_answers),
@@ -176,7 +184,7 @@ def prepare(given: Mapping[str, str], logs: Path) -> list[str]:
 def services(options: Options, addresses: Mapping[str, str], run: RunDirectory) -> list[Service]:
     """Describe worker, API, agent and traffic, in their starting order. Later stages are stopped first."""
     names = ["worker"] if options.workers == 1 else [f"worker-{n}" for n in range(1, options.workers + 1)]
-    ports = _metrics_ports(os.environ.get(_METRICS_PORT, ""), options.workers)
+    ports = _metrics_ports(options.workers)
     # With another broker, this line is informative.
     harmless = () if "KAFKA_BOOTSTRAP_SERVERS" in options.external else _FIRST_GROUP
     command = command_line("worker")
@@ -197,11 +205,12 @@ def services(options: Options, addresses: Mapping[str, str], run: RunDirectory) 
     return found
 
 
-def _metrics_ports(first: str, workers: int) -> list[dict[str, str]]:
+def _metrics_ports(workers: int) -> list[dict[str, str]]:
     """Return each worker's environment: of several, the first has the given metrics port, others the next.
 
     Raise StartError when there are not so many ports.
     """
+    first = os.environ.get(_METRICS_PORT, "")
     # Workers themselves say what is wrong with a port that is no number, and 0 means none.
     if workers == 1 or not first.isdecimal() or int(first) == 0:
         return [{}] * workers

@@ -23,7 +23,6 @@ from . import probes, servers, stack
 from .growth import Growth
 from .kafka import jars
 from .logtail import LogTail
-from .ports import is_free
 from .process import Child, describe_exit, wait_until
 from .restarts import Restarts
 from .rundir import RunDirectory
@@ -83,10 +82,7 @@ class Supervisor:
 
     def _start(self) -> None:
         begun = time.monotonic()
-        stack.check_external(self._options.external)
-        port = self._options.api_port
-        if port is not None and not is_free(port):
-            raise StartError(f"port {port} is in use: choose another one with --api-port")
+        stack.check(self._options)
         if self._options.kafka and not jars.folder().exists() and jars.missing() is None:
             self._screen.say(f"Fetching Apache Kafka {jars.VERSION} with Maven (44 MB, once)")
         started = stack.stand_ins(self._options, self._run)

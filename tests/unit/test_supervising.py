@@ -109,7 +109,7 @@ def test_a_worker_with_too_many_dead_letters_stays_down_and_one_with_a_fault_is_
         ends("worker-2", faulty, refused, FAULT),
         Service("api", (sys.executable, "-c", _ANSWERS, str(port)), stop_grace=5.0, stage=2),
     ]
-    monkeypatch.setattr(stack, "check_external", lambda external: None)
+    monkeypatch.setattr(stack, "check", lambda options: None)
     monkeypatch.setattr(stack, "prepare", lambda environment, logs: [])
     monkeypatch.setattr(stack, "services", lambda options, addresses, run: services)
     watched = Watched(tmp_path, port)

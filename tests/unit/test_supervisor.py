@@ -188,7 +188,7 @@ def test_a_wanted_port_is_taken_if_it_is_free() -> None:
 def test_a_given_server_that_does_not_answer_is_named_without_its_password() -> None:
     address = f"redis://user:secret@127.0.0.1:{free_port()}/0"
     with pytest.raises(StartError) as failure:
-        stack.check_external({"REDIS_URL": address})
+        stack.check(stack.Options(external={"REDIS_URL": address}))
     assert "no Redis answers at REDIS_URL=redis://user:***@" in str(failure.value)
     assert "unset REDIS_URL" in str(failure.value)
     assert "secret" not in str(failure.value)
@@ -343,6 +343,15 @@ def test_each_worker_has_a_metrics_port_of_its_own(monkeypatch: pytest.MonkeyPat
     assert ports("65534", 2) == ["65534", "65535"]
     with pytest.raises(StartError, match="3 workers need the ports 65534 to 65536"):
         ports("65534", 3)
+    with pytest.raises(StartError, match="3 workers need the ports 65534 to 65536"):
+        stack.check(stack.Options(workers=3))
+
+
+def test_a_taken_port_of_the_api_is_said_before_anything_starts() -> None:
+    port = free_port()
+    stack.check(stack.Options(api_port=port))
+    with listening(port), pytest.raises(StartError, match=f"port {port} is in use: .*--api-port"):
+        stack.check(stack.Options(api_port=port))
 
 
 def test_the_line_for_the_shell_can_be_pasted_whatever_the_folder_is_called(tmp_path: Path) -> None:
