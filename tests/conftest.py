@@ -23,6 +23,7 @@ from pathlib import Path
 from urllib.parse import urlencode
 from uuid import uuid4
 
+import hypothesis
 import pytest
 
 from deploy.embedded import servers
@@ -37,6 +38,9 @@ forget_the_platform()
 live_in_memory()
 # Worlds of events are many objects without cycles: at its defaults the collector took a fifth of the time.
 gc.set_threshold(50_000, 20, 50)
+# How long an example takes depends on what else the machine does.
+hypothesis.settings.register_profile("without deadlines", deadline=None)
+hypothesis.settings.load_profile("without deadlines")
 
 
 def pytest_collection_finish() -> None:

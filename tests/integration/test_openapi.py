@@ -116,7 +116,7 @@ def address(
 
 
 @DOCUMENT.parametrize()
-@hypothesis.settings(suppress_health_check=list(hypothesis.HealthCheck), deadline=None)
+@hypothesis.settings(suppress_health_check=list(hypothesis.HealthCheck))
 def test_every_answer_is_one_that_the_document_tells_of(case: schemathesis.Case[Any], address: str) -> None:
     case.call_and_validate(base_url=address)
 

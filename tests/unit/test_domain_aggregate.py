@@ -35,7 +35,7 @@ def plain(live: Live) -> tuple[Any, ...]:
 
 
 @pytest.mark.parametrize(("fold", "topic"), [(fold_playback, PLAYBACK), (fold_users, USERS)])
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 2**32), largest=st.integers(1, 400))
 def test_folding_parts_and_merging_them_is_folding_the_whole(
     fold: Fold, topic: str, seed: int, largest: int
@@ -51,7 +51,7 @@ def test_folding_parts_and_merging_them_is_folding_the_whole(
     assert plain(merged) == plain(onto) == plain(whole)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(cuts=st.tuples(st.integers(0, 2000), st.integers(0, 2000)))
 def test_merging_is_associative_and_empty_is_neutral(cuts: tuple[int, int]) -> None:
     rows = rows_of(PLAYBACK)
@@ -111,7 +111,6 @@ def test_counters_hold_what_the_rows_say_from_a_minute_on(since: int) -> None:
     assert seen == watching
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_a_users_hash_fits_a_signed_64_bit_integer_and_is_stable(user: str) -> None:
     assert -(2**63) <= user_hash(user) < 2**63

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from streams.domain.arrivals import Arrival, Decoder, Rejected, receive
@@ -134,7 +134,6 @@ pieces = st.sampled_from(
 )
 
 
-@settings(deadline=None)
 @given(
     st.sampled_from(TOPICS),
     st.lists(st.none() | st.binary(max_size=40) | st.lists(pieces).map(b"".join), max_size=5),
@@ -144,7 +143,6 @@ def test_no_bytes_make_decoding_raise_or_lose_count(topic: str, values: list[byt
     assert len(classes(topic, values)) == len(values)
 
 
-@settings(deadline=None)
 @given(st.sampled_from(TOPICS), st.data())
 def test_an_event_with_any_value_in_any_field_is_taken_or_rejected(topic: str, data: st.DataObject) -> None:
     name = data.draw(st.sampled_from([*SOUND[topic], "sentAt", "country", "toMs", "durationMs", "load"]))
@@ -153,7 +151,6 @@ def test_an_event_with_any_value_in_any_field_is_taken_or_rejected(topic: str, d
     assert set(classes(topic, [text])) <= FAULTS | {"taken"}
 
 
-@settings(deadline=None)
 @given(st.sampled_from(TOPICS), st.data())
 def test_what_is_taken_alone_is_taken_in_any_company(topic: str, data: st.DataObject) -> None:
     sound = json.dumps(SOUND[topic]).encode()
@@ -178,7 +175,6 @@ def test_what_is_taken_alone_is_taken_in_any_company(topic: str, data: st.DataOb
     assert classes(topic, list(mixed)) == [classes(topic, [value])[0] for value in mixed]
 
 
-@settings(deadline=None)
 @given(st.integers(0, 4_102_444_800_000), st.integers(-720, 840), st.integers(0, 999))
 @example(1_700_000_000_001, 0, 999)
 def test_instants_are_exact_to_the_millisecond(at: int, offset: int, micros: int) -> None:
@@ -192,7 +188,6 @@ near = st.integers(NOW - 20 * 60_000, NOW + 20 * 60_000)
 told_times = near | instants | st.just(NOW + 300_000) | st.just(NOW + 300_001) | st.just(NOW - RETENTION_MS)
 
 
-@settings(deadline=None)
 @given(occurred=told_times, sent=st.none() | told_times, started=told_times)
 @example(occurred=NOW, sent=None, started=0)
 @example(occurred=NOW, sent=NOW + 1, started=1)
@@ -213,7 +208,6 @@ def test_clocks_are_corrected_as_defined(occurred: int, sent: int | None, starte
         assert started_at <= at
 
 
-@settings(deadline=None)
 @given(
     st.none()
     | st.text(max_size=3)

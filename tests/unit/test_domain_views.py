@@ -5,7 +5,7 @@ from __future__ import annotations
 from copy import copy
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.domain.arrivals import Arrival
@@ -41,14 +41,12 @@ seqs = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(seqs)
 def test_the_sequence_window_is_that_of_rfc_4303(numbers: list[int]) -> None:
     naive, state = NaiveWindow(), ViewState()
     assert [state.admit(seq) for seq in numbers] == [naive.admit(seq) for seq in numbers]
 
 
-@settings(deadline=None)
 @given(millis, millis, lengths)
 def test_parts_are_those_that_share_a_moment_with_the_stretch(from_ms: int, to_ms: int, length: int) -> None:
     assert set(part_numbers(parts_of(from_ms, to_ms, length))) == parts_touched(from_ms, to_ms, length)
@@ -123,7 +121,6 @@ def run(state: ViewState, arrivals: list[tuple[Arrival[Playback], int]]) -> list
     ]
 
 
-@settings(deadline=None)
 @given(views())
 def test_deltas_add_up_to_the_largest_totals_and_happen_once(
     arrivals: list[tuple[Arrival[Playback], int]],
@@ -142,7 +139,6 @@ def test_deltas_add_up_to_the_largest_totals_and_happen_once(
     assert all(0 <= part < 100 for part in parts)
 
 
-@settings(deadline=None)
 @given(views())
 def test_a_view_starts_and_is_attempted_at_one_moment_only(
     arrivals: list[tuple[Arrival[Playback], int]],
@@ -157,7 +153,6 @@ def test_a_view_starts_and_is_attempted_at_one_moment_only(
                 assert {getattr(row, moment)} == told
 
 
-@settings(deadline=None)
 @given(views(), st.data())
 def test_a_view_rebuilt_from_its_rows_goes_on_as_if_nothing_had_happened(
     arrivals: list[tuple[Arrival[Playback], int]], data: st.DataObject
@@ -171,7 +166,6 @@ def test_a_view_rebuilt_from_its_rows_goes_on_as_if_nothing_had_happened(
     assert before + run(rebuilt, arrivals[cut:]) == whole
 
 
-@settings(deadline=None)
 @given(views(), st.data())
 def test_replayed_events_change_nothing(
     arrivals: list[tuple[Arrival[Playback], int]], data: st.DataObject

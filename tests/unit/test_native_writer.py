@@ -96,7 +96,7 @@ def plain(row: Row) -> tuple[Any, ...]:
 
 
 @pytest.mark.parametrize("kind", [PlaybackRow, SystemRow])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_rows_come_back_whatever_they_hold_and_however_they_were_cut(
     kind: type[Row], data: st.DataObject

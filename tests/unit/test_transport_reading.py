@@ -17,7 +17,7 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.legacy_records import LegacyRecordBatchBuilder
 from aiokafka.record.util import calc_crc32c
 from aiokafka.structs import TopicPartition
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from streams.fetching import FETCH_INTERVAL, PacedFetcher, PlainRecords
@@ -116,7 +116,6 @@ def test_batches_of_old_formats_have_no_leader_epoch(written_in: int) -> None:
     assert (len(found), found.leader_epochs) == (2, (-1, -1))
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(-1, 2), st.integers(1, 3), st.sampled_from(["on", "commit", "abort"]))),
     st.sampled_from([READ_COMMITTED, READ_UNCOMMITTED]),

@@ -40,6 +40,19 @@ def test_the_clock_shows_what_the_zone_shows(start: datetime, minutes: int, shar
     assert seconds // 3600 % 24 == local.hour
 
 
+@pytest.mark.parametrize("name", ZONES)
+@pytest.mark.parametrize("began", [timedelta(), timedelta(hours=13, minutes=7, seconds=5)])
+def test_a_clock_changes_in_the_second_in_which_the_zone_does(name: str, began: timedelta) -> None:
+    zone, start = ZoneInfo(name), datetime(2025, 1, 1, tzinfo=UTC) + began
+    shown = clock(zone, start, start + timedelta(days=730))
+    steady = ("UTC", "Asia/Kolkata", "Asia/Kathmandu", "Pacific/Apia")
+    # Twice a year; Morocco's clocks go back for Ramadan.
+    assert len(shown.since) == (1 if name in steady else 5)
+    for before, since, after in zip(shown.offsets, shown.since[1:], shown.offsets[1:], strict=False):
+        for at, offset in ((since - 1, before), (since, after)):
+            assert datetime.fromtimestamp(at, zone).utcoffset() == timedelta(seconds=offset)
+
+
 @given(instants, st.integers(1, 60), st.sampled_from(ZONES))
 @example(datetime(2011, 12, 28, tzinfo=UTC), 5, "Pacific/Apia")
 @example(datetime(2026, 3, 28, tzinfo=UTC), 3, "Europe/London")
