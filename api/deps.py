@@ -67,7 +67,7 @@ class Stores:
             read_timeout=patience,
             connections=settings.redis_connections,
         )
-        breaker = CircuitBreaker(patience)
+        breaker = CircuitBreaker(patience, connections=settings.redis_connections)
         remembered = CachedCatalog(self.clickhouse)
         self.redis = RedisReader(self._redis, remembered, breaker=breaker, on_query=observe_query)
         days = DayCache(self.clickhouse, on_lookup=partial(observe_lookup, "days"))

@@ -31,6 +31,8 @@ NONE: Final = "none"
 COOLDOWN_SECONDS: Final = 2.0
 #: The warning that nothing is limited is repeated this often, in seconds.
 WARN_INTERVAL_SECONDS: Final = 60.0
+#: Requests that are counted at once; without a free connection, the client would fail.
+_CONNECTIONS: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ def _storage(url: str, patience: float, prefix: str) -> Storage:
         key_prefix=prefix,
         socket_connect_timeout=patience,
         socket_timeout=patience,
-        max_connections=50,
+        max_connections=_CONNECTIONS,
         **options,
     )
     assert isinstance(storage, Storage)
@@ -98,23 +100,27 @@ class RateLimit:
         self._item = parse_limit(limit)
         self._breaker = breaker or CircuitBreaker()
         self._clock = clock
+        self._slots = asyncio.Semaphore(_CONNECTIONS)
         self._storage = _storage(url, self._breaker.timeout, prefix)
         self._limiter = SlidingWindowCounterRateLimiter(self._storage)
         self._cooldown_until = self._warned_until = float("-inf")
 
     async def hit(self, key_id: str) -> tuple[bool, Allowance | None]:
         """Count a request; return whether it may pass, and the allowance (None when nothing is limited)."""
-        if self._item is None or self._clock() < self._cooldown_until or self._breaker.is_open:
+        if self._item is None:
             return True, None
-        try:
-            async with asyncio.timeout(self._breaker.timeout):
-                passed = await self._limiter.hit(self._item, key_id)
-                stats = await self._limiter.get_window_stats(self._item, key_id)
-        except (StorageError, OSError, TimeoutError) as error:
-            if isinstance(error, TimeoutError):
-                self._breaker.trip()
-            self._failed(error)
-            return True, None
+        async with self._slots:
+            if self._clock() < self._cooldown_until or self._breaker.is_open:
+                return True, None
+            try:
+                async with asyncio.timeout(self._breaker.timeout):
+                    passed = await self._limiter.hit(self._item, key_id)
+                    stats = await self._limiter.get_window_stats(self._item, key_id)
+            except (StorageError, OSError, TimeoutError) as error:
+                if isinstance(error, TimeoutError):
+                    self._breaker.trip()
+                self._failed(error)
+                return True, None
         reset = max(1, math.ceil(stats.reset_time - time.time()))
         return passed, Allowance(self._item.amount, stats.remaining if passed else 0, reset)
 

@@ -18,6 +18,8 @@ from redis.backoff import ExponentialBackoff
 from sinks.base import Unavailable
 from streams.domain.errors import StoreUnavailableError
 
+#: Most connections of a client, unless its caller says otherwise.
+CONNECTIONS: Final = 50
 #: Transient failures by redis-py's classes: the server is away, starting, full, failing over, or a replica.
 _PASSING: Final = (
     exceptions.ConnectionError,
@@ -80,7 +82,7 @@ def connect(
     *,
     connect_timeout: float = 2.0,
     read_timeout: float = 5.0,
-    connections: int = 50,
+    connections: int = CONNECTIONS,
     ping_seconds: int = 30,
 ) -> Any:
     """Return a client that returns bytes and connects at its first command.
@@ -124,13 +126,22 @@ def available() -> Iterator[None]:
 class CircuitBreaker:
     """Bounds calls by a timeout; after a timeout, calls fail at once for twice as long.
 
+    Further calls wait while as many run as the client has connections: it fails without a free one.
+
     One request of the API asks Redis for its key, its rate limit and its answer: with a shared breaker, only
     the first of these calls waits. While a server is silent, two of three requests do not wait at all.
     """
 
-    def __init__(self, timeout: float = 1.0, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        timeout: float = 1.0,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        connections: int = CONNECTIONS,
+    ) -> None:
         """Start closed; `timeout` and `clock` are in seconds."""
         self.timeout = timeout
+        self._slots = asyncio.Semaphore(connections)
         self._clock = clock
         self._open_until = float("-inf")
 
@@ -145,17 +156,22 @@ class CircuitBreaker:
 
     @asynccontextmanager
     async def guard(self) -> AsyncIterator[None]:
-        """Bound the calls inside; timeouts and transient failures become `StoreUnavailableError`."""
-        if self.is_open:
-            raise StoreUnavailableError(
-                "redis", "Redis did not answer moments ago; the next attempt follows shortly"
-            )
-        try:
-            with available():
-                async with asyncio.timeout(self.timeout):
-                    yield
-        except Unavailable as error:
-            # asyncio's TimeoutError is an OSError, redis-py's is not: both mean that the server was silent.
-            if isinstance(error.__cause__, TimeoutError | exceptions.TimeoutError):
-                self.trip()
-            raise StoreUnavailableError("redis", str(error)) from error
+        """Bound the calls inside, which use one connection; do not nest it.
+
+        Timeouts and transient failures become `StoreUnavailableError`. The wait for a connection is not
+        bounded by the timeout: it says nothing about the server, and each call before is bounded.
+        """
+        async with self._slots:
+            if self.is_open:
+                raise StoreUnavailableError(
+                    "redis", "Redis did not answer moments ago; the next attempt follows shortly"
+                )
+            try:
+                with available():
+                    async with asyncio.timeout(self.timeout):
+                        yield
+            except Unavailable as error:
+                # asyncio's TimeoutError is an OSError, redis-py's is not: both mean a silent server.
+                if isinstance(error.__cause__, TimeoutError | exceptions.TimeoutError):
+                    self.trip()
+                raise StoreUnavailableError("redis", str(error)) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -154,6 +155,17 @@ async def test_the_limit_is_shared_by_processes_and_told_in_headers(
         assert await status(two, SUMMARY, other) == 200
         for path in ("/healthz", "/metrics", "/openapi.json"):
             assert (await two.client.get(path, headers={"X-API-Key": secret})).status_code == 200
+
+
+async def test_requests_at_once_wait_for_a_connection_and_are_all_counted(
+    redis: Server, settings: dict[str, Any]
+) -> None:
+    secret = await created(redis, "a busy page")
+    settings |= {"rate_limit": "100/hour", "redis_connections": 2}
+    async with serving(lambda: NOW, **settings) as api:
+        asked = (status(api, "/analytics/users?period=x", secret) for _ in range(110))
+        statuses = await asyncio.gather(*asked)
+        assert Counter(statuses) == {400: 100, 429: 10}
 
 
 async def test_while_redis_is_down_known_keys_go_on_unlimited(
