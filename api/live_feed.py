@@ -1,4 +1,7 @@
-"""Streams of live answers: each question is polled once a second, however many clients subscribe."""
+"""Streams of live answers: each question is polled once a second, however many clients subscribe.
+
+A new subscriber does not ask again either: when a server restarts, all its clients come back at once.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +17,15 @@ import structlog
 
 from api.errors import MESSAGES, TooManyStreamsError, code_of
 from api.metrics import STREAMS
+from sinks.single_flight import SingleFlight
 from streams.domain.errors import RequestError, StoreUnavailableError
 
 _log = structlog.get_logger(__name__)
 
 #: Seconds between two answers of a stream.
 INTERVAL: Final = 1.0
+#: The event of an answer.
+LIVE: Final = "live"
 Ask = Callable[[], Awaitable[Any]]
 
 
@@ -40,14 +46,14 @@ def error_update(error: Exception, message: str) -> Update:
 class _Poll:
     """Polls one question, and keeps the newest answer."""
 
-    def __init__(self, ask: Ask, interval: float) -> None:
+    def __init__(self, ask: Ask, interval: float, first: Update) -> None:
         self._ask = ask
         self._interval = interval
         self._number = 0
         self._changed = asyncio.Event()
         self._ended = False
         self.listeners = 0
-        self.latest: Update | None = None
+        self.latest = first
         self._task = asyncio.create_task(self._run())
 
     async def _run(self) -> None:
@@ -99,13 +105,12 @@ class _Poll:
                     return
                 await self._changed.wait()
             seen = self._number
-            assert self.latest is not None
             yield self.latest
 
 
 async def ask_once(ask: Ask) -> Update:
     """Ask once, and return the answer as an event."""
-    return Update("live", orjson.dumps(await ask()).decode())
+    return Update(LIVE, orjson.dumps(await ask()).decode())
 
 
 class Feeds:
@@ -119,6 +124,7 @@ class Feeds:
         self._max_streams = max_streams
         self._interval = interval
         self._polls: dict[Hashable, _Poll] = {}
+        self._first = SingleFlight[Update]()
         self._max_per_key = max(1, max_streams * 3 // 4)
         self._streams_of: Counter[str | None] = Counter()
 
@@ -138,7 +144,7 @@ class Feeds:
     ) -> AsyncIterator[AsyncIterator[Update]]:
         """Subscribe to the answers to a question for as long as the context lasts.
 
-        The first answer is read on entry, so errors of the question are raised here. `key_id` is None when
+        The first answer is there on entry, so errors of the question are raised here. `key_id` is None when
         the API is open. Raises `TooManyStreamsError` when all streams, or all that a key may have, are taken.
         """
         if self.streams >= self._max_streams:
@@ -152,10 +158,10 @@ class Feeds:
         self._streams_of[key_id] += 1
         STREAMS.inc()
         try:
-            first = await ask_once(ask)
+            first = await self._first_answer(question, ask)
             poll = self._polls.get(question)
             if poll is None or poll.ended:
-                poll = self._polls[question] = _Poll(ask, self._interval)
+                poll = self._polls[question] = _Poll(ask, self._interval, first)
             poll.listeners += 1
             try:
                 yield poll.updates(first)
@@ -170,6 +176,13 @@ class Feeds:
             if not self._streams_of[key_id]:
                 del self._streams_of[key_id]
             STREAMS.dec()
+
+    async def _first_answer(self, question: Hashable, ask: Ask) -> Update:
+        """Return the newest answer to a question; ask if nobody does, or if the last answer was an error."""
+        poll = self._polls.get(question)
+        if poll is not None and not poll.ended and poll.latest.event == LIVE:
+            return poll.latest
+        return await self._first.run(question, lambda: ask_once(ask))
 
     def end(self) -> None:
         """End all streams."""
