@@ -65,6 +65,21 @@ class _Body:
             yield b"".join(waiting)
 
 
+class _Bytes:
+    """A packed insert, for any number of iterations.
+
+    When a connection breaks, the client itself sends `bytes` once more, without asking whether others own the
+    partitions now; it does not do so with pieces.
+    """
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for begin in range(0, len(self._body), _PIECE):
+            yield self._body[begin : begin + _PIECE]
+
+
 def _check(block: Block) -> None:
     """Raise ValueError unless a block has as many encoded rows as it says."""
     # An insert of fewer rows would succeed, and the loss would not be noticed.
@@ -152,8 +167,9 @@ class ClickHouseBlocks:
     async def send(self, token: str, packed: bytes) -> None:
         """Make a packed insert; see `BlockSink.send`."""
         insert = msgspec.msgpack.decode(packed, type=_Packed)
+        body = _Bytes(insert.body)
         await self._insert(
-            token, insert.table, insert.columns, insert.shard, insert.body, compression=insert.compression
+            token, insert.table, insert.columns, insert.shard, body, compression=insert.compression
         )
 
     async def _insert(

@@ -17,7 +17,7 @@ from sinks.clickhouse.client import SILENCE_SECONDS, connect
 from sinks.clickhouse.migrations import migrate
 from sinks.clickhouse.sink import ClickHouseBlocks
 from streams.retry import Retry
-from tests.faults.proxy import Proxy
+from tests.faults.proxy import Proxy, Trick, http_is_whole
 from tests.pipeline.bench import Log, view
 from tests.pipeline.fold import block_of, fold_log
 
@@ -26,7 +26,7 @@ PATIENCE = 0.5
 
 @pytest.fixture
 def proxy(clickhouse_server: str) -> Iterator[Proxy]:
-    proxy = Proxy(urlsplit(clickhouse_server).port or 8123)
+    proxy = Proxy(urlsplit(clickhouse_server).port or 8123, http_is_whole)
     yield proxy
     proxy.close()
 
@@ -69,6 +69,23 @@ async def test_an_insert_is_tried_again_in_time_and_counts_once(proxy: Proxy, cl
         "SELECT (SELECT count() FROM playback_events), (SELECT sum(views) FROM video_15m)"
     )
     assert rows.result_rows[0] == (sent.rows, 1)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+async def test_the_client_itself_repeats_no_insert(
+    proxy: Proxy, client: AsyncClient, clickhouse_database: str, packed: bool
+) -> None:
+    """Only who knows the epochs may repeat it: after a long sleep, ClickHouse has forgotten its token."""
+    patient = await connect(f"http://127.0.0.1:{proxy.port}/{clickhouse_database}")
+    try:
+        blocks = ClickHouseBlocks(patient)
+        sent = block(blocks)
+        trap = proxy.set(b"insert_deduplication_token", Trick.LOSE_ANSWER)
+        with pytest.raises(Unavailable):
+            await (blocks.send("bundle:a", blocks.pack([sent])) if packed else blocks.write(sent))
+        assert trap.sprung.is_set()
+    finally:
+        await patient.close()
 
 
 async def test_a_look_up_is_given_up_in_time(proxy: Proxy, client: AsyncClient) -> None:
