@@ -73,6 +73,14 @@ PASSING: Final[Mapping[int, str]] = {
     1000: "POCO_EXCEPTION",  # of files and sockets, mostly
     1001: "STD_EXCEPTION",  # no place on the disk, among others
 }
+#: Errors about the user: workers end, and the API answers from the other store where it can.
+REFUSING: Final[Mapping[int, str]] = {
+    192: "UNKNOWN_USER",
+    193: "WRONG_PASSWORD",
+    194: "REQUIRED_PASSWORD",
+    497: "ACCESS_DENIED",
+    516: "AUTHENTICATION_FAILED",
+}
 #: The client's error for an answer without ClickHouse's code, from a proxy whose server is away.
 _OF_A_PROXY: Final = re.compile(r"HTTP driver received HTTP status 5\d\d\b")
 

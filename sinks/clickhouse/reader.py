@@ -11,10 +11,11 @@ from typing import Any, Final
 
 import orjson
 from clickhouse_connect.driver.asyncclient import AsyncClient
+from clickhouse_connect.driver.exceptions import Error
 
 from sinks.base import QueryObserver, Unavailable, ignore_query
 from sinks.clickhouse import queries
-from sinks.clickhouse.client import GROUPING, READING, READING_ONLY, available, connect
+from sinks.clickhouse.client import GROUPING, READING, READING_ONLY, REFUSING, available, connect
 from sinks.clickhouse.migrator import checksums
 from sinks.clickhouse.native_reader import FORMAT, Table, TableQuery
 from sinks.clickhouse.queries import Query
@@ -137,7 +138,7 @@ class ClickHouseReader:
 
     @asynccontextmanager
     async def _borrow_client(self) -> AsyncIterator[AsyncClient]:
-        """Lend the client; transient failures become `StoreUnavailableError`."""
+        """Lend the client; transient failures and missing rights become `StoreUnavailableError`."""
         began, answered = asyncio.get_running_loop().time(), False
         try:
             client = await self._connected()
@@ -149,6 +150,10 @@ class ClickHouseReader:
             answered = True
         except (Unavailable, TimeoutError) as error:
             raise StoreUnavailableError(_STORE, str(error) or "no answer") from error
+        except Error as error:
+            if error.code not in REFUSING:
+                raise
+            raise StoreUnavailableError(_STORE, f"ClickHouse: {error}") from error
         finally:
             self._on_query(_STORE, asyncio.get_running_loop().time() - began, answered)
 

@@ -39,6 +39,8 @@ _REFUSED: Final = re.compile(
     r"(?:^|caused error: |: -)"
     r"(?:BUSY|CLUSTERDOWN|LOADING|MASTERDOWN|MISCONF|NOREPLICAS|OOM|READONLY|TRYAGAIN|UNBLOCKED) "
 )
+#: What Redis says to a user without a right; in scripts since version 7, and in those of version 6.
+_FORBIDDEN: Final = re.compile(r"no permissions? to|NOPERM|can't run this command or subcommand")
 #: Errors of a script whose keys are moving to another node, as Redis 6 and 7, and as Redis 8 word them.
 _MOVING: Final = ("non local key", "during rehashing of the slot")
 
@@ -158,8 +160,9 @@ class CircuitBreaker:
     async def guard(self) -> AsyncIterator[None]:
         """Bound the calls inside, which use one connection; do not nest it.
 
-        Timeouts and transient failures become `StoreUnavailableError`. The wait for a connection is not
-        bounded by the timeout: it says nothing about the server, and each call before is bounded.
+        Timeouts, transient failures and missing rights become `StoreUnavailableError`. The wait for a
+        connection is not bounded by the timeout: it says nothing about the server, and each call before is
+        bounded.
         """
         async with self._slots:
             if self.is_open:
@@ -175,3 +178,8 @@ class CircuitBreaker:
                 if isinstance(error.__cause__, TimeoutError | exceptions.TimeoutError):
                     self.trip()
                 raise StoreUnavailableError("redis", str(error)) from error
+            except exceptions.ResponseError as error:
+                # Another store may answer, or the caller is told to come back: an operator must mend it.
+                if _FORBIDDEN.search(str(error)):
+                    raise StoreUnavailableError("redis", f"Redis: {error}") from error
+                raise

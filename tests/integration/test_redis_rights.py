@@ -158,3 +158,20 @@ async def test_the_user_can_neither_empty_nor_change_the_server_nor_read_others(
             await client.execute_command(*command)
     finally:
         await client.aclose()
+
+
+@pytest.mark.parametrize("right", ["eval", "hmget"])
+async def test_the_api_answers_from_clickhouse_while_redis_refuses_its_user(
+    url: str, owner: Any, clickhouse_server: str, clickhouse_database: str, tmp_path: Path, right: str
+) -> None:
+    clickhouse = f"{clickhouse_server.rstrip('/')}/{clickhouse_database}"
+    await asyncio.to_thread(migrate, clickhouse)
+    views = [make.view("v", NOW - timedelta(minutes=5))]
+    await insert(clickhouse, views)
+    await count(url, views, NOW)
+    await owner.execute_command("ACL", "SETUSER", USER, f"-{right}")
+    settings = {"redis_url": url, "clickhouse_url": clickhouse, "export_dir": str(tmp_path)}
+    async with serving(lambda: NOW, **settings) as api:
+        for path in ("/analytics/live", "/analytics/videos/v/live", "/analytics/videos/summary?period=1h"):
+            answer = await api.get(path)
+            assert (answer.status_code, answer.json()["meta"]["source"]) == (200, "clickhouse")

@@ -13,10 +13,12 @@ from deploy.embedded import servers
 from deploy.embedded.ports import free_port
 from deploy.operations import examining
 from sinks.base import Partition, Unavailable
-from sinks.clickhouse.client import PASSING, available
+from sinks.clickhouse.client import PASSING, REFUSING, available
 from sinks.clickhouse.client import connect as connect_clickhouse
+from sinks.clickhouse.reader import ClickHouseReader
 from sinks.redis.client import connect as connect_redis
 from sinks.redis.ledger import RedisLedgers
+from streams.domain.errors import StoreUnavailableError
 from streams.settings import Settings
 
 PARTITION = Partition("cluster", "playback.events", 0)
@@ -95,10 +97,33 @@ async def test_a_proxy_that_cannot_reach_clickhouse_is_waited_for(status: int, p
         await runner.cleanup()
 
 
-async def test_errors_that_may_pass_have_the_names_that_the_server_gives_them(clickhouse_server: str) -> None:
-    client = await connect_clickhouse(f"{clickhouse_server}/default")
+async def test_a_clickhouse_that_refuses_its_user_is_a_store_that_cannot_be_read_now() -> None:
+    """Its password was changed, say: what the other store knows must still be answered."""
+
+    async def refuse(_: web.Request) -> web.Response:
+        text = "Code: 516. DB::Exception: reader: Authentication failed. (AUTHENTICATION_FAILED)"
+        return web.Response(status=403, text=text, headers={"X-ClickHouse-Exception-Code": "516"})
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", refuse)
+    runner, port = web.AppRunner(app), free_port()
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    reader = ClickHouseReader(f"http://127.0.0.1:{port}/videocloud")
+    try:
+        with pytest.raises(StoreUnavailableError, match="AUTHENTICATION_FAILED"):
+            await reader.titles(["v"])
+        with pytest.raises(StoreUnavailableError):
+            await reader.ready()
+    finally:
+        await reader.close()
+        await runner.cleanup()
+
+
+async def test_errors_have_the_names_that_the_server_gives_them(clickhouse_server: str) -> None:
+    client, errors = await connect_clickhouse(f"{clickhouse_server}/default"), {**PASSING, **REFUSING}
     named = await client.query(
-        "SELECT arrayMap(code -> errorCodeToName(code), {codes:Array(UInt32)})", {"codes": list(PASSING)}
+        "SELECT arrayMap(code -> errorCodeToName(code), {codes:Array(UInt32)})", {"codes": list(errors)}
     )
-    assert named.result_rows[0][0] == list(PASSING.values())
+    assert named.result_rows[0][0] == list(errors.values())
     await client.close()
