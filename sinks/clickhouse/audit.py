@@ -281,11 +281,16 @@ class Audit:
         return Forgotten(rows, frozenset(day for row in result.result_rows for day in row[-1]))
 
     async def first_instant(self) -> datetime | None:
-        """Return the time of the first event in the roll-ups; None when there is none."""
+        """Return the time of the first event in the roll-ups; None when there is none.
+
+        Retention leaves `users` alone: it tells of events that are gone even if all other rows of their time
+        are gone as well.
+        """
         with available():
             result = await self._client.query(
                 "SELECT min(at), count() FROM"
                 " (SELECT toDateTime(min(day), 'UTC') AS at FROM user_days HAVING count() > 0"
+                " UNION ALL SELECT toDateTime(min(first_seen), 'UTC') FROM users HAVING count() > 0"
                 " UNION ALL SELECT min(minute) FROM system_1m HAVING count() > 0"
                 " UNION ALL SELECT min(bucket) FROM video_15m HAVING count() > 0)"
             )

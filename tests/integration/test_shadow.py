@@ -13,7 +13,7 @@ import msgspec
 import pytest
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
-from deploy.operations.rebuilding import Rebuild, RebuildError
+from deploy.operations.rebuilding import Rebuild, RebuildError, whole_months
 from sinks.base import Block, Partition
 from sinks.clickhouse import client as clickhouse
 from sinks.clickhouse.audit import ROLLUP_QUERIES, Audit
@@ -243,4 +243,31 @@ async def test_a_block_that_a_cluster_of_before_left_in_doubt_is_rolled_up(
         assert await tables.sums() == [(7, 28_000, 0)]
     finally:
         await redis.delete(ledger_key(partition))
+        await redis.aclose()
+
+
+async def test_who_was_seen_before_all_that_is_kept_is_known_after_a_rebuild(
+    tables: Tables, redis_server: str
+) -> None:
+    """With one retention for raw events and roll-ups, only `users` and `signups` know of older times."""
+    redis = connect_redis(redis_server)
+    try:
+        await tables.likes(0, 2, "user.signup", at=NOW - 100 * 86_400)
+        await tables.likes(2, 1)
+        first_seen = "SELECT min(first_seen) FROM users"
+        known = await tables.ask(first_seen)
+        for table, at in (
+            ("user_events", "occurred_at"),
+            ("user_days", "day"),
+            ("session_days", "day"),
+            ("activity_days", "day"),
+        ):
+            # As the TTLs do.
+            await tables.client.command(f"DELETE FROM {table} WHERE {at} < now() - INTERVAL 90 DAY")
+        since = whole_months(await tables.audit.first_instant(), 90, datetime.fromtimestamp(NOW, UTC))
+        assert since is not None
+        await Rebuild(redis, tables.shadow, f"c{uuid4().hex[:8]}", Silent()).run(since)
+        assert await tables.ask(first_seen) == known
+        assert await tables.ask("SELECT count() FROM signups") == [(2,)]
+    finally:
         await redis.aclose()
