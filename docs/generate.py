@@ -55,8 +55,9 @@ Windows are half-open, `[start, end)`:
 | `1h`, `24h` | ends at the next full minute | the hour, or the 24 hours, before |
 | `1d`, `7d`, `30d` | calendar days of `timezone`, today included; ends at tonight's midnight | as many \
 calendar days |
-| `all` | from midnight of the day of the first data to tonight's midnight. First data: of the requested \
-video, else, depending on the endpoint, of any video, of any user, or of the platform | nothing |
+| `all` | from midnight of the day of the first data to tonight's midnight. First data that is still kept: \
+of the requested video, else, depending on the endpoint, of any video, of any user, or of the platform \
+| nothing |
 | `start` and `end` | as given, to the millisecond | as long |
 
 Timelines cover the whole window, and their first and last points are cut at its edges. Days and hours are

@@ -35,9 +35,15 @@ ACTIONS: Final = {
 }
 
 
-def first_seen() -> Query:
-    """Return `first`, the epoch milliseconds of the first event of any user; null without one."""
-    return Query("SELECT toUnixTimestamp64Milli(minOrNull(first_seen)) AS first FROM users", {})
+def first_active() -> Query:
+    """Return `first`, the quarter of an hour with the first event that is kept (epoch s); null without one.
+
+    `users` tells of earlier events as well, of which retention has deleted everything else: whoever came back
+    then would be missing, and not be told from those who did not.
+    """
+    quarter = "toUnixTimestamp(toDateTime(day, 'UTC')) + 900 * (bitCount(bitXor(slots, slots - 1)) - 1)"
+    sql = f"SELECT minOrNull({quarter}) AS first FROM user_days WHERE day = (SELECT min(day) FROM user_days)"
+    return Query(sql, {})
 
 
 def flag_numbers(stretches: Mapping[str, Stretch]) -> dict[str, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from functools import partial
 from typing import Any, TypeVar
 
@@ -27,7 +27,6 @@ from streams.domain.windows import UTC_ZONE, Stretch, Window, aligned, midnight
 
 A = TypeVar("A")
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CHURN = ("previous", "active")
 
 
@@ -96,8 +95,8 @@ class ClickHouseUsers:
 
     async def first(self) -> datetime | None:
         """See `UserReader.first`."""
-        (row,) = await self._store.rows(user_queries.first_seen())
-        return None if row["first"] is None else _EPOCH + timedelta(milliseconds=row["first"])
+        (row,) = await self._store.rows(user_queries.first_active())
+        return None if row["first"] is None else datetime.fromtimestamp(row["first"], UTC)
 
     async def prefetch_split(self, now: datetime) -> Split | None:
         """Return the split to prefetch for; None while no result could be cached.

@@ -103,7 +103,7 @@ class UserReader(Protocol):
     """Reads counts of users. Every method raises `StoreUnavailableError` when the store cannot answer."""
 
     async def first(self) -> datetime | None:
-        """Return the instant of the first event of any user; None when there is none."""
+        """Return the quarter of an hour of the first event that is kept of any user; None without one."""
 
     async def activity(self, window: Window) -> ActivityReading:
         """Return active users up to the end of the window, and sessions and actions in it."""

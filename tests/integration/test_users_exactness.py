@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, time, timedelta
 from random import Random
 from zoneinfo import ZoneInfo
 
@@ -13,6 +13,7 @@ import pytest_asyncio
 
 from api.parameters import Question, parse_question
 from api.user_service import UserService
+from sinks.clickhouse.client import connect
 from sinks.clickhouse.migrations import migrate
 from sinks.clickhouse.reader import ClickHouseReader
 from sinks.clickhouse.user_reader import ClickHouseUsers
@@ -97,3 +98,38 @@ async def test_every_number_is_the_oracles(landed: Landed) -> None:
         assert not list(differences(answer["data"], truth)), (asked, window)
         answer = await landed.service.engagement(asked)
         assert not list(differences(answer["data"], landed.truth.engagement(window))), (asked, window)
+
+
+async def test_all_begins_with_what_is_kept_and_counts_nobody_as_lost_of_whom_nothing_is_kept(
+    clickhouse_server: str, clickhouse_database: str
+) -> None:
+    """Retention deletes the days of users, and never when they were first seen."""
+    now, url = NOWS[0], f"{clickhouse_server}/{clickhouse_database}"
+    migrate(url)
+    rng = Random(5)
+    accepted = people(rng, now, sessions=300)
+    await land(url, accepted, rng)
+    kept = now.date() - timedelta(days=40)
+    store = ClickHouseReader(url)
+    client = await connect(url)
+    try:
+        # As the TTL does.
+        await client.command("DELETE FROM user_days WHERE day < {day:Date}", parameters={"day": kept})
+        service, truth = UserService(ClickHouseUsers(store)), Audience(accepted)
+        asked = parse_question(
+            period="all",
+            default="",
+            start=None,
+            end=None,
+            zone="UTC",
+            compare="previous",
+            now=now,
+            raw_retention_days=20,
+        )
+        answer = (await service.users(asked, ["growth", "retention"]))["data"]
+        window = windows.period("all", now, ZoneInfo("UTC"), datetime.combine(kept, time(), UTC))
+        expected = {"growth": truth.growth(window), "retention": truth.retention(window, now)}
+        assert not list(differences(answer, expected))
+    finally:
+        await client.close()
+        await store.close()

@@ -39,7 +39,7 @@ NEW_YORK = window("7d", "America/New_York")
 RETURNS_SINCE = cohort_queries.cohort_returns_since(window("7d", "America/New_York"), MIDNIGHT)
 assert RETURNS_SINCE
 CASES = {
-    "first_seen": user_queries.first_seen(),
+    "first_active": user_queries.first_active(),
     "active_30d": user_queries.active_users(active_stretches(window("30d"))),
     "active_30d_new_york": user_queries.active_users(active_stretches(window("30d", "America/New_York"))),
     "active_1h": user_queries.active_users(active_stretches(window("1h"))),
