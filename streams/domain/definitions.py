@@ -228,7 +228,8 @@ METRICS: Final = (
         ZERO,
         "`daily`, `weekly`, `monthly`: distinct users with any event in the last 1, 7, 30 days up to the "
         "window's end, or up to tonight's midnight if that is earlier: calendar days where that is a "
-        "midnight of the asked time zone, else 24 hours each",
+        "midnight of the asked time zone, else 24 hours each; 7 and 30 days then begin with a full quarter "
+        "of an hour (rounded down)",
     ),
     Metric(
         USERS,

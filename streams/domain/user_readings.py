@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Final, Protocol
 
-from streams.domain.windows import Stretch, Window, midnight
+from streams.domain.windows import QUARTER, Stretch, Window, floor, midnight
 
 #: Retention is computed for these days after the first one.
 DAYS_LATER: Final = (1, 7, 30)
@@ -121,8 +121,9 @@ class UserReader(Protocol):
 def active_stretches(window: Window) -> dict[str, Stretch]:
     """Return the last 1, 7 and 30 days up to the end of a window, by the names of `ACTIVE_DAYS`.
 
-    Days are calendar days when the window ends at a midnight of its time zone, else 24 hours each. A
-    window that ends later is taken to end tonight at midnight.
+    Days are calendar days when the window ends at a midnight of its time zone, else 24 hours each; then 7 and
+    30 days begin with a full quarter of an hour, because single events may not be kept for so long. A window
+    that ends later is taken to end tonight at midnight.
     """
     zone = window.zone
     tonight = midnight(window.as_of.astimezone(zone).date() + timedelta(days=1), zone)
@@ -132,4 +133,5 @@ def active_stretches(window: Window) -> dict[str, Stretch]:
         starts = {name: midnight(day - timedelta(days=days), zone) for name, days in ACTIVE_DAYS.items()}
     else:
         starts = {name: end - timedelta(days=days) for name, days in ACTIVE_DAYS.items()}
+        starts |= {name: floor(start, QUARTER) for name, start in starts.items() if ACTIVE_DAYS[name] > 1}
     return {name: Stretch(start, end) for name, start in starts.items()}

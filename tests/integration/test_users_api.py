@@ -13,6 +13,7 @@ import pytest_asyncio
 from api import schemas_system, schemas_users
 from api.schemas import Model
 from sinks.clickhouse.migrations import migrate
+from streams.domain.windows import PERIODS
 from tests.audience.landing import land
 from tests.audience.world import now_of, people, services
 from tests.readings.stores import Api, serving
@@ -104,13 +105,24 @@ async def test_edges_within_a_quarter_are_refused_where_single_events_are_gone(a
     async def ask(metrics: str, start: str, end: str) -> Any:
         return await api.get("/analytics/users", metrics=metrics, start=start, end=end)
 
-    # The window's own events are kept, those of thirty days before its end are not.
-    ragged = ("2050-06-01T00:00:00Z", "2050-06-05T00:00:01Z")
+    # The window's own events are kept, those of a day before its end are not.
+    ragged = ("2050-05-24T14:00:00Z", "2050-05-24T18:00:01Z")
     response = await ask("activity", *ragged)
     assert response.status_code == 400
     assert response.json()["error"]["details"]["parameter"] == "end"
     assert (await ask("growth", *ragged)).status_code == 200
-    assert (await ask("activity", ragged[0], "2050-06-05T00:15:00Z")).status_code == 200
+    assert (await ask("activity", ragged[0], "2050-05-24T18:15:00Z")).status_code == 200
+
+
+@pytest.mark.parametrize("period", PERIODS)
+async def test_every_period_is_answered_however_briefly_single_events_are_kept(
+    landed: str, redis_server: str, period: str
+) -> None:
+    settings: dict[str, Any] = {"clickhouse_url": landed, "redis_url": redis_server}
+    async with serving(lambda: NOW, **settings, raw_retention_days=3) as client:
+        for path in ENDPOINTS:
+            response = await client.get(path, period=period)
+            assert response.status_code == 200, response.text
 
 
 async def test_without_clickhouse_the_answer_is_503(redis_server: str) -> None:

@@ -228,14 +228,18 @@ class Audience:
 def _last_days(days: int, window: Window, now: datetime) -> Span:
     """Return the last `days` days before the end of the window, or before tonight's midnight if earlier.
 
-    They are calendar days when that end is a local midnight, else 24 hours each.
+    They are calendar days when that end is a local midnight, else 24 hours each; then several days begin with
+    the quarter of an hour in which they would.
     """
     tonight = _midnight(now.astimezone(window.zone).date() + timedelta(1), window.zone)
     end = min(window.span.end, tonight)
     local = end.astimezone(window.zone).date()
     if _midnight(local, window.zone) == end:
         return Span(_midnight(local - timedelta(days), window.zone), end)
-    return Span(end - timedelta(days), end)
+    start = end - timedelta(days)
+    if days > 1:
+        start -= timedelta(seconds=start.timestamp() % 900)
+    return Span(start, end)
 
 
 def _mean(values: list[float]) -> float | None:

@@ -10,11 +10,11 @@ FROM
         UNION ALL
         SELECT sipHash64(user_id) AS user, toUInt8(1 * ((occurred_at >= {stretch0_0_from:DateTime64(3, 'UTC')} AND occurred_at < {stretch0_0_to:DateTime64(3, 'UTC')})) + 2 * ((occurred_at >= {stretch1_0_from:DateTime64(3, 'UTC')} AND occurred_at < {stretch1_0_to:DateTime64(3, 'UTC')})) + 4 * ((occurred_at >= {stretch2_0_from:DateTime64(3, 'UTC')} AND occurred_at < {stretch2_0_to:DateTime64(3, 'UTC')}))) AS active
         FROM playback_events
-        WHERE (occurred_at >= {edge0_from:DateTime64(3, 'UTC')} AND occurred_at < {edge0_to:DateTime64(3, 'UTC')} OR occurred_at >= {edge1_from:DateTime64(3, 'UTC')} AND occurred_at < {edge1_to:DateTime64(3, 'UTC')} OR occurred_at >= {edge2_from:DateTime64(3, 'UTC')} AND occurred_at < {edge2_to:DateTime64(3, 'UTC')} OR occurred_at >= {edge3_from:DateTime64(3, 'UTC')} AND occurred_at < {edge3_to:DateTime64(3, 'UTC')})
+        WHERE (occurred_at >= {edge0_from:DateTime64(3, 'UTC')} AND occurred_at < {edge0_to:DateTime64(3, 'UTC')} OR occurred_at >= {edge1_from:DateTime64(3, 'UTC')} AND occurred_at < {edge1_to:DateTime64(3, 'UTC')})
         UNION ALL
         SELECT sipHash64(user_id) AS user, toUInt8(1 * ((occurred_at >= {stretch0_0_from:DateTime64(3, 'UTC')} AND occurred_at < {stretch0_0_to:DateTime64(3, 'UTC')})) + 2 * ((occurred_at >= {stretch1_0_from:DateTime64(3, 'UTC')} AND occurred_at < {stretch1_0_to:DateTime64(3, 'UTC')})) + 4 * ((occurred_at >= {stretch2_0_from:DateTime64(3, 'UTC')} AND occurred_at < {stretch2_0_to:DateTime64(3, 'UTC')}))) AS active
         FROM user_events
-        WHERE (occurred_at >= {edge0_from:DateTime64(3, 'UTC')} AND occurred_at < {edge0_to:DateTime64(3, 'UTC')} OR occurred_at >= {edge1_from:DateTime64(3, 'UTC')} AND occurred_at < {edge1_to:DateTime64(3, 'UTC')} OR occurred_at >= {edge2_from:DateTime64(3, 'UTC')} AND occurred_at < {edge2_to:DateTime64(3, 'UTC')} OR occurred_at >= {edge3_from:DateTime64(3, 'UTC')} AND occurred_at < {edge3_to:DateTime64(3, 'UTC')})
+        WHERE (occurred_at >= {edge0_from:DateTime64(3, 'UTC')} AND occurred_at < {edge0_to:DateTime64(3, 'UTC')} OR occurred_at >= {edge1_from:DateTime64(3, 'UTC')} AND occurred_at < {edge1_to:DateTime64(3, 'UTC')})
     )
     GROUP BY user
 )
@@ -26,13 +26,13 @@ FROM
  "p2": "2024-03-30",
  "p3": 72057594037927935,
  "p4": "2024-03-23",
- "p5": 79228162514120222405468094464,
+ "p5": 79228162514192279999506022400,
  "p6": "2024-03-24",
  "p7": "2024-03-30",
  "p8": "2024-03-30",
  "p9": 72057594037927935,
  "p10": "2024-02-29",
- "p11": 79228162514120222405468094464,
+ "p11": 79228162514192279999506022400,
  "p12": "2024-03-01",
  "p13": "2024-03-30",
  "p14": "2024-03-30",
@@ -41,17 +41,13 @@ FROM
  "p17": "2024-03-30",
  "stretch0_0_from": "2024-03-29 14:06:00.000",
  "stretch0_0_to": "2024-03-30 14:06:00.000",
- "stretch1_0_from": "2024-03-23 14:06:00.000",
+ "stretch1_0_from": "2024-03-23 14:00:00.000",
  "stretch1_0_to": "2024-03-30 14:06:00.000",
- "stretch2_0_from": "2024-02-29 14:06:00.000",
+ "stretch2_0_from": "2024-02-29 14:00:00.000",
  "stretch2_0_to": "2024-03-30 14:06:00.000",
  "edge0_from": "2024-03-29 14:06:00.000",
  "edge0_to": "2024-03-29 14:15:00.000",
  "edge1_from": "2024-03-30 14:00:00.000",
- "edge1_to": "2024-03-30 14:06:00.000",
- "edge2_from": "2024-03-23 14:06:00.000",
- "edge2_to": "2024-03-23 14:15:00.000",
- "edge3_from": "2024-02-29 14:06:00.000",
- "edge3_to": "2024-02-29 14:15:00.000"
+ "edge1_to": "2024-03-30 14:06:00.000"
 }
 */
