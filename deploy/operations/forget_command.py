@@ -151,9 +151,9 @@ async def run(
 
 def check_silence(last_seen: datetime | None, now: datetime) -> None:
     """Raise `ForgetError` while Redis or workers may still hold data of a person."""
-    from sinks.redis.keys import LIVE_SECONDS
+    from sinks.redis.keys import KEPT_SECONDS
 
-    wait = timedelta(seconds=LIVE_SECONDS)
+    wait = timedelta(seconds=KEPT_SECONDS)
     if last_seen is not None and now - last_seen < wait:
         raise ForgetError(
             f"the person's newest event, or that of one of their sessions, is from"

@@ -6,7 +6,7 @@ key: a rebuilt window is written beside the old one, and one field of the ledger
 
 | key | type | holds |
 |---|---|---|
-| `vc:logs` | zset | tag of every partition with live counters, by when it was last claimed (epoch s) |
+| `vc:logs` | zset | tag of every partition with live counters, by when it was last announced (epoch s) |
 | `vc:{tag}:ledger` | hash | `sinks.base.Ledger`; never expires |
 | `vc:{tag}:<gen>:t:<minute>` | hash | measures of all videos in that minute |
 | `vc:{tag}:<gen>:v:<minute>:<video>` | hash | measures of the video in that minute, and views by dimension |
@@ -25,6 +25,7 @@ from __future__ import annotations
 from typing import Final
 
 from streams.domain.aggregate import LIVE_MINUTES, WATCHING_SECONDS
+from streams.domain.arrivals import SKEW_MS
 
 #: Partitions with live counters; members are tags without braces.
 LOGS: Final = "vc:logs"
@@ -35,8 +36,15 @@ API_KEYS_USED: Final = "vc:keys:used"
 LIMITS: Final = "vc:limits"
 #: Bundles of workers that died or gave up are kept for as long as Kafka, by default, keeps their records.
 BUNDLE_SECONDS: Final = 7 * 86_400
-#: Minutes are kept this long after they begin: the hour that is read, and the hour before it.
+#: Minutes are read for this long after they begin: the hour that is asked for, and the hour before it.
 LIVE_SECONDS: Final = LIVE_MINUTES * 60
+#: They are kept a little longer, for questions under way when a minute ends, and for clocks that differ.
+KEPT_SECONDS: Final = LIVE_SECONDS + 60
+#: How often a partition is announced to readers.
+ANNOUNCE_SECONDS: Final = 60
+#: Readers drop a partition this long after it was announced: its last events may have come just before it
+#: would have been announced again, and be ahead of their records.
+ANNOUNCED_SECONDS: Final = KEPT_SECONDS + ANNOUNCE_SECONDS + SKEW_MS // 1000
 #: A view counts as watching for this long after its newest event (docs/metrics.md: `concurrentViewers`).
 WATCHING_MS: Final = 30_000
 #: Views leave the concurrent sets after this long without an event.

@@ -241,7 +241,7 @@ class RedisReader:
         answer MessagePack: redis-py takes microseconds for each element of an ordinary answer.
         """
         async with self._query():
-            since = now.timestamp() - keys.LIVE_SECONDS
+            since = now.timestamp() - keys.ANNOUNCED_SECONDS
             tags = [tag.decode() for tag in await self._redis.zrangebyscore(keys.LOGS, since, "+inf")]
             if not tags:
                 raise StoreUnavailableError(_STORE, "no partition has live counters")

@@ -17,8 +17,6 @@ from sinks.redis.ledger import ledger_key
 from sinks.redis.scripts import Script
 from streams.domain.aggregate import Live
 
-#: How often a partition is announced to readers, which drop it after `keys.LIVE_SECONDS`.
-_ANNOUNCE_SECONDS = 60.0
 #: The only measure that is a product, whose sums may become too large: `apply.lua` ends them at `_MOST`, and
 #: what is beyond 64 bits would not even fit into a message.
 _WEIGHT, _MOST = "bitrate_weight", 1 << 62
@@ -71,10 +69,10 @@ class RedisLive:
         await self._count.fenced(
             ledger_key(partition),
             *(batch.epoch, batch.start, batch.end, batch.mark, keys.prefix(tag, batch.generation)),
-            *(encode(batch.live), keys.LIVE_SECONDS, int(now * 1000), keys.WATCHING_KEPT_MS),
+            *(encode(batch.live), keys.KEPT_SECONDS, int(now * 1000), keys.WATCHING_KEPT_MS),
             *(books.read, books.stored, books.repeated, books.late, books.rejected, batch.generation),
         )
-        if now - self._announced.get(partition, 0.0) > _ANNOUNCE_SECONDS:
+        if now - self._announced.get(partition, 0.0) > keys.ANNOUNCE_SECONDS:
             # The batch is counted already, and a partition may be announced a minute late.
             with suppress(RedisError, OSError):
                 await self._redis.zadd(keys.LOGS, {tag: now})
@@ -90,7 +88,7 @@ class RedisLive:
             await self._rebuild.fenced(
                 ledger_key(partition),
                 *(epoch, keys.prefix(tag, generation), encode(live)),
-                *(keys.LIVE_SECONDS, int(self._clock() * 1000), keys.WATCHING_KEPT_MS, generation, part),
+                *(keys.KEPT_SECONDS, int(self._clock() * 1000), keys.WATCHING_KEPT_MS, generation, part),
             )
 
     async def close(self) -> None:

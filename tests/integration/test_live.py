@@ -192,6 +192,39 @@ async def test_a_video_that_nobody_heard_of_is_not_found_and_one_that_is_listed_
         assert (await api.data("/analytics/videos/new/live"))["concurrentViewers"] == 1
 
 
+async def test_a_quiet_partition_is_read_as_long_as_the_hour_before_has_something_of_it(
+    urls: dict[str, str],
+) -> None:
+    """It is announced once a minute at most, so its last events may come almost a minute later."""
+    begin = datetime(2050, 3, 30, 12, tzinfo=UTC)
+    now = begin
+    redis = connect_redis(urls["redis_url"])
+    ledgers, counters = RedisLedgers(redis), RedisLive(redis, lambda: now.timestamp())
+
+    async def view(number: int, at: timedelta, offset: int = 0) -> None:
+        nonlocal now
+        now = begin + at
+        partition = Partition("test", "playback.events", number)
+        epoch = (await ledgers.claim(partition)).epoch
+        await ledgers.rewrite(partition, Ledger(epoch=epoch, counted=offset))
+        live = fold_playback([make.view("v", now)], 0)
+        await counters.write(LiveBatch(partition, epoch, 0, offset, offset + 1, "", live, Books(1, 1)))
+
+    try:
+        await view(0, timedelta(seconds=30))
+        await view(0, timedelta(minutes=1, seconds=29), offset=1)
+        await view(1, timedelta(minutes=90))
+        await view(1, timedelta(minutes=91), offset=1)
+        # The hour before begins at 12:01.
+        now = begin + timedelta(hours=2, seconds=45)
+        async with serving(lambda: now, **urls) as api:
+            answer = await api.answer("/analytics/videos/summary", period="1h")
+        assert answer["meta"]["source"] == "redis"
+        assert answer["data"]["trends"]["views"] == (2 - 1) / 1
+    finally:
+        await redis.aclose()
+
+
 @asynccontextmanager
 async def listening(settings: dict[str, Any]) -> AsyncIterator[tuple[httpx2.AsyncClient, Stores]]:
     """Serve the API on a real socket, as streams need it."""
