@@ -35,11 +35,11 @@ def rollups() -> None:
     then replaces the old ones. For that moment (about a second) workers hold
     their inserts; live counters and the API continue, and no event is lost.
 
-    Months whose raw events are no longer complete (RAW_RETENTION_DAYS) are not
-    changed. It needs disk space for a second copy of the roll-ups, a running
-    worker, and in CLICKHOUSE_URL a user who may create databases, such as the
-    one of `vca migrate`. If it is interrupted, each table is either unchanged
-    or completely new: run it again.
+    Months whose raw events are no longer complete (by RAW_RETENTION_DAYS, and
+    by what the raw tables have) are not changed. It needs disk space for a
+    second copy of the roll-ups, a running worker, and in CLICKHOUSE_URL a user
+    who may create databases, such as the one of `vca migrate`. If it is
+    interrupted, each table is either unchanged or completely new: run it again.
     """
     quieten()
     from deploy.operations.rebuilding import RebuildError
@@ -78,8 +78,9 @@ async def _rollups(chosen: Settings, steps: Bar) -> tuple[datetime | None, float
         if reason := found.mismatch:
             # A table unknown to this version may or may not be built from raw events.
             raise RebuildError(reason)
-        first = await Audit(clickhouse, database).first_instant()
-        since = whole_months(first, chosen.raw_retention_days, datetime.now(UTC))
+        audit = Audit(clickhouse, database)
+        first, gaps = await audit.first_instant(), await audit.gaps()
+        since = whole_months(first, chosen.raw_retention_days, datetime.now(UTC), gaps)
         return since, await Rebuild(redis, Shadow(clickhouse, database), cluster, steps).run(since)
     finally:
         await clickhouse.close()

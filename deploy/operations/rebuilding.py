@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol
 
 from deploy.operations.lag import cursors
 from sinks.base import Ledger, Partition, log_name
+from sinks.clickhouse.audit import Gap
 from sinks.clickhouse.shadow import Shadow, Where
 from sinks.redis.holds import HoldLost, Holds
 from sinks.redis.ledger import read_ledgers
@@ -49,17 +50,28 @@ class Steps(Protocol):
         """Say what is done now."""
 
 
-def whole_months(first: datetime | None, retention_days: int, now: datetime) -> datetime | None:
+def whole_months(
+    first: datetime | None, retention_days: int, now: datetime, gaps: Iterable[Gap] = ()
+) -> datetime | None:
     """Return the start of the first month whose raw events are complete for a day more; None if all are.
+
+    Raises `RebuildError` when there are no raw events to rebuild from.
 
     Args:
         first: when the first event occurred that a roll-up knows of, None when there is none.
-        retention_days: how long raw events are kept.
+        retention_days: how long raw events are kept, by the settings.
         now: the present.
+        gaps: where raw events are gone. The settings of this machine may not be those of the tables, or may
+            have been raised when older events were gone already.
     """
     horizon = now + _MARGIN - timedelta(days=retention_days)
-    if first is None or first >= horizon:
+    wider = [gap.whole_from for gap in gaps if gap.until > horizon]
+    if first is None or (first >= horizon and not wider):
         return None
+    for whole_from in wider:
+        if whole_from is None:
+            raise RebuildError("A raw table is empty, and roll-ups of its events cannot be rebuilt")
+        horizon = max(horizon, whole_from + _MARGIN)
     month = horizon.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     return month if month == horizon else (month + timedelta(days=32)).replace(day=1)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
@@ -30,6 +30,16 @@ NOT_ROLLED_UP: Final[Mapping[str, str]] = {
 #: Roll-ups without user ids: they keep the contributions of persons whom `vca forget` removed.
 SUMS: Final = frozenset({"video_15m", "video_days", "all_videos_15m", "user_actions_15m", "activity_days"})
 _SINCE: Final = "occurred_at >= {since:DateTime('UTC')}"
+#: Raw events, and the days (UTC) on which, by roll-ups, such events happened.
+_EVENT_DAYS: Final = (
+    ("SELECT occurred_at FROM playback_events", "SELECT day FROM video_days WHERE watched_ms > 0"),
+    ("SELECT occurred_at FROM user_events", "SELECT toDate(bucket) AS day FROM user_actions_15m"),
+    (
+        "SELECT occurred_at FROM playback_events UNION ALL SELECT occurred_at FROM user_events",
+        "SELECT day FROM user_days",
+    ),
+    ("SELECT occurred_at FROM system_events", "SELECT toDate(minute) AS day FROM system_1m"),
+)
 #: Sums of floating point numbers depend on their order.
 _TOLERANCE: Final = 1e-9
 #: Checksums are sums of 64-bit numbers modulo this.
@@ -297,6 +307,21 @@ class Audit:
         first, found = result.result_rows[0]
         return _aware(first) if found else None
 
+    async def gaps(self) -> list[Gap]:
+        """Return the gaps: days whose raw events are gone, though roll-ups have something of them."""
+        found = []
+        for raw, days in _EVENT_DAYS:
+            with available():
+                result = await self._client.query(
+                    f"WITH toDate((SELECT min(occurred_at) FROM ({raw}))) AS first"
+                    f" SELECT count(), max(day), (SELECT count() > 0 FROM ({raw})), first"
+                    f" FROM ({days}) WHERE day < first OR (SELECT count() = 0 FROM ({raw}))"
+                )
+            days_without, last, has_rows, first = result.result_rows[0]
+            if days_without:
+                found.append(Gap(_midnight_after(last), _midnight_after(first) if has_rows else None))
+        return found
+
     async def _views(self) -> dict[str, list[_View]]:
         """Return the materialized views by their target table."""
         with available():
@@ -340,6 +365,17 @@ class Audit:
 
 
 @dataclass(frozen=True, slots=True)
+class Gap:
+    """Roll-ups have events until `until` of which the raw rows are gone.
+
+    Raw rows are complete from `whole_from` on; None when there are none at all.
+    """
+
+    until: datetime
+    whole_from: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Forgotten:
     """What `vca forget` removed: raw rows by log, topic and partition, and the affected days (UTC)."""
 
@@ -353,6 +389,10 @@ class Ingested:
 
     next_offset: int
     rows: int
+
+
+def _midnight_after(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=1)
 
 
 def _aware(instant: datetime) -> datetime:

@@ -271,3 +271,34 @@ async def test_who_was_seen_before_all_that_is_kept_is_known_after_a_rebuild(
         assert await tables.ask("SELECT count() FROM signups") == [(2,)]
     finally:
         await redis.aclose()
+
+
+@pytest.mark.parametrize("kept_days", [60, 0])
+async def test_months_whose_raw_events_are_gone_stay_whatever_the_settings_say(
+    tables: Tables, redis_server: str, kept_days: int
+) -> None:
+    """The tables keep raw events for a shorter time than this machine's setting, or did until lately."""
+    redis = connect_redis(redis_server)
+    try:
+        for number, days in enumerate((100, 70, 1)):
+            await tables.likes(2 * number, 2, at=NOW - days * 86_400)
+        assert await tables.audit.gaps() == []
+        await tables.client.command(
+            "DELETE FROM user_events WHERE occurred_at < now() - INTERVAL {days:Int64} DAY",
+            parameters={"days": kept_days},
+        )
+        kept = await tables.sums()
+
+        async def rebuild() -> None:
+            first, now = await tables.audit.first_instant(), datetime.fromtimestamp(NOW, UTC)
+            since = whole_months(first, 180, now, await tables.audit.gaps())
+            await Rebuild(redis, tables.shadow, f"c{uuid4().hex[:8]}", Silent()).run(since)
+
+        if kept_days:
+            await rebuild()
+        else:
+            with pytest.raises(RebuildError, match="A raw table is empty"):
+                await rebuild()
+        assert await tables.sums() == kept == [(0, 0, 6)]
+    finally:
+        await redis.aclose()

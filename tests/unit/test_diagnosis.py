@@ -11,8 +11,9 @@ import pytest
 from deploy.operations import diagnosis, redis_diagnosis
 from deploy.operations.cgroup import memory_limit
 from deploy.operations.diagnosis import Finding, Table, Topic, Verdict
-from deploy.operations.rebuilding import whole_months
+from deploy.operations.rebuilding import RebuildError, whole_months
 from deploy.operations.retention import retention
+from sinks.clickhouse.audit import Gap
 
 SOUND = {
     "redis_version": "7.4.1",
@@ -304,6 +305,17 @@ def test_only_months_that_raw_events_have_whole_are_rebuilt(
 ) -> None:
     # 180 days before the 25th of November is the 29th of May.
     assert whole_months(first, 180, datetime(2026, 11, 25, tzinfo=UTC)) == expected
+
+
+def test_no_month_is_rebuilt_whose_raw_events_are_gone_before_their_time() -> None:
+    now, young = datetime(2026, 11, 25, tzinfo=UTC), datetime(2026, 8, 3, tzinfo=UTC)
+    gap = Gap(until=datetime(2026, 9, 20, tzinfo=UTC), whole_from=datetime(2026, 9, 21, tzinfo=UTC))
+    assert whole_months(young, 180, now, [gap]) == datetime(2026, 10, 1, tzinfo=UTC)
+    # What retention deleted is no such gap.
+    old = Gap(until=datetime(2026, 5, 28, tzinfo=UTC), whole_from=datetime(2026, 8, 4, tzinfo=UTC))
+    assert whole_months(young, 180, now, [old]) is None
+    with pytest.raises(RebuildError, match="empty"):
+        whole_months(young, 180, now, [Gap(now, None)])
 
 
 @pytest.mark.parametrize(
