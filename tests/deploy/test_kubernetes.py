@@ -73,6 +73,18 @@ def test_nothing_secret_is_in_the_manifests(overlay: str) -> None:
                 assert re.fullmatch(r"videocloud-[a-z]+/[a-z-]+", value), f"{name} stands there as it is"
 
 
+def test_the_namespace_can_be_made_before_the_rest(overlay: str) -> None:
+    # The Secrets come first. A namespace that `kubectl create` made would not be restricted yet, and
+    # `kubectl apply` would warn of it.
+    file = manifests.FOLDER / "overlays" / overlay / "namespace.yaml"
+    alone = yaml.safe_load(file.read_text())["metadata"]
+    (later,) = (each["metadata"] for each in manifests.of_kind(overlay, "Namespace"))
+    assert alone["name"] == later["name"] and alone["labels"].items() <= later["labels"].items()
+    page = (compose.ROOT / "docs/deployment.md").read_text()
+    command = f"kubectl apply -f {file.relative_to(compose.ROOT)}\npython3 deploy/kubernetes/passwords.py"
+    assert (command in page) == (overlay == "small")
+
+
 def test_every_secret_comes_from_the_program_or_from_an_operator(overlay: str) -> None:
     program = manifests.FOLDER / "passwords.py"
     printed = subprocess.run(
