@@ -195,8 +195,12 @@ class Jobs:
     async def secret(self) -> str:
         """Return the secret that all processes share; the first call creates it."""
         async with self._breaker.guard():
-            await self._redis.set(_SECRET, token_hex(32), nx=True)
-            kept: bytes = await self._redis.get(_SECRET)
+            kept: bytes | None = await self._redis.get(_SECRET)
+            if kept is None:
+                # Only then: a Redis that is full, or a replica, refuses even a write that changes nothing.
+                await self._redis.set(_SECRET, token_hex(32), nx=True)
+                kept = await self._redis.get(_SECRET)
+        assert kept is not None
         return kept.decode()
 
     async def _run(self, script: str, export_id: str, *arguments: Any) -> Any:

@@ -9,6 +9,7 @@ import pytest
 from aiohttp import web
 from clickhouse_connect.driver.exceptions import DatabaseError
 
+from api.exports.jobs import Jobs
 from deploy.embedded import servers
 from deploy.embedded.ports import free_port
 from deploy.operations import examining
@@ -55,6 +56,23 @@ async def test_a_redis_that_cannot_save_is_waited_for_and_told_of(tmp_path: Path
         assert await saved() == "ok"
         assert (await ledgers.claim(PARTITION)).done
         assert await told() == {"last snapshot": "OK"}
+    finally:
+        await redis.aclose()
+        child.stop(server.stop_grace)
+
+
+async def test_links_to_exports_work_while_redis_is_full(tmp_path: Path) -> None:
+    server = servers.redis(free_port(), tmp_path / "data")
+    child = servers.start(server, tmp_path)
+    redis = connect_redis(server.address)
+    try:
+        jobs = Jobs(redis)
+        secret = await jobs.secret()
+        await redis.config_set("maxmemory", 1)
+        assert await jobs.secret() == secret
+        await redis.config_set("maxmemory", 0)
+        await redis.flushall()
+        assert await jobs.secret() != secret
     finally:
         await redis.aclose()
         child.stop(server.stop_grace)
