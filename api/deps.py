@@ -42,6 +42,7 @@ from sinks.redis.client import CircuitBreaker, connect
 from sinks.redis.key_store import RedisKeyStore
 from sinks.redis.live_reader import RedisLiveReader
 from sinks.redis.reader import RedisReader
+from sinks.single_flight import SingleFlight
 
 Clock = Callable[[], datetime]
 #: Begins the only changing part of `meta`; the last one in an answer, as data comes before `meta`.
@@ -89,7 +90,12 @@ class Stores:
         )
         self.limit = RateLimit(settings.redis_url, settings.rate_limit, prefix=keys.LIMITS, breaker=breaker)
         self.exports = ExportService(settings, self._redis, breaker)
-        self.probes = {STORE: self.clickhouse.ready, LIVE: self.redis.ready}
+        # Nobody needs a key to ask whether they are ready: who asks often must not keep them busy.
+        probing = SingleFlight[None]()
+        self.probes = {
+            STORE: lambda: probing.run(STORE, self.clickhouse.ready),
+            LIVE: lambda: probing.run(LIVE, self.redis.ready),
+        }
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -13,6 +14,8 @@ import pytest_asyncio
 from api import schemas
 from api.errors import FRAMEWORK, TABLE
 from api.limits import RateLimit
+from api.routes import health
+from sinks.clickhouse.reader import ClickHouseReader
 from streams.domain import errors as domain
 from tests.readings.stores import NOWHERE, Api, serving
 
@@ -273,6 +276,29 @@ async def test_the_process_lives_while_no_store_does(api: Api) -> None:
     ready = await api.get("/readyz")
     assert ready.status_code == 503
     assert ready.json() == {"status": "unavailable", "stores": {"clickhouse": False, "redis": False}}
+
+
+async def test_who_asks_often_whether_stores_answer_does_not_keep_them_busy(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    probe, began, queries, every = health._answer, list[Any](), list[Any](), asyncio.Event()
+
+    async def counted(asked: Any) -> Any:
+        began.append(asked)
+        if len(began) == 2 * 50:
+            every.set()
+        return await probe(asked)
+
+    async def rows(_: ClickHouseReader, query: Any) -> Any:
+        queries.append(query)
+        await every.wait()
+        raise domain.StoreUnavailableError("clickhouse", "away")
+
+    monkeypatch.setattr(health, "_answer", counted)
+    monkeypatch.setattr(ClickHouseReader, "rows", rows)
+    answers = await asyncio.gather(*(api.get("/readyz") for _ in range(50)))
+    assert {answer.status_code for answer in answers} == {503}
+    assert len(queries) == 1
 
 
 async def test_requests_are_counted_by_route(api: Api) -> None:
