@@ -33,6 +33,8 @@ class Gauges:
         self._app, self._pipeline, self._clock = app, pipeline, clock
         self._reported: set[TP] = set()
         self._topics: set[str] = set()
+        #: When the brokers last said that no record waits.
+        self._clear_at: dict[TP, float] = {}
 
     async def run(self) -> None:
         """Update for ever."""
@@ -59,13 +61,17 @@ class Gauges:
             end = self._app.consumer.end_offset(tp, ends.get(tp))
             METRICS.position.labels(*labels).set(status.safe)
             _set_or_remove(METRICS.lag_records, labels, None if end is None else max(0, end - status.safe))
-            _set_or_remove(METRICS.lag_seconds, labels, _behind(status, end, now))
+            if tp in ends and ends[tp] <= status.position:
+                self._clear_at[tp] = now
+            behind = _behind(status, end, now, self._clear_at.get(tp, 0.0))
+            _set_or_remove(METRICS.lag_seconds, labels, behind)
             METRICS.buffered_rows.labels(*labels).set(status.rows)
             METRICS.buffered_bytes.labels(*labels).set(status.bytes)
             METRICS.memory_keys.labels(*labels).set(status.keys)
         for tp in self._reported - statuses.keys():
             for gauge in _BY_PARTITION:
                 gauge.remove(tp.topic, str(tp.partition))
+            self._clear_at.pop(tp, None)
         self._reported = set(statuses)
         here = Counter(tp.topic for tp in statuses)
         for topic in here.keys() - self._topics:
@@ -75,13 +81,18 @@ class Gauges:
             METRICS.partitions.labels(topic).set(here[topic])
 
 
-def _behind(status: PartitionStatus, end: int | None, now: float) -> float | None:
-    """Return the age of the newest processed record, 0 when none waits; None when it is unknown."""
+def _behind(status: PartitionStatus, end: int | None, now: float, clear_at: float) -> float | None:
+    """Return the age of the newest processed record, 0 when none waits; None when it is unknown.
+
+    Of a partition that was quiet for long, that is far more than its first new record has waited, which came
+    after `clear_at`, when none waited (0 if that is unknown).
+    """
     if end is None:
         return None
     if end <= status.position:
         return 0.0
-    return max(0.0, now - status.newest_at) if status.newest_at else None
+    since = max(status.newest_at, clear_at)
+    return max(0.0, now - since) if since else None
 
 
 def _set_or_remove(gauge: Any, labels: tuple[str, str], value: float | None) -> None:

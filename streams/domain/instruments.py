@@ -141,7 +141,8 @@ LAG_RECORDS: Final = _gauge(
 LAG_SECONDS: Final = _gauge(
     _W,
     "lag_seconds",
-    "Age of the newest processed record while others wait; 0 when none wait.",
+    "Age of the newest processed record while others wait, or the time since none waited if that is less; "
+    "0 when none wait.",
     "topic",
     "partition",
 )

@@ -92,6 +92,20 @@ def test_a_partition_that_is_up_to_date_is_not_behind_however_old_its_last_recor
     assert (told("lag_records"), told("lag_seconds")) == (0, 0)
 
 
+def test_the_first_record_after_quiet_weeks_has_not_waited_for_weeks() -> None:
+    watching, pipeline = gauges({HERE: 100})
+    pipeline.found = {HERE: PartitionStatus(100, 100, NOW - 30 * 86_400, 0, 0, 0)}
+    watching.update(NOW, {HERE: 100})
+    # ClickHouse and Redis are away, and it waits.
+    for seconds in (5, 700):
+        watching.update(NOW + seconds, {HERE: 101})
+        assert (told("lag_records"), told("lag_seconds")) == (1, seconds)
+    # Nobody knows what waits while the broker does not answer.
+    watching.update(NOW + 705, {})
+    watching.update(NOW + 710, {HERE: 101})
+    assert told("lag_seconds") == 710
+
+
 def test_a_worker_that_begins_behind_says_so_before_its_first_batch() -> None:
     watching, pipeline = gauges({HERE: 150, GONE: 150})
     # As it was taken over, an hour behind; and a topic of which nobody has taken anything.
