@@ -47,7 +47,8 @@ from sinks.redis.client import connect as connect_redis
 from sinks.redis.holds import HeldByAnother, HoldLost, Holds
 from sinks.redis.ledger import FORMAT, RedisLedgers, ledger_key, read_ledgers, request_recount
 from sinks.redis.sink import RedisLive
-from streams.domain.aggregate import Live, fold_playback
+from streams.domain.aggregate import LIVE_MINUTES, Live, fold_playback
+from streams.domain.arrivals import SKEW_MS
 from streams.domain.events import LATEST_MS
 from streams.domain.rows import CatalogRow, PlaybackRow
 from tests.pipeline.bench import Log, view
@@ -485,6 +486,29 @@ async def test_what_a_clock_years_ahead_counted_does_not_stay_in_redis_for_years
     assert len(found) > 3
     for key in found:
         assert 0 < await redis.ttl(key) <= keys.KEPT_SECONDS + 3600, key
+    await redis.aclose()
+
+
+async def test_a_view_that_is_ahead_is_kept_for_as_long_as_it_counts_as_watching(
+    redis_server: str, partition: Partition
+) -> None:
+    redis = connect_redis(redis_server)
+    ledgers, live = RedisLedgers(redis), Live()
+    ledger = await ledgers.claim(partition)
+    await ledgers.rewrite(partition, replace(ledger, counted=0, block_from=0, block_to=0))
+    now_ms = int(time.time() * 1000)
+    rows = rows_of(1)
+    for row in rows:
+        row.occurred_at = now_ms + SKEW_MS
+    fold_playback(rows, now_ms // 60_000 - LIVE_MINUTES, live)
+    batch = LiveBatch(partition, ledger.epoch, ledger.generation, 0, 1, "", live, Books())
+    await RedisLive(redis).write(batch)
+    name = keys.watching(keys.tag(partition.cluster, partition.topic, partition.number), ledger.generation)
+    found = [key async for key in redis.scan_iter(match=f"{name}*")]
+    assert len(found) == 2
+    for key in found:
+        counts_for_ms = now_ms + SKEW_MS + keys.WATCHING_MS - time.time() * 1000
+        assert await redis.pttl(key) > counts_for_ms, key
     await redis.aclose()
 
 

@@ -11,6 +11,8 @@ local LARGE, MOST = 2 ^ 40, 2 ^ 62
 -- Minutes further ahead of the caller's clock (s) are kept as if they were not: brokers before Kafka 4 take
 -- records of any time, and what is kept until their minute is over could fill Redis.
 local AHEAD = 3600
+-- Views may be this much (ms) ahead, and count as watching until they are not: SKEW_MS of streams/domain/arrivals.py.
+local VIEWS_AHEAD = 300000
 
 local function add(key, measure, n)
   if n > LARGE then
@@ -60,10 +62,10 @@ local function apply(prefix, live, lifetime, now_ms, kept_ms)
     end
     redis.call('ZADD', prefix .. 'on', 'GT', cell[2], cell[1])
     redis.call('ZREMRANGEBYSCORE', key, '-inf', gone)
-    redis.call('PEXPIRE', key, kept_ms)
+    redis.call('PEXPIRE', key, kept_ms + VIEWS_AHEAD)
   end
   if #live[3] > 0 then
     redis.call('ZREMRANGEBYSCORE', prefix .. 'on', '-inf', gone)
-    redis.call('PEXPIRE', prefix .. 'on', kept_ms)
+    redis.call('PEXPIRE', prefix .. 'on', kept_ms + VIEWS_AHEAD)
   end
 end
