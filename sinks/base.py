@@ -257,8 +257,9 @@ class LiveSink(Protocol):
     async def rebuild(self, partition: Partition, epoch: int, generation: int, part: int, live: Live) -> None:
         """Add a part of the increments to a generation that no reader uses yet.
 
-        The parts of a generation are numbered from 1 and come in order; one that comes again adds nothing.
-        Raises `Fenced`, `Unavailable`, and `Unexpected` if the store lost the part before.
+        The parts of a generation are numbered from 1 and come in order; one that comes again adds nothing,
+        nor does one that comes after readers were switched over. Raises `Fenced`, `Unavailable`, and
+        `Unexpected` if the store lost the part before.
         """
 
     async def close(self) -> None:

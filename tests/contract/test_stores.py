@@ -306,6 +306,19 @@ class TestLedger:
         await stores.ledgers.finish_recount(partition, 0, Ledger(epoch, generation=7, counted=5), "a request")
         assert (await stores.ledgers.read(partition)).generation == 7
 
+    async def test_a_part_that_comes_late_is_not_added_to_what_is_read_by_then(
+        self, stores: Stores, partition: Partition
+    ) -> None:
+        epoch, live = await claimed(stores, partition), fold_playback(rows_of(1), 0)
+        for before, generation in ((0, 7), (7, 8)):
+            ledger = Ledger(epoch, generation=generation, counted=0, parts=1)
+            await stores.live.rebuild(partition, epoch, generation, 1, live)
+            await stores.ledgers.finish_recount(partition, before, ledger, "a request")
+        once = await stores.counters(partition, 8)
+        for generation in (7, 8):
+            await stores.live.rebuild(partition, epoch, generation, 1, live)
+        assert await stores.counters(partition, 8) == once
+
     async def test_nobody_reads_a_generation_of_which_a_part_was_lost(
         self, stores: Stores, partition: Partition
     ) -> None:

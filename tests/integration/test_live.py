@@ -414,8 +414,8 @@ async def test_a_rebuilt_partition_without_new_events_is_read_although_redis_for
             await write(partition)
         await client.flushall()
         epoch = (await ledgers.claim(idle)).epoch
-        await ledgers.rewrite(idle, Ledger(epoch=epoch, counted=5, generation=1))
         await RedisLive(client, NOW.timestamp).rebuild(idle, epoch, 1, 1, views("0"))
+        await ledgers.rewrite(idle, Ledger(epoch=epoch, counted=5, generation=1, parts=1))
         await write(busy)
         async with serving(lambda: NOW, **urls) as api:
             (newest,) = [point for point in (await api.data(LIVE))["timeline"] if point["views"]]
