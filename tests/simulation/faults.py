@@ -79,6 +79,13 @@ async def trouble(world: World) -> None:
     world.network.trouble = before
 
 
+async def echoes(world: World) -> None:
+    """Requests to Redis arrive a second time, late, though they were answered."""
+    world.network.has_echoes = True
+    await asyncio.sleep(world.rng.uniform(1, 20))
+    world.network.has_echoes = False
+
+
 # What operators do
 
 
@@ -239,6 +246,7 @@ ALL: Final[dict[Fault, int]] = {
     redis_away: 3,
     clickhouse_away: 4,
     trouble: 6,
+    echoes: 2,
     ask_for_recounts: 3,
     hold_inserts: 2,
     redis_loses_all: 2,

@@ -140,6 +140,17 @@ async def _rebuild_any_part(
 _rebuild = MemoryLive.rebuild
 
 
+async def _rebuild_what_is_read(
+    self: MemoryLive, partition: Partition, epoch: int, generation: int, part: int, live: Any
+) -> None:
+    ledgers, read = self._store.ledgers, self._store.owned(partition, epoch).generation
+    ledgers[partition] = replace(ledgers[partition], generation=0)
+    try:
+        await _rebuild(self, partition, epoch, generation, part, live)
+    finally:
+        ledgers[partition] = replace(ledgers[partition], generation=read)
+
+
 @dataclass(frozen=True)
 class Mutant:
     """A mistake, and the faults among which it shows soonest (none: all of them)."""
@@ -208,7 +219,7 @@ MUTANTS: Final[Mapping[str, Mutant]] = {
     ),
     "a late batch is of any generation": Mutant(
         lambda: patch.object(MemoryLive, "write", _count_any_generation),
-        ("trouble", "topic_is_replaced", "log_is_truncated"),
+        ("echoes", "topic_is_replaced", "log_is_truncated"),
     ),
     "a part of a recount is added twice": Mutant(
         lambda: patch.object(MemoryLive, "rebuild", _rebuild_any_part), ("trouble", "ask_for_recounts")
@@ -216,6 +227,9 @@ MUTANTS: Final[Mapping[str, Mutant]] = {
     "a lost part of a recount is not missed": Mutant(
         lambda: patch.object(MemoryLedgers, "_check_parts", lambda *_: None),
         ("redis_loses_a_moment", "ask_for_recounts"),
+    ),
+    "a late part of a recount is added": Mutant(
+        lambda: patch.object(MemoryLive, "rebuild", _rebuild_what_is_read), ("echoes", "topic_is_replaced")
     ),
     "epochs begin at 1 after a loss": Mutant(
         lambda: patch.object(MemoryLedgers, "claim", _claim_without_clock),

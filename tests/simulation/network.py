@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -53,6 +54,8 @@ class Network:
     lateness: float = 10.0
     #: Share of requests that something happens to, now.
     trouble: float = 0.0
+    #: Whether each request to Redis arrives a second time, late, now.
+    has_echoes: bool = False
     servers: dict[str, Server] = field(default_factory=lambda: {name: Server(name) for name in _LATENCY})
     #: Requests to which something happens, and that may still arrive.
     troubled: int = 0
@@ -124,8 +127,20 @@ class _Trip:
         if is_troubled:
             self._network.note(f"{self._what}: {self._fate}")
         self._network.troubled += is_troubled
+        if self._network.has_echoes and self._server.name == "redis":
+            outside(self._echo())
         await self._run()
         self._network.troubled -= is_troubled
+
+    async def _echo(self) -> None:
+        network = self._network
+        network.troubled += 1
+        await asyncio.sleep(network.rng.uniform(0, network.lateness))
+        if not self._server.is_away:
+            network.note(f"{self._what}: again, late")
+            with suppress(Exception):
+                await self._effect()
+        network.troubled -= 1
 
     async def _run(self) -> None:
         network, server, fate = self._network, self._server, self._fate
