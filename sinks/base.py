@@ -298,6 +298,9 @@ class LedgerStore(Protocol):
     async def read(self, partition: Partition) -> Ledger:
         """Return a ledger without claiming it. Raises `Unavailable`."""
 
+    async def read_all(self, partitions: Collection[Partition]) -> dict[Partition, Ledger]:
+        """Return ledgers without claiming them, by partition, in one request. Raises `Unavailable`."""
+
     async def rewrite(self, partition: Partition, ledger: Ledger, before: Ledger | None = None) -> None:
         """Replace the ledger, for a new incarnation or a recovery.
 

@@ -134,6 +134,10 @@ class MemoryLedgers:
         """Return a ledger without claiming it."""
         return self._store.ledgers.get(partition, Ledger(epoch=0))
 
+    async def read_all(self, partitions: Collection[Partition]) -> dict[Partition, Ledger]:
+        """Return ledgers without claiming them."""
+        return {where: await self.read(where) for where in partitions}
+
     async def rewrite(self, partition: Partition, ledger: Ledger, before: Ledger | None = None) -> None:
         """Replace the ledger."""
         self._store.fault("restart")

@@ -7,7 +7,7 @@ import gc
 import os
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any, Final, cast
 
@@ -62,7 +62,8 @@ log = structlog.get_logger(__name__)
 _BATCHES_BUFFERED: Final = 4
 #: How often a worker checks for requested recounts of live windows.
 _RECOUNT_SECONDS: Final = 1.0
-#: How often it compares its logs with Kafka; after two mismatches a log is taken for another one.
+#: How often it compares its ledgers with Redis, and its logs with Kafka; after two mismatches a log is taken
+#: for another one.
 _COMPARE_SECONDS: Final = 2.0
 
 
@@ -187,20 +188,16 @@ def create_app(settings: Settings, redis: Redis, clickhouse: AsyncClient, health
     async def give_up(_app: Any, revoked: set[TP], **_: Any) -> None:
         await pipeline.give_up(revoked)
 
-    async def recount() -> None:
+    async def every(seconds: float, work: Callable[[], Awaitable[None]]) -> None:
         while True:
-            await asyncio.sleep(_RECOUNT_SECONDS)
-            await pipeline.recount()
-
-    async def compare_logs() -> None:
-        while True:
-            await asyncio.sleep(_COMPARE_SECONDS)
-            await pipeline.compare_logs()
+            await asyncio.sleep(seconds)
+            await work()
 
     app.task(feed.run)
     app.task(Gauges(app, pipeline, time.time).run)
-    app.task(recount)
-    app.task(compare_logs)
+    app.task(partial(every, _RECOUNT_SECONDS, pipeline.recount))
+    app.task(partial(every, _COMPARE_SECONDS, pipeline.compare_logs))
+    app.task(partial(every, _COMPARE_SECONDS, pipeline.compare_ledgers))
     app.task(Watchdog(app, pipeline, settings.stall_seconds, end_process).run)
     cast(Any, app.on_partitions_revoked).connect(give_up)
     health.watch(partial(_readiness_problem, app, pipeline))

@@ -80,6 +80,8 @@ class BlockWriter:
         self._batch_links: list[Link] = []
         #: Every record before this offset is in ClickHouse.
         self.stored_to = empty.end
+        #: Where the last block ends that the ledger knows to be done.
+        self.done_to = empty.end
         pace.register(self)
         self._task = asyncio.create_task(self._run(), name=f"blocks {empty.partition}")
         self._task.add_done_callback(lambda _: self._on_end(on_failure))
@@ -298,7 +300,7 @@ class BlockWriter:
         block.chunks.clear()
         self._pace.budget.release(sealed.size)
         self._in_flight = None
-        self.stored_to = block.end
+        self.stored_to = self.done_to = block.end
         self._from_mark = block.mark
         self._written.set()
         self._retry.log.debug("stored", rows=block.rows, offset_from=block.start, offset_to=block.end)

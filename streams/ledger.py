@@ -33,9 +33,29 @@ def fingerprint(record: Record) -> str:
     return f"{record.timestamp}:{crc32(record.value or b'', crc32(record.key or b'')):08x}"
 
 
+def stored_to(ledger: Ledger) -> int:
+    """Return the offset before which ClickHouse has every record for certain."""
+    return (ledger.block_to if ledger.done else ledger.block_from) or 0
+
+
 def both_have(ledger: Ledger) -> int:
     """Return the offset before which both stores have every record for certain."""
-    return min(ledger.counted or 0, (ledger.block_to if ledger.done else ledger.block_from) or 0)
+    return min(ledger.counted or 0, stored_to(ledger))
+
+
+def is_behind(found: Ledger, known: Ledger) -> bool:
+    """Say whether Redis lost a part of a ledger that it had acknowledged.
+
+    `found` was read after `known` had been acknowledged to its owner. Another owner by now knows itself.
+    """
+    if found.epoch > known.epoch:
+        return False
+    before, now = ((each.incarnation, each.generation) for each in (known, found))
+    if found.epoch < known.epoch or now < before:
+        return True
+    return found.incarnation == known.incarnation and (
+        (found.counted or 0) < (known.counted or 0) or stored_to(found) < stored_to(known)
+    )
 
 
 def time_mark(received_at: int) -> str:

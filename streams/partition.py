@@ -14,7 +14,7 @@ from typing import Final
 
 from opentelemetry.trace import SpanKind
 
-from sinks.base import LiveBatch
+from sinks.base import Ledger, LiveBatch
 from streams.assignment import Assignment, Fetched, PartitionStatus
 from streams.domain import traces
 from streams.domain.arrivals import Record, UnreadableBatch, is_unkeyed
@@ -60,6 +60,15 @@ class PartitionWorker:
         """Every record before this offset is in both stores."""
         state = self._follower.state
         return min(state.counted, state.writer.stored_to)
+
+    @property
+    def ledger(self) -> Ledger | None:
+        """The ledger as Redis acknowledged it; None while a batch or a recount may change it."""
+        if not self.is_ready or self._busy or self._lock.locked():
+            return None
+        state = self._follower.state
+        stored = state.writer.done_to
+        return replace(state.ledger, counted=state.counted, block_from=stored, block_to=stored, done=True)
 
     @property
     def status(self) -> PartitionStatus:

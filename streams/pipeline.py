@@ -11,9 +11,9 @@ from typing import Protocol
 
 from faust.types import TP
 
-from sinks.base import Fenced, Partition, Unavailable
+from sinks.base import Fenced, Partition, Unavailable, Unexpected
 from streams.assignment import Assignment, Fetched, Limits, LogBounds, MakeFolder, PartitionStatus, Stores
-from streams.ledger import both_have
+from streams.ledger import both_have, is_behind
 from streams.metrics import METRICS
 from streams.pace import Pace
 from streams.partition import PartitionWorker
@@ -170,6 +170,23 @@ class Pipeline:
                 self._on_failure(error)
                 raise
 
+    async def compare_ledgers(self) -> None:
+        """Check that Redis has lost nothing; call this every few seconds.
+
+        A partition with records notices that with its next batch. Without any, its live numbers would stay
+        too low until another worker takes it over.
+        """
+        known = {tp: (worker, ledger) for tp, worker in self._workers.items() if (ledger := worker.ledger)}
+        try:
+            found = await self._stores.ledgers.read_all([worker.partition for worker, _ in known.values()])
+        except Unavailable:
+            return
+        for tp, (worker, ledger) in known.items():
+            if self._workers.get(tp) is worker and is_behind(found[worker.partition], ledger):
+                error = Unexpected(f"the ledger of {worker.partition} is out of date: Redis lost data")
+                self._on_failure(error)
+                raise error
+
     async def compare_logs(self) -> None:
         """Check that each partition's log is still the same one; call this every few seconds."""
         workers = dict(self._workers)
@@ -239,7 +256,7 @@ class Pipeline:
         stands still like one without an owner.
         """
         lost = dict(self._lost)
-        ledgers = await asyncio.gather(*map(self._stores.ledgers.read, lost.values()))
+        ledgers = await self._stores.ledgers.read_all(list(lost.values()))
         logs = self._stores.archive.logs
         await asyncio.gather(*(logs(partition.topic, partition.number) for partition in lost.values()))
-        return {tp: both_have(ledger) for tp, ledger in zip(lost, ledgers, strict=True) if tp in self._lost}
+        return {tp: both_have(ledgers[partition]) for tp, partition in lost.items() if tp in self._lost}

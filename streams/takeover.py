@@ -18,6 +18,7 @@ from streams.ledger import (
     is_bundle_in_doubt,
     marks_ahead,
     plan_recovery,
+    stored_to,
     time_mark,
     time_of,
     withdrawn,
@@ -165,7 +166,7 @@ class TakeOver:
 
     def _writer(self, plan: RecoveryPlan, place: Place, folder: Folder, shard: int) -> BlockWriter:
         ledger = plan.ledger
-        cursor = (ledger.block_to if ledger.done else ledger.block_from) or 0
+        cursor = stored_to(ledger)
         empty = Block(
             partition=self._partition,
             log=place.log,

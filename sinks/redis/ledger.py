@@ -134,6 +134,17 @@ class RedisLedgers:
             found: dict[Any, Any] = await self._redis.hgetall(ledger_key(partition))
         return ledger_of(_decoded(found))
 
+    async def read_all(self, partitions: Collection[Partition]) -> dict[Partition, Ledger]:
+        """Return ledgers without claiming them, by partition."""
+        if not partitions:
+            return {}
+        pipeline = self._redis.pipeline(transaction=False)
+        for partition in partitions:
+            pipeline.hgetall(ledger_key(partition))
+        with available():
+            answers = await pipeline.execute()
+        return {where: ledger_of(_decoded(found)) for where, found in zip(partitions, answers, strict=True)}
+
     async def rewrite(self, partition: Partition, ledger: Ledger, before: Ledger | None = None) -> None:
         """Replace the ledger, keeping its books."""
         ledger = ledger.with_zeros()

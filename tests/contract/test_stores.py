@@ -373,6 +373,14 @@ class TestLedger:
         with pytest.raises(Unexpected):
             await stores.live.write(batch(partition, 1, 0, 5, Live()))
 
+    async def test_several_are_read_at_once(self, stores: Stores, partition: Partition) -> None:
+        other = replace(partition, number=1)
+        await claimed(stores, partition)
+        found = await stores.ledgers.read_all([partition, other])
+        assert found == {partition: await stores.ledgers.read(partition), other: Ledger(0)}
+        assert found[partition].epoch
+        assert await stores.ledgers.read_all([]) == {}
+
     async def test_a_request_to_count_again_is_there_until_its_owner_has_done_it(
         self, stores: Stores, partition: Partition
     ) -> None:

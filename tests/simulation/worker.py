@@ -7,7 +7,7 @@ where the next batch comes, one queue and one agent for each topic, and the call
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -145,7 +145,14 @@ class Worker:
     def start(self) -> None:
         """Start its tasks."""
         watchdog = Watchdog(self, self.pipeline, _STALL_SECONDS, self.fail)
-        works = [self._member(), self.consumer.run(), self._recount(), self._compare(), watchdog.run()]
+        works = [
+            self._member(),
+            self.consumer.run(),
+            self._every(_RECOUNT_SECONDS, self.pipeline.recount),
+            self._every(_COMPARE_SECONDS, self.pipeline.compare_logs),
+            self._every(_COMPARE_SECONDS, self.pipeline.compare_ledgers),
+            watchdog.run(),
+        ]
         for work in [*works, *map(self._agent, self.world.topics)]:
             self.machine.spawn(self._guarded(work))
 
@@ -192,15 +199,10 @@ class Worker:
                 tp, fetched = await self.consumer.queues[topic].get()
                 await lanes.submit(tp, fetched)
 
-    async def _recount(self) -> None:
+    async def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
         while True:
-            await asyncio.sleep(_RECOUNT_SECONDS)
-            await self.pipeline.recount()
-
-    async def _compare(self) -> None:
-        while True:
-            await asyncio.sleep(_COMPARE_SECONDS)
-            await self.pipeline.compare_logs()
+            await asyncio.sleep(seconds)
+            await work()
 
     # The pipeline's broker.
 

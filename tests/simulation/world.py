@@ -38,6 +38,8 @@ _DAY_MS: Final = 86_400_000
 TABLES: Final = {PLAYBACK: "playback_events", USERS: "user_events"}
 #: Seconds of the simulated clock in which everything must be done once nothing is disturbed any more.
 _PATIENCE: Final = 900.0
+#: Seconds within which owners must have noticed what a store lost.
+_TIME_TO_NOTICE: Final = 120.0
 _REDIS_WRITES: Final = (
     "claim", "begin", "finish", "withdraw", "rewrite", "name_log", "finish_recount", "write", "rebuild",
     "commit", "settle", "revoke", "drop",
@@ -246,9 +248,19 @@ class World:
         for tp in self.places:
             ledger = self.store.ledgers.get(self.partition(tp))
             end = self.kafka.log(tp).end
-            if ledger is None or not ledger.done or {ledger.counted or 0, ledger.block_to or 0} != {end}:
+            ends = None if ledger is None else {ledger.counted or 0, ledger.block_to or 0}
+            if ledger is None or not ledger.done or ends != {end} or not self.has_stored(tp):
                 left.append(f"{tp.topic}/{tp.partition} ends at {end}, {ledger}")
         return [*left, *(f"recount of {where}" for where in self.store.recounts)]
+
+    def _has_orphans(self) -> bool:
+        """Say whether a late claim has left a partition without an owner."""
+        epochs: dict[Partition, int] = {}
+        for each in (each for worker in self.workers for each in worker.pipeline._workers.values()):
+            if each.is_ready:
+                epoch = each._follower.state.ledger.epoch
+                epochs[each.partition] = max(epoch, epochs.get(each.partition, 0))
+        return any(ledger.epoch > epochs.get(where, 0) for where, ledger in self.store.ledgers.items())
 
     async def calm_down(self) -> None:
         """Let everything come back, and wait until all is done."""
@@ -261,14 +273,21 @@ class World:
                 self.make_topic(name)
         for worker in self.workers:
             worker.machine.resume()
-        # A worker of an idle partition notices only with the next record that Redis lost its ledger.
-        self.producer.send_to_all(int(self.now() * 1000))
+        # That a log which is as long as before is another one can be seen only with another record. Otherwise
+        # owners must notice without any what a store lost.
+        is_whole = not self.kafka.deleted and all(log.is_whole for log in self.logs())
+        will_send = self.rng.random() < 0.5 or not is_whole
         deadline = self.loop.time() + _PATIENCE
         quiet = 0
         while quiet < 2:
             await asyncio.sleep(2)
             left = self.unfinished()
             quiet = 0 if left else quiet + 1
+            # That a late claim left a partition without an owner is noticed only once records wait.
+            has_waited = self.loop.time() > deadline - _PATIENCE + _TIME_TO_NOTICE
+            if will_send or (left and has_waited and self._has_orphans()):
+                self.producer.send_to_all(int(self.now() * 1000))
+                will_send = False
             if left and self.loop.time() > deadline:
                 raise Stuck("; ".join(left))
 

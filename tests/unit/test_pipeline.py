@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Collection
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from faust.types import TP
 from structlog.testing import capture_logs
 
-from sinks.base import Fenced, Partition, Unavailable
+from sinks.base import Fenced, Partition, Unavailable, Unexpected
 from sinks.memory import MemoryArchive, MemoryLedgers, MemoryStore
 from streams.assignment import Fetched
 from streams.partition import PartitionWorker
@@ -167,6 +168,83 @@ async def test_a_partition_that_a_late_claim_left_without_an_owner_is_noticed(ca
     assert [type(each) for each in failures] == ([] if case == "owned" else [Stalled])
     await pipeline.give_up({_TP})
     assert await pipeline.lost_positions() == {}
+
+
+async def _idle(store: MemoryStore, failures: list[BaseException]) -> Pipeline:
+    """Return a pipeline whose partition has stored the six records that there were."""
+    broker = Broker(_log("", 3))
+    pipeline = pipeline_of(broker, store, failures)
+    await pipeline.take_over({_TP})
+    await pipeline.process(_TP, Fetched(0, broker.log.read(0, 6)))
+    await until(lambda: pipeline.safe_offsets() == {_TP: 6})
+    await pipeline.compare_ledgers()
+    return pipeline
+
+
+_IDLE = Partition("cluster", TOPIC, 0)
+
+
+@pytest.mark.parametrize(
+    ("lost", "is_noticed"),
+    [
+        ({"counted": 5}, True),
+        ({"block_from": 5, "block_to": 5}, True),
+        ({"block_from": 5, "done": False}, True),
+        ({"epoch": 1}, True),
+        ({"counted": None, "block_from": None, "block_to": None}, True),
+        ({"generation": -1}, True),
+        ({"counted": 7, "block_to": 7}, False),
+        ({"incarnation": 1, "counted": 0, "block_to": 0}, False),
+        ({"epoch": 1 << 60, "counted": 0}, False),
+    ],
+)
+async def test_a_worker_without_records_notices_that_redis_lost_a_moment(
+    lost: dict[str, Any], is_noticed: bool
+) -> None:
+    store, failures = MemoryStore(), list[BaseException]()
+    pipeline = await _idle(store, failures)
+    store.ledgers[_IDLE] = replace(store.ledgers[_IDLE], **lost)
+    with pytest.raises(Unexpected) if is_noticed else nullcontext():
+        await pipeline.compare_ledgers()
+    assert [type(error) for error in failures] == ([Unexpected] if is_noticed else [])
+    await pipeline.give_up({_TP})
+
+
+async def test_a_worker_without_records_notices_that_redis_lost_everything() -> None:
+    store, failures = MemoryStore(), list[BaseException]()
+    pipeline = await _idle(store, failures)
+    store.ledgers.clear()
+    with pytest.raises(Unexpected):
+        await pipeline.compare_ledgers()
+    assert [type(error) for error in failures] == [Unexpected]
+
+
+async def test_a_ledger_that_a_batch_is_just_moving_is_not_compared() -> None:
+    store, failures = MemoryStore(), list[BaseException]()
+    pipeline = await _idle(store, failures)
+    store.fault = failing("count")
+    processing = asyncio.create_task(pipeline.process(_TP, Fetched(6, _log("", 3).read(6, 6))))
+    await asyncio.sleep(0.001)
+    store.ledgers[_IDLE] = replace(store.ledgers[_IDLE], counted=5)
+    await pipeline.compare_ledgers()
+    assert failures == [], "the batch itself notices"
+    store.fault = lambda _: None
+    with pytest.raises(Unexpected):
+        await processing
+
+
+async def test_a_redis_that_is_away_is_compared_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    store, failures = MemoryStore(), list[BaseException]()
+    pipeline = await _idle(store, failures)
+    with monkeypatch.context() as patch:
+        patch.setattr(MemoryLedgers, "read_all", _unavailable)
+        await pipeline.compare_ledgers()
+    assert failures == []
+    await pipeline.give_up({_TP})
+
+
+async def _unavailable(*_: Any) -> Any:
+    raise Unavailable("away")
 
 
 async def test_a_batch_that_the_end_of_the_worker_interrupts_is_no_warning(
