@@ -351,6 +351,12 @@ class Archive(Protocol):
     async def next_offset(self, log: str, topic: str, partition: int) -> int | None:
         """Return the offset after the last stored row of a log's partition; None when it has none."""
 
+    async def ends(self, places: Collection[tuple[str, str, int]]) -> dict[tuple[str, str, int], int]:
+        """Return the `next_offset` of several logs' partitions that have rows, by log, topic and partition.
+
+        Quick and in one request; a cluster may answer as it was a moment ago, unlike for `next_offset`.
+        """
+
     async def logs(self, topic: str, partition: int) -> list[str]:
         """Return the names of all logs that have rows of a partition."""
 

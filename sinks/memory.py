@@ -319,6 +319,11 @@ class MemoryArchive:
         ]
         return max(offsets) + 1 if offsets else None
 
+    async def ends(self, places: Collection[tuple[str, str, int]]) -> dict[tuple[str, str, int], int]:
+        """Return the offset after the last stored row of each log's partition that has rows."""
+        ends = {place: await self.next_offset(*place) for place in places}
+        return {place: end for place, end in ends.items() if end is not None}
+
     async def logs(self, topic: str, partition: int) -> list[str]:
         """Return the names of all logs that have rows of a partition."""
         every = (row for rows in self._store.tables.values() for row in rows)

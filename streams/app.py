@@ -65,6 +65,8 @@ _RECOUNT_SECONDS: Final = 1.0
 #: How often it compares its ledgers with Redis, and its logs with Kafka; after two mismatches a log is taken
 #: for another one.
 _COMPARE_SECONDS: Final = 2.0
+#: How often it compares the ends of its rows with ClickHouse.
+_COMPARE_ROWS_SECONDS: Final = 10.0
 
 
 def end_process(error: BaseException) -> None:
@@ -198,6 +200,7 @@ def create_app(settings: Settings, redis: Redis, clickhouse: AsyncClient, health
     app.task(partial(every, _RECOUNT_SECONDS, pipeline.recount))
     app.task(partial(every, _COMPARE_SECONDS, pipeline.compare_logs))
     app.task(partial(every, _COMPARE_SECONDS, pipeline.compare_ledgers))
+    app.task(partial(every, _COMPARE_ROWS_SECONDS, pipeline.compare_rows))
     app.task(Watchdog(app, pipeline, settings.stall_seconds, end_process).run)
     cast(Any, app.on_partitions_revoked).connect(give_up)
     health.watch(partial(_readiness_problem, app, pipeline))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from sinks.base import Books, Encoded
 from streams.assignment import Stores
@@ -12,6 +12,7 @@ from streams.domain.aggregate import Live
 from streams.domain.arrivals import Record, Rejected
 from streams.domain.folding import Folder
 from streams.domain.generations import Key
+from streams.landed import Landed
 from streams.metrics import METRICS
 from streams.retry import Retry
 
@@ -44,9 +45,14 @@ class FoldedBatch:
 class BatchFolder:
     """Folds the batches of one partition; looks up in the archive what the folder's memory does not have."""
 
-    def __init__(self, folder: Folder, stores: Stores, retry: Retry, retention_ms: int) -> None:
-        """Fold with a topic's folder; events older than `retention_ms` before their record are rejected."""
-        self.folder = folder
+    def __init__(
+        self, folder: Folder, stores: Stores, landed: Landed, retry: Retry, retention_ms: int
+    ) -> None:
+        """Fold with a topic's folder; events older than `retention_ms` before their record are rejected.
+
+        `landed` is what ClickHouse has of the partition.
+        """
+        self.folder, self._landed = folder, landed
         self._archive, self._blocks = stores.archive, stores.blocks
         self._retry = retry
         self._retention_ms = retention_ms
@@ -87,8 +93,10 @@ class BatchFolder:
     async def _look_up(self, missing: set[Key], before: int) -> None:
         """Read the history of keys that may have been stored before an offset, and give it to the folder."""
         folder, place = self.folder, self.folder.place
-        rows = await self._retry.forever(
-            lambda: self._archive.history(
+
+        async def look_up() -> list[Any]:
+            await self._landed.check()  # Or an event whose row was lost would count as new.
+            return await self._archive.history(
                 folder.table,
                 folder.row,
                 folder.key_columns,
@@ -97,8 +105,8 @@ class BatchFolder:
                 place.topic,
                 place.partition,
                 before,
-            ),
-            "look up",
-        )
+            )
+
+        rows = await self._retry.forever(look_up, "look up")
         folder.learn(missing, rows)
         METRICS.looked_up.labels(place.topic).inc(len(missing))

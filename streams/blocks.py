@@ -17,8 +17,9 @@ from opentelemetry.trace import Link
 
 from sinks.base import Block, BlockSink, Encoded, LedgerStore, Partition
 from sinks.single_flight import shared_result
-from streams.bundles import Bundles, InFlightBlock, record_insert, try_to_begin, while_owned
+from streams.bundles import Bundles, InFlightBlock, begin, record_insert, try_to_begin, while_owned
 from streams.domain import traces
+from streams.landed import Landed
 from streams.pace import SHARED_BYTES, SHARED_ROWS, Group, Pace
 from streams.retry import Retry
 
@@ -30,6 +31,7 @@ class BlockWriter:
         self,
         empty: Block,
         epoch: int,
+        landed: Landed,
         *,
         sink: BlockSink,
         ledgers: LedgerStore,
@@ -46,6 +48,7 @@ class BlockWriter:
         Args:
             empty: a block without rows whose start, end and mark are the cursor's.
             epoch: the partition's epoch, as claimed.
+            landed: what ClickHouse has of the partition.
             sink: where blocks are inserted.
             ledgers: where their beginning and end are recorded.
             bundles: inserts blocks of several partitions together.
@@ -60,7 +63,7 @@ class BlockWriter:
         #: Fingerprint of the record before the open block.
         self._from_mark = empty.mark
         self._epoch = epoch
-        self._owned = [(empty.partition, epoch)]
+        self._landed = landed
         self._sink, self._ledgers, self._bundles = sink, ledgers, bundles
         self._pace, self._retry = pace, retry
         self._max_rows = max_rows
@@ -180,6 +183,7 @@ class BlockWriter:
             self._pace.budget.release(self._open_bytes)
             self._open_bytes = 0
             start = max(start, end if is_in else landed)
+            self._landed.note(landed)
         elif block.start != block.end:
             return False
         self._open = replace(block, start=start, end=start, landed=start, rows=0, chunks=[])
@@ -271,6 +275,7 @@ class BlockWriter:
             self._opened_at,
             self._batch_links,
             self._retry,
+            self._landed,
             self._pending_bundle,
         )
         self._open = replace(block, start=end, end=end, landed=end, rows=0, chunks=[])
@@ -284,15 +289,14 @@ class BlockWriter:
         if sealed.pending_bundle:
             is_in = await self._send_again(sealed.pending_bundle)
             if is_in:
+                self._landed.note(sealed.block.landed)
                 await self._finish(sealed)
         else:
             is_in = await self._retry.wait_through(sealed.retry, sealed.stored)
         if not is_in:
             # While inserts are held, wait here, without a slot.
             await self._retry.forever(
-                lambda: self._ledgers.begin(sealed.block, sealed.epoch, sealed.from_mark),
-                "begin a block",
-                **_place(sealed.block),
+                lambda: begin(self._ledgers, sealed), "begin a block", **_place(sealed.block)
             )
             async with self._pace.slots:
                 await self._insert(sealed, waited=True)
@@ -307,7 +311,7 @@ class BlockWriter:
 
     async def _send_again(self, bundle: str) -> bool:
         """Send the bundle of a block in doubt again; return False if it must not be sent any more."""
-        send = while_owned(lambda: self._bundles.send_again(bundle), self._ledgers, self._owned)
+        send = while_owned(lambda: self._bundles.send_again(bundle), self._ledgers, [self._landed])
         return await self._retry.forever(send, "send a bundle again")
 
     async def _insert(self, sealed: InFlightBlock, *, waited: bool = False) -> None:
@@ -316,8 +320,9 @@ class BlockWriter:
         if block.rows:
             began = _now()
             with traces.span("insert block", sealed.batches, token=block.token, rows=block.rows):
-                write = while_owned(lambda: self._sink.write(block), self._ledgers, self._owned, waited)
+                write = while_owned(lambda: self._sink.write(block), self._ledgers, [self._landed], waited)
                 await self._retry.forever(write, "insert a block", **_place(block))
+            self._landed.note(block.landed)
             record_insert([sealed], began, self._pace)
         await self._finish(sealed)
 

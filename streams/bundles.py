@@ -33,11 +33,12 @@ from sinks.base import (
     Fenced,
     Held,
     LedgerStore,
-    Partition,
     Unavailable,
+    Unexpected,
 )
 from sinks.single_flight import SingleFlight
 from streams.domain import traces
+from streams.landed import Landed, check
 from streams.metrics import METRICS
 from streams.pace import Pace
 from streams.retry import Released, Retry
@@ -65,6 +66,8 @@ class InFlightBlock:
     batches: list[Link]
     #: Repeats the operation that the insert waits for.
     retry: Retry
+    #: What ClickHouse has of the partition.
+    landed: Landed
     #: The bundle that an earlier owner began for it; empty if there is none.
     pending_bundle: str = ""
     #: True once the block is inserted, False when it must be inserted alone; raises the error that stops its
@@ -148,6 +151,7 @@ class _Shipment:
     """One bundle that is being sent."""
 
     def __init__(self, bundles: Bundles, blocks: Sequence[InFlightBlock], pace: Pace) -> None:
+        self._bundles = bundles
         self._store, self._ledgers, self._sink = bundles.store, bundles.ledgers, bundles.sink
         self._blocks, self._pace = blocks, pace
         self._ledger_slots = asyncio.Semaphore(_LEDGERS_AT_ONCE)
@@ -192,6 +196,8 @@ class _Shipment:
 
     async def _begin(self) -> list[InFlightBlock]:
         """Begin each block in its ledger; return those for which that succeeded."""
+        landed = [each.landed for each in self._blocks]
+        await self._retry.forever(lambda: check(landed), "ask how far")
         begun = await asyncio.gather(*map(self._begin_one, self._blocks))
         return [each for each, is_begun in zip(self._blocks, begun, strict=True) if is_begun]
 
@@ -212,13 +218,31 @@ class _Shipment:
         rows = sum(each.block.rows for each in begun)
         links = [link for each in begun for link in each.batches]
         began = _now()
+        landed = [each.landed for each in begun]
+        is_sure = True
+
+        async def send() -> bool:
+            if is_sure:
+                await self._sink.send(self._name, packed)
+                return True
+            return await self._bundles.send_again(self._name)
+
+        send_owned = while_owned(send, self._ledgers, landed)
+
+        async def attempt() -> bool:
+            nonlocal is_sure
+            # Otherwise ClickHouse may have lost rows, and who took one of the partitions over since may have
+            # revoked the bundle.
+            is_sure = is_sure and all(each.is_certain for each in landed)
+            return await send_owned()
+
         with traces.span("insert blocks", links, token=self._name, rows=rows, blocks=len(begun)):
-            send = while_owned(
-                lambda: self._sink.send(self._name, packed),
-                self._ledgers,
-                [(each.block.partition, each.epoch) for each in begun],
-            )
-            await self._retry.forever(send, "insert blocks")
+            is_sent = await self._retry.forever(attempt, "insert blocks")
+        if not is_sent:
+            # It may be in ClickHouse nevertheless: only the next owner's comparison shows where to go on.
+            raise Unexpected(f"{self._name} was revoked, or Redis lost it, while its insert had no answer")
+        for each in begun:
+            each.landed.note(each.block.landed)
         record_insert(begun, began, self._pace)
 
     async def _finish(self, begun: Sequence[InFlightBlock]) -> bool:
@@ -251,19 +275,30 @@ async def try_to_begin(ledgers: LedgerStore, each: InFlightBlock, bundle: str = 
     """Begin a block in its ledger; return False while inserts are held.
 
     The holder waits for blocks that have begun, so a shipment with such blocks must not wait for the holder.
-    Otherwise raises as `LedgerStore.begin` does.
+    Otherwise raises as `begin` does.
     """
     try:
-        await ledgers.begin(each.block, each.epoch, each.from_mark, bundle)
+        await begin(ledgers, each, bundle)
     except Held:
         return False
     return True
 
 
+async def begin(ledgers: LedgerStore, each: InFlightBlock, bundle: str = "") -> None:
+    """Begin a block in its ledger, once ClickHouse was seen to end where the block begins.
+
+    Raises as `LedgerStore.begin` and `Landed.check` do.
+    """
+    if each.block.rows:
+        await each.landed.check()
+    await ledgers.begin(each.block, each.epoch, each.from_mark, bundle)
+    each.landed.expect(each.block.landed)
+
+
 def while_owned(
     operation: Callable[[], Awaitable[T]],
     ledgers: LedgerStore,
-    owned: Sequence[tuple[Partition, int]],
+    owned: Sequence[Landed],
     waited: bool = False,
 ) -> Callable[[], Awaitable[T]]:
     """Return an insert that is not repeated once others own all of the partitions; then it raises `Fenced`.
@@ -271,19 +306,28 @@ def while_owned(
     If its sender has `waited` since the blocks were begun, that applies to the first attempt as well.
 
     A worker that sleeps during an insert may wake up after ClickHouse has forgotten the insert's token. Then
-    the next owner's insert, under the same token, would not make this one harmless. `owned` are partitions
-    and the epochs under which they were claimed.
+    the next owner's insert, under the same token, would not make this one harmless. `owned` are the
+    partitions; each attempt also compares them with ClickHouse (see `streams.landed.check`).
     """
     must_check = waited
 
     async def attempt() -> T:
         nonlocal must_check
         if must_check:
-            epochs = [((await ledgers.read(partition)).epoch, epoch) for partition, epoch in owned]
-            if all(now > epoch for now, epoch in epochs):
+            found = await ledgers.read_all([each.partition for each in owned])
+            if all(found[each.partition].epoch > each.epoch for each in owned):
                 raise Fenced("other workers took over while an insert had no answer")
-        must_check = True
-        return await operation()
+        await check(owned)
+        must_check, began = True, _now()
+        try:
+            result = await operation()
+        except Unavailable:
+            for each in owned:
+                each.doubt()
+            raise
+        for each in owned:
+            each.seen(began)
+        return result
 
     return attempt
 

@@ -80,6 +80,7 @@ class LogFollower:
 
     async def recount(self, ledger: Ledger) -> Ledger:
         """Recount the live window from ClickHouse; return the ledger with the new generation."""
+        await self.state.landed.check()
         self._recounts += 1
         # A recount that fails half way must not be added to: each has a generation of its own.
         again = replace(ledger, generation=(ledger.epoch << _RECOUNT_BITS) + self._recounts)

@@ -18,6 +18,7 @@ from sinks.base import Ledger, LiveBatch
 from streams.assignment import Assignment, Fetched, PartitionStatus
 from streams.domain import traces
 from streams.domain.arrivals import Record, UnreadableBatch, is_unkeyed
+from streams.landed import Landed
 from streams.ledger import fingerprint
 from streams.log_follower import LogFollower
 from streams.metrics import METRICS
@@ -69,6 +70,11 @@ class PartitionWorker:
         state = self._follower.state
         stored = state.writer.done_to
         return replace(state.ledger, counted=state.counted, block_from=stored, block_to=stored, done=True)
+
+    @property
+    def landed(self) -> Landed:
+        """What ClickHouse has of the partition, which must be taken over."""
+        return self._follower.state.landed
 
     @property
     def status(self) -> PartitionStatus:

@@ -13,6 +13,7 @@ from faust.types import TP
 
 from sinks.base import Fenced, Partition, Unavailable, Unexpected
 from streams.assignment import Assignment, Fetched, Limits, LogBounds, MakeFolder, PartitionStatus, Stores
+from streams.landed import check
 from streams.ledger import both_have, is_behind
 from streams.metrics import METRICS
 from streams.pace import Pace
@@ -186,6 +187,19 @@ class Pipeline:
                 error = Unexpected(f"the ledger of {worker.partition} is out of date: Redis lost data")
                 self._on_failure(error)
                 raise error
+
+    async def compare_rows(self) -> None:
+        """Check that ClickHouse has lost nothing; call this every few seconds.
+
+        A partition with records notices that before its next block (`streams.landed`).
+        """
+        try:
+            await check([worker.landed for worker in self._workers.values() if worker.is_ready])
+        except (Unavailable, Fenced):
+            return
+        except Exception as error:
+            self._on_failure(error)
+            raise
 
     async def compare_logs(self) -> None:
         """Check that each partition's log is still the same one; call this every few seconds."""

@@ -12,6 +12,7 @@ from streams.domain.aggregate import MINUTE_MS, Live
 from streams.domain.arrivals import SKEW_MS
 from streams.domain.folding import Folder, Place
 from streams.domain.generations import MAX_AHEAD
+from streams.landed import Landed
 from streams.ledger import (
     RecoveryPlan,
     at_newest_incarnation,
@@ -37,6 +38,7 @@ class PartitionState:
     ledger: Ledger
     batch_folder: BatchFolder
     writer: BlockWriter
+    landed: Landed
     #: The next offset to fold, and to count.
     position: int
     counted: int
@@ -123,7 +125,20 @@ class TakeOver:
     async def build_state(self, plan: RecoveryPlan, landed: int | None) -> PartitionState:
         """Return the state that carries out a plan: an empty folder, and a writer after the last block."""
         ledger, place = plan.ledger, self.place(plan.ledger.incarnation)
-        batch_folder = await self._batch_folder(place)
+        stores, pending = self._stores, plan.pending_block
+        end = ledger.landed if pending else landed or 0
+        known = Landed(
+            stores.archive,
+            stores.ledgers,
+            place.log,
+            self._partition,
+            ledger.epoch,
+            end=end,
+            most=pending[1] if pending else end,
+        )
+        batch_folder = await self._batch_folder(place, known)
+        # Now that its floor is known: if ClickHouse has lost rows since `landed`, it may be too low.
+        await self._retry.forever(known.check, "ask how far")
         mark = plan.mark if plan.position else ""
         if not plan.mark and plan.position == landed:
             mark = await self._mark_by_time(place, batch_folder.folder.table, plan.position - 1)
@@ -133,7 +148,8 @@ class TakeOver:
         return PartitionState(
             ledger=ledger,
             batch_folder=batch_folder,
-            writer=self._writer(plan, place, batch_folder.folder, shard),
+            writer=self._writer(plan, place, batch_folder.folder, shard, known),
+            landed=known,
             position=plan.position,
             counted=ledger.counted or 0,
             mark=mark,
@@ -141,7 +157,7 @@ class TakeOver:
             to_compare=marks_ahead(plan) | ({plan.position: mark} if mark else {}),
         )
 
-    async def _batch_folder(self, place: Place) -> BatchFolder:
+    async def _batch_folder(self, place: Place, landed: Landed) -> BatchFolder:
         archive, retry = self._stores.archive, self._retry
         newest = await retry.forever(archive.newest_received, "ask for the newest")
         # No stored event occurred later than this, except those whose clocks were ahead of their records.
@@ -153,7 +169,7 @@ class TakeOver:
                     lambda: archive.ahead(folder.table, floor, MAX_AHEAD + 1), "ask for clocks ahead"
                 )
             )
-        return BatchFolder(folder, self._stores, retry, self._assignment.limits.retention_ms)
+        return BatchFolder(folder, self._stores, landed, retry, self._assignment.limits.retention_ms)
 
     async def _mark_by_time(self, place: Place, table: str, offset: int) -> str:
         """Return a fingerprint of the record's time alone, for a ledger that has none; empty if unknown."""
@@ -164,7 +180,9 @@ class TakeOver:
         )
         return "" if at is None else time_mark(at)
 
-    def _writer(self, plan: RecoveryPlan, place: Place, folder: Folder, shard: int) -> BlockWriter:
+    def _writer(
+        self, plan: RecoveryPlan, place: Place, folder: Folder, shard: int, landed: Landed
+    ) -> BlockWriter:
         ledger = plan.ledger
         cursor = stored_to(ledger)
         empty = Block(
@@ -183,6 +201,7 @@ class TakeOver:
         return BlockWriter(
             empty,
             ledger.epoch,
+            landed,
             sink=self._stores.blocks,
             ledgers=self._stores.ledgers,
             bundles=self._stores.bundles,

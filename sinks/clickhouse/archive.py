@@ -52,6 +52,17 @@ class ClickHouseArchive:
             )
         return int(result.result_rows[0][0]) if result.result_rows else None
 
+    async def ends(self, places: Collection[tuple[str, str, int]]) -> dict[tuple[str, str, int], int]:
+        """Return `next_offset` of several logs' partitions, without waiting for replicas that are behind."""
+        with available():
+            result = await self._client.query(
+                "SELECT toString(log), topic, partition, max(next_offset) FROM ingested_offsets"
+                " WHERE (log, topic, partition) IN {places:Array(Tuple(String, String, UInt32))}"
+                " GROUP BY log, topic, partition",
+                parameters={"places": list(places)},
+            )
+        return {(log, topic, partition): int(end) for log, topic, partition, end in result.result_rows}
+
     async def logs(self, topic: str, partition: int) -> list[str]:
         """Return the names of all logs that have rows of a partition."""
         with available():

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import uuid4
 
+import msgspec
 import pytest
 from redis.asyncio import Redis
 
@@ -751,6 +752,21 @@ class TestArchive:
         assert await tables.archive.next_offset(*here) == rows[-1].offset + 1
         assert await tables.archive.next_offset(LOG, "playback.events", 1) is None
         assert await tables.archive.newest_received() == max(r.received_at for r in rows)
+
+    async def test_it_says_how_far_several_logs_have_landed(
+        self, tables: Tables, partition: Partition
+    ) -> None:
+        assert await tables.archive.ends([(LOG, "playback.events", 0)]) == {}
+        rows, other = rows_of(2), "cluster#1"
+        await tables.blocks.write(block_of(partition, rows, 0, 20, tables.blocks))
+        moved = [msgspec.structs.replace(row, log=other, partition=3) for row in rows[:5]]
+        await tables.blocks.write(replace(block_of(partition, moved, 0, 20, tables.blocks), log=other))
+        here, there = (LOG, "playback.events", 0), (other, "playback.events", 3)
+        assert await tables.archive.ends([here, (other, "playback.events", 0)]) == {here: rows[-1].offset + 1}
+        assert await tables.archive.ends([here, there]) == {
+            here: rows[-1].offset + 1,
+            there: rows[4].offset + 1,
+        }
 
     async def test_it_names_the_logs_of_a_partition(self, tables: Tables, partition: Partition) -> None:
         assert await tables.archive.logs("playback.events", 0) == []

@@ -264,6 +264,8 @@ async def test_a_partition_stays_on_the_shard_that_has_its_rows(client: Any, loc
     assert await blocks.find_shard("test", there.topic, there.number) == 1
     archive = ClickHouseArchive(client)
     assert await archive.next_offset("test", there.topic, there.number) == sent.end
+    place = ("test", there.topic, there.number)
+    assert await archive.ends([place]) == {place: sent.end}
 
 
 async def test_a_block_goes_the_way_that_every_try_goes(client: Any) -> None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 #: As in `streams.app`, and the age of topic ids as in `streams.transport`.
 _RECOUNT_SECONDS: Final = 1.0
 _COMPARE_SECONDS: Final = 2.0
+_COMPARE_ROWS_SECONDS: Final = 10.0
 _BATCHES_BUFFERED: Final = 4
 _ID_MAX_AGE: Final = 0.1
 _ID_PAUSE: Final = 5.0
@@ -151,6 +152,7 @@ class Worker:
             self._every(_RECOUNT_SECONDS, self.pipeline.recount),
             self._every(_COMPARE_SECONDS, self.pipeline.compare_logs),
             self._every(_COMPARE_SECONDS, self.pipeline.compare_ledgers),
+            self._every(_COMPARE_ROWS_SECONDS, self.pipeline.compare_rows),
             watchdog.run(),
         ]
         for work in [*works, *map(self._agent, self.world.topics)]:

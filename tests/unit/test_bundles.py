@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from sinks.base import Block, Bundle, Fenced, Held, Partition, Unavailable
+from sinks.base import Block, Bundle, Fenced, Held, Partition, Unavailable, Unexpected
 from sinks.memory import MemoryArchive, MemoryBlocks, MemoryBundles, MemoryLedgers, MemoryStore
 from streams import blocks
 from streams.assignment import Fetched
@@ -491,6 +491,33 @@ async def test_clickhouse_that_lost_rows_gets_them_and_those_of_the_bundle_once(
             if first.endswith("to its end"):
                 await crew.read(number, 18)
                 await until(lambda: any(ledger.landed == 18 for ledger in store.ledgers.values()))
+    await crew.finish()
+    crew.check()
+
+
+async def test_a_bundle_that_was_revoked_while_its_insert_had_no_answer_is_not_sent() -> None:
+    """ClickHouse lost rows of a partition that has moved, and its records are read again."""
+    store, pace = MemoryStore(), Pace(14.0, 0.05)
+    crew = Crew(store, partitions=2, views=3)
+    await crew.take_over(0, pace)
+    await crew.read(0, 6)
+    await until(lambda: store.ledgers[crew.benches[0].partition].landed == 6)
+    await crew.take_over(1, pace)
+    store.fault = failing("insert")
+    await crew.read(1, 18)
+    await crew.read(0, 12)
+    await until(lambda: bool(store.bundles))
+    store.tables["playback_events"].clear()
+    store.tokens.clear()
+    crew.abandon(0)
+    await crew.take_over(0, Pace(1000.0, 0.01))
+    assert list(store.bundles.values()) == [None]
+    store.fault = lambda _: None
+    sender = crew.benches[1]
+    await until(lambda: bool(sender.failures) or store.ledgers[sender.partition].landed == 18)
+    assert [type(error) for error in sender.failures] == [Unexpected]
+    crew.abandon(1)
+    await crew.take_over(1, Pace(1000.0, 0.01))
     await crew.finish()
     crew.check()
 

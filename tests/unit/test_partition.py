@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
@@ -14,11 +15,12 @@ from structlog.testing import LogCapture
 
 from sinks.base import Block, Fenced, Ledger, Unavailable, Unexpected
 from sinks.memory import MemoryBlocks, MemoryStore
-from streams import retry
+from streams import landed, retry
 from streams.assignment import Fetched
 from streams.domain.aggregate import Live, fold_playback
-from streams.ledger import at_newest_incarnation
+from streams.ledger import at_newest_incarnation, stored_to
 from streams.metrics import METRICS
+from streams.pace import Pace
 from streams.takeover import TakeOver
 from tests.pipeline.bench import NOW, Bench, Log, failing, until, view
 
@@ -264,6 +266,63 @@ async def test_clickhouse_restored_from_a_backup_is_replayed_alone() -> None:
     await bench.run([50])
     store.tables["playback_events"] = [r for r in store.tables["playback_events"] if r.offset < 100]
     store.tokens.clear()
+    await bench.run([50])
+    check(bench, store)
+
+
+async def test_clickhouse_that_loses_rows_while_the_worker_lives_gets_no_block_behind_the_gap(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(landed, "_AWAY", -1.0)  # Whatever was seen, it may have lost its power since.
+    log, store = make_log(6), MemoryStore()
+    bench = Bench(log, store, block_rows=20)
+    await bench.restart()
+    await bench.worker.process(Fetched(0, log.read(0, 40)))
+    await until(lambda: stored_to(store.ledgers[bench.partition]) == 40)
+    rows = store.tables["playback_events"]
+    del rows[10:]
+    store.tokens.clear()
+    await bench.worker.process(Fetched(40, log.read(40, 40)))
+    await until(lambda: bool(bench.failures))
+    assert isinstance(bench.failures[0], Unexpected)
+    assert len(rows) == 10
+    bench.die()
+    await bench.run([50])
+    check(bench, store)
+
+
+async def test_who_slept_and_is_the_owner_again_because_redis_forgot_another_stores_nothing_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(landed, "_AWAY", -1.0)
+    log, store = make_log(6), MemoryStore()
+    sleeper, heir = Bench(log, store, pace=Pace(1000.0, 0.05)), Bench(log, store)
+    await sleeper.restart()
+    before = deepcopy((store.ledgers, store.books, store.live))
+    await heir.run([50])
+    store.ledgers, store.books, store.live = before  # A replica was promoted that lacks all this.
+    await sleeper.worker.process(Fetched(0, log.read(0, 30)))
+    await until(lambda: bool(sleeper.failures))
+    assert isinstance(sleeper.failures[0], Unexpected)
+    sleeper.die()
+    await sleeper.run([50])
+    check(sleeper, store)
+
+
+async def test_the_live_window_is_not_recounted_from_rows_that_clickhouse_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(landed, "_AWAY", -1.0)
+    log, store = make_log(6), MemoryStore()
+    bench = Bench(log, store)
+    await bench.restart()
+    await bench.worker.process(Fetched(0, log.records))
+    await until(lambda: stored_to(store.ledgers[bench.partition]) == len(log.records))
+    del store.tables["playback_events"][10:]
+    store.tokens.clear()
+    with pytest.raises(Unexpected):
+        await bench.worker.recount("a request")
+    bench.die()
     await bench.run([50])
     check(bench, store)
 

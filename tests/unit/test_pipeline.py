@@ -178,6 +178,7 @@ async def _idle(store: MemoryStore, failures: list[BaseException]) -> Pipeline:
     await pipeline.process(_TP, Fetched(0, broker.log.read(0, 6)))
     await until(lambda: pipeline.safe_offsets() == {_TP: 6})
     await pipeline.compare_ledgers()
+    await pipeline.compare_rows()
     return pipeline
 
 
@@ -233,12 +234,28 @@ async def test_a_ledger_that_a_batch_is_just_moving_is_not_compared() -> None:
         await processing
 
 
-async def test_a_redis_that_is_away_is_compared_later(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_worker_without_records_notices_that_clickhouse_lost_rows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("streams.landed._AWAY", -1.0)
+    store, failures = MemoryStore(), list[BaseException]()
+    pipeline = await _idle(store, failures)
+    del store.tables["playback_events"][3:]
+    with pytest.raises(Unexpected):
+        await pipeline.compare_rows()
+    assert [type(error) for error in failures] == [Unexpected]
+
+
+async def test_stores_that_are_away_are_compared_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streams.landed._AWAY", -1.0)
     store, failures = MemoryStore(), list[BaseException]()
     pipeline = await _idle(store, failures)
     with monkeypatch.context() as patch:
+        patch.setattr(MemoryArchive, "ends", _unavailable)
+        await pipeline.compare_rows()
         patch.setattr(MemoryLedgers, "read_all", _unavailable)
         await pipeline.compare_ledgers()
+        await pipeline.compare_rows()
     assert failures == []
     await pipeline.give_up({_TP})
 
