@@ -27,6 +27,7 @@ from opentelemetry.trace import Link
 from sinks.base import (
     Archive,
     Block,
+    BlockId,
     BlockSink,
     Bundle,
     BundleStore,
@@ -39,6 +40,7 @@ from sinks.base import (
 from sinks.single_flight import SingleFlight
 from streams.domain import traces
 from streams.landed import Landed, check
+from streams.ledger import stored_to
 from streams.metrics import METRICS
 from streams.pace import Pace
 from streams.retry import Released, Retry
@@ -120,7 +122,7 @@ class Bundles:
 
     async def _send_again(self, name: str) -> bool:
         bundle = await self.store.settle(name)
-        if bundle is not None and await self._has_lost_rows(bundle):
+        if bundle is not None and await self._is_replayed(name, bundle):
             await self.store.revoke(name)
         # Read again: a worker that reads the records anew has revoked the bundle first.
         bundle = await self.store.settle(name)
@@ -129,22 +131,33 @@ class Bundles:
         await self.sink.send(name, bundle.packed)
         return True
 
-    async def _has_lost_rows(self, bundle: Bundle) -> bool:
-        """Say whether ClickHouse lost rows of one of the partitions, and the bundle with them.
+    async def _is_replayed(self, name: str, bundle: Bundle) -> bool:
+        """Say whether ClickHouse lost the bundle, and a partition's records in it are read again without it.
 
-        Their owner will read those records again, including the ones in the bundle.
+        Or will be: its ledger says that ClickHouse has more rows.
         """
-        ledgers = [await self.ledgers.read(block.partition) for block in bundle.blocks]
-        # Ledgers are read first: an active partition only moves forward in ClickHouse meanwhile.
-        for block, ledger in zip(bundle.blocks, ledgers, strict=True):
-            if ledger.incarnation != block.incarnation:
-                continue
-            where = block.partition
-            stored = await self._archive.next_offset(block.log, where.topic, where.number)
-            # Rows beyond its block's start are those of the bundle, or came after it.
-            if (stored or 0) < ledger.landed and (stored or 0) <= block.start:
-                return True
-        return False
+        ledgers = await self.ledgers.read_all([block.partition for block in bundle.blocks])
+        blocks = [each for each in bundle.blocks if ledgers[each.partition].incarnation == each.incarnation]
+        if not blocks:
+            return False
+        # Ledgers were read first: an active partition only moves forward in ClickHouse meanwhile.
+        await self._archive.next_offset(*_where(blocks[0]))  # No replica is behind after that.
+        ends = await self._archive.ends([_where(block) for block in blocks])
+        # Rows beyond its block's start are those of the bundle, or came after it.
+        has_rows = {ends.get(_where(block), 0) > block.start for block in blocks}
+        if len(has_rows) > 1:
+            # The bundle's rows are all there or none is. So those of a partition were inserted without it.
+            return True
+        return False in has_rows and any(
+            ledger.landed > ends.get(_where(block), 0)
+            or (stored_to(ledger) < block.end and (ledger.done or ledger.bundle != name))
+            for block in blocks
+            for ledger in (ledgers[block.partition],)
+        )
+
+
+def _where(block: BlockId) -> tuple[str, str, int]:
+    return block.log, block.partition.topic, block.partition.number
 
 
 class _Shipment:

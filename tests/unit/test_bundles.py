@@ -522,6 +522,21 @@ async def test_a_bundle_that_was_revoked_while_its_insert_had_no_answer_is_not_s
     crew.check()
 
 
+async def test_a_bundle_of_which_a_partition_was_replayed_is_not_sent_though_redis_forgot_that() -> None:
+    store, crew = await _stuck("insert", committed=True)
+    await crew.die()
+    store.fault = lambda _: None
+    ((name, bundle),) = store.bundles.items()
+    store.bundles[name] = None
+    await crew.take_over(0, Pace(1000.0, 0.01))
+    assert await crew.read(0, 18)
+    await until(lambda: store.ledgers[crew.benches[0].partition].landed == 18)
+    store.bundles[name] = bundle  # A replica was promoted that did not know that it was revoked.
+    await crew.take_over(1, Pace(1000.0, 0.01))
+    await crew.finish()
+    crew.check()
+
+
 async def _died_between_two_finishes() -> tuple[MemoryStore, Crew, int]:
     """Have two partitions' workers die with a bundle that is done for one of them; return which one."""
     store = MemoryStore()
@@ -552,6 +567,26 @@ async def test_clickhouse_that_lost_a_bundle_which_was_done_for_some_gets_it_onc
             await asyncio.sleep(0.01)
     await crew.finish()
     crew.check()
+
+
+async def test_a_bundle_that_was_lost_with_later_rows_of_a_partition_is_not_sent_for_another() -> None:
+    """The ledger of the one that went on names the bundle no longer, and its rows are not there yet."""
+    store, crew, done = await _died_between_two_finishes()
+    log = crew.benches[done].log
+    for event in view("more", _START_MS, _EVENTS):
+        log.append(event, event["occurredAt"] + 50)
+    await crew.take_over(done, Pace(1000.0, 0.01))
+    await crew.read(done, 7)
+    await crew.benches[done].worker.give_up()
+    store.tables["playback_events"].clear()
+    store.tokens.clear()
+    await crew.take_over(done, Pace(1000.0, 0.01))
+    await crew.take_over(1 - done, Pace(1000.0, 0.01))
+    assert await crew.read(1 - done, 18)
+    await until(lambda: store.ledgers[crew.benches[1 - done].partition].done)
+    await crew.finish()
+    rows = [(row.partition, row.offset) for row in store.tables["playback_events"]]
+    assert len(set(rows)) == len(rows) == 18 + 24
 
 
 async def test_clickhouse_that_lost_rows_after_a_bundle_which_it_has_does_not_get_that_again() -> None:
