@@ -111,14 +111,37 @@ async def redis_loses_all(world: World) -> None:
 
 async def redis_loses_a_moment(world: World) -> None:
     """A failover, or a file that is a moment old."""
-    store = world.store
+    await _forget(world, world.rng.choice((0.3, 1, 5, 30)) * world.rng.random())
+
+
+async def redis_loses_a_takeover(world: World) -> None:
+    """A failover, by which a worker that slept until others had its partitions is their owner again."""
+    if world.workers:
+        machine = world.rng.choice(world.workers).machine
+        machine.pause()
+        await _forget(world, world.rng.uniform(8, 30))
+        machine.resume()
+
+
+async def _forget(world: World, seconds: float) -> None:
+    store, since, deleted = world.store, world.loop.time(), len(world.kafka.deleted)
+    restores, is_in_doubt = world.restores, bool(world.tokens_in_doubt())
     before = deepcopy(
         (store.ledgers, store.books, dict(store.live), store.bundles, store.recounts, store.rebuilt)
     )
     world.snapshots += 1
-    await asyncio.sleep(world.rng.choice((0.3, 1, 5, 30)) * world.rng.random())
+    await asyncio.sleep(seconds)
     world.snapshots -= 1
-    _set_redis(world, before)
+    # What was lost before does not come back: a replica that had it follows the one that was promoted.
+    is_lost = any(begin < since < end for begin, end in world.lost_stretches)
+    # Not promised, as for a loss of everything: a topic that was replaced since, whose old id is forgotten.
+    found = [before[0].get(world.partition(tp)) for tp in world.places]
+    knows = len(world.kafka.deleted) == deleted or all(ledger and ledger.topic_ids for ledger in found)
+    # Nor that a block counts once which is in doubt again, after ClickHouse lost rows that were replayed.
+    is_double = is_in_doubt and world.restores != restores
+    if knows and not is_lost and not is_double:
+        world.lost_stretches.append((since, world.loop.time()))
+        _set_redis(world, before)
 
 
 def _set_redis(world: World, contents: tuple[Any, ...]) -> None:
@@ -155,11 +178,33 @@ async def clickhouse_is_restored(world: World) -> None:
     await asyncio.sleep(world.rng.choice((1, 5, 30)) * world.rng.random())
     if world.kept() != held:
         return
-    world.restores += 1
-    world.note("clickhouse is set back")
     await kill_all_workers(world)
     for insert in list(world.network.inserts):
         insert.drop()
+    _set_clickhouse(world, tables, tokens)
+
+
+async def clickhouse_loses_a_moment(world: World) -> None:
+    """Its machine loses its power, and the file system what was not on the disk yet; the workers live.
+
+    Not promised: rows whose records Kafka no longer has; and that workers notice if the server is back within
+    two seconds (`streams.landed`).
+    """
+    store, held, server = world.store, world.kept(), world.network.servers["clickhouse"]
+    tables, tokens = {name: list(rows) for name, rows in store.tables.items()}, set(store.tokens)
+    await asyncio.sleep(world.rng.choice((0.3, 1, 5, 30)) * world.rng.random())
+    if world.kept() != held or server.is_dark:
+        return
+    server.life, server.is_dark = server.life + 1, True
+    _set_clickhouse(world, tables, tokens)
+    await asyncio.sleep(world.rng.choice((2.1, 3, 10)))
+    server.life, server.is_dark = server.life + 1, False
+
+
+def _set_clickhouse(world: World, tables: dict[str, list[Any]], tokens: set[str]) -> None:
+    store = world.store
+    world.restores += 1
+    world.note("clickhouse is set back")
     store.tables.clear()
     store.tables.update(tables)
     store.tokens = tokens
@@ -251,8 +296,10 @@ ALL: Final[dict[Fault, int]] = {
     hold_inserts: 2,
     redis_loses_all: 2,
     redis_loses_a_moment: 3,
+    redis_loses_a_takeover: 2,
     clickhouse_forgets_tokens: 3,
     clickhouse_is_restored: 2,
+    clickhouse_loses_a_moment: 3,
     rebalance: 6,
     kafka_away: 2,
     leader_changes: 2,

@@ -13,6 +13,7 @@ from unittest.mock import patch
 from sinks.base import BlockId, Ledger, Partition, log_name
 from sinks.memory import MemoryBundles, MemoryLedgers, MemoryLive, MemoryStore
 from streams.blocks import BlockWriter
+from streams.landed import Landed
 from streams.ledger import plan_recovery
 from streams.log_follower import LogFollower
 from streams.partition import PartitionWorker
@@ -218,6 +219,9 @@ MUTANTS: Final[Mapping[str, Mutant]] = {
     "a late switch brings an old generation back": Mutant(
         lambda: patch.object(MemoryLedgers, "finish_recount", _switch_late), ("trouble", "ask_for_recounts")
     ),
+    # No schedule finds this one. The block that is done too early has the offsets of one of the log before.
+    # If its worker dies then, the next owner finds that ClickHouse lacks its rows, and replays them. So only
+    # the contract suite holds the scripts to it.
     "a late end is of any log": Mutant(
         lambda: patch.object(MemoryLedgers, "finish", _finish_any_log),
         ("trouble", "topic_is_replaced", "log_is_truncated", "kill_worker"),
@@ -232,6 +236,13 @@ MUTANTS: Final[Mapping[str, Mutant]] = {
     "a lost part of a recount is not missed": Mutant(
         lambda: patch.object(MemoryLedgers, "_check_parts", lambda *_: None),
         ("redis_loses_a_moment", "ask_for_recounts"),
+    ),
+    "rows that ClickHouse lost are not missed": Mutant(
+        lambda: patch("streams.landed._compare", _do_not_compare), ("clickhouse_loses_a_moment",)
+    ),
+    "rows of another owner are not noticed": Mutant(
+        lambda: patch.object(Landed, "most", property(lambda _: 1 << 62, lambda *_: None), create=True),
+        ("redis_loses_a_takeover",),
     ),
     "what Redis lost is noticed with the next record only": Mutant(
         lambda: patch.object(Pipeline, "compare_ledgers", _do_not_compare), ("redis_loses_a_moment",)

@@ -32,6 +32,10 @@ class Server:
     is_away: bool = False
     is_slow: bool = False
     is_full: bool = False
+    #: Whether its machine has no power.
+    is_dark: bool = False
+    #: How often its machine lost its power or came back. No request outlives that: its connection is gone.
+    life: int = 0
 
 
 @dataclass(eq=False)
@@ -119,6 +123,7 @@ class _Trip:
         self._network, self._server, self._sender = network, server, sender
         self._what = f"{sender.name if sender else '?'} {what}"
         self._effect, self._answer, self._fate, self._packed = effect, answer, fate, packed
+        self._life = server.life
         self._arrives = asyncio.Event()
         self._is_dropped = False
 
@@ -165,7 +170,7 @@ class _Trip:
             self._drop()
         if fate == "lost" or self._is_dropped:
             return
-        if fate == "refused" or server.is_away:
+        if fate == "refused" or server.is_away or server.is_dark or server.life != self._life:
             self._fail(f"{server.name}: connection refused")
             return
         try:
@@ -177,7 +182,7 @@ class _Trip:
                 await asyncio.sleep(network.delay(server))
                 if insert:
                     network.inserts.remove(insert)
-                if not self._is_dropped:
+                if not self._is_dropped and server.life == self._life:
                     result = await self._effect()
         except Exception as error:
             network.note(f"{self._what} -> {error!r}")
@@ -189,7 +194,9 @@ class _Trip:
         if fate in ("lost answer", "late"):
             return
         await asyncio.sleep(network.delay(server))
-        if not self._answer.done():
+        if server.life != self._life:
+            self._fail(f"{server.name}: connection reset")
+        elif not self._answer.done():
             self._answer.set_result(result)
 
     def _drop(self) -> None:

@@ -80,6 +80,8 @@ class World:
         self.has_lost_redis = False
         #: States of Redis to which it may go back.
         self.snapshots = 0
+        #: Stretches of the loop's time of which Redis has forgotten everything.
+        self.lost_stretches: list[tuple[float, float]] = []
         #: How often ClickHouse was restored.
         self.restores = 0
         #: Inserts whose beginning Redis has forgotten, and when it did (epoch ms).
