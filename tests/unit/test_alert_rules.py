@@ -1,4 +1,4 @@
-"""When the alert of lost records fires, as promtool of Prometheus evaluates it, where that is installed."""
+"""The files of Prometheus and Alertmanager, as promtool and amtool read them, where those are installed."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 import yaml
 
-from deploy.monitoring.alerts import ALERTS
+from deploy.monitoring.alerts import ALERTS, PAGE, TICKET
 
-RULES = Path(__file__).parents[2] / "deploy" / "prometheus" / "alerts.yml"
-PROMTOOL = shutil.which("promtool")
+FOLDER = Path(__file__).parents[2] / "deploy" / "prometheus"
+RULES = FOLDER / "alerts.yml"
+PROMTOOL, AMTOOL = shutil.which("promtool"), shutil.which("amtool")
 (LOST,) = (alert for alert in ALERTS if alert.name == "VideoCloudRecordsLost")
 FIRES = {
     "exp_labels": {"severity": LOST.severity, "topic": "t"},
@@ -64,3 +65,26 @@ def test_records_lost_now_fire_the_alert_and_those_of_long_ago_never_do(tmp_path
         [str(PROMTOOL), "test", "rules", str(file)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.skipif(PROMTOOL is None, reason="there is no promtool")
+def test_prometheus_takes_its_files(tmp_path: Path) -> None:
+    text = (FOLDER / "prometheus.yml").read_text()
+    copy = tmp_path / "prometheus.yml"
+    copy.write_text(text.replace("/etc/prometheus/alerts.yml", str(RULES)))
+    done = subprocess.run(
+        [str(PROMTOOL), "check", "config", "--lint=all", "--lint-fatal", str(copy)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0 and f"{len(ALERTS)} rules found" in done.stdout, done.stdout + done.stderr
+
+
+@pytest.mark.skipif(AMTOOL is None, reason="there is no amtool")
+def test_alertmanager_sends_each_severity_to_whom_it_is_for() -> None:
+    file = f"--config.file={FOLDER / 'alertmanager.yml'}"
+    for severity, receiver in ((PAGE, "page"), (TICKET, "ticket")):
+        command = [str(AMTOOL), "config", "routes", "test", file, f"severity={severity}"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.stdout.split() == [receiver], done.stdout + done.stderr
