@@ -69,6 +69,29 @@ async def port() -> AsyncIterator[int]:
         yield at
 
 
+async def test_a_stream_ends_with_its_client_also_if_another_request_waits_behind_it() -> None:
+    began, ended = asyncio.Event(), asyncio.Event()
+
+    async def stream(scope: Any, receive: Any, send: Any) -> None:
+        async def gone() -> None:
+            while (await receive())["type"] != "http.disconnect":
+                began.set()
+
+        going = asyncio.create_task(gone())
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        while not going.done():
+            await send({"type": "http.response.body", "body": b"x", "more_body": True})
+            await asyncio.sleep(0.01)
+        ended.set()
+
+    async with serving(stream, LimitedHttpProtocol) as port, asyncio.timeout(10):
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 2)
+        await began.wait()
+        writer.transport.abort()
+        await ended.wait()
+
+
 async def send(port: int, beginning: bytes, piece: bytes, times: int) -> tuple[bytes, int]:
     """Send a beginning, then a piece again and again; return the answer, and how many bytes were taken."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
