@@ -6,6 +6,7 @@ import gc
 import json
 from typing import Any
 
+import httpx2
 import pytest
 from videocloud import (
     APIConnectionError,
@@ -21,7 +22,7 @@ from videocloud import (
 )
 
 from tests.sdk_python.clients import Kind, done, following, open_client
-from tests.sdk_python.sockets import events, hang_up, refusal, serving, silence
+from tests.sdk_python.sockets import answer, events, hang_up, refusal, serving, silence
 
 META = {"asOf": "2024-03-30T14:05:27Z", "partial": True, "timezone": "UTC", "source": "redis"}
 PERIOD = {"start": "2024-03-30T13:06:00Z", "end": "2024-03-30T14:06:00Z"}
@@ -56,6 +57,30 @@ async def test_a_lost_connection_is_made_again_from_the_last_event(kind: Kind) -
     assert [asked.headers.get("last-event-id") for asked in server.asked] == [None, "42", "42", "42"]
     assert {asked.headers["accept"] for asked in server.asked} == {"text/event-stream"}
     assert {asked.headers["authorization"] for asked in server.asked} == {"Bearer vca_x"}
+
+
+async def test_one_client_has_as_many_streams_as_the_api_allows_and_other_requests(kind: Kind) -> None:
+    with serving(*[events(live(1), stay=True)] * 150, answer({"status": "ok"})) as server:
+        async with open_client(kind, base_url=server.url, timeout=2, max_retries=0) as client:
+            streams = [client.analytics.live() for _ in range(150)]
+            assert [await viewers(each, 1) for each in streams] == [[1]] * 150
+            assert (await done(client.get_health())).status == "ok"
+            for each in streams:
+                await done(each.close())
+
+
+async def test_who_has_no_connection_left_is_told_so(kind: Kind) -> None:
+    http = httpx2.Client if kind is VideoCloud else httpx2.AsyncClient
+    few = http(limits=httpx2.Limits(max_connections=1))
+    with serving(events(live(1), stay=True)) as server:
+        async with open_client(
+            kind, base_url=server.url, http_client=few, timeout=0.1, max_retries=0
+        ) as client:
+            stream = client.analytics.live()
+            assert await viewers(stream, 1) == [1]
+            with pytest.raises(APITimeoutError, match="all that http_client may have are in use"):
+                await done(client.get_health())
+            await done(stream.close())
 
 
 async def test_answers_carry_meta_and_the_stream_of_a_video_is_its_own(kind: Kind) -> None:

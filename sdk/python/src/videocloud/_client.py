@@ -173,7 +173,7 @@ class AsyncVideoCloud(_Client[AsyncIO, httpx2.AsyncClient]):
 
     @staticmethod
     def _open(http: httpx2.AsyncClient | None) -> AsyncIO:
-        return AsyncIO(http or httpx2.AsyncClient())
+        return AsyncIO(http)
 
     async def __aenter__(self) -> Self:
         """Return the client."""

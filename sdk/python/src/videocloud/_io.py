@@ -9,13 +9,16 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import suppress
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, Final, Protocol, TypeVar
 
 import anyio
 import anyio.to_thread
 import httpx2
 
 T = TypeVar("T")
+
+#: Of a client made here. Each live stream has a connection, and httpx2's hundred would be too few for them.
+LIMITS: Final = httpx2.Limits(max_connections=1000, max_keepalive_connections=100)
 
 
 class IO(Protocol):
@@ -79,7 +82,7 @@ class SyncIO:
 
     def __init__(self, http: httpx2.Client | None) -> None:
         """Take a client, or create one; `close` closes it."""
-        self.http = http or httpx2.Client()
+        self.http = http or httpx2.Client(limits=LIMITS)
         self._made = http is None
 
     def __del__(self) -> None:
@@ -126,9 +129,9 @@ class AsyncIO:
 
     blocking: ClassVar = False
 
-    def __init__(self, http: httpx2.AsyncClient) -> None:
-        """Take a client; `close` closes it."""
-        self.http = http
+    def __init__(self, http: httpx2.AsyncClient | None) -> None:
+        """Take a client, or create one; `close` closes it."""
+        self.http = http or httpx2.AsyncClient(limits=LIMITS)
 
     async def send(self, request: httpx2.Request, *, redirects: bool = False) -> httpx2.Response:
         """Send a request."""

@@ -71,6 +71,11 @@ class Sender:
 
     def lost(self, call: Call, error: httpx2.RequestError) -> APIConnectionError:
         """Return a transport error of httpx2 as an error of this library."""
+        if isinstance(error, httpx2.PoolTimeout):
+            return APITimeoutError(
+                f"{call} waited in vain for a connection: all that http_client may have are in use, one by "
+                "each live stream. Close streams, or raise its limits."
+            )
         if isinstance(error, httpx2.TimeoutException):
             limit = self.options.timeout
             seconds = limit.connect if isinstance(error, httpx2.ConnectTimeout) else limit.read
