@@ -20,7 +20,7 @@ from sinks.clickhouse.migrator import checksums
 from sinks.clickhouse.native_reader import FORMAT, Table, TableQuery
 from sinks.clickhouse.queries import Query
 from sinks.clickhouse.schema_state import APPLIED, compare
-from sinks.single_flight import shared_result
+from sinks.single_flight import SingleFlight, shared_result
 from streams.domain.errors import MigrationError, StoreUnavailableError
 from streams.domain.measures import Sums
 from streams.domain.timeline import Timeline
@@ -62,6 +62,7 @@ class ClickHouseReader:
         self._connecting: asyncio.Task[AsyncClient] | None = None
         self._slots = asyncio.Semaphore(connections)
         self._silent_at = float("-inf")
+        self._pings = SingleFlight[bool]()
 
     async def _connected(self) -> AsyncClient:
         """Return the client; callers that come while it connects wait for the same attempt."""
@@ -161,7 +162,9 @@ class ClickHouseReader:
         """Wait for an answer while the server answers pings, and for `query_timeout` at most."""
         async with asyncio.timeout(self._query_timeout):
             while not (await asyncio.wait({asked}, timeout=_PING_AFTER * self._ping_timeout))[0]:
-                if not await client.ping(self._ping_timeout):
+                # One for all: pings wait for a connection, too, and then the server would seem to be silent.
+                answers = await self._pings.run("", lambda: client.ping(self._ping_timeout))
+                if not (answers or asked.done()):
                     self._silent_at = asyncio.get_running_loop().time()
                     raise Unavailable(f"no answer, and none to a ping within {self._ping_timeout:g} s")
         return asked.result()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -15,6 +16,8 @@ from sinks.base import Block, Partition, Unavailable
 from sinks.clickhouse.archive import ClickHouseArchive
 from sinks.clickhouse.client import SILENCE_SECONDS, connect
 from sinks.clickhouse.migrations import migrate
+from sinks.clickhouse.queries import Query
+from sinks.clickhouse.reader import ClickHouseReader
 from sinks.clickhouse.sink import ClickHouseBlocks
 from streams.retry import Retry
 from tests.faults.proxy import Proxy, Trick, http_is_whole
@@ -93,6 +96,20 @@ async def test_a_look_up_is_given_up_in_time(proxy: Proxy, client: AsyncClient) 
     with pytest.raises(Unavailable):
         await ClickHouseArchive(client).next_offset("cluster", "playback.events", 0)
     assert PATIENCE <= time.monotonic() - began < 10 * PATIENCE
+
+
+async def test_a_slow_server_with_many_queries_is_not_taken_for_a_silent_one(
+    proxy: Proxy, clickhouse_database: str
+) -> None:
+    address = f"http://127.0.0.1:{proxy.port}/{clickhouse_database}"
+    reader = ClickHouseReader(address, ping_timeout=2.0, connections=8)
+    try:
+        await reader.rows(Query("SELECT 1", {}))
+        proxy.delay = 1.1  # Also of the answers to pings.
+        slow = Query("SELECT sleep(2.5) AS n", {})
+        assert await asyncio.gather(*(reader.rows(slow) for _ in range(8))) == [[{"n": 0}]] * 8
+    finally:
+        await reader.close()
 
 
 def test_a_worker_waits_for_a_minute() -> None:
