@@ -60,9 +60,9 @@ def rollups() -> None:
 async def _rollups(chosen: Settings, steps: Bar) -> tuple[datetime | None, float]:
     from deploy.operations.rebuilding import Rebuild, RebuildError, whole_months
     from sinks.clickhouse import schema_state
-    from sinks.clickhouse.audit import Audit
     from sinks.clickhouse.client import connect as connect_clickhouse
     from sinks.clickhouse.client import database_of
+    from sinks.clickhouse.kept import first_instant, gaps
     from sinks.clickhouse.migrator import checksums
     from sinks.clickhouse.shadow import Shadow
     from sinks.redis.client import connect as connect_redis
@@ -78,9 +78,8 @@ async def _rollups(chosen: Settings, steps: Bar) -> tuple[datetime | None, float
         if reason := found.mismatch:
             # A table unknown to this version may or may not be built from raw events.
             raise RebuildError(reason)
-        audit = Audit(clickhouse, database)
-        first, gaps = await audit.first_instant(), await audit.gaps()
-        since = whole_months(first, chosen.raw_retention_days, datetime.now(UTC), gaps)
+        first, missing = await first_instant(clickhouse), await gaps(clickhouse)
+        since = whole_months(first, chosen.raw_retention_days, datetime.now(UTC), missing)
         return since, await Rebuild(redis, Shadow(clickhouse, database), cluster, steps).run(since)
     finally:
         await clickhouse.close()

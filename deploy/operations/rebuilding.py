@@ -17,7 +17,7 @@ from typing import Any, Final, Protocol
 
 from deploy.operations.lag import cursors
 from sinks.base import Ledger, Partition, log_name
-from sinks.clickhouse.audit import Gap
+from sinks.clickhouse.kept import Gap
 from sinks.clickhouse.shadow import Shadow, Where
 from sinks.redis.holds import HoldLost, Holds
 from sinks.redis.ledger import read_ledgers

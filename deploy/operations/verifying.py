@@ -28,6 +28,7 @@ from deploy.operations.verify import (
 from sinks.base import Books, Ledger, Partition, log_name
 from sinks.clickhouse.archive import ClickHouseArchive
 from sinks.clickhouse.audit import ROLLUP_QUERIES, Audit, RollupQuery
+from sinks.clickhouse.kept import first_instant
 from sinks.redis.ledger import read_ledgers
 from sinks.redis.window import RedisWindow, expected
 from streams.domain.aggregate import MINUTE_MS, Live, fold_playback, fold_users
@@ -52,13 +53,13 @@ class Verification:
     def __init__(self, settings: Settings, cluster: str, redis: Any, clickhouse: Any, audit: Audit) -> None:
         """Compare the partitions of a Kafka cluster; `redis` answers bytes."""
         self._settings, self._cluster, self._redis = settings, cluster, redis
-        self._audit = audit
+        self._clickhouse, self._audit = clickhouse, audit
         self._archive = ClickHouseArchive(clickhouse)
         self._window = RedisWindow(redis)
 
     async def run(self, since: datetime | None, say: Progress) -> list[Check]:
         """Run every comparison; roll-ups from `since` on, or as far back as raw events reach."""
-        first = await self._audit.first_instant()
+        first = await first_instant(self._clickhouse)
         horizon = datetime.now(UTC) - timedelta(days=self._settings.raw_retention_days)
         whole = first is None or first >= horizon
         oldest = datetime(1970, 1, 1, tzinfo=UTC) if whole else horizon

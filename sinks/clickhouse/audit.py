@@ -9,13 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any, Final
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
 from sinks.clickhouse.client import available
 from sinks.clickhouse.cluster import LOCAL
+from sinks.clickhouse.instants import aware
 
 #: The raw tables; their rows are compared with `ingested_offsets`.
 RAW: Final = ("playback_events", "user_events", "system_events")
@@ -30,16 +31,6 @@ NOT_ROLLED_UP: Final[Mapping[str, str]] = {
 #: Roll-ups without user ids: they keep the contributions of persons whom `vca forget` removed.
 SUMS: Final = frozenset({"video_15m", "video_days", "all_videos_15m", "user_actions_15m", "activity_days"})
 _SINCE: Final = "occurred_at >= {since:DateTime('UTC')}"
-#: Raw events, and the days (UTC) on which, by roll-ups, such events happened.
-_EVENT_DAYS: Final = (
-    ("SELECT occurred_at FROM playback_events", "SELECT day FROM video_days WHERE watched_ms > 0"),
-    ("SELECT occurred_at FROM user_events", "SELECT toDate(bucket) AS day FROM user_actions_15m"),
-    (
-        "SELECT occurred_at FROM playback_events UNION ALL SELECT occurred_at FROM user_events",
-        "SELECT day FROM user_days",
-    ),
-    ("SELECT occurred_at FROM system_events", "SELECT toDate(minute) AS day FROM system_1m"),
-)
 #: Sums of floating point numbers depend on their order.
 _TOLERANCE: Final = 1e-9
 #: Checksums are sums of 64-bit numbers modulo this.
@@ -255,7 +246,7 @@ class Audit:
     async def _values(self, sql: str, since: datetime) -> dict[datetime, tuple[Any, ...]]:
         with available():
             result = await self._client.query(sql, parameters={"since": since})
-        return {_aware(row[0]): tuple(row[1:]) for row in result.result_rows}
+        return {aware(row[0]): tuple(row[1:]) for row in result.result_rows}
 
     async def ingested(self) -> dict[Where, Ingested]:
         """Return offsets and rows in `ingested_offsets` by log, topic and partition."""
@@ -289,38 +280,6 @@ class Audit:
             )
         rows = {(log, topic, number): int(rows) for log, topic, number, rows, _ in result.result_rows}
         return Forgotten(rows, frozenset(day for row in result.result_rows for day in row[-1]))
-
-    async def first_instant(self) -> datetime | None:
-        """Return the time of the first event in the roll-ups; None when there is none.
-
-        Retention leaves `users` alone: it tells of events that are gone even if all other rows of their time
-        are gone as well.
-        """
-        with available():
-            result = await self._client.query(
-                "SELECT min(at), count() FROM"
-                " (SELECT toDateTime(min(day), 'UTC') AS at FROM user_days HAVING count() > 0"
-                " UNION ALL SELECT toDateTime(min(first_seen), 'UTC') FROM users HAVING count() > 0"
-                " UNION ALL SELECT min(minute) FROM system_1m HAVING count() > 0"
-                " UNION ALL SELECT min(bucket) FROM video_15m HAVING count() > 0)"
-            )
-        first, found = result.result_rows[0]
-        return _aware(first) if found else None
-
-    async def gaps(self) -> list[Gap]:
-        """Return the gaps: days whose raw events are gone, though roll-ups have something of them."""
-        found = []
-        for raw, days in _EVENT_DAYS:
-            with available():
-                result = await self._client.query(
-                    f"WITH toDate((SELECT min(occurred_at) FROM ({raw}))) AS first"
-                    f" SELECT count(), max(day), (SELECT count() > 0 FROM ({raw})), first"
-                    f" FROM ({days}) WHERE day < first OR (SELECT count() = 0 FROM ({raw}))"
-                )
-            days_without, last, has_rows, first = result.result_rows[0]
-            if days_without:
-                found.append(Gap(_midnight_after(last), _midnight_after(first) if has_rows else None))
-        return found
 
     async def _views(self) -> dict[str, list[_View]]:
         """Return the materialized views by their target table."""
@@ -365,17 +324,6 @@ class Audit:
 
 
 @dataclass(frozen=True, slots=True)
-class Gap:
-    """Roll-ups have events until `until` of which the raw rows are gone.
-
-    Raw rows are complete from `whole_from` on; None when there are none at all.
-    """
-
-    until: datetime
-    whole_from: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
 class Forgotten:
     """What `vca forget` removed: raw rows by log, topic and partition, and the affected days (UTC)."""
 
@@ -389,14 +337,6 @@ class Ingested:
 
     next_offset: int
     rows: int
-
-
-def _midnight_after(day: date) -> datetime:
-    return datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=1)
-
-
-def _aware(instant: datetime) -> datetime:
-    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,3 +71,8 @@ class LocalDays:
         if not split.trivial:
             heads = [(1 << cut) - 1 for cut in split.cuts]
             self.parameters |= {"after": list(split.after), "heads": heads}
+
+
+def aware(instant: datetime) -> datetime:
+    """Return an instant that ClickHouse's client answered, which is UTC even if it does not say so."""
+    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant

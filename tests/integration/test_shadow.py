@@ -17,6 +17,7 @@ from deploy.operations.rebuilding import Rebuild, RebuildError, whole_months
 from sinks.base import Block, Partition
 from sinks.clickhouse import client as clickhouse
 from sinks.clickhouse.audit import ROLLUP_QUERIES, Audit
+from sinks.clickhouse.kept import first_instant, gaps
 from sinks.clickhouse.migrator import migrate
 from sinks.clickhouse.shadow import Shadow
 from sinks.clickhouse.sink import ClickHouseBlocks
@@ -264,7 +265,7 @@ async def test_who_was_seen_before_all_that_is_kept_is_known_after_a_rebuild(
         ):
             # As the TTLs do.
             await tables.client.command(f"DELETE FROM {table} WHERE {at} < now() - INTERVAL 90 DAY")
-        since = whole_months(await tables.audit.first_instant(), 90, datetime.fromtimestamp(NOW, UTC))
+        since = whole_months(await first_instant(tables.client), 90, datetime.fromtimestamp(NOW, UTC))
         assert since is not None
         await Rebuild(redis, tables.shadow, f"c{uuid4().hex[:8]}", Silent()).run(since)
         assert await tables.ask(first_seen) == known
@@ -282,7 +283,7 @@ async def test_months_whose_raw_events_are_gone_stay_whatever_the_settings_say(
     try:
         for number, days in enumerate((100, 70, 1)):
             await tables.likes(2 * number, 2, at=NOW - days * 86_400)
-        assert await tables.audit.gaps() == []
+        assert await gaps(tables.client) == []
         await tables.client.command(
             "DELETE FROM user_events WHERE occurred_at < now() - INTERVAL {days:Int64} DAY",
             parameters={"days": kept_days},
@@ -290,8 +291,8 @@ async def test_months_whose_raw_events_are_gone_stay_whatever_the_settings_say(
         kept = await tables.sums()
 
         async def rebuild() -> None:
-            first, now = await tables.audit.first_instant(), datetime.fromtimestamp(NOW, UTC)
-            since = whole_months(first, 180, now, await tables.audit.gaps())
+            first, now = await first_instant(tables.client), datetime.fromtimestamp(NOW, UTC)
+            since = whole_months(first, 180, now, await gaps(tables.client))
             await Rebuild(redis, tables.shadow, f"c{uuid4().hex[:8]}", Silent()).run(since)
 
         if kept_days:

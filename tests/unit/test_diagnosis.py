@@ -13,7 +13,7 @@ from deploy.operations.cgroup import memory_limit
 from deploy.operations.diagnosis import Finding, Table, Topic, Verdict
 from deploy.operations.rebuilding import RebuildError, whole_months
 from deploy.operations.retention import retention
-from sinks.clickhouse.audit import Gap
+from sinks.clickhouse.kept import Gap
 
 SOUND = {
     "redis_version": "7.4.1",
