@@ -30,7 +30,6 @@ class BlockWriter:
     def __init__(
         self,
         empty: Block,
-        epoch: int,
         landed: Landed,
         *,
         sink: BlockSink,
@@ -47,8 +46,7 @@ class BlockWriter:
 
         Args:
             empty: a block without rows whose start, end and mark are the cursor's.
-            epoch: the partition's epoch, as claimed.
-            landed: what ClickHouse has of the partition.
+            landed: what ClickHouse has of the partition, and its epoch as claimed.
             sink: where blocks are inserted.
             ledgers: where their beginning and end are recorded.
             bundles: inserts blocks of several partitions together.
@@ -62,7 +60,6 @@ class BlockWriter:
         self._open = empty
         #: Fingerprint of the record before the open block.
         self._from_mark = empty.mark
-        self._epoch = epoch
         self._landed = landed
         self._sink, self._ledgers, self._bundles = sink, ledgers, bundles
         self._pace, self._retry = pace, retry
@@ -269,7 +266,6 @@ class BlockWriter:
         block, end = self._open, self._open.end
         self._in_flight = InFlightBlock(
             block,
-            self._epoch,
             self._from_mark,
             self._open_bytes,
             self._opened_at,
@@ -311,7 +307,7 @@ class BlockWriter:
 
     async def _send_again(self, bundle: str) -> bool:
         """Send the bundle of a block in doubt again; return False if it must not be sent any more."""
-        send = while_owned(lambda: self._bundles.send_again(bundle), self._ledgers, [self._landed])
+        send = while_owned(lambda: self._bundles.send_again(bundle), [self._landed])
         return await self._retry.forever(send, "send a bundle again")
 
     async def _insert(self, sealed: InFlightBlock, *, waited: bool = False) -> None:
@@ -320,7 +316,7 @@ class BlockWriter:
         if block.rows:
             began = _now()
             with traces.span("insert block", sealed.batches, token=block.token, rows=block.rows):
-                write = while_owned(lambda: self._sink.write(block), self._ledgers, [self._landed], waited)
+                write = while_owned(lambda: self._sink.write(block), [self._landed], waited)
                 await self._retry.forever(write, "insert a block", **_place(block))
             self._landed.note(block.landed)
             record_insert([sealed], began, self._pace)
@@ -329,7 +325,9 @@ class BlockWriter:
     async def _finish(self, sealed: InFlightBlock) -> None:
         """Record in the ledger that a block is inserted."""
         await self._retry.forever(
-            lambda: self._ledgers.finish(sealed.block, sealed.epoch), "finish a block", **_place(sealed.block)
+            lambda: self._ledgers.finish(sealed.block, self._landed.epoch),
+            "finish a block",
+            **_place(sealed.block),
         )
 
     def _due_in(self) -> float:

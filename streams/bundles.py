@@ -31,7 +31,6 @@ from sinks.base import (
     BlockSink,
     Bundle,
     BundleStore,
-    Fenced,
     Held,
     LedgerStore,
     Unavailable,
@@ -39,7 +38,7 @@ from sinks.base import (
 )
 from sinks.single_flight import SingleFlight
 from streams.domain import traces
-from streams.landed import Landed, check
+from streams.landed import Landed, check, still_owned
 from streams.ledger import stored_to
 from streams.metrics import METRICS
 from streams.pace import Pace
@@ -58,7 +57,6 @@ class InFlightBlock:
     """A sealed block on its way to ClickHouse, and a future for its outcome."""
 
     block: Block
-    epoch: int
     #: Fingerprint of the record before the block.
     from_mark: str
     #: Bytes of the block's rows.
@@ -240,7 +238,7 @@ class _Shipment:
                 return True
             return await self._bundles.send_again(self._name)
 
-        send_owned = while_owned(send, self._ledgers, landed)
+        send_owned = while_owned(send, landed)
 
         async def attempt() -> bool:
             nonlocal is_sure
@@ -276,7 +274,7 @@ class _Shipment:
         try:
             async with self._ledger_slots:
                 await self._retry.forever(
-                    lambda: self._ledgers.finish(each.block, each.epoch), "finish a block"
+                    lambda: self._ledgers.finish(each.block, each.landed.epoch), "finish a block"
                 )
         except Exception as error:
             each.fail(error)
@@ -304,15 +302,12 @@ async def begin(ledgers: LedgerStore, each: InFlightBlock, bundle: str = "") -> 
     """
     if each.block.rows:
         await each.landed.check()
-    await ledgers.begin(each.block, each.epoch, each.from_mark, bundle)
+    await ledgers.begin(each.block, each.landed.epoch, each.from_mark, bundle)
     each.landed.expect(each.block.landed)
 
 
 def while_owned(
-    operation: Callable[[], Awaitable[T]],
-    ledgers: LedgerStore,
-    owned: Sequence[Landed],
-    waited: bool = False,
+    operation: Callable[[], Awaitable[T]], owned: Sequence[Landed], waited: bool = False
 ) -> Callable[[], Awaitable[T]]:
     """Return an insert that is not repeated once others own all of the partitions; then it raises `Fenced`.
 
@@ -326,10 +321,8 @@ def while_owned(
 
     async def attempt() -> T:
         nonlocal must_check
-        if must_check:
-            found = await ledgers.read_all([each.partition for each in owned])
-            if all(found[each.partition].epoch > each.epoch for each in owned):
-                raise Fenced("other workers took over while an insert had no answer")
+        if must_check and all(each.is_certain for each in owned):
+            await still_owned(owned)  # Otherwise `check` looks at that, too.
         await check(owned)
         must_check, began = True, _now()
         try:

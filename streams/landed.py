@@ -10,7 +10,7 @@ seen with the right end a moment ago.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from math import inf
 from typing import Final
 
@@ -107,15 +107,21 @@ async def check(partitions: Sequence[Landed]) -> None:
         await _compare(open_)
 
 
-async def _compare(partitions: Collection[Landed]) -> None:
-    first, began = next(iter(partitions)), _now()
-    ledgers = await first._ledgers.read_all([each.partition for each in partitions])
+async def still_owned(partitions: Sequence[Landed]) -> list[Landed]:
+    """Return the partitions that nobody else took over; raise `Fenced` if others own all of them."""
+    ledgers = await partitions[0]._ledgers.read_all([each.partition for each in partitions])
     owned = [each for each in partitions if ledgers[each.partition].epoch <= each.epoch]
     if not owned:
         raise Fenced("other workers took over")
+    return owned
+
+
+async def _compare(partitions: Sequence[Landed]) -> None:
+    began = _now()
+    owned = await still_owned(partitions)
     ends = [each.end for each in owned]
     places = [(each.log, each.partition.topic, each.partition.number) for each in owned]
-    found = await first._archive.ends(places)
+    found = await owned[0]._archive.ends(places)
     for each, place, end in zip(owned, places, ends, strict=True):
         if not end <= found.get(place, 0) <= each.most:
             await each._compare_closely()

@@ -200,7 +200,6 @@ class TakeOver:
         )
         return BlockWriter(
             empty,
-            ledger.epoch,
             landed,
             sink=self._stores.blocks,
             ledgers=self._stores.ledgers,
