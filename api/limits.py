@@ -22,7 +22,7 @@ from redis.backoff import NoBackoff
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sinks.redis.client import CircuitBreaker, address_of
+from sinks.redis.client import CONNECTIONS, CircuitBreaker, address_of
 
 _log = structlog.get_logger(__name__)
 
@@ -31,8 +31,6 @@ NONE: Final = "none"
 COOLDOWN_SECONDS: Final = 2.0
 #: The warning that nothing is limited is repeated this often, in seconds.
 WARN_INTERVAL_SECONDS: Final = 60.0
-#: Requests that are counted at once; without a free connection, the client would fail.
-_CONNECTIONS: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +75,7 @@ def _storage(url: str, patience: float, prefix: str) -> Storage:
         key_prefix=prefix,
         socket_connect_timeout=patience,
         socket_timeout=patience,
-        max_connections=_CONNECTIONS,
+        max_connections=CONNECTIONS,
         **options,
     )
     assert isinstance(storage, Storage)
@@ -100,7 +98,8 @@ class RateLimit:
         self._item = parse_limit(limit)
         self._breaker = breaker or CircuitBreaker()
         self._clock = clock
-        self._slots = asyncio.Semaphore(_CONNECTIONS)
+        # Without a free connection, the client would fail.
+        self._slots = asyncio.Semaphore(CONNECTIONS)
         self._storage = _storage(url, self._breaker.timeout, prefix)
         self._limiter = SlidingWindowCounterRateLimiter(self._storage)
         self._cooldown_until = self._warned_until = float("-inf")
