@@ -490,21 +490,28 @@ class TestBundles:
         await redis.aclose()
 
 
+async def count_live(redis: Any, partition: Partition, live: Live, now: float) -> int:
+    """Count increments in an empty partition; return their generation."""
+    ledgers = RedisLedgers(redis)
+    ledger = await ledgers.claim(partition)
+    await ledgers.rewrite(partition, ledger)
+    batch = LiveBatch(partition, ledger.epoch, ledger.generation, 0, 1, "", live, Books())
+    await RedisLive(redis, clock=lambda: now).write(batch)
+    return ledger.generation
+
+
 async def test_what_a_clock_years_ahead_counted_does_not_stay_in_redis_for_years(
     redis_server: str, partition: Partition
 ) -> None:
     redis = connect_redis(redis_server)
-    ledgers, live = RedisLedgers(redis), Live()
-    ledger = await ledgers.claim(partition)
-    await ledgers.rewrite(partition, replace(ledger, counted=0, block_from=0, block_to=0))
+    live = Live()
     rows = rows_of(1)
     for row in rows:
         row.occurred_at = row.received_at = row.started_at = row.attempted_at = LATEST_MS
     fold_playback(rows, 0, live)
-    batch = LiveBatch(partition, ledger.epoch, ledger.generation, 0, 1, "", live, Books())
-    await RedisLive(redis, clock=lambda: NOW).write(batch)
+    generation = await count_live(redis, partition, live, NOW)
     tag = keys.tag(partition.cluster, partition.topic, partition.number)
-    found = [key async for key in redis.scan_iter(match=f"{keys.prefix(tag, ledger.generation)}*")]
+    found = [key async for key in redis.scan_iter(match=f"{keys.prefix(tag, generation)}*")]
     assert len(found) > 3
     for key in found:
         assert 0 < await redis.ttl(key) <= keys.KEPT_SECONDS + 3600, key
@@ -515,17 +522,14 @@ async def test_a_view_that_is_ahead_is_kept_for_as_long_as_it_counts_as_watching
     redis_server: str, partition: Partition
 ) -> None:
     redis = connect_redis(redis_server)
-    ledgers, live = RedisLedgers(redis), Live()
-    ledger = await ledgers.claim(partition)
-    await ledgers.rewrite(partition, replace(ledger, counted=0, block_from=0, block_to=0))
+    live = Live()
     now_ms = int(time.time() * 1000)
     rows = rows_of(1)
     for row in rows:
         row.occurred_at = now_ms + SKEW_MS
     fold_playback(rows, now_ms // 60_000 - LIVE_MINUTES, live)
-    batch = LiveBatch(partition, ledger.epoch, ledger.generation, 0, 1, "", live, Books())
-    await RedisLive(redis).write(batch)
-    name = keys.watching(keys.tag(partition.cluster, partition.topic, partition.number), ledger.generation)
+    generation = await count_live(redis, partition, live, now_ms / 1000)
+    name = keys.watching(keys.tag(partition.cluster, partition.topic, partition.number), generation)
     found = [key async for key in redis.scan_iter(match=f"{name}*")]
     assert len(found) == 2
     for key in found:

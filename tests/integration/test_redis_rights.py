@@ -64,14 +64,20 @@ def url(address: str, owner: Any) -> str:
     return f"redis://{USER}:{PASSWORD}@{address}/0"
 
 
-async def test_worker_api_and_commands_need_no_more_than_the_documented_rule(
-    url: str, owner: Any, clickhouse_server: str, clickhouse_database: str, tmp_path: Path
-) -> None:
-    clickhouse = f"{clickhouse_server.rstrip('/')}/{clickhouse_database}"
+async def watched(redis: str, clickhouse_server: str, database: str) -> str:
+    """Put a view of the video `v` into both stores; return ClickHouse's URL."""
+    clickhouse = f"{clickhouse_server.rstrip('/')}/{database}"
     await asyncio.to_thread(migrate, clickhouse)
     views = [make.view("v", NOW - timedelta(minutes=5))]
     await insert(clickhouse, views)
-    await count(url, views, NOW)
+    await count(redis, views, NOW)
+    return clickhouse
+
+
+async def test_worker_api_and_commands_need_no_more_than_the_documented_rule(
+    url: str, owner: Any, clickhouse_server: str, clickhouse_database: str, tmp_path: Path
+) -> None:
+    clickhouse = await watched(url, clickhouse_server, clickhouse_database)
     client, partition = connect(url), Partition("test", "playback.events", 0)
     ledgers = RedisLedgers(client)
     try:
@@ -164,11 +170,7 @@ async def test_the_user_can_neither_empty_nor_change_the_server_nor_read_others(
 async def test_the_api_answers_from_clickhouse_while_redis_refuses_its_user(
     url: str, owner: Any, clickhouse_server: str, clickhouse_database: str, tmp_path: Path, right: str
 ) -> None:
-    clickhouse = f"{clickhouse_server.rstrip('/')}/{clickhouse_database}"
-    await asyncio.to_thread(migrate, clickhouse)
-    views = [make.view("v", NOW - timedelta(minutes=5))]
-    await insert(clickhouse, views)
-    await count(url, views, NOW)
+    clickhouse = await watched(url, clickhouse_server, clickhouse_database)
     await owner.execute_command("ACL", "SETUSER", USER, f"-{right}")
     settings = {"redis_url": url, "clickhouse_url": clickhouse, "export_dir": str(tmp_path)}
     async with serving(lambda: NOW, **settings) as api:

@@ -455,14 +455,8 @@ async def test_records_of_a_deleted_topic_are_in_the_bundle() -> None:
     assert sum(measures.get("views", 0) for measures in counted) == 3 + 1
 
 
-@pytest.mark.parametrize(
-    "first", ["the one that lost", "the other", "the other, to its end", "both", "both, one slowly"]
-)
-async def test_clickhouse_that_lost_rows_gets_them_and_those_of_the_bundle_once(
-    first: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What it lost of one partition is read again from before the bundle, so nobody may send that now."""
-    store, pace = MemoryStore(), Pace(14.0, 0.05)
+async def crew_with_a_bundle_behind_a_block(store: MemoryStore, pace: Pace) -> Crew:
+    """Return two partitions with a bundle whose insert fails; of the first, a block is stored before it."""
     crew = Crew(store, partitions=2, views=3)
     await crew.take_over(0, pace)
     await crew.read(0, 6)
@@ -472,6 +466,18 @@ async def test_clickhouse_that_lost_rows_gets_them_and_those_of_the_bundle_once(
     await crew.read(1, 18)
     await crew.read(0, 12)
     await until(lambda: bool(store.bundles))
+    return crew
+
+
+@pytest.mark.parametrize(
+    "first", ["the one that lost", "the other", "the other, to its end", "both", "both, one slowly"]
+)
+async def test_clickhouse_that_lost_rows_gets_them_and_those_of_the_bundle_once(
+    first: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it lost of one partition is read again from before the bundle, so nobody may send that now."""
+    store, pace = MemoryStore(), Pace(14.0, 0.05)
+    crew = await crew_with_a_bundle_behind_a_block(store, pace)
     await crew.die()
     store.fault = lambda _: None
     store.tables["playback_events"].clear()
@@ -498,15 +504,7 @@ async def test_clickhouse_that_lost_rows_gets_them_and_those_of_the_bundle_once(
 async def test_a_bundle_that_was_revoked_while_its_insert_had_no_answer_is_not_sent() -> None:
     """ClickHouse lost rows of a partition that has moved, and its records are read again."""
     store, pace = MemoryStore(), Pace(14.0, 0.05)
-    crew = Crew(store, partitions=2, views=3)
-    await crew.take_over(0, pace)
-    await crew.read(0, 6)
-    await until(lambda: store.ledgers[crew.benches[0].partition].landed == 6)
-    await crew.take_over(1, pace)
-    store.fault = failing("insert")
-    await crew.read(1, 18)
-    await crew.read(0, 12)
-    await until(lambda: bool(store.bundles))
+    crew = await crew_with_a_bundle_behind_a_block(store, pace)
     store.tables["playback_events"].clear()
     store.tokens.clear()
     crew.abandon(0)
