@@ -106,7 +106,14 @@ async def run(
     from sinks.clickhouse import schema_state
     from sinks.clickhouse.client import READING, database_of
     from sinks.clickhouse.client import connect as connect_clickhouse
-    from sinks.clickhouse.forgetting import PERSONAL, Forgetting, cluster_of, hashes_of, is_rebuilt
+    from sinks.clickhouse.forgetting import (
+        PERSONAL,
+        Forgetting,
+        MutationFailedError,
+        cluster_of,
+        hashes_of,
+        is_rebuilt,
+    )
     from sinks.clickhouse.migrator import checksums
 
     # Parts of many gigabytes are rewritten.
@@ -145,6 +152,8 @@ async def run(
             told = ", ".join(f"{rows:,} in {table}" for table, rows in left.items())
             raise ForgetError(f"events arrived meanwhile: {told} are left. Run this again")
         return replace(known, removed=True)
+    except MutationFailedError as error:
+        raise ForgetError(str(error)) from error
     finally:
         await client.close()
 

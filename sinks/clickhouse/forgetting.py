@@ -48,6 +48,10 @@ _AT_ONCE: Final = 2_000
 _POLL_SECONDS: Final = 0.5
 
 
+class MutationFailedError(Exception):
+    """A mutation of an earlier run fails again and again; the server repeats it until it is stopped."""
+
+
 class Forgetting:
     """The removal of some persons from the tables of one database."""
 
@@ -107,6 +111,8 @@ class Forgetting:
         Raw rows must be complete for all days from `complete_from` on: sessions with other persons are
         rebuilt from them. On earlier days, such a session is removed as a whole. An interrupted run can be
         repeated.
+
+        Raises `MutationFailedError` while the server cannot finish what an earlier run asked for.
         """
         await self._wait_for_mutations()
         await self._split_sessions(complete_from)
@@ -184,11 +190,20 @@ class Forgetting:
         source = "system.mutations"
         if self._cluster is not None:
             source = f"clusterAllReplicas('{self._cluster.name}', {source})"
-        while await self._query(
-            f"SELECT 1 FROM {source} WHERE database = currentDatabase() AND NOT is_done"
-            " AND table IN {tables:Array(String)} LIMIT 1",
+        while running := await self._query(
+            # A failure is forgotten when the part that failed succeeds.
+            f"SELECT table, mutation_id, latest_fail_reason FROM {source}"
+            " WHERE database = currentDatabase() AND NOT is_done AND table IN {tables:Array(String)}"
+            " ORDER BY latest_fail_reason = '', table, mutation_id LIMIT 1",
             tables=[f"{table}{suffix}" for table in PERSONAL for suffix in ("", LOCAL)],
         ):
+            ((table, mutation, reason),) = running
+            if reason:
+                raise MutationFailedError(
+                    f"ClickHouse repeats an unfinished change of {table} because it fails: {reason}."
+                    " Mend that and run this again; or stop it on each server with KILL MUTATION WHERE"
+                    f" database = currentDatabase() AND table = '{table}' AND mutation_id = '{mutation}'"
+                )
             await asyncio.sleep(_POLL_SECONDS)
 
     async def _delete(self, table: str, condition: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -16,7 +17,14 @@ from deploy.operations.verify import kept_sums, raw_rows
 from sinks.base import Unavailable
 from sinks.clickhouse.audit import ROLLUP_QUERIES, SUMS, Audit, Difference
 from sinks.clickhouse.client import READING, connect
-from sinks.clickhouse.forgetting import PERSONAL, Forgetting, cluster_of, hashes_of, is_rebuilt
+from sinks.clickhouse.forgetting import (
+    PERSONAL,
+    Forgetting,
+    MutationFailedError,
+    cluster_of,
+    hashes_of,
+    is_rebuilt,
+)
 from sinks.clickhouse.migrations import migrate
 from sinks.clickhouse.shadow import Shadow
 from tests.audience.landing import land
@@ -278,3 +286,16 @@ async def test_a_run_that_was_cut_short_is_run_again_and_books_still_balance(
     assert await forgetting.row_counts() == dict.fromkeys(PERSONAL, 0)
     assert await forgetting.last_seen() is None
     assert (await world.unexplained())[0] == []
+
+
+async def test_a_mutation_that_fails_again_and_again_is_told_instead_of_waited_for(world: World) -> None:
+    await world.client.command(
+        "ALTER TABLE users DELETE WHERE throwIf(user >= 0, 'no space')", settings={"mutations_sync": 0}
+    )
+    forgetting = await world.forgetting(PERSON)
+    with pytest.raises(MutationFailedError, match="unfinished change of users .*no space.*KILL MUTATION"):
+        await asyncio.wait_for(forgetting.remove(WHOLE, lambda _: None), 20)
+
+    await world.client.command("KILL MUTATION WHERE database = currentDatabase() AND table = 'users' SYNC")
+    await forgetting.remove(WHOLE, lambda _: None)
+    assert await forgetting.row_counts() == dict.fromkeys(PERSONAL, 0)
