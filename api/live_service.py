@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
@@ -12,6 +11,7 @@ import structlog
 
 from api.answers import LIVE, STORE, Data, envelope
 from api.video_service import NOTHING_RECENT
+from sinks.single_flight import SingleFlight
 from streams.domain import metrics
 from streams.domain.errors import StoreUnavailableError, UnknownVideoError
 from streams.domain.live import LiveReader, LiveReading, last_hour, ranked
@@ -28,20 +28,19 @@ _LIKES: Final = Total(("likes",))
 class LiveService:
     """Answers with live data.
 
-    `live` reads the counters, `store` is its fallback, `catalog` is a cache. Every method raises
-    `StoreUnavailableError` when no store can answer.
+    `live` reads the counters, `store` is its fallback, `catalog` is a cache. Requests at the same time share
+    one reading. Every method raises `StoreUnavailableError` when no store can answer.
     """
 
     live: LiveReader
     store: LiveReader
     catalog: Catalog
+    _readings: SingleFlight[tuple[LiveReading, str]] = field(default_factory=SingleFlight, repr=False)
 
     async def everything(self, now: datetime) -> Data:
         """Answer `GET /analytics/live`."""
         window = last_hour(now)
-        reading, source = await _read(
-            lambda: self.live.everything(window), lambda: self.store.everything(window)
-        )
+        reading, source = await self._read(None, window)
         trending = ranked(reading.candidates, window)
         try:
             titles = await self.catalog.titles([candidate.id for candidate, _ in trending])
@@ -64,19 +63,24 @@ class LiveService:
     async def video(self, video_id: str, now: datetime) -> Data:
         """Answer `GET /analytics/videos/{id}/live`; raise `UnknownVideoError` for an unknown one."""
         window = last_hour(now)
-        (reading, source), entry = await asyncio.gather(
-            _read(
-                lambda: self.live.video(video_id, window),
-                lambda: self.store.video(video_id, window),
-            ),
-            self._entry(video_id),
-        )
+        (reading, source), entry = await asyncio.gather(self._read(video_id, window), self._entry(video_id))
         if entry is None and reading.empty:
             raise StoreUnavailableError(source, NOTHING_RECENT)
         if entry is not None and not entry.known and reading.empty:
             raise UnknownVideoError(video_id)
         title = entry.title if entry is not None else None
         return envelope({"id": video_id, "title": title} | _now(reading, window), window, source)
+
+    async def _read(self, video_id: str | None, window: Window) -> tuple[LiveReading, str]:
+        """Return the reading of a video, or of all, and which store it is from."""
+        return await self._readings.run((video_id, window.start), lambda: self._read_alone(video_id, window))
+
+    async def _read_alone(self, video_id: str | None, window: Window) -> tuple[LiveReading, str]:
+        try:
+            return await _ask(self.live, video_id, window), LIVE
+        except StoreUnavailableError as error:
+            _log.info("live data is read from ClickHouse instead of Redis", reason=str(error))
+            return await _ask(self.store, video_id, window), STORE
 
     async def _entry(self, video_id: str) -> CatalogEntry | None:
         """Return the catalog entry of a video; None when the catalog cannot be read."""
@@ -86,14 +90,8 @@ class LiveService:
             return None
 
 
-async def _read(
-    live: Callable[[], Awaitable[LiveReading]], store: Callable[[], Awaitable[LiveReading]]
-) -> tuple[LiveReading, str]:
-    try:
-        return await live(), LIVE
-    except StoreUnavailableError as error:
-        _log.info("live data is read from ClickHouse instead of Redis", reason=str(error))
-        return await store(), STORE
+async def _ask(reader: LiveReader, video_id: str | None, window: Window) -> LiveReading:
+    return await (reader.everything(window) if video_id is None else reader.video(video_id, window))
 
 
 def _now(reading: LiveReading, window: Window) -> Data:
