@@ -13,8 +13,8 @@ from api.errors import MESSAGES, RETRY_SECONDS
 from streams.domain.metrics import GROUPS
 
 DESCRIPTION: Final = """
-Analytics of a video platform: views, engagement and playback quality, exact, from the last minute to years
-back.
+Who watches what, how well it plays, which users return and how healthy the platform is: exact, from the last
+minute to years back.
 
 Windows are half-open, `[start, end)`. Ratios are `null` when there is nothing to divide by, counts are 0, and
 timelines leave no point out. Every number's definition is in `docs/metrics.md`. Every error has one shape:

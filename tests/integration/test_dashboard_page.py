@@ -16,6 +16,7 @@ from aiohttp import web
 from api.dashboard.files import STATIC
 from api.schemas import SUMMARY_EXAMPLE, VIDEO_EXAMPLE
 from api.schemas_live import LIVE_EXAMPLE
+from api.schemas_users import ENGAGEMENT_EXAMPLE
 from tests.servers.browser import Page, chromium, opened
 
 pytestmark = pytest.mark.skipif(chromium() is None, reason="needs Chromium")
@@ -42,6 +43,8 @@ class FakeApi:
                 await self.slow.wait()
             video["data"]["views"]["total"] = 111 if path.endswith("slow") else 222
             return web.json_response(video)
+        if path == "users/engagement":
+            return web.json_response(ENGAGEMENT_EXAMPLE)
         if path == "live/stream":
             return await self._stream(request)
         return web.json_response({"success": True, "data": {}})
@@ -112,3 +115,17 @@ async def test_a_video_with_an_empty_title_is_named_by_its_id(tmp_path: Path) ->
         buttons = BUTTONS.format(rows="topVideos")
         await page.until(f"{buttons}.length === 1")
         assert await page.run(f"{buttons}[0].textContent") == "vid_1"
+
+
+async def test_bars_say_where_they_begin_and_end_and_only_a_timeline_goes_on(tmp_path: Path) -> None:
+    hours = ENGAGEMENT_EXAMPLE["data"]["engagement"]["byTimeOfDay"]
+    minutes = LIVE_EXAMPLE["data"]["timeline"]
+    async with shown(FakeApi(), tmp_path) as page:
+        for bars, points, going_on in (("engagement.byTimeOfDay", hours, 0), ("timeline", minutes, 1)):
+            svg = f"document.querySelector('[data-bars=\"{bars}\"]')"
+            await page.until(f"{svg}.children.length === {len(points)}")
+            assert await page.run(f"{svg}.querySelectorAll('.running').length") == going_on
+        most = max(hour["users"] for hour in hours)
+        axis = "document.querySelector('[data-bars=\"engagement.byTimeOfDay\"] + .axis')"
+        told = await page.run(f"[...{axis}.children].map((each) => each.textContent)")
+        assert told == [f"{hours[0]['hour']}:00", f"at most {most:,}", f"{hours[-1]['hour']}:00"]

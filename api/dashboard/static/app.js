@@ -43,10 +43,13 @@ const FORMS = {
 
 const fieldOf = (data, path) => path.split(".").reduce((at, name) => at?.[name], data) ?? null;
 
-const moment = (text) =>
-  text.includes("T")
-    ? new Date(text).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit" })
-    : text;
+/** Write where a bar stands: an instant, a day, or the number of an hour of the day. */
+function moment(label) {
+  if (typeof label === "number") return `${label}:00`;
+  return label.includes("T")
+    ? new Date(label).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit" })
+    : label;
+}
 
 function write(element, data) {
   const { field, as = "text" } = element.dataset;
@@ -94,19 +97,24 @@ function writeShares(body, counts) {
 }
 
 function writeBars(svg, points) {
-  const { label, value } = svg.dataset;
+  const { label, value, goesOn } = svg.dataset;
   const most = Math.max(1, ...points.map((point) => point[value] ?? 0));
   svg.setAttribute("viewBox", `0 0 ${Math.max(1, points.length)} 100`);
   svg.setAttribute("preserveAspectRatio", "none");
   svg.setAttribute("role", "img");
   svg.setAttribute("aria-label", `${points.length} bars, at most ${FORMS.count(most)}`);
+  const ends = [points.at(0), points.at(-1)].map((point) => (point ? moment(point[label]) : ""));
+  const below = [ends[0], `at most ${FORMS.count(most)}`, ends[1]].map((text) =>
+    Object.assign(document.createElement("span"), { textContent: text }),
+  );
+  svg.parentElement.querySelector(".axis").replaceChildren(...below);
   const made = points.map((point, at) => {
     const bar = document.createElementNS(svg.namespaceURI, "rect");
     const height = (100 * (point[value] ?? 0)) / most;
     const place = { x: at + 0.1, y: 100 - height, width: 0.8, height };
     for (const [name, each] of Object.entries(place)) bar.setAttribute(name, each);
-    // The last one is not over.
-    bar.classList.toggle("running", at === points.length - 1);
+    // The last one of a timeline is not over.
+    bar.classList.toggle("running", goesOn !== undefined && at === points.length - 1);
     const title = document.createElementNS(svg.namespaceURI, "title");
     title.textContent = `${moment(point[label])}: ${FORMS.count(point[value] ?? 0)}`;
     bar.append(title);
