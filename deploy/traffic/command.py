@@ -41,7 +41,9 @@ def traffic(
     live: Annotated[
         bool, typer.Option(help="Continue with live traffic in real time after the history.")
     ] = True,
-    rate: Annotated[float, typer.Option(min=0.1, help="Live events a second.")] = 50,
+    rate: Annotated[
+        float, typer.Option(min=0.1, help="Live events a second, also in the last hour of the history.")
+    ] = 10,
     videos: Annotated[
         int, typer.Option(min=1, help="Videos of the platform at the end of the history.")
     ] = 200,

@@ -1,4 +1,7 @@
-"""The loop between the pure platform and Kafka: the history at full speed, then live traffic by the clock."""
+"""The loop between the pure platform and Kafka: the history at full speed, then live traffic by the clock.
+
+If live traffic follows, it begins an hour before the history ends.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,10 @@ from deploy.traffic.timeline import Timeline
 from deploy.traffic.world import Config, World
 
 _CHUNK: Final = 2_000
+#: The history ends with live traffic of so long, or of so many events if that is shorter, so that the last
+#: hour looks like those to come.
+_LEAD_MS: Final = HOUR_MS
+_LEAD_EVENTS: Final = 60_000
 #: Flushing this often, in the history's own time, limits how far the partitions drift apart.
 _FLUSH_EVERY_MS: Final = 3 * HOUR_MS
 _TICK_S: Final = 0.1
@@ -85,34 +92,45 @@ class Run:
         else:
             await self._outlet.send(history.catalog(world, now_ms))
         if live and not self.stopping.is_set():
-            await self._present(world, duration_s)
+            await self._present(world, now_ms if config.history_days else None, duration_s)
 
-    async def _past(self, world: World, start_ms: int, now_ms: int, live: bool) -> None:
+    async def _past(self, world: World, start_ms: int, end_ms: int, live: bool) -> None:
         began = self._clock()
-        self._timeline.feed(history.arrivals(world, start_ms, now_ms))
-        reached = start_ms
-        while reached < now_ms and not self.stopping.is_set():
-            reached = min(reached + _FLUSH_EVERY_MS, now_ms)
+        lead_ms = min(_LEAD_MS, int(_LEAD_EVENTS / self._config.rate) * SECOND_MS) if live else 0
+        self._timeline.feed(history.arrivals(world, start_ms, end_ms - lead_ms))
+        await self._send_past(start_ms, end_ms - lead_ms, (start_ms, end_ms))
+        if live and not self.stopping.is_set():
+            self._begin_live(world, end_ms - lead_ms)
+            await self._send_past(end_ms - lead_ms, end_ms, (start_ms, end_ms))
+        if not self.stopping.is_set():
+            self._display.history(1.0, self.summary.history_events, end_ms)
+        self.summary.history_s = self._clock() - began
+
+    async def _send_past(self, reached: int, end_ms: int, whole: tuple[int, int]) -> None:
+        """Send what is due from `reached` to `end_ms`; `whole` are the beginning and end of the history."""
+        while reached < end_ms and not self.stopping.is_set():
+            reached = min(reached + _FLUSH_EVERY_MS, end_ms)
             events = self._timeline.until(reached)
             while chunk := list(islice(events, _CHUNK)):
                 self.summary.history_events += await self._outlet.send(chunk)
-                self._display.history(
-                    (chunk[-1][2] - start_ms) / (now_ms - start_ms), self.summary.history_events, chunk[-1][2]
-                )
+                share = (chunk[-1][2] - whole[0]) / (whole[1] - whole[0])
+                self._display.history(share, self.summary.history_events, chunk[-1][2])
             await self._outlet.flush()
-        if not self.stopping.is_set():
-            if live:  # sending the history took time: also send what was due meanwhile
-                self.summary.history_events += await self._outlet.send(self._timeline.until(self._now()))
-                await self._outlet.flush()
-            self._display.history(1.0, self.summary.history_events, now_ms)
-        self.summary.history_s = self._clock() - began
 
-    async def _present(self, world: World, duration_s: float | None) -> None:
+    def _begin_live(self, world: World, at_ms: int) -> None:
+        world.crowd.retain(at_ms)
+        self._timeline.feed(live.arrivals(world, at_ms))
+
+    async def _present(self, world: World, history_end_ms: int | None, duration_s: float | None) -> None:
+        if history_end_ms is not None and self._now() - history_end_ms < _LEAD_MS:
+            # Sending the history took time: what was due meanwhile.
+            self.summary.history_events += await self._outlet.send(self._timeline.until(self._now()))
+            await self._outlet.flush()
+        else:
+            self._timeline.clear()
+            self._begin_live(world, self._now())
         began = self._clock()
-        start_ms = self._now()
-        pace = Pace(start_ms)
-        world.crowd.retain(start_ms)
-        self._timeline.feed(live.arrivals(world, start_ms))
+        pace = Pace(self._now())
         lately: deque[tuple[float, int]] = deque([(began, 0)])
         while not self.stopping.is_set() and (duration_s is None or self._clock() - began < duration_s):
             await self._pause()

@@ -31,7 +31,7 @@ class Config:
     #: Most people in the history; with few `views_per_day`, fewer of them appear.
     users: int = 5_000
     #: Live events a second.
-    rate: float = 50.0
+    rate: float = 10.0
 
 
 class World:

@@ -244,10 +244,48 @@ async def test_a_run_goes_on_with_live_traffic_where_the_history_ends(
     assert "live" in str(run.summary)
 
 
+async def test_the_last_hour_of_a_history_is_as_busy_as_what_follows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deploy.traffic.run._TICK_S", 0.0001)
+    shelf, clock = Shelf(), Clock()
+    run = Run(Config(history_days=1, views_per_day=100, rate=2), shelf, Notes(), clock)
+    await run.all(live=True, duration_s=120)
+    ago = [(NOW - event[2]) / 60_000 for event in shelf.taken]
+    lead = [sum(begin <= minutes < begin + 10 for minutes in ago) / 600 for begin in range(0, 60, 10)]
+    assert lead == pytest.approx([2] * 6, rel=0.5)
+    assert sum(60 <= minutes < 120 for minutes in ago) / 3_600 < 0.2
+    assert sum(minutes < 0 for minutes in ago) / 120 == pytest.approx(2, rel=0.5)
+
+
+async def test_so_many_events_a_second_have_a_shorter_lead(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deploy.traffic.run._TICK_S", 0.0001)
+    monkeypatch.setattr("deploy.traffic.run._LEAD_EVENTS", 3_000)
+    shelf = Shelf()
+    await Run(Config(history_days=1, views_per_day=100, rate=50), shelf, Notes(), Clock()).all(
+        live=True, duration_s=1
+    )
+    assert sum(60_000 <= NOW - event[2] < 120_000 for event in shelf.taken) < 100
+    assert 2_000 < sum(0 <= NOW - event[2] < 60_000 for event in shelf.taken) < 4_500
+
+
+async def test_live_traffic_begins_now_where_the_history_was_interrupted_long_ago(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("deploy.traffic.run._TICK_S", 0.0001)
+    file, shelf, clock = tmp_path / "demo-history", Shelf(), Clock()
+    assert Once(file).end(NOW) == NOW
+    clock.seconds += 86_400
+    run = Run(Config(history_days=1, views_per_day=100, rate=2), shelf, Notes(), clock)
+    await run.all(live=True, duration_s=120, once=Once(file))
+    later = [event[2] - NOW for event in shelf.taken if event[2] > NOW]
+    assert min(later) > 86_400_000 - 60_000
+    assert len(later) / 120 == pytest.approx(2, rel=0.5)
+
+
 async def test_a_run_without_history_makes_the_catalog_known_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("deploy.traffic.run._TICK_S", 0.0001)
     shelf = Shelf()
-    await Run(Config(history_days=0, videos=30), shelf, Notes(), Clock()).all(live=True, duration_s=5)
+    config = Config(history_days=0, videos=30, rate=50)
+    await Run(config, shelf, Notes(), Clock()).all(live=True, duration_s=5)
     assert [topic for topic, _, _, _ in shelf.taken[:30]] == [CATALOG] * 30
     assert len(shelf.taken) > 60
 
