@@ -31,6 +31,8 @@ TOP: Final = 10
 #: Values of `grouping(piece, slot, country, device, platform)` for each set: a bit for each column left out.
 BY_PIECE, BY_SLOT, BY_COUNTRY, BY_DEVICE, BY_PLATFORM = (0b11111 ^ 1 << bit for bit in (4, 3, 2, 1, 0))
 _KEYS: Final = ", ".join(("piece", "slot", *DIMENSIONS))
+#: Their name for sets without dimensions: `grouping` refuses a column that is in no set.
+_PIECE_OR_SLOT: Final = f"if(grouping(slot) = 1, {BY_PIECE}, {BY_SLOT})"
 
 SUMMARY_MEASURES: Final = (
     "comments",
@@ -58,13 +60,15 @@ def video_sums(
     """Return sums of one video by piece and by point of the timeline, and views by each dimension.
 
     Rows: `part` (one of BY_*), the column grouped by, and a column for each measure. What lies before
-    the window has `slot` 0 and an empty dimension.
+    the window has `slot` 0 and an empty dimension. Without views there are no dimensions.
     """
     facts = Facts(window, measures, compare, video=True)
-    sets = ["piece", "slot", *(DIMENSIONS if "views" in measures else ())]
+    by_dimension = "views" in measures
+    sets = ("piece", "slot", *(DIMENSIONS if by_dimension else ()))
+    part = f"grouping({_KEYS})" if by_dimension else _PIECE_OR_SLOT
     sums = [f"sum({name}) AS {name}" for name in facts.names]
     sql = (
-        f"SELECT grouping({_KEYS}) AS part, {_KEYS},\n"
+        f"SELECT {part} AS part, {', '.join(sets)},\n"
         f"    {', '.join(sums)}\n"
         f"FROM\n(\n{facts.sql}\n)\nWHERE piece != {OUTSIDE}\n"
         f"GROUP BY GROUPING SETS ({', '.join(f'({name})' for name in sets)})"

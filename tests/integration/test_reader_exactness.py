@@ -242,6 +242,17 @@ async def test_videos_are_exact(api: Api, period: str, zone: str) -> None:
         check_video(answer["data"], video, window, None)
 
 
+@pytest.mark.parametrize("period", ["1h", "7d"])
+async def test_each_group_of_metrics_alone_is_what_it_is_among_all(api: Api, period: str) -> None:
+    path = f"/analytics/videos/{VIDEOS[0]}"
+    together = await api.data(path, period=period)
+    for group in ("views", "engagement", "performance"):
+        assert await api.data(path, period=period, metrics=group) == {
+            "period": together["period"],
+            group: together[group],
+        }
+
+
 @pytest.mark.parametrize("group_by", ["hour", "day", "week"])
 @pytest.mark.parametrize("period", ["1h", "24h", "7d"])
 async def test_timelines_are_exact_however_they_are_grouped(api: Api, period: str, group_by: str) -> None:

@@ -1,4 +1,4 @@
-SELECT grouping(piece, slot, country, device, platform) AS part, piece, slot, country, device, platform,
+SELECT if(grouping(slot) = 1, 15, 23) AS part, piece, slot,
     sum(attempts) AS attempts, sum(bitrate_ms) AS bitrate_ms, sum(bitrate_weight) AS bitrate_weight, sum(fatals) AS fatals, sum(rebuffer_ms) AS rebuffer_ms, sum(watched_ms) AS watched_ms
 FROM
 (
