@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 _BEAT_SECONDS: Final = 1.0
 #: Seconds that the event loop may stand still before the worker counts as hung.
 PATIENCE: Final = 30.0
+#: Seconds for which one read or write of a request may wait. The host of a peer may have vanished without a
+#: word, and each request takes a thread and a file descriptor.
+_SILENCE_SECONDS: Final = 30.0
 
 Problem = str | None
 """A problem, in a sentence; None for no problem."""
@@ -64,9 +68,16 @@ class _Server(ThreadingMixIn, WSGIServer):
 
     daemon_threads = True
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Log a traceback, except of a connection that was lost, or on which nothing came."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
+
 
 class _Quiet(WSGIRequestHandler):
     """A handler without an access log: probes come every few seconds."""
+
+    timeout = _SILENCE_SECONDS
 
     def log_message(self, format: str, *args: Any) -> None:
         """Log nothing."""

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -119,6 +122,40 @@ def test_metrics_are_beside_it_and_other_paths_are_told_where_to_look(port: int)
     status, text = get(port, "/metrics")
     assert status == 200 and "# TYPE python_info gauge" in text
     assert get(port, "/") == (404, "see /metrics, /healthz and /readyz\n")
+
+
+def connections(port: int, sent: bytes, number: int = 10) -> list[socket.socket]:
+    found = [socket.create_connection(("127.0.0.1", port), 5) for _ in range(number)]
+    for each in found:
+        each.sendall(sent)
+    return found
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /met"])
+def test_connections_on_which_no_request_comes_are_closed(
+    port: int, sent: bytes, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("streams.health._Quiet.timeout", 0.05)
+    before = threading.active_count()
+    for silent in connections(port, sent):
+        with silent:
+            assert silent.recv(1) == b"", "the worker closed it"
+    for thread in threading.enumerate():
+        if "process_request_thread" in thread.name:
+            thread.join(5)
+    assert threading.active_count() == before
+    assert capfd.readouterr().err == ""
+
+
+def test_connections_that_are_reset_are_no_news(port: int, capfd: pytest.CaptureFixture[str]) -> None:
+    for lost in connections(port, b"GET /met"):
+        lost.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        lost.close()
+    assert get(port, "/healthz")[0] == 200
+    for thread in threading.enumerate():
+        if "process_request_thread" in thread.name:
+            thread.join(5)
+    assert capfd.readouterr().err == ""
 
 
 def test_check_exits_by_what_the_worker_says(health: Health, port: int) -> None:
