@@ -17,6 +17,7 @@ import structlog
 from api import answers
 from api.answers import LIVE, STORE, Data
 from api.parameters import Question
+from sinks.single_flight import let_go
 from streams.domain import metrics
 from streams.domain.errors import StoreUnavailableError, UnknownVideoError
 from streams.domain.timeline import Timeline, group_by_of, timeline
@@ -69,12 +70,12 @@ class VideoService:
         self, video_id: str, window: Window, points: Timeline, measures: Collection[str], compare: bool
     ) -> tuple[CatalogEntry | None, VideoReading]:
         """Read the last hour from Redis; the entry is None when the catalog cannot be read."""
-        asking = asyncio.ensure_future(self.remembered.entry(video_id))
+        asking = asyncio.create_task(self.remembered.entry(video_id))
         try:
             reading = await self.live.video(video_id, window, points, measures, compare)
         except BaseException:
             # The fallback reads the catalog itself: no request waits for the same silent store twice.
-            asking.cancel()
+            let_go(asking)
             raise
         try:
             entry = await asking

@@ -19,6 +19,15 @@ async def shared_result(task: asyncio.Task[A]) -> A:
     return task.result()
 
 
+def let_go(task: asyncio.Task[Any]) -> None:
+    """Cancel a task whose result nobody wants any more.
+
+    It may fail at the same moment, as when it gathers others; then asyncio would log its error.
+    """
+    task.cancel()
+    task.add_done_callback(_retrieve_error)
+
+
 def _retrieve_error(task: asyncio.Task[Any]) -> None:
     if not task.cancelled():
         task.exception()

@@ -20,7 +20,7 @@ from sinks.clickhouse.migrator import checksums
 from sinks.clickhouse.native_reader import FORMAT, Table, TableQuery
 from sinks.clickhouse.queries import Query
 from sinks.clickhouse.schema_state import APPLIED, compare
-from sinks.single_flight import SingleFlight, shared_result
+from sinks.single_flight import SingleFlight, let_go, shared_result
 from streams.domain.errors import MigrationError, StoreUnavailableError
 from streams.domain.measures import Sums
 from streams.domain.timeline import Timeline
@@ -135,7 +135,7 @@ class ClickHouseReader:
             try:
                 return await self._await_answer(client, asked)
             finally:
-                asked.cancel()
+                let_go(asked)
 
     @asynccontextmanager
     async def _borrow_client(self) -> AsyncIterator[AsyncClient]:

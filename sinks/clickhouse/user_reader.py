@@ -15,7 +15,7 @@ from sinks.clickhouse.known_audience import KnownAudience
 from sinks.clickhouse.known_cache import KnownCache
 from sinks.clickhouse.queries import Query
 from sinks.clickhouse.reader import ClickHouseReader
-from sinks.single_flight import SingleFlight
+from sinks.single_flight import SingleFlight, let_go
 from streams.domain.user_readings import (
     ActivityReading,
     Cohort,
@@ -147,8 +147,7 @@ class ClickHouseUsers:
             if split == last:
                 return await reading
         finally:
-            # Also if it failed already: then asyncio does not warn of an unretrieved error.
-            reading.cancel()
+            let_go(reading)
         return await read(window, split)
 
     async def _active(self, window: Window, stretches: Mapping[str, Stretch], split: Split) -> dict[str, int]:

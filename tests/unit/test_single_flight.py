@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sinks.single_flight import SingleFlight, shared_result
+from sinks.single_flight import SingleFlight, let_go, shared_result
 
 
 class Question:
@@ -80,6 +80,27 @@ async def test_nobody_complains_of_a_failure_that_none_waits_for(alone: bool) ->
     question.answer.set_exception(OSError("down"))
     await asyncio.sleep(0.01)
     del asking, question
+    gc.collect()
+    assert said == []
+
+
+@pytest.mark.parametrize("steps", range(5))
+async def test_nobody_complains_of_a_task_that_fails_while_it_is_let_go(steps: int) -> None:
+    said: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: said.append(context))
+
+    async def fail() -> None:
+        raise OSError("down")
+
+    async def gather() -> None:
+        await asyncio.gather(fail(), asyncio.sleep(60))
+
+    task = asyncio.create_task(gather())
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    let_go(task)
+    await asyncio.wait({task})
+    del task
     gc.collect()
     assert said == []
 
