@@ -312,4 +312,6 @@ async def _group(admin: Any, name: str, partitions: int) -> Finding:
         described = answer.groups[0]
         return diagnosis.group(described[2], len(described[5]), partitions)
     except Exception as error:
-        return Finding("Kafka", "workers", Verdict.WARN, f"group {name}: {error or type(error).__name__}")
+        return Finding(
+            "Kafka", "workers", Verdict.WARN, f"group {name}: {str(error) or type(error).__name__}"
+        )

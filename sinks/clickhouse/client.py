@@ -164,7 +164,7 @@ def available() -> Iterator[None]:
             raise Unavailable(f"ClickHouse: {error}", "clickhouse") from error
         raise
     except (TimeoutError, aiohttp.ClientError, OSError) as error:
-        raise Unavailable(f"ClickHouse: {error or type(error).__name__}", "clickhouse") from error
+        raise Unavailable(f"ClickHouse: {str(error) or type(error).__name__}", "clickhouse") from error
 
 
 def _may_pass(error: Error) -> bool:

@@ -116,7 +116,7 @@ def available() -> Iterator[None]:
     try:
         yield
     except _PASSING as error:
-        raise Unavailable(f"Redis: {error or type(error).__name__}", "redis") from error
+        raise Unavailable(f"Redis: {str(error) or type(error).__name__}", "redis") from error
     except exceptions.ResponseError as error:
         if _REFUSED.search(str(error)):
             raise Unavailable(f"Redis: {error}", "redis") from error

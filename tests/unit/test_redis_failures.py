@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
 import pytest
 from redis.exceptions import ResponseError
 
 from sinks.base import Unavailable
+from sinks.clickhouse import client as clickhouse
+from sinks.redis import client as redis
 from sinks.redis.client import available
 
 SCRIPT = "script: 39aceb3f, on @user_script:16."
@@ -60,3 +65,11 @@ def test_keys_that_move_to_another_node_are_waited_for(said: str) -> None:
 def test_what_will_never_work_is_not(said: str) -> None:
     with pytest.raises(ResponseError), available():
         raise ResponseError(said)
+
+
+@pytest.mark.parametrize("available", [redis.available, clickhouse.available])
+def test_a_failure_without_words_is_told_by_its_name(
+    available: Callable[[], AbstractContextManager[None]],
+) -> None:
+    with pytest.raises(Unavailable, match=r"^(Redis|ClickHouse): TimeoutError$"), available():
+        raise TimeoutError
