@@ -22,7 +22,7 @@ from redis.backoff import NoBackoff
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sinks.redis.client import CONNECTIONS, CircuitBreaker, address_of
+from sinks.redis.client import CONNECTIONS, CircuitBreaker, address_of, is_lost_connection
 
 _log = structlog.get_logger(__name__)
 
@@ -115,7 +115,9 @@ class RateLimit:
                 async with asyncio.timeout(self._breaker.timeout):
                     passed = await self._limiter.hit(self._item, key_id)
                     stats = await self._limiter.get_window_stats(self._item, key_id)
-            except (StorageError, OSError, TimeoutError) as error:
+            except (StorageError, OSError, TimeoutError, RuntimeError) as error:
+                if isinstance(error, RuntimeError) and not is_lost_connection(error):
+                    raise
                 if isinstance(error, TimeoutError):
                     self._breaker.trip()
                 self._failed(error)

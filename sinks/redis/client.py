@@ -41,6 +41,8 @@ _REFUSED: Final = re.compile(
 )
 #: What Redis says to a user without a right; in scripts since version 7, and in those of version 6.
 _FORBIDDEN: Final = re.compile(r"no permissions? to|NOPERM|can't run this command or subcommand")
+#: uvloop's words for a write to a connection that the server has just reset; asyncio raises an OSError.
+_LOST: Final = "the handler is closed"
 #: Errors of a script whose keys are moving to another node, as Redis 6 and 7, and as Redis 8 word them.
 _MOVING: Final = ("non local key", "during rehashing of the slot")
 
@@ -110,6 +112,11 @@ def connect(
     )
 
 
+def is_lost_connection(error: RuntimeError) -> bool:
+    """Say whether uvloop raised this because the server has closed the connection."""
+    return _LOST in str(error)
+
+
 @contextmanager
 def available() -> Iterator[None]:
     """Turn transient failures into `Unavailable`; whether the command ran is then in doubt."""
@@ -122,6 +129,10 @@ def available() -> Iterator[None]:
             raise Unavailable(f"Redis: {error}", "redis") from error
         if any(words in str(error) for words in _MOVING):
             raise Unavailable(f"Redis Cluster is moving keys: {error}", "redis") from error
+        raise
+    except RuntimeError as error:
+        if is_lost_connection(error):
+            raise Unavailable("Redis: connection reset", "redis") from error
         raise
 
 

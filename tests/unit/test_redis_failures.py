@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import socket
+import struct
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from typing import Any
 
 import pytest
+import uvloop
 from redis.exceptions import ResponseError
 
+from api.limits import RateLimit
 from sinks.base import Unavailable
 from sinks.clickhouse import client as clickhouse
 from sinks.redis import client as redis
@@ -73,3 +80,52 @@ def test_a_failure_without_words_is_told_by_its_name(
 ) -> None:
     with pytest.raises(Unavailable, match=r"^(Redis|ClickHouse): TimeoutError$"), available():
         raise TimeoutError
+
+
+@pytest.fixture
+def resetting() -> Iterator[str]:
+    """Yield the address of a server that resets each connection at once."""
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as server:
+
+        def serve() -> None:
+            while True:
+                try:
+                    connection, _ = server.accept()
+                except OSError:
+                    return
+                with connection:
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"redis://127.0.0.1:{server.getsockname()[1]}/0"
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join(5)
+
+
+def test_a_server_that_resets_connections_is_waited_for(resetting: str) -> None:
+    """The API runs on uvloop, which raises RuntimeError for about every thirtieth of them."""
+
+    async def ask() -> None:
+        client = redis.connect(resetting, connect_timeout=1, read_timeout=1)
+        for _ in range(20):
+            results = await asyncio.gather(*(one(client) for _ in range(20)), return_exceptions=True)
+            assert [type(each) for each in results] == [Unavailable] * 20, results
+        await client.aclose()
+
+    async def one(client: Any) -> None:
+        with available():
+            await client.get("key")
+
+    uvloop.run(ask())
+
+
+def test_nothing_is_limited_while_a_server_resets_connections(resetting: str) -> None:
+    async def ask() -> None:
+        limit = RateLimit(resetting, "1/minute", prefix="test")
+        for _ in range(100):
+            limit._cooldown_until = 0.0
+            assert await asyncio.gather(*(limit.hit("key") for _ in range(20))) == [(True, None)] * 20
+        await limit.close()
+
+    uvloop.run(ask())
