@@ -53,7 +53,8 @@ class Keyring:
         self._clock = clock
         self._known: OrderedDict[str, tuple[float, Key]] = OrderedDict()
         self._unknown: OrderedDict[str, float] = OrderedDict()
-        self._used: dict[str, float] = {}
+        #: When a use was last stored, the latest last.
+        self._used: OrderedDict[str, float] = OrderedDict()
         self._cooldown_until = float("-inf")
         self._writing: set[asyncio.Task[None]] = set()
         self.open = environment is None and not required
@@ -109,7 +110,10 @@ class Keyring:
         """Store in the background, now and then, that a key is used."""
         if self._clock() < max(self._used.get(digest, float("-inf")) + USED_SECONDS, self._cooldown_until):
             return
-        self._used[digest] = self._clock()
+        at = self._used[digest] = self._clock()
+        self._used.move_to_end(digest)
+        while next(iter(self._used.values())) + USED_SECONDS <= at:
+            self._used.popitem(last=False)
         task = asyncio.create_task(self._write_use(digest, now))
         self._writing.add(task)
         task.add_done_callback(self._writing.discard)

@@ -60,24 +60,33 @@ class RedisKeyStore:
 
     async def all(self) -> list[Key]:
         """Return all keys, oldest first."""
-        found = await self._found()
+        found = _keys(*await self._read())
         return sorted((key for _, key in found), key=lambda key: (key.created, key.id))
 
     async def remove(self, key_id: str) -> Key | None:
         """Delete a key by its id and return it; None when there is none."""
-        for digest, key in await self._found():
+        kept, used = await self._read()
+        for digest, key in _keys(kept, used):
             if key.id == key_id:
+                # The API accepts a key for seconds more, and records its use again: earlier ones go, too.
+                gone = {digest, *used.keys() - kept.keys()}
                 async with self._breaker.guard():
                     await self._redis.hdel(keys.API_KEYS, digest)
-                    await self._redis.hdel(keys.API_KEYS_USED, digest)
+                    await self._redis.hdel(keys.API_KEYS_USED, *gone)
                 return key
         return None
 
-    async def _found(self) -> list[tuple[bytes, Key]]:
+    async def _read(self) -> tuple[dict[bytes, bytes], dict[bytes, bytes]]:
+        """Return by digest the records of all keys, and when they were used."""
+        # Uses first: a key that is created meanwhile must not look like one that is gone.
         async with self._breaker.guard():
-            kept = await self._redis.hgetall(keys.API_KEYS)
             used = await self._redis.hgetall(keys.API_KEYS_USED)
-        return [(digest, _decoded(record).key(used.get(digest))) for digest, record in kept.items()]
+            kept = await self._redis.hgetall(keys.API_KEYS)
+        return kept, used
+
+
+def _keys(kept: dict[bytes, bytes], used: dict[bytes, bytes]) -> list[tuple[bytes, Key]]:
+    return [(digest, _decoded(record).key(used.get(digest))) for digest, record in kept.items()]
 
 
 def _decoded(record: bytes) -> _Record:

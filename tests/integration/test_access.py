@@ -20,7 +20,10 @@ from deploy.embedded import servers
 from deploy.embedded.ports import free_port
 from deploy.embedded.process import Child
 from sinks.clickhouse.migrations import migrate
-from streams.domain.access import is_secret
+from sinks.redis import keys
+from sinks.redis.client import connect
+from sinks.redis.key_store import RedisKeyStore
+from streams.domain.access import Scope, digest_of, is_secret, new_key, new_secret
 from tests.readings import rows as make
 from tests.readings.pages import PAGE, hidden
 from tests.readings.stores import Api, count, insert, serving
@@ -116,6 +119,20 @@ async def test_keys_are_listed_and_revoked_and_only_their_hashes_are_kept(
     gone = await asyncio.to_thread(invoke, redis, "revoke", key_id)
     assert gone.exit_code == 1
     assert f"there is no key {key_id}" in gone.stderr
+
+
+async def test_keys_that_come_and_go_leave_nothing_behind(redis: Server) -> None:
+    client = connect(redis.url)
+    store, before = RedisKeyStore(client), await client.hlen(keys.API_KEYS_USED)
+    for _ in range(20):
+        digest = digest_of(new_secret())
+        key = new_key(digest, "for a while", [Scope.READ], NOW)
+        await store.add(digest, key)
+        assert await store.remove(key.id)
+        # An API that accepts it for some seconds more.
+        await store.use(digest, NOW)
+    assert await client.hlen(keys.API_KEYS_USED) == before + 1
+    await client.aclose()
 
 
 def test_a_name_is_shown_literally_and_cannot_keep_a_key_from_its_owner(redis: Server) -> None:

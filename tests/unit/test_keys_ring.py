@@ -144,6 +144,17 @@ async def test_use_is_written_down_once_a_minute(shelf: Shelf, time: Time) -> No
     assert shelf.uses == [digest_of(secret)] * 2
 
 
+async def test_of_keys_that_come_and_go_only_some_are_remembered(shelf: Shelf, time: Time) -> None:
+    ring = Keyring(shelf, clock=time)
+    for _ in range(1000):
+        secret = put(shelf, Scope.READ)
+        assert await ring.find(secret, NOW)
+        shelf.keys.clear()
+        time.now += USED_SECONDS / 10
+    await ring.close()
+    assert len(ring._used) == 10
+
+
 def test_the_api_is_open_only_without_any_demand_for_keys(shelf: Shelf) -> None:
     assert Keyring(shelf).open
     assert not Keyring(shelf, "key").open
