@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
+from math import inf
 from typing import Any, Final, TypeVar
 
 import structlog
@@ -17,6 +18,9 @@ T = TypeVar("T")
 
 _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 5.0
+#: How often a failure is logged once the pauses are the longest, in seconds. Each partition retries: during
+#: an outage of hours, a line for each attempt would fill disks and hide everything else.
+_TELL_SECONDS: Final = 60.0
 #: An operation without an answer for this long counts as waiting for its store, even before it fails.
 _SILENCE_SECONDS: Final = 5.0
 
@@ -68,7 +72,7 @@ class Retry:
         Raises `Released` once the partition is released. `what` names the operation in the log and in
         metrics, `coordinates` are for the log.
         """
-        pause = _FIRST_PAUSE
+        pause, silent_until = _FIRST_PAUSE, -inf
         call = object()
         try:
             while True:
@@ -78,9 +82,12 @@ class Retry:
                 except Unavailable as error:
                     self._failing.add(call)
                     METRICS.retries.labels(error.store, what).inc()
-                    self.log.warning(
-                        "retrying", operation=what, error=str(error)[:_LONGEST_TEXT], **coordinates
-                    )
+                    if (now := asyncio.get_running_loop().time()) >= silent_until:
+                        if pause >= _LONGEST_PAUSE:
+                            silent_until = now + _TELL_SECONDS
+                        self.log.warning(
+                            "retrying", operation=what, error=str(error)[:_LONGEST_TEXT], **coordinates
+                        )
                 finally:
                     del self._began_at[call]
                 with suppress(TimeoutError):

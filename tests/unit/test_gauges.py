@@ -225,3 +225,26 @@ async def test_a_retry_is_counted_by_store_and_logged_with_its_coordinates(
         10,
         20,
     ]
+
+
+@pytest.mark.parametrize(("every", "lines"), [(0.0, 50), (3600.0, 8)])
+async def test_a_long_outage_is_told_now_and_then_and_counted_each_time(
+    every: float, lines: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streams.retry._TELL_SECONDS", every)
+    monkeypatch.setattr("random.uniform", lambda *_: 0.0)
+    before = value("retries_total", store="redis", operation="wait for long")
+    left = [Unavailable("Redis: away", "redis")] * 50
+
+    async def count() -> None:
+        if left:
+            raise left.pop()
+
+    structlog.reset_defaults()
+    structlog.configure(processors=[structlog.processors.JSONRenderer()])
+    try:
+        await Retry(partition=3).forever(count, "wait for long")
+    finally:
+        structlog.reset_defaults()
+    assert value("retries_total", store="redis", operation="wait for long") - before == 50
+    assert capsys.readouterr().out.count("retrying") == lines
