@@ -52,7 +52,10 @@ class ClickHouseReader:
         connections: int = 20,
         on_query: QueryObserver = ignore_query,
     ) -> None:
-        """Remember the URL. `query_timeout` bounds a query, in seconds; `on_query` is called after each."""
+        """Remember the URL. `query_timeout` bounds a query, and its wait for a connection, in seconds.
+
+        `on_query` is called after each.
+        """
         self._url = url
         self._ping_timeout = ping_timeout
         self._query_timeout = query_timeout
@@ -143,7 +146,7 @@ class ClickHouseReader:
         began, answered = asyncio.get_running_loop().time(), False
         try:
             client = await self._connected()
-            async with self._slots:
+            async with self._slot():
                 if self._silent_at >= began:
                     raise Unavailable("ClickHouse did not answer the queries before this one")
                 with available():
@@ -157,6 +160,25 @@ class ClickHouseReader:
             raise StoreUnavailableError(_STORE, f"ClickHouse: {error}") from error
         finally:
             self._on_query(_STORE, asyncio.get_running_loop().time() - began, answered)
+
+    @asynccontextmanager
+    async def _slot(self) -> AsyncIterator[None]:
+        """Wait for one of the connections, at most as long as a query may take, and hold it.
+
+        Callers that have gone wait as well. Without a limit there would be ever more of them while a server
+        is slow, and they would be answered first when it is back.
+        """
+        try:
+            async with asyncio.timeout(self._query_timeout):
+                await self._slots.acquire()
+        except TimeoutError as error:
+            raise Unavailable(
+                f"too many queries: no connection was free within {self._query_timeout:g} s"
+            ) from error
+        try:
+            yield
+        finally:
+            self._slots.release()
 
     async def _await_answer(self, client: AsyncClient, asked: asyncio.Task[bytes]) -> bytes:
         """Wait for an answer while the server answers pings, and for `query_timeout` at most."""

@@ -1,6 +1,9 @@
-"""An answer that broke off in the middle is one that may come later, and nothing that is told."""
+"""What becomes of queries whose answer broke off, and of those that wait too long for their turn."""
 
 from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
 
 import pytest
 
@@ -29,3 +32,38 @@ async def test_an_answer_that_broke_off_is_no_answer(
     monkeypatch.setattr(reader, "_answer", answered)
     with pytest.raises(StoreUnavailableError, match="broke off"):
         await (reader.table(TableQuery(query, SHAPE)) if packed else reader.rows(query))
+
+
+class Server:
+    """Answers each query as soon as the test says so."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.answers = asyncio.Event()
+
+    async def raw_query(self, *_: Any, **__: Any) -> bytes:
+        self.asked += 1
+        await self.answers.wait()
+        return b'{"views":1}'
+
+    async def ping(self, timeout: float) -> bool:
+        return True
+
+
+async def test_queries_do_not_pile_up_behind_a_slow_server() -> None:
+    reader, server = ClickHouseReader("http://127.0.0.1:1/videocloud", connections=2), Server()
+    reader._client = cast(Any, server)
+    first = [asyncio.create_task(reader.rows(Query("SELECT 1", {}))) for _ in range(2)]
+    await asyncio.sleep(0.01)
+    reader._query_timeout = 0.01
+    later = [reader.rows(Query("SELECT 1", {})) for _ in range(50)]
+    async with asyncio.timeout(5):
+        results = await asyncio.gather(*later, return_exceptions=True)
+    for result in results:
+        assert isinstance(result, StoreUnavailableError) and "too many queries" in str(result)
+    assert server.asked == 2
+    reader._query_timeout = 30
+    server.answers.set()
+    assert await asyncio.gather(*first) == [[{"views": 1}]] * 2
+    later = [reader.rows(Query("SELECT 1", {})) for _ in range(50)]
+    assert await asyncio.gather(*later) == [[{"views": 1}]] * 50
