@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import structlog
@@ -22,6 +22,15 @@ from streams.domain.windows import Window, rfc3339
 
 _log = structlog.get_logger(__name__)
 _LIKES: Final = Total(("likes",))
+#: It is logged this often that Redis is not read: each stream reads it every second.
+_TELL_EVERY: Final = timedelta(minutes=1)
+
+
+@dataclass(slots=True)
+class _Told:
+    """When it was last logged that Redis is not read."""
+
+    at: datetime = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +45,7 @@ class LiveService:
     store: LiveReader
     catalog: Catalog
     _readings: SingleFlight[tuple[LiveReading, str]] = field(default_factory=SingleFlight, repr=False)
+    _told: _Told = field(default_factory=_Told, repr=False)
 
     async def everything(self, now: datetime) -> Data:
         """Answer `GET /analytics/live`."""
@@ -79,7 +89,9 @@ class LiveService:
         try:
             return await _ask(self.live, video_id, window), LIVE
         except StoreUnavailableError as error:
-            _log.info("live data is read from ClickHouse instead of Redis", reason=str(error))
+            if window.as_of - self._told.at >= _TELL_EVERY:
+                self._told.at = window.as_of
+                _log.info("live data is read from ClickHouse instead of Redis", reason=str(error))
             return await _ask(self.store, video_id, window), STORE
 
     async def _entry(self, video_id: str) -> CatalogEntry | None:

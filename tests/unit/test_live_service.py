@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 
+from structlog.testing import capture_logs
+
 from api.live_service import LiveService
 from streams.domain.errors import StoreUnavailableError
 from streams.domain.live import LiveReading
@@ -74,3 +76,12 @@ async def test_while_one_store_is_away_the_other_is_read_once_for_all() -> None:
     answers = await asyncio.gather(*(live.everything(NOW) for _ in range(50)))
     assert {answer["meta"]["source"] for answer in answers} == {"clickhouse"}
     assert (counters.read, store.read) == ([None], [None])
+
+
+async def test_streams_do_not_fill_the_log_while_a_store_is_away() -> None:
+    live = LiveService(Readings(is_away=True), Readings(), Listed())
+    with capture_logs() as logs:
+        for second in range(150):
+            for video in ("a", "b", "c"):
+                await live.video(video, NOW + timedelta(seconds=second))
+    assert [line["reason"] for line in logs] == ["redis: away"] * 3
