@@ -43,7 +43,7 @@ $(STAMP): requirements.lock pyproject.toml $(SDK)/pyproject.toml
 	@awk '/^uv==/ {on=1} on {if (!/^(uv==| )/) exit; print}' requirements.lock > $(VENV)/uv.lock
 	@echo "Installing from requirements.lock"
 	@if $(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r $(VENV)/uv.lock; then \
-	  VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install -q --require-hashes -r requirements.lock; \
+	  VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(BIN)/uv pip install -q --require-hashes -r requirements.lock; \
 	else \
 	  $(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock; \
 	fi || { $(HINT); exit 1; }
@@ -92,7 +92,7 @@ peers: .venv-peers/.installed ## Install what the pipeline is measured against, 
 
 .venv-peers/.installed: bench/peers/requirements.lock $(STAMP)
 	@test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers
-	@VIRTUAL_ENV=$(CURDIR)/.venv-peers $(BIN)/uv pip install -q --require-hashes -r bench/peers/requirements.lock
+	@VIRTUAL_ENV="$(CURDIR)/.venv-peers" $(BIN)/uv pip install -q --require-hashes -r bench/peers/requirements.lock
 	@touch $@
 
 lock: $(STAMP) ## Resolve pyproject.toml anew into requirements.lock
