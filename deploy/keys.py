@@ -14,7 +14,7 @@ from rich.table import Table
 
 from deploy.endpoints import FILE, read
 from deploy.explain import store_check
-from deploy.terminal import printable, show_error
+from deploy.terminal import for_tables, printable, show_error
 from streams.domain.access import Scope, digest_of, new_key, new_secret
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 _DEFAULT_URL: Final = "redis://127.0.0.1:6379/0"
 _LONGEST_NAME: Final = 100
 _console = Console()
-_PIPED_WIDTH: Final = 250
 Answer = TypeVar("Answer")
 
 keys = typer.Typer(
@@ -76,9 +75,7 @@ def list_keys() -> None:
     for key in found:
         used = _minute(key.used) if key.used else "never"
         table.add_row(key.id, printable(key.name), _scopes(key.scopes), _minute(key.created), used)
-    # Piped output has one key per line, however long.
-    console = _console if _console.is_terminal else Console(width=_PIPED_WIDTH)
-    console.print(table, highlight=False)
+    for_tables(_console).print(table, highlight=False)
 
 
 @keys.command()

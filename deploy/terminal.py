@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from rich.console import Console
 from rich.markup import escape
+
+#: No row of ours is wider.
+_PIPED_WIDTH: Final = 400
 
 
 def printable(text: str) -> str:
@@ -26,3 +31,8 @@ def printable_lines(text: str) -> str:
 def show_error(console: Console, text: object) -> None:
     """Print an error, in lines that are not wrapped."""
     console.print(f"[red]error:[/] {printable_lines(str(text))}", highlight=False, soft_wrap=True)
+
+
+def for_tables(console: Console) -> Console:
+    """Return the console for a table: piped output has one row per line, however long."""
+    return console if console.is_terminal else Console(file=console.file, width=_PIPED_WIDTH)

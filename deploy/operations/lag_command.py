@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from deploy.operations.running import settings
+from deploy.terminal import for_tables
 from sinks.kafka.reasons import quieten
 
 if TYPE_CHECKING:
@@ -98,7 +99,8 @@ async def read(chosen: Settings) -> list[PartitionLag]:
 def _show(console: Console, found: list[PartitionLag]) -> None:
     table = Table(box=None)
     for name in ("topic", "partition", "log end", "counted", "stored", "lag", "waiting"):
-        table.add_column(name, justify="left" if name == "topic" else "right")
+        # In a narrow terminal figures take more lines: one that is cut reads as another one.
+        table.add_column(name, justify="left" if name == "topic" else "right", overflow="fold")
     for each in found:
         behind = f"[yellow]{each.records:,}[/]" if each.records else "0"
         waiting = f"{each.seconds:.1f} s" if each.records else ""
@@ -109,7 +111,7 @@ def _show(console: Console, found: list[PartitionLag]) -> None:
             behind,
             waiting,
         )
-    console.print(table, highlight=False)
+    for_tables(console).print(table, highlight=False)
     records, lost = sum(each.records for each in found), sum(each.lost for each in found)
     console.print(f"\n{records:,} records behind in {len(found)} partitions", highlight=False)
     if lost:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from deploy.operations.lag import lags, positions
+import io
+
+from rich.console import Console
+
+from deploy.operations.lag import PartitionLag, lags, positions
+from deploy.operations.lag_command import _show
 from deploy.operations.log_ends import LogEnds
 from sinks.base import Ledger, Partition
 
@@ -44,3 +49,16 @@ def test_another_cluster_has_ledgers_of_its_own() -> None:
     assert positions({HERE: ledger}, "other", {"user.events": [0]}) == {
         Partition("other", "user.events", 0): 0
     }
+
+
+def _shown(console: Console) -> str:
+    _show(console, [PartitionLag(HERE.topic, 0, 0, 1_234_567_890, 1_234_567_880, 1_234_567_870, 9.0, 0)])
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_no_figure_is_cut_in_a_narrow_terminal_and_piped_rows_are_whole() -> None:
+    narrow = _shown(Console(file=io.StringIO(), width=40, force_terminal=True, color_system=None))
+    assert "…" not in narrow
+    piped = _shown(Console(file=io.StringIO(), width=40))
+    assert "1,234,567,890  1,234,567,880  1,234,567,870" in piped
