@@ -63,7 +63,8 @@ _TABLE: Final = re.compile(
     re.DOTALL | re.MULTILINE,
 )
 _COLUMN: Final = re.compile(r"^ {4}(?!INDEX )(\w+)\s+(.+?)(?:\s+COMMENT '(.*)')?,?$", re.MULTILINE)
-_VIEW: Final = re.compile(r"CREATE VIEW (?P<name>\w+) AS")
+_ADDED: Final = re.compile(r"ALTER TABLE (?P<table>\w+)\s+ADD COLUMN IF NOT EXISTS (?P<column>.+)")
+_VIEW: Final = re.compile(r"CREATE (?:OR REPLACE )?VIEW (?P<name>\w+) AS")
 _FEED: Final = re.compile(
     r"CREATE MATERIALIZED VIEW \w+ TO (?P<to>\w+) AS.*?^\s*FROM (?P<of>\w+)", re.DOTALL | re.MULTILINE
 )
@@ -71,7 +72,7 @@ _FEED: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table as its migration makes it; columns are (name, type, comment)."""
+    """A table as the migrations make it; columns are (name, type, comment)."""
 
     name: str
     engine: str
@@ -86,26 +87,33 @@ def statements() -> list[str]:
 
 
 def tables() -> list[Table]:
-    """Return the tables of all migrations, in order."""
-    found = []
+    """Return the tables of all migrations, in order, each with the columns that later ones added."""
+    found: dict[str, Table] = {}
     for statement in statements():
         if match := _TABLE.search(statement):
             rest = match["rest"]
             order = re.search(r"ORDER BY (.+)", rest)
             kept = re.search(r"TTL .+?\{(\w+)_retention_days\}", rest)
-            columns = [
-                (name, kind.strip(), comment) for name, kind, comment in _COLUMN.findall(match["body"])
-            ]
-            found.append(
-                Table(
-                    match["name"],
-                    match["engine"],
-                    order[1].strip() if order else "",
-                    kept[1] if kept else "",
-                    columns,
-                )
+            found[match["name"]] = Table(
+                match["name"],
+                match["engine"],
+                order[1].strip() if order else "",
+                kept[1] if kept else "",
+                _columns(match["body"]),
             )
-    return found
+        elif match := _ADDED.search(statement):
+            found[match["table"]].columns.extend(_columns(f"    {match['column']}"))
+    return list(found.values())
+
+
+def _columns(body: str) -> list[tuple[str, str, str]]:
+    return [(name, kind.strip(), comment) for name, kind, comment in _COLUMN.findall(body)]
+
+
+def _purpose(name: str) -> str:
+    if name not in _PURPOSES:
+        raise LookupError(f"docs/schema_page.py: say in _PURPOSES in one sentence what {name} holds")
+    return _PURPOSES[name]
 
 
 def _cell(text: str) -> str:
@@ -121,14 +129,14 @@ def _section(table: Table, fed_by: list[str]) -> list[str]:
     days = signature(migrate).parameters.get(f"{table.kept}_retention_days")
     if table.engine != "Null":
         facts.append(f"kept {days.default:,} days" if days else "kept forever")
-    lines = [f"## `{table.name}`", "", _PURPOSES[table.name], "", f"{', '.join(facts)}.", ""]
+    lines = [f"## `{table.name}`", "", _purpose(table.name), "", f"{', '.join(facts)}.", ""]
     lines += ["| column | type | |", "|---|---|---|"]
     lines += [f"| `{name}` | `{kind}` | {_cell(comment)} |" for name, kind, comment in table.columns]
     return [*lines, ""]
 
 
 def page() -> str:
-    """Return docs/schema.md. Raises `KeyError` for a table without a purpose in `_PURPOSES`."""
+    """Return docs/schema.md. Raises `LookupError` for a table or view without a purpose in `_PURPOSES`."""
     made = statements()
     feeds = [match for statement in made if (match := _FEED.search(statement))]
     lines = [_INTRODUCTION]
@@ -136,8 +144,8 @@ def page() -> str:
         lines += _section(
             table, list(dict.fromkeys(feed["of"] for feed in feeds if feed["to"] == table.name))
         )
-    for statement in made:
-        if match := _VIEW.search(statement):
-            lines += [f"## `{match['name']}`", "", _PURPOSES[match["name"]], ""]
-            lines += ["```text", statement[match.start() :].strip(), "```", ""]
+    views = {match["name"]: match for statement in made if (match := _VIEW.search(statement))}
+    for name, match in views.items():
+        lines += [f"## `{name}`", "", _purpose(name), ""]
+        lines += ["```text", match.string[match.start() :].strip(), "```", ""]
     return "\n".join(lines).rstrip() + "\n"

@@ -40,7 +40,9 @@ _MATERIALIZED_VIEW: Final = re.compile(
     re.DOTALL,
 )
 _VIEW: Final = re.compile(
-    rf"\A{_COMMENTS}CREATE VIEW (?:IF NOT EXISTS )?(?P<name>\w+)(?P<rest>.*)\Z", re.DOTALL
+    rf"\A{_COMMENTS}(?P<create>CREATE (?:OR REPLACE VIEW|VIEW(?: IF NOT EXISTS)?)) (?P<name>\w+)"
+    r"(?P<rest>.*)\Z",
+    re.DOTALL,
 )
 _ALTER: Final = re.compile(rf"\A{_COMMENTS}ALTER TABLE (?P<name>\w+)(?P<rest>.*)\Z", re.DOTALL)
 _TRUNCATE: Final = re.compile(rf"\A{_COMMENTS}TRUNCATE TABLE (?P<name>\w+)\s*\Z", re.DOTALL)
@@ -84,7 +86,7 @@ class Cluster:
             head = f"{match['comments']}CREATE MATERIALIZED VIEW IF NOT EXISTS {match['name']}"
             return [f"{head} {self.on} TO {match['to']}{LOCAL}{rest}"]
         if match := _VIEW.match(statement):
-            return [f"{match['comments']}CREATE VIEW IF NOT EXISTS {match['name']} {self.on}{match['rest']}"]
+            return [f"{match['comments']}{match['create']} {match['name']} {self.on}{match['rest']}"]
         if match := _ALTER.match(statement):
             return list(self._alter(match, tables))
         if match := _TRUNCATE.match(statement):

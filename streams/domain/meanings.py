@@ -61,5 +61,8 @@ _MEANINGS: Final = {
 
 
 def meaning(kind: str, field: str) -> str:
-    """Return the meaning of a struct's field. Raises `KeyError` for a field without a description."""
-    return _MEANINGS.get(f"{kind}.{field}") or _MEANINGS[field]
+    """Return the meaning of a struct's field. Raises `LookupError` for a field without one."""
+    found = _MEANINGS.get(f"{kind}.{field}") or _MEANINGS.get(field)
+    if found is None:
+        raise LookupError(f"streams/domain/meanings.py: add a sentence that says what {kind}.{field} means")
+    return found

@@ -14,24 +14,25 @@ from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 
-from streams.domain.rows import CatalogRow, PlaybackRow, Row, UserRow
+from streams.domain.rows import CatalogRow, PlaybackRow, Row, UserRow, columns, types
 
 _ids = count(1)
+_EMPTY: dict[str, Any] = {
+    "String": "",
+    "LowCardinality(String)": "",
+    "Bool": False,
+    "Array(UInt8)": (),
+}
 _PLAYBACK = {
-    "type": "view.progress",
-    "seq": 0,
+    **{
+        name: _EMPTY.get(kind, 0) for name, kind in zip(columns(PlaybackRow), types(PlaybackRow), strict=True)
+    },
     "session_id": "s",
     "user_id": "u",
     "signed_in": True,
     "country": "US",
     "device": "desktop",
     "platform": "web",
-    "attempted_at": 0,
-    "started_at": 0,
-    "new_parts": (),
-    "code": "",
-    "fatal": False,
-    "reason": "",
 }
 
 
@@ -62,10 +63,8 @@ def _origin(topic: str, kind: str, when: datetime) -> dict[str, Any]:
 
 
 def playback(video: str, when: datetime, **fields: Any) -> PlaybackRow:
-    """Return a playback row; instants may be given as datetimes, and numbers are 0 unless given."""
-    values: dict[str, Any] = (
-        dict.fromkeys(PlaybackRow.__struct_fields__, 0) | _PLAYBACK | {"view_id": f"view-{next(_ids)}"}
-    )
+    """Return a playback row; instants may be given as datetimes, and most else is empty unless given."""
+    values: dict[str, Any] = _PLAYBACK | {"view_id": f"view-{next(_ids)}"}
     kind = fields.pop("type", "view.progress")
     given = {
         name: epoch_ms(value) if isinstance(value, datetime) else value for name, value in fields.items()

@@ -86,6 +86,12 @@ def test_columns_are_added_to_both_tables_and_everything_else_to_the_local_ones(
     ]
 
 
+def test_a_view_for_queries_can_be_replaced() -> None:
+    assert ANALYTICS.spread("CREATE OR REPLACE VIEW views AS\nSELECT 1", TABLES) == [
+        "CREATE OR REPLACE VIEW views ON CLUSTER 'analytics' AS\nSELECT 1"
+    ]
+
+
 def test_a_new_table_is_filled_once_from_all_shards() -> None:
     assert ANALYTICS.spread("TRUNCATE TABLE signups", TABLES) == [
         "TRUNCATE TABLE signups_local ON CLUSTER 'analytics'"

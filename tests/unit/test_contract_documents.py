@@ -19,7 +19,7 @@ from streams.domain.contract import TOPICS, Topic, components, example, json_sch
 from streams.domain.event_ids import SystemFolder, UserFolder
 from streams.domain.events import TAGS, CatalogEntry, Event, PlaybackEvent, SystemEvent, UserEvent
 from streams.domain.folding import PlaybackFolder
-from streams.domain.meanings import _MEANINGS
+from streams.domain.meanings import _MEANINGS, meaning
 from streams.settings import Settings
 from tests.world.feed import Taken
 
@@ -203,3 +203,8 @@ def test_the_headers_of_a_dead_letter_are_those_that_are_sent() -> None:
 def test_every_event_struct_says_what_it_means() -> None:
     for _, kind in KINDS:
         assert kind.__doc__ and kind.__doc__ != Event.__doc__
+
+
+def test_a_field_without_a_meaning_is_an_error_that_says_where_to_write_it() -> None:
+    with pytest.raises(LookupError, match="streams/domain/meanings.py.*ViewStart.shoeSize"):
+        meaning("ViewStart", "shoeSize")
