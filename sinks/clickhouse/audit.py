@@ -17,6 +17,8 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 from sinks.clickhouse.client import available
 from sinks.clickhouse.cluster import LOCAL
 from sinks.clickhouse.instants import aware
+from streams.domain.measures import MEASURES
+from streams.domain.metrics import SUMMARY_MEASURES
 
 #: The raw tables; their rows are compared with `ingested_offsets`.
 RAW: Final = ("playback_events", "user_events", "system_events")
@@ -67,10 +69,7 @@ ROLLUP_QUERIES: Final = (
     RollupQuery(
         "video_15m",
         "bucket",
-        _sums(
-            *("attempts", "fatals", "views", "completions", "sized", "parts", "watched_ms", "rebuffer_ms"),
-            *("rebuffers", "bitrate_weight", "bitrate_ms", "likes", "comments", "shares"),
-        )
+        _sums(*MEASURES)
         | {"checksum": "sum(cityHash64(video_id, country, device, platform) * (views + watched_ms + likes))"},
     ),
     RollupQuery(
@@ -103,16 +102,9 @@ ROLLUP_QUERIES: Final = (
     RollupQuery(
         "video_days",
         "toDateTime(day, 'UTC')",
-        _sums(
-            *("views", "completions", "sized", "parts", "watched_ms", "likes", "comments", "shares"),
-        )
-        | {"checksum": "sum(cityHash64(video_id) * (views + watched_ms + likes))"},
+        _sums(*SUMMARY_MEASURES) | {"checksum": "sum(cityHash64(video_id) * (views + watched_ms + likes))"},
     ),
-    RollupQuery(
-        "all_videos_15m",
-        "bucket",
-        _sums("views", "completions", "sized", "parts", "watched_ms", "likes", "comments", "shares"),
-    ),
+    RollupQuery("all_videos_15m", "bucket", _sums(*SUMMARY_MEASURES)),
     RollupQuery("user_actions_15m", "bucket", _sums("uploads", "comments", "likes", "shares")),
     RollupQuery(
         "system_1m",

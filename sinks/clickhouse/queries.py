@@ -21,29 +21,18 @@ from sinks.clickhouse.facts import (
     slot,
 )
 from sinks.clickhouse.instants import indented, text
+from streams.domain.metrics import SUMMARY_MEASURES
 from streams.domain.timeline import Timeline
+from streams.domain.video_readings import TOP_VIDEOS
 from streams.domain.windows import Window
 
 __all__ = ["BEFORE", "ELAPSED", "REST"]
 
-#: How many videos `topVideos` names.
-TOP: Final = 10
 #: Values of `grouping(piece, slot, country, device, platform)` for each set: a bit for each column left out.
 BY_PIECE, BY_SLOT, BY_COUNTRY, BY_DEVICE, BY_PLATFORM = (0b11111 ^ 1 << bit for bit in (4, 3, 2, 1, 0))
 _KEYS: Final = ", ".join(("piece", "slot", *DIMENSIONS))
 #: Their name for sets without dimensions: `grouping` refuses a column that is in no set.
 _PIECE_OR_SLOT: Final = f"if(grouping(slot) = 1, {BY_PIECE}, {BY_SLOT})"
-
-SUMMARY_MEASURES: Final = (
-    "comments",
-    "completions",
-    "likes",
-    "parts",
-    "shares",
-    "sized",
-    "views",
-    "watched_ms",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +105,7 @@ def summary_sums(window: Window) -> Query:
     ]
     ranked = ", ".join(f"videos.s_{name}" for name in names)
     columns.append(
-        f"groupArraySortedIf({TOP})((-toInt64(videos.s_views), -toInt64(videos.s_watched_ms),"
+        f"groupArraySortedIf({TOP_VIDEOS})((-toInt64(videos.s_views), -toInt64(videos.s_watched_ms),"
         f" video_id, {ranked}), videos.s_views > 0) AS top"
     )
     grouped = (

@@ -23,6 +23,7 @@ from sinks.clickhouse.schema_state import APPLIED, compare
 from sinks.single_flight import SingleFlight, let_go, shared_result
 from streams.domain.errors import MigrationError, StoreUnavailableError
 from streams.domain.measures import Sums
+from streams.domain.metrics import SUMMARY_MEASURES
 from streams.domain.timeline import Timeline
 from streams.domain.video_readings import CatalogEntry, RankedVideo, SummaryReading, VideoReading
 from streams.domain.windows import Window
@@ -269,7 +270,7 @@ class ClickHouseReader:
             self.rows(queries.summary_sums(window)),
             self.rows(queries.summary_trends(window)) if compares else _nothing(),
         )
-        names = queries.SUMMARY_MEASURES
+        names = SUMMARY_MEASURES
         pieces = {each["piece"]: {name: each[f"s_{name}"] for name in names} for each in trends}
 
         def sums(prefix: str) -> Sums:

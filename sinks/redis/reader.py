@@ -19,12 +19,12 @@ from sinks.redis import keys, sizes
 from sinks.redis.client import CircuitBreaker
 from streams.domain.errors import StoreUnavailableError
 from streams.domain.measures import Sums
+from streams.domain.metrics import SUMMARY_MEASURES
 from streams.domain.timeline import Timeline
-from streams.domain.video_readings import Catalog, RankedVideo, SummaryReading, VideoReading
+from streams.domain.video_readings import TOP_VIDEOS, Catalog, RankedVideo, SummaryReading, VideoReading
 from streams.domain.windows import Window
 
 _STORE: Final = "redis"
-_TOP: Final = 10
 #: Videos summed by one script call: a script blocks all other clients.
 _VIDEOS_AT_ONCE: Final = 100
 #: How many minutes are sampled to estimate what all would cost; and more cells than any partition has.
@@ -32,7 +32,6 @@ _SAMPLES: Final = 6
 _NO_SAMPLE: Final = 1 << 50
 #: No event is later than this (epoch ms).
 _NEVER: Final = 1 << 50
-_SUMMED: Final = ("comments", "completions", "likes", "parts", "shares", "sized", "views", "watched_ms")
 _MINUTE: Final = timedelta(minutes=1)
 
 
@@ -154,7 +153,7 @@ class RedisReader:
             for video, score in pairs(found):
                 views[video] += int(score)
         viewed = sorted((count for count in views.values() if count > 0), reverse=True)
-        least = viewed[:_TOP][-1] if viewed else 0
+        least = viewed[:TOP_VIDEOS][-1] if viewed else 0
         candidates = {video for video, count in views.items() if count > 0 and count >= least}
         others = {video for video, count in views.items() if count <= 0}
         wanted = candidates | others | (views.keys() & (live or ()))
@@ -176,12 +175,12 @@ class RedisReader:
             recorded = {name: without(name, views.keys() & live) for name in ("views", "completions")}
         return SummaryReading(
             videos=len(viewed),
-            total=_pick(total, _SUMMED),
-            elapsed=_pick(elapsed, _SUMMED),
-            before=_pick(before, _SUMMED) if compare and window.previous else None,
+            total=_pick(total, SUMMARY_MEASURES),
+            elapsed=_pick(elapsed, SUMMARY_MEASURES),
+            before=_pick(before, SUMMARY_MEASURES) if compare and window.previous else None,
             recorded=recorded,
             reactions=reactions,
-            top=tuple(RankedVideo(video, sums[video]) for video in ranked[:_TOP]),
+            top=tuple(RankedVideo(video, sums[video]) for video in ranked[:TOP_VIDEOS]),
         )
 
     async def check_size(self, now: datetime, first: int, end: int, watched_since: int | None = None) -> None:
@@ -219,13 +218,13 @@ class RedisReader:
         if sum(map(len, where.values())) > sizes.MOST_SUMS:
             raise _too_many("many of them equally often, or only liked")
         found = {video: Counter[str]() for video in videos}
-        arguments = (minutes.start, minutes.end, len(_SUMMED), *_SUMMED)
+        arguments = (minutes.start, minutes.end, len(SUMMARY_MEASURES), *SUMMARY_MEASURES)
         for begin in range(0, max(map(len, where.values()), default=0), _VIDEOS_AT_ONCE):
             some = {tag: mine[begin : begin + _VIDEOS_AT_ONCE] for tag, mine in where.items()}
             some = {tag: mine for tag, mine in some.items() if mine}
             for tag, answer in (await self._run(self._videos, now, *arguments, more=some)).items():
                 for video, values in zip(some[tag], answer, strict=True):
-                    found[video].update(dict(zip(_SUMMED, values, strict=True)))
+                    found[video].update(dict(zip(SUMMARY_MEASURES, values, strict=True)))
         return found
 
     async def run_script(self, script: str, now: datetime, *arguments: Any) -> list[Any]:

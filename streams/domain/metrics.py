@@ -50,6 +50,7 @@ __all__ = [
     "REACTION_RATE",
     "SHARE_WATCHED",
     "SUMMARY",
+    "SUMMARY_MEASURES",
     "USERS",
     "USER_ENGAGEMENT",
     "VIDEO",
@@ -95,6 +96,10 @@ def measures_of(endpoint: str, groups: Iterable[str] | None = None) -> tuple[str
         if metric.endpoint == endpoint and metric.formula and (wanted is None or metric.group in wanted):
             needed |= metric.formula.measures
     return tuple(sorted(needed))
+
+
+#: The measures of the summary: the columns of `video_days` and `all_videos_15m`.
+SUMMARY_MEASURES: Final = measures_of(SUMMARY)
 
 
 def rounded(value: float | None) -> float | None:

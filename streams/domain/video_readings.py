@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 from streams.domain.measures import Sums
 from streams.domain.timeline import Timeline
 from streams.domain.windows import Window
+
+#: How many videos `topVideos` names.
+TOP_VIDEOS: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,4 +113,4 @@ class VideoReader(Protocol):
         """Return one video's reading: the sums of `measures`, and of `before` too when `compare` says so."""
 
     async def summary(self, window: Window, compare: bool) -> SummaryReading:
-        """Return the reading of all videos, with the ten of most views (ties: watch time, then id)."""
+        """Return the reading of all videos, with the `TOP_VIDEOS` most viewed (ties: watch time, then id)."""

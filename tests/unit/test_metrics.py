@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pytest
 
-from sinks.clickhouse.queries import SUMMARY_MEASURES
+from docs import schema_page
 from streams.domain import metrics
 from streams.domain.errors import InvalidMetricsError
 from streams.domain.events import TAGS
 from streams.domain.measures import MEASURES, Anchor, Formula, anchored
-from streams.domain.metrics import METRICS, SUMMARY, VIDEO, change, groups_of, measures_of, value
+from streams.domain.metrics import (
+    METRICS,
+    SUMMARY_MEASURES,
+    VIDEO,
+    change,
+    groups_of,
+    measures_of,
+    value,
+)
 from streams.domain.rows import PlaybackRow, columns
 
 SUMS = {
@@ -111,5 +121,11 @@ def test_only_what_is_asked_for_is_read() -> None:
     )
 
 
-def test_the_summary_query_reads_what_its_formulas_need() -> None:
-    assert measures_of(SUMMARY) == SUMMARY_MEASURES
+@pytest.mark.parametrize(
+    ("table", "measures"),
+    [("video_15m", MEASURES), ("video_days", SUMMARY_MEASURES), ("all_videos_15m", SUMMARY_MEASURES)],
+)
+def test_a_roll_up_of_videos_has_a_column_for_each_measure(table: str, measures: Iterable[str]) -> None:
+    (found,) = (each for each in schema_page.tables() if each.name == table)
+    dimensions = {"day", "bucket", "video_id", "country", "device", "platform"}
+    assert {name for name, *_ in found.columns} - dimensions == set(measures)

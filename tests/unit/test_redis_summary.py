@@ -6,7 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sinks.redis.reader import _SUMMED, RedisReader, minute_of
+from sinks.redis.reader import RedisReader, minute_of
+from streams.domain.metrics import SUMMARY_MEASURES
 from streams.domain.video_readings import CatalogEntry
 from streams.domain.windows import UTC_ZONE, named
 
@@ -39,9 +40,11 @@ class _Redis(RedisReader):
         if script == self._totals:
             cell = [minute_of(NOW), ["views", "1", "likes", "1"]]
             return {"log": [[cell], [QUIET, "0", LIVE, "1"]]}
-        later = dict.fromkeys(_SUMMED, 0) | {"likes": 2, "completions": 1, "views": 2}
+        later = dict.fromkeys(SUMMARY_MEASURES, 0) | {"likes": 2, "completions": 1, "views": 2}
         assert more is not None
-        return {tag: [[later[name] for name in _SUMMED] for _ in videos] for tag, videos in more.items()}
+        return {
+            tag: [[later[name] for name in SUMMARY_MEASURES] for _ in videos] for tag, videos in more.items()
+        }
 
 
 async def test_what_came_in_between_makes_no_sum_negative() -> None:
