@@ -15,8 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.domain.aggregate import Live, fold_playback, fold_users, user_hash
+from streams.domain.measures import MEASURES, Anchor
 from streams.domain.rows import PlaybackRow, UserRow
 from tests.oracle.log import PLAYBACK, USERS
+from tests.readings.rows import playback, reaction
 from tests.unit.test_domain_folding import BUCKET_OF, NOW, REACTIONS, Way, take
 from tests.world.feed import cut
 from tests.world.world import build
@@ -109,6 +111,15 @@ def test_counters_hold_what_the_rows_say_from_a_minute_on(since: int) -> None:
     assert live.viewers == viewers
     seen = {(video, view): at for video, views in live.watching.items() for view, at in views.items()}
     assert seen == watching
+
+
+def test_every_measure_of_a_row_is_counted() -> None:
+    deltas = {f"d_{name}": 1 for name, of in MEASURES.items() if of.anchor is not Anchor.REACTION}
+    live = fold_playback([playback("v", NOW, attempted_at=NOW, started_at=NOW, **deltas)], SINCE)
+    for kind in (of.event for of in MEASURES.values() if of.anchor is Anchor.REACTION):
+        fold_users([reaction("v", NOW, kind)], SINCE, live)
+    (counters,) = live.counters.values()
+    assert {name: counters.get(name) for name in MEASURES} == dict.fromkeys(MEASURES, 1)
 
 
 @given(st.text())

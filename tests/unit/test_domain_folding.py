@@ -15,9 +15,11 @@ import pytest
 
 from streams.domain.arrivals import SKEW_MS
 from streams.domain.catalog import Catalog, CatalogFolder
+from streams.domain.contract import TOPICS, components, tag
 from streams.domain.event_ids import SystemFolder, UserFolder
 from streams.domain.folding import Folder, Place, PlaybackFolder
 from streams.domain.generations import Generations
+from streams.domain.measures import MEASURES
 from streams.domain.rows import PlaybackRow, UserRow
 from tests.oracle.log import CATALOG, PLAYBACK, RETENTION_DAYS, SYSTEM, USERS, Log, Record, read
 from tests.oracle.views import facts
@@ -153,6 +155,23 @@ BUCKET_OF = {
     "completions": "started_at", "sized": "started_at", "parts": "started_at", "attempts": "attempted_at",
     "fatals": "attempted_at",
 }  # fmt: skip
+
+
+def test_the_truth_knows_every_measure() -> None:
+    assert BUCKET_OF.keys() | set(REACTIONS.values()) == MEASURES.keys()
+
+
+def test_the_worlds_send_every_field_of_every_event(world: World) -> None:
+    """A field that no world sends is not tested: neither what it adds, nor that a restart remembers it."""
+    sent: dict[str, set[str]] = defaultdict(set)
+    for record in world.delivered:
+        if record.value and record.fault is None:
+            event = json.loads(record.value)
+            sent[event.get("type", "video")] |= {name for name, value in event.items() if value is not None}
+    for topic in TOPICS:
+        for kind in topic.types:
+            wanted = components((kind,))[kind.__name__]["properties"].keys()
+            assert wanted - sent[tag(kind)] == set(), f"tests/world must send these fields of {tag(kind)}"
 
 
 @pytest.fixture(scope="module")
