@@ -89,8 +89,12 @@ def tag(kind: type) -> str:
 
 
 def example(kind: type) -> Example:
-    """Return a valid event of a type."""
-    return EVENTS[TAGS[kind]] if kind in TAGS else CATALOG_ENTRY
+    """Return a valid event of a type. Raises `LookupError` for a type without one."""
+    if kind not in TAGS:
+        return CATALOG_ENTRY
+    if TAGS[kind] not in EVENTS:
+        raise LookupError(f"streams/domain/examples.py: add an example of {TAGS[kind]}")
+    return EVENTS[TAGS[kind]]
 
 
 def summary(kind: type) -> str:

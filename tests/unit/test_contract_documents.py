@@ -17,7 +17,16 @@ from streams.domain.asyncapi import DEAD_LETTER_HEADERS, DEAD_LETTERS, asyncapi
 from streams.domain.catalog import CatalogFolder
 from streams.domain.contract import TOPICS, Topic, components, example, json_schema, tag
 from streams.domain.event_ids import SystemFolder, UserFolder
-from streams.domain.events import TAGS, CatalogEntry, Event, PlaybackEvent, SystemEvent, UserEvent
+from streams.domain.events import (
+    TAGS,
+    CatalogEntry,
+    Event,
+    PlaybackEvent,
+    SystemEvent,
+    UserEvent,
+    ViewStart,
+)
+from streams.domain.examples import EVENTS
 from streams.domain.folding import PlaybackFolder
 from streams.domain.meanings import _MEANINGS, meaning
 from streams.settings import Settings
@@ -203,6 +212,14 @@ def test_the_headers_of_a_dead_letter_are_those_that_are_sent() -> None:
 def test_every_event_struct_says_what_it_means() -> None:
     for _, kind in KINDS:
         assert kind.__doc__ and kind.__doc__ != Event.__doc__
+
+
+def test_a_type_without_an_example_is_an_error_that_says_where_to_write_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delitem(EVENTS, "view.start")
+    with pytest.raises(LookupError, match="streams/domain/examples.py.*view.start"):
+        example(ViewStart)
 
 
 def test_a_field_without_a_meaning_is_an_error_that_says_where_to_write_it() -> None:
