@@ -1,12 +1,11 @@
 """The schema of a cluster as it is sent, and what is refused. `UPDATE_GOLDEN=1` writes the files anew.
 
-The files leave out the columns of tables: those are the migrations' own, and a test here says so.
+The golden files leave out the columns of tables: those are the migrations' own, and a test here says so.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,9 @@ from sinks.clickhouse.cluster import MERGED, Cluster, check
 from sinks.clickhouse.migrator import migrations, tables_of
 from sinks.clickhouse.replicas import Replicas
 from streams.domain.errors import MigrationError
+from tests import golden
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "cluster"
+GOLDEN = golden.FOLDER / "cluster"
 VALUES = {"raw_retention_days": 180, "rollup_retention_days": 1100, "deduplication_window": 100_000}
 ANALYTICS = Cluster("analytics", "videocloud")
 _COLUMNS = re.compile(r"^\(\n.*?^\)", re.DOTALL | re.MULTILINE)
@@ -33,11 +33,7 @@ def test_the_statements_are_as_they_were_read_and_approved(migration: Any) -> No
         part for statement in migration.statements(VALUES) for part in ANALYTICS.spread(statement, TABLES)
     ]
     text = ";\n\n".join(_COLUMNS.sub("(...)", part).strip() for part in spread) + ";\n"
-    path = GOLDEN / migration.name
-    if os.environ.get("UPDATE_GOLDEN"):
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text)
-    assert path.read_text() == text
+    golden.check(f"cluster/{migration.name}", text)
 
 
 def test_local_tables_have_the_columns_of_the_migrations() -> None:

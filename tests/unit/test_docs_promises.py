@@ -246,7 +246,6 @@ def test_every_setting_of_both_processes_is_told() -> None:
 
 
 def test_the_numbers_that_the_pages_tell_are_those_of_the_code() -> None:
-    from streams.domain.events import TAGS
     from streams.domain.views import WINDOW
     from streams.exit_codes import FAULT, REFUSED
     from tests.faults.catalog import FAULTS
@@ -256,7 +255,6 @@ def test_the_numbers_that_the_pages_tell_are_those_of_the_code() -> None:
     assert f"exit status {REFUSED}" in TEXTS["docs/operations.md"]
     assert f"RestartPreventExitStatus={REFUSED}" in TEXTS["docs/operations.md"]
     assert f"`seq` is {WINDOW} or more" in TEXTS["docs/delivery.md"]
-    assert f"{len(TAGS)} event types" in TEXTS["CHANGELOG.md"]
     assert f"[{len(FAULTS)} faults" in TEXTS["README.md"]
 
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
@@ -14,8 +11,8 @@ from sinks.clickhouse.queries import Query
 from streams.domain.metrics import VIDEO, measures_of
 from streams.domain.timeline import group_by_of, timeline
 from streams.domain.windows import Window, custom, named, zone_of
+from tests.golden import FOLDER, check_query
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "sql"
 NOW = datetime(2024, 3, 30, 14, 5, 27, 312_000, UTC)
 HOSTILE = "x' OR 1=1; DROP TABLE video_15m --"
 
@@ -56,13 +53,7 @@ CASES = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_the_sql_is_as_it_was_read_and_approved(name: str) -> None:
-    query = CASES[name]
-    bound = json.dumps(query.parameters, indent=1, ensure_ascii=False)
-    text = f"{query.sql}\n\n/* bound:\n{bound}\n*/\n"
-    path = GOLDEN / f"{name}.sql"
-    if os.environ.get("UPDATE_GOLDEN"):
-        path.write_text(text)
-    assert text == path.read_text()
+    check_query(f"sql/{name}.sql", CASES[name])
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -77,4 +68,4 @@ def test_long_windows_read_no_raw_events(name: str) -> None:
 
 
 def test_there_is_a_file_for_every_case_and_no_other() -> None:
-    assert {path.stem for path in GOLDEN.iterdir()} == set(CASES)
+    assert {path.stem for path in (FOLDER / "sql").iterdir()} == set(CASES)

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import os
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
 from sinks.clickhouse import cohort_queries, known_queries, session_queries, system_queries, user_queries
 from streams.domain.user_readings import active_stretches
 from streams.domain.windows import Stretch, Window, custom, named, zone_of
+from tests.golden import FOLDER, check_query
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "users"
 NOW = datetime(2024, 3, 30, 14, 5, 27, 312_000, UTC)
 
 
@@ -86,13 +83,7 @@ LONG = [name for name in CASES if name.endswith(LENGTHS) and name != "actions_24
 
 @pytest.mark.parametrize("name", CASES)
 def test_the_sql_is_as_it_was_read_and_approved(name: str) -> None:
-    query = CASES[name]
-    bound = json.dumps(query.parameters, indent=1, default=str)
-    text = f"{query.sql}\n\n/* bound:\n{bound}\n*/\n"
-    path = GOLDEN / f"{name}.sql"
-    if os.environ.get("UPDATE_GOLDEN"):
-        path.write_text(text)
-    assert text == path.read_text()
+    check_query(f"users/{name}.sql", CASES[name])
 
 
 @pytest.mark.parametrize("name", LONG)
@@ -102,4 +93,4 @@ def test_windows_of_whole_quarters_read_no_raw_events(name: str) -> None:
 
 
 def test_there_is_a_file_for_every_case_and_no_other() -> None:
-    assert {path.stem for path in GOLDEN.iterdir()} == set(CASES)
+    assert {path.stem for path in (FOLDER / "users").iterdir()} == set(CASES)
