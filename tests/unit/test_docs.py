@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from api.settings import Settings
 from docs.generate import DOCUMENTS
 from streams.domain.metrics import METRICS
 
@@ -23,12 +22,6 @@ OPENAPI = json.loads((DOCS / "openapi.json").read_text())
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_a_document_is_what_the_code_says(name: str) -> None:
     assert (DOCS / name).read_text("utf-8") == DOCUMENTS[name](), "run `python -m docs.generate`"
-
-
-def test_every_setting_is_described() -> None:
-    for name, field in Settings.model_fields.items():
-        assert field.description, name
-        assert name.upper() in (DOCS / "configuration.md").read_text()
 
 
 def test_the_openapi_document_names_every_error_of_every_route() -> None:

@@ -97,7 +97,9 @@ def test_the_processes_have_the_instruments_of_the_registry_and_no_others() -> N
         for family in REGISTRY.collect()
         if family.name.startswith("videocloud_")
     }
-    assert made == {instrument.name: instrument.help for instrument in INSTRUMENTS}
+    registry = {instrument.name: instrument.help for instrument in INSTRUMENTS}
+    assert registry.keys() - made.keys() == set(), "create them in streams/metrics.py or api/metrics.py"
+    assert made == registry
     samples = {sample.name for family in REGISTRY.collect() for sample in family.samples}
     assert not [name for name in samples if name.endswith("_created")]
     assert len({instrument.name for instrument in INSTRUMENTS}) == len(INSTRUMENTS)
@@ -105,7 +107,7 @@ def test_the_processes_have_the_instruments_of_the_registry_and_no_others() -> N
 
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert.name)
 def test_an_alert_has_a_chapter_of_the_runbook_and_says_what_it_knows(alert: Alert) -> None:
-    assert alert.chapter in CHAPTERS
+    assert alert.chapter in CHAPTERS, "write the chapter in docs/runbook.md: what it means, and what to do"
     path, _, anchor = alert.runbook.partition("#")
     assert (ROOT / path).exists()
     assert anchor == re.sub(r"[^\w\- ]", "", alert.chapter.lower()).replace(" ", "-")
@@ -201,7 +203,7 @@ def test_panels_lie_side_by_side(dashboard: Dashboard) -> None:
 def test_every_metric_is_on_a_dashboard() -> None:
     drawn = " ".join(target.query for each in DASHBOARDS for panel in each.panels for target in panel.targets)
     unseen = [each.name for each in INSTRUMENTS if not re.search(rf"\b{each.name}(_\w+)?\b", drawn)]
-    assert unseen == ["videocloud_position"]
+    assert unseen == ["videocloud_position"], "draw them in deploy/monitoring/dashboards.py"
 
 
 def test_grafana_finds_its_dashboards_where_compose_puts_them() -> None:
