@@ -211,9 +211,6 @@ class Bundle:
 class BlockSink(Protocol):
     """The sink for raw events and roll-ups, with few large writes."""
 
-    async def start(self) -> None:
-        """Connect. Raises what the store's client raises when it cannot be reached."""
-
     async def find_shard(self, log: str, topic: str, partition: int) -> int:
         """Return the shard for a partition whose ledger has none; 0 without shards.
 
@@ -236,15 +233,9 @@ class BlockSink(Protocol):
     async def send(self, token: str, packed: bytes) -> None:
         """Make a packed insert with a deduplication token; see `write`."""
 
-    async def close(self) -> None:
-        """Close connections."""
-
 
 class LiveSink(Protocol):
     """The sink for live counters, with many small writes; counters and ledger change together."""
-
-    async def start(self) -> None:
-        """Connect."""
 
     async def write(self, batch: LiveBatch) -> None:
         """Add the increments and move `counted` from `start` to `end`, in one atomic step.
@@ -261,9 +252,6 @@ class LiveSink(Protocol):
         nor does one that comes after readers were switched over. Raises `Fenced`, `Unavailable`, and
         `Unexpected` if the store lost the part before.
         """
-
-    async def close(self) -> None:
-        """Close connections."""
 
 
 class LedgerStore(Protocol):

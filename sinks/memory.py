@@ -213,9 +213,6 @@ class MemoryLive:
         """Keep counters in a store."""
         self._store = store
 
-    async def start(self) -> None:
-        """Do nothing."""
-
     async def write(self, batch: LiveBatch) -> None:
         """Add a batch's increments and move `counted`, in one step."""
         store = self._store
@@ -254,9 +251,6 @@ class MemoryLive:
             self._store.live[partition, generation].merge(live)
         self._store.fault("rebuilt")
 
-    async def close(self) -> None:
-        """Do nothing."""
-
 
 class MemoryBlocks:
     """`BlockSink` in memory."""
@@ -264,9 +258,6 @@ class MemoryBlocks:
     def __init__(self, store: MemoryStore) -> None:
         """Keep tables in a store."""
         self._store = store
-
-    async def start(self) -> None:
-        """Do nothing."""
 
     async def find_shard(self, log: str, topic: str, partition: int) -> int:
         """Return that there are no shards."""
@@ -296,9 +287,6 @@ class MemoryBlocks:
             (row,) = (kind for kind in Row.__subclasses__() if kind.__name__ == name)
             self._store.tables[table] += msgspec.json.Decoder(row).decode_lines(lines)
         self._store.fault("inserted")
-
-    async def close(self) -> None:
-        """Do nothing."""
 
 
 class MemoryArchive:

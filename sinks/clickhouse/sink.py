@@ -110,11 +110,6 @@ class ClickHouseBlocks:
         self._cluster = cluster
         self._columns: dict[type[Row], Columns] = {}
 
-    async def start(self) -> None:
-        """Check that the server answers."""
-        with available():
-            await self._client.command("SELECT 1")
-
     async def find_shard(self, log: str, topic: str, partition: int) -> int:
         """Return the shard with most rows of a partition, else one by its number; see `BlockSink`."""
         if not self._cluster:
@@ -192,6 +187,3 @@ class ClickHouseBlocks:
                 fmt="Native",
                 compression=compression,
             )
-
-    async def close(self) -> None:
-        """Leave the client to its owner."""

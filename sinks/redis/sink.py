@@ -59,9 +59,6 @@ class RedisLive:
         )
         self._announced: dict[Partition, float] = {}
 
-    async def start(self) -> None:
-        """Connect nothing yet: the client does so on the first call."""
-
     async def write(self, batch: LiveBatch) -> None:
         """Add a batch's increments and move `counted`, in one step."""
         partition, books, now = batch.partition, batch.books, self._clock()
@@ -90,6 +87,3 @@ class RedisLive:
                 *(epoch, keys.prefix(tag, generation), encode(live)),
                 *(keys.KEPT_SECONDS, int(self._clock() * 1000), keys.WATCHING_KEPT_MS, generation, part),
             )
-
-    async def close(self) -> None:
-        """Leave the client to its owner."""
