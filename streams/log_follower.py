@@ -19,7 +19,7 @@ from streams.ledger import RecoveryPlan, fingerprint, is_other_topic, log_mismat
 from streams.metrics import METRICS
 from streams.retry import Retry
 from streams.seeking import SeekTracker
-from streams.takeover import PartitionState, TakeOver
+from streams.takeover import PartitionState, Takeover
 
 #: Generations of recounts lie far above those of take-overs, which are epochs.
 _RECOUNT_BITS: Final = 20
@@ -39,7 +39,7 @@ class LogFollower:
         self._archive = assignment.stores.archive
         self._log_bounds = assignment.log_bounds
         self._retry = retry
-        self._takeover = TakeOver(assignment, retry)
+        self._takeover = Takeover(assignment, retry)
         self._seeks = SeekTracker(assignment.seek, lambda: asyncio.get_running_loop().time())
         self._recounts = 0
         #: Why the last comparison took the log for another one; empty if it did not.

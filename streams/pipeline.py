@@ -76,7 +76,7 @@ class Pipeline:
         cluster = await Retry(part="take over").forever(self._broker.cluster_id, "reach Kafka")
         workers = {tp: self._new_worker(cluster, tp) for tp in tps if tp.topic in self._folders}
         self._workers = dict(workers)
-        # Before any record is read: see `TakeOver.decide`.
+        # Before any record is read: see `Takeover.decide`.
         ids = await self._topic_ids({tp.topic for tp in workers})
         positions = await asyncio.gather(
             *(self._take_over_one(tp, worker, ids.get(tp.topic, "")) for tp, worker in workers.items())

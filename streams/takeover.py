@@ -52,7 +52,7 @@ class PartitionState:
     to_compare: dict[int, str] = field(default_factory=dict)
 
 
-class TakeOver:
+class Takeover:
     """Takes one partition over, and prepares a new incarnation of its log."""
 
     def __init__(self, assignment: Assignment, retry: Retry) -> None:

@@ -21,7 +21,7 @@ from streams.domain.aggregate import Live, fold_playback
 from streams.ledger import at_newest_incarnation, stored_to
 from streams.metrics import METRICS
 from streams.pace import Pace
-from streams.takeover import TakeOver
+from streams.takeover import Takeover
 from tests.pipeline.bench import NOW, Bench, Log, failing, until, view
 
 START_MS = int(NOW * 1000) - 600_000
@@ -646,14 +646,14 @@ async def test_nothing_else_works_on_a_partition_whose_take_over_still_recounts(
     log, store = make_log(60), MemoryStore()
     await Bench(log, store).run([20])
     store.ledgers.clear()
-    recounts, go, recount = asyncio.Event(), asyncio.Event(), TakeOver.recount
+    recounts, go, recount = asyncio.Event(), asyncio.Event(), Takeover.recount
 
-    async def slow_recount(self: TakeOver, folder: Any, ledger: Ledger) -> None:
+    async def slow_recount(self: Takeover, folder: Any, ledger: Ledger) -> None:
         recounts.set()
         await go.wait()
         await recount(self, folder, ledger)
 
-    monkeypatch.setattr(TakeOver, "recount", slow_recount)
+    monkeypatch.setattr(Takeover, "recount", slow_recount)
     log.topic_id = "a topic"
     heir = Bench(log, store)
     async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
