@@ -46,6 +46,7 @@ def run(
     traced: bool = False,
     only: Sequence[str] = (),
     without: frozenset[int] = frozenset(),
+    shape: Mapping[str, tuple[Any, ...]] | None = None,
 ) -> Outcome:
     """Run an episode.
 
@@ -54,10 +55,11 @@ def run(
         traced: whether to keep a trace.
         only: names of the faults that may happen; none for all.
         without: numbers of faults to leave out, to find out which of them matter.
+        shape: what the world may be like, if not all of `tests.simulation.world.CHOICES`.
     """
     rng = random.Random(seed)
     loop = SimulatedLoop(rng, in_order=rng.random() < 0.3)
-    world = World(seed, loop, rng, trace=[] if traced else None)
+    world = World(seed, loop, rng, [] if traced else None, shape or {})
     outcome = Outcome(seed, trace=world.trace or [])
     gc.disable()  # Or tasks that wait on dead machines would be collected at a moment that no seed decides.
     try:
@@ -97,12 +99,12 @@ def shrunk(failed: Outcome, only: Sequence[str] = ()) -> Outcome:
 
 
 async def _run(world: World, outcome: Outcome, only: Sequence[str], without: frozenset[int]) -> None:
-    rng, loop = world.rng, world.loop
-    duration = rng.choice((8, 20, 45))
-    world.network.trouble = rng.choice((0, 0.01, 0.05, 0.15))
+    loop = world.loop
+    duration = world.draw("seconds")
+    world.network.trouble = world.draw("trouble")
     plan = _plan(random.Random(world.seed), duration, only)
     outside(world.group.run())
-    for _ in range(rng.choice((1, 2, 2, 3))):
+    for _ in range(world.draw("workers")):
         world.hire()
     sending = outside(world.producer.run(duration, world.now))
     going = set[asyncio.Task[Any]]()

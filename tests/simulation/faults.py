@@ -7,10 +7,11 @@ the reason stands where that is done.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from copy import deepcopy
 from typing import Any, Final
 
+from tests.simulation.loop import Machine
 from tests.simulation.world import World
 
 Fault = Callable[[World], Coroutine[Any, Any, None]]
@@ -86,6 +87,75 @@ async def echoes(world: World) -> None:
     world.network.has_echoes = False
 
 
+async def connections_break(world: World) -> None:
+    """Answers are lost, and clients send some requests again without asking anybody."""
+    world.network.breaks = world.rng.choice((0.1, 0.3))
+    await asyncio.sleep(world.rng.uniform(0.5, 10))
+    world.network.breaks = 0.0
+
+
+async def cut_off_worker(world: World) -> None:
+    """A worker reaches everything but one store."""
+    if world.workers:
+        cut = world.rng.choice(world.workers).machine, world.rng.choice(("redis", "clickhouse", "kafka"))
+        world.network.cuts.add(cut)
+        await asyncio.sleep(world.rng.choice((2, 10, 40)) * world.rng.random())
+        world.network.cuts.discard(cut)
+
+
+async def slot_moves(world: World) -> None:
+    """A Redis Cluster moves a partition to another node, and writes no counters of it meanwhile."""
+    where = world.partition(world.rng.choice(world.places))
+    world.network.moving.add(where)
+    await asyncio.sleep(world.rng.choice((1, 10, 40)) * world.rng.random())
+    world.network.moving.discard(where)
+
+
+# At a step: when a request of one kind is sent, or was carried out and is not answered yet
+
+
+async def _step(world: World) -> Machine | None:
+    """Wait for a step of any worker; return its machine, and None if there is none for long."""
+    return await world.network.next_step(world.draw("step"), world.rng.random() < 0.6, 20.0)
+
+
+async def kill_at_a_step(world: World) -> None:
+    machine = await _step(world)
+    for worker in list(world.workers):
+        if worker.machine is machine:
+            world.kill(worker)
+
+
+async def kill_all_at_a_step(world: World) -> None:
+    if await _step(world):
+        await kill_all_workers(world)
+
+
+async def pause_at_a_step(world: World) -> None:
+    if machine := await _step(world):
+        machine.pause()
+        await asyncio.sleep(world.rng.choice((1, 5, 10, 20, 60)) * world.rng.random())
+        machine.resume()
+
+
+async def rebalance_at_a_step(world: World) -> None:
+    if await _step(world):
+        await rebalance(world)
+
+
+async def redis_loses_a_moment_at_a_step(world: World) -> None:
+    await _forget(world, _step(world))
+
+
+async def clickhouse_loses_a_moment_at_a_step(world: World) -> None:
+    await _lose_power(world, _step(world))
+
+
+async def log_changes_at_a_step(world: World) -> None:
+    if await _step(world):
+        await world.rng.choice((log_is_truncated, topic_is_replaced))(world)
+
+
 # What operators do
 
 
@@ -111,7 +181,7 @@ async def redis_loses_all(world: World) -> None:
 
 async def redis_loses_a_moment(world: World) -> None:
     """A failover, or a file that is a moment old."""
-    await _forget(world, world.rng.choice((0.3, 1, 5, 30)) * world.rng.random())
+    await _forget(world, asyncio.sleep(world.rng.choice((0.3, 1, 5, 30)) * world.rng.random()))
 
 
 async def redis_loses_a_takeover(world: World) -> None:
@@ -119,18 +189,19 @@ async def redis_loses_a_takeover(world: World) -> None:
     if world.workers:
         machine = world.rng.choice(world.workers).machine
         machine.pause()
-        await _forget(world, world.rng.uniform(8, 30))
+        await _forget(world, asyncio.sleep(world.rng.uniform(8, 30)))
         machine.resume()
 
 
-async def _forget(world: World, seconds: float) -> None:
+async def _forget(world: World, end: Awaitable[Any]) -> None:
+    """Set Redis back, once `end` is there, to what it is now."""
     store, since, deleted = world.store, world.loop.time(), len(world.kafka.deleted)
     restores, is_in_doubt = world.restores, bool(world.tokens_in_doubt())
     before = deepcopy(
         (store.ledgers, store.books, dict(store.live), store.bundles, store.recounts, store.rebuilt)
     )
     world.snapshots += 1
-    await asyncio.sleep(seconds)
+    await end
     world.snapshots -= 1
     # What was lost before does not come back: a replica that had it follows the one that was promoted.
     is_lost = any(begin < since < end for begin, end in world.lost_stretches)
@@ -190,9 +261,14 @@ async def clickhouse_loses_a_moment(world: World) -> None:
     Not promised: rows whose records Kafka no longer has; and that workers notice if the server is back within
     two seconds (`streams.landed`).
     """
+    await _lose_power(world, asyncio.sleep(world.rng.choice((0.3, 1, 5, 30)) * world.rng.random()))
+
+
+async def _lose_power(world: World, end: Awaitable[Any]) -> None:
+    """Set ClickHouse back, once `end` is there, to what it is now."""
     store, held, server = world.store, world.kept(), world.network.servers["clickhouse"]
     tables, tokens = {name: list(rows) for name, rows in store.tables.items()}, set(store.tokens)
-    await asyncio.sleep(world.rng.choice((0.3, 1, 5, 30)) * world.rng.random())
+    await end
     if world.kept() != held or server.is_dark:
         return
     server.life, server.is_dark = server.life + 1, True
@@ -292,6 +368,16 @@ ALL: Final[dict[Fault, int]] = {
     clickhouse_away: 4,
     trouble: 6,
     echoes: 2,
+    connections_break: 2,
+    cut_off_worker: 2,
+    slot_moves: 1,
+    kill_at_a_step: 4,
+    kill_all_at_a_step: 1,
+    pause_at_a_step: 4,
+    rebalance_at_a_step: 2,
+    redis_loses_a_moment_at_a_step: 2,
+    clickhouse_loses_a_moment_at_a_step: 2,
+    log_changes_at_a_step: 2,
     ask_for_recounts: 3,
     hold_inserts: 2,
     redis_loses_all: 2,

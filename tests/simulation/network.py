@@ -20,6 +20,8 @@ _LATENCY: Final = {"redis": 0.002, "clickhouse": 0.02, "kafka": 0.005}
 _PATIENCE: Final = {"redis": 5.0, "clickhouse": 30.0, "kafka": 5.0}
 #: What happens to requests that get no answer.
 _SILENT: Final = ("lost", "lost answer", "late")
+#: What writes live counters.
+_COUNTING: Final = ("write", "rebuild")
 #: What the worker does itself.
 _LOCAL: Final = ("pack", "encode", "start", "close")
 
@@ -48,6 +50,13 @@ class Insert:
     drop: Callable[[], None]
 
 
+@dataclass(eq=False)
+class _Trap:
+    step: str
+    is_done: bool
+    sender: asyncio.Future[Machine | None]
+
+
 @dataclass
 class Network:
     """Brings requests to the servers, well or badly."""
@@ -60,6 +69,14 @@ class Network:
     trouble: float = 0.0
     #: Whether each request to Redis arrives a second time, late, now.
     has_echoes: bool = False
+    #: Share of requests whose connection breaks before the answer; the client may send them again at once.
+    breaks: float = 0.0
+    #: Partitions whose slots move to another node of Redis now: no counters can be written.
+    moving: set[Any] = field(default_factory=set)
+    #: Workers' machines, each with the server that it cannot reach now.
+    cuts: set[tuple[Machine | None, str]] = field(default_factory=set)
+    #: Who waits for a request of some kind; see `next_step`.
+    traps: list[_Trap] = field(default_factory=list)
     servers: dict[str, Server] = field(default_factory=lambda: {name: Server(name) for name in _LATENCY})
     #: Requests to which something happens, and that may still arrive.
     troubled: int = 0
@@ -82,7 +99,7 @@ class Network:
         sender = this_machine()
         if sender is not None and sender.is_dead:
             await asyncio.Event().wait()  # It does not know yet that it is dead.
-        fate = self._fate()
+        fate = "lost" if (sender, server.name) in self.cuts else self._fate()
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         outside(_Trip(self, server, sender, what, effect, answer, fate, packed).run())
         # Most connections break at once, and only some are silent.
@@ -93,7 +110,30 @@ class Network:
         except TimeoutError:
             raise Unavailable(f"{server.name}: no answer to {what}", server.name) from None
 
+    async def next_step(self, step: str, is_done: bool, seconds: float) -> Machine | None:
+        """Return the sender of the next request of one kind, once it is sent or `is_done`; None without any.
+
+        `step` is the name of a method of the stores, or "insert".
+        """
+        trap = _Trap(step, is_done, asyncio.get_running_loop().create_future())
+        self.traps.append(trap)
+        try:
+            async with asyncio.timeout(seconds):
+                return await trap.sender
+        except TimeoutError:
+            return None
+        finally:
+            self.traps.remove(trap)
+
+    def spring(self, step: str, is_done: bool, sender: Machine | None) -> None:
+        """Tell whoever waits for such a request."""
+        for trap in self.traps:
+            if (trap.step, trap.is_done) == (step, is_done) and not trap.sender.done():
+                trap.sender.set_result(sender)
+
     def _fate(self) -> str:
+        if self.breaks and self.rng.random() < self.breaks:
+            return self.rng.choice(("lost answer", "again"))
         if self.rng.random() >= self.trouble:
             return "well"
         return self.rng.choice(
@@ -121,7 +161,7 @@ class _Trip:
         packed: tuple[str, bytes] | None,
     ) -> None:
         self._network, self._server, self._sender = network, server, sender
-        self._what = f"{sender.name if sender else '?'} {what}"
+        self._step, self._what = what.partition("(")[0], f"{sender.name if sender else '?'} {what}"
         self._effect, self._answer, self._fate, self._packed = effect, answer, fate, packed
         self._life = server.life
         self._arrives = asyncio.Event()
@@ -149,6 +189,7 @@ class _Trip:
 
     async def _run(self) -> None:
         network, server, fate = self._network, self._server, self._fate
+        network.spring(self._step, False, self._sender)
         delay = network.delay(server)
         if fate == "slow":
             delay += network.rng.uniform(0, _PATIENCE[server.name])
@@ -175,6 +216,7 @@ class _Trip:
             return
         try:
             result = await self._effect()
+            network.spring(self._step, True, self._sender)
             if fate == "again":
                 # The connection broke before the answer, and the client sent the request once more at once.
                 if insert:
@@ -221,7 +263,7 @@ class Remote:
         self._writes = writes
 
     def __getattr__(self, name: str) -> Any:
-        method = getattr(self._store, name)
+        method, moving = getattr(self._store, name), self._network.moving
         if name in _LOCAL:
             return method
 
@@ -229,6 +271,8 @@ class Remote:
             async def effect() -> Any:
                 if self._server.is_full and name in self._writes:
                     raise Unavailable(f"{self._server.name} refuses writes", self._server.name)
+                if name in _COUNTING and getattr(arguments[0], "partition", arguments[0]) in moving:
+                    raise Unavailable(f"{self._server.name}: a slot moves", self._server.name)
                 return await method(*arguments, **named)
 
             what = f"{name}({', '.join(map(_argument, arguments))})"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 from zlib import crc32
@@ -38,6 +38,10 @@ class Producer:
 
     kafka: Kafka
     rng: random.Random
+    #: How many records may come together.
+    bursts: Sequence[int]
+    #: Share of the records that nobody can read.
+    rubbish: float = 0.03
     #: Topic, key and value of every event that was sent.
     outbox: list[tuple[str, bytes, bytes]] = field(default_factory=list)
     _views: list[list[dict[str, Any]]] = field(default_factory=list)
@@ -48,19 +52,19 @@ class Producer:
         rng, loop = self.rng, asyncio.get_running_loop()
         while loop.time() < until:
             await asyncio.sleep(rng.expovariate(1.5))
-            for _ in range(rng.choice((1, 1, 2, 2, 3, 5, 10, 40))):
+            for _ in range(rng.choice(self.bursts)):
                 self.send_one(int(clock() * 1000))
 
     def send_one(self, now: int) -> None:
         """Send one record, if its topic is there."""
         rng, draw = self.rng, self.rng.random()
-        if draw < 0.03:
+        if draw < self.rubbish:
             self._append(
                 rng.choice((PLAYBACK, USERS)), b"k%d" % rng.randrange(9), rng.choice(_BROKEN)[0], now
             )
-        elif draw < 0.12 and self.outbox:
+        elif draw < self.rubbish + 0.09 and self.outbox:
             self._append(*rng.choice(self.outbox[-rng.choice((3, 30, 100_000)) :]), now)
-        elif draw < 0.25:
+        elif draw < self.rubbish + 0.22:
             self._like(now)
         else:
             self._watch(now)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 from typing import Any, Final
 
@@ -40,6 +40,30 @@ TABLES: Final = {PLAYBACK: "playback_events", USERS: "user_events"}
 _PATIENCE: Final = 900.0
 #: Seconds within which owners must have noticed what a store lost.
 _TIME_TO_NOTICE: Final = 120.0
+#: What a world may be like, one of each at random. A `Mutant` narrows it to where its mistake shows.
+CHOICES: Final[Mapping[str, tuple[Any, ...]]] = {
+    "playback partitions": (1, 1, 2, 3),
+    "user partitions": (0, 1, 2),
+    "workers": (1, 2, 2, 3),
+    "seconds": (8, 20, 45),
+    "trouble": (0, 0.01, 0.05, 0.15),
+    # Seconds for which a request may be on its way after its sender gave up.
+    "lateness": (2, 10, 30),
+    "rows of a block": (3, 10, 30, 1_000),
+    "inserts a second": (4.0, 10.0, 100.0),
+    "longest wait": (0.1, 0.5, 1.0),
+    "bytes buffered": (3_000, 1 << 30, 1 << 30),
+    "keys in memory": (3, 50, 10_000),
+    "seconds in memory": (2.0, 20.0, 1e9),
+    # Records that come together, and the share of them that nobody can read.
+    "burst": (1, 1, 2, 2, 3, 5, 10, 40),
+    "rubbish": (0.03,),
+    # The request at which a fault strikes (`tests.simulation.faults`).
+    "step": (
+        "claim", "write", "begin", "commit", "insert", "finish", "settle", "withdraw", "revoke",
+        "rewrite", "rebuild", "finish_recount", "next_offset", "ends", "history", "recent",
+    ),
+}  # fmt: skip
 _REDIS_WRITES: Final = (
     "claim", "begin", "finish", "withdraw", "rewrite", "name_log", "finish_recount", "write", "rebuild",
     "commit", "settle", "revoke", "drop",
@@ -55,21 +79,24 @@ class World:
     rng: random.Random
     #: Lines of a trace, if one is wanted.
     trace: list[str] | None = None
+    #: What may be drawn instead of `CHOICES`.
+    shape: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         rng = self.rng
         self.store = MemoryStore(clock=self.now)
         self.kafka = Kafka()
         self.network = Network(
-            rng, self.note, lateness=rng.choice((2, 10, 30)), is_forbidden=self._is_forbidden
+            rng, self.note, lateness=self.draw("lateness"), is_forbidden=self._is_forbidden
         )
-        self.partitions = {PLAYBACK: rng.choice((1, 1, 2, 3)), USERS: rng.choice((0, 1, 2))}
+        self.partitions = {PLAYBACK: self.draw("playback partitions"), USERS: self.draw("user partitions")}
         self.topics = [name for name, count in self.partitions.items() if count]
         for name in self.topics:
             self.make_topic(name)
         self.places = [Place(name, n) for name in self.topics for n in range(self.partitions[name])]
         self.group = Group(rng, self.places, self.note)
-        self.producer = Producer(self.kafka, rng)
+        bursts = self.shape.get("burst", CHOICES["burst"])
+        self.producer = Producer(self.kafka, rng, bursts, rubbish=self.draw("rubbish"))
         self.workers: list[Worker] = []
         #: Every worker that ever ran.
         self.hired: list[Worker] = []
@@ -86,10 +113,10 @@ class World:
         self.restores = 0
         #: Inserts whose beginning Redis has forgotten, and when it did (epoch ms).
         self.doubtful: dict[str, float] = {}
-        self._block_rows = rng.choice((3, 10, 30, 1_000))
-        self._rate, self._max_wait = rng.choice((4.0, 10.0, 100.0)), rng.choice((0.1, 0.5, 1.0))
-        self._buffer_bytes = rng.choice((3_000, 1 << 30, 1 << 30))
-        capacity, lifetime = rng.choice((3, 50, 10_000)), rng.choice((2.0, 20.0, 1e9))
+        self._block_rows = self.draw("rows of a block")
+        self._rate, self._max_wait = self.draw("inserts a second"), self.draw("longest wait")
+        self._buffer_bytes = self.draw("bytes buffered")
+        capacity, lifetime = self.draw("keys in memory"), self.draw("seconds in memory")
 
         def memory(floor: int) -> Generations[Any]:
             return Generations(floor=floor, capacity=capacity, lifetime=lifetime)
@@ -98,6 +125,10 @@ class World:
             PLAYBACK: lambda place, floor: PlaybackFolder(place, memory(floor)),
             USERS: lambda place, floor: UserFolder(place, memory(floor)),
         }
+
+    def draw(self, what: str) -> Any:
+        """Draw one of the `CHOICES`."""
+        return self.rng.choice(self.shape.get(what, CHOICES[what]))
 
     # What workers are given.
 
