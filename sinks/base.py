@@ -266,9 +266,10 @@ class LedgerStore(Protocol):
     async def begin(self, block: Block, epoch: int, from_mark: str, bundle: str = "") -> None:
         """Record that a block is about to be inserted, alone or in a bundle.
 
-        A delayed request changes nothing if its block is done, belongs to an earlier log, or was begun alone
-        since. Raises `Fenced`, `Unavailable`, and `Held` while inserts are held (`sinks.redis.holds`), unless
-        the block was begun before.
+        Raises `Fenced`, `Unavailable`, and `Held` while inserts are held (`sinks.redis.holds`), unless the
+        block was begun before. Raises `Unexpected`, and changes nothing, unless the block is the one in doubt
+        or follows the last one: the store lost that one, or this is a delayed request, whose block is done,
+        belongs to an earlier log, or was begun alone since.
         """
 
     async def finish(self, block: Block, epoch: int) -> None:

@@ -92,10 +92,14 @@ class MemoryLedgers:
         """Record that a block is about to be inserted, alone or in a bundle."""
         self._store.fault("begin")
         ledger = self._store.owned(block.partition, epoch)
-        same = (ledger.block_from, ledger.block_to) == (block.start, block.end)
-        late = ledger.incarnation != block.id.incarnation or (ledger.block_from or 0) > block.start
-        if late or (same and (ledger.done or bundle not in ("", ledger.bundle))):
-            return
+        same = not ledger.done and (ledger.block_from, ledger.block_to) == (block.start, block.end)
+        stored = ledger.block_to if ledger.done else ledger.block_from
+        if (
+            (ledger.incarnation, stored) != (block.id.incarnation, block.start)
+            # It went alone since.
+            or (same and bundle not in ("", ledger.bundle))
+        ):
+            raise Unexpected(f"{block.partition}: blocks end at {stored}, and not at {block.start}")
         if self._store.held_until.get(block.partition, 0.0) > self._store.clock() and not same:
             raise Held("inserts are held for a moment", "redis")
         self._store.ledgers[block.partition] = replace(

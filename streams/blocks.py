@@ -183,9 +183,11 @@ class BlockWriter:
             self._landed.note(landed)
         elif block.start != block.end:
             return False
-        self._open = replace(block, start=start, end=start, landed=start, rows=0, chunks=[])
-        # Kafka may have the record before `start`, and its fingerprint is unknown.
-        self._from_mark, self.stored_to = "", start
+        # It begins where the block in doubt does, and so takes its place in the ledger. Kafka may have the
+        # record before `start`, and its fingerprint is unknown.
+        self._open = replace(block, end=start, mark="", landed=start, rows=0, chunks=[])
+        self._opened_at = _now()
+        self._changed.set()
         return is_in
 
     async def close(self, timeout: float | None) -> None:

@@ -146,24 +146,16 @@ def plan_recovery(ledger: Ledger, landed: int | None) -> RecoveryPlan:
         return RecoveryPlan("redis-behind", fresh, landed, "", None, rewrite_ledger=True, rebuild_live=True)
     if ledger.is_new:
         return RecoveryPlan("new", ledger.with_zeros(), 0, "", None, rewrite_ledger=True)
-    rebuild = ledger.counted is None
-    if rebuild:
-        # Redis lost all but the claim of an owner who has begun a block since, which is in doubt or done.
-        ledger = replace(ledger, generation=ledger.epoch, counted=landed or 0)
     counted = ledger.counted or 0
     if (landed or 0) < ledger.landed:
         at = landed or 0
         fresh = replace(ledger, block_from=at, block_to=at, from_mark="", to_mark="", done=True, landed=at)
-        start = min(at, counted)
-        return RecoveryPlan(
-            "clickhouse-behind", fresh, start, "", None, rewrite_ledger=True, rebuild_live=rebuild
-        )
+        return RecoveryPlan("clickhouse-behind", fresh, min(at, counted), "", None, rewrite_ledger=True)
     cursor, mark = (block_to, ledger.to_mark) if ledger.done else (block_from, ledger.from_mark)
     if counted < cursor:
         cursor, mark = counted, ledger.counted_mark
     pending = None if ledger.done else (block_from, block_to)
-    why: RecoveryReason = "redis-behind" if rebuild else "resume"
-    return RecoveryPlan(why, ledger, cursor, mark, pending, rewrite_ledger=rebuild, rebuild_live=rebuild)
+    return RecoveryPlan("resume", ledger, cursor, mark, pending)
 
 
 def marks_ahead(plan: RecoveryPlan) -> dict[int, str]:

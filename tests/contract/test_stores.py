@@ -217,13 +217,16 @@ class TestLedger:
         first, second = block_of(partition, [], 0, 9), block_of(partition, [], 9, 12)
         await stores.ledgers.begin(first, epoch, "", "bundle:1")
         await stores.ledgers.finish(first, epoch)
-        await stores.ledgers.begin(first, epoch, "", "bundle:1")
+        with pytest.raises(Unexpected):
+            await stores.ledgers.begin(first, epoch, "", "bundle:1")
         await stores.ledgers.begin(second, epoch, "m9")
-        await stores.ledgers.begin(first, epoch, "", "bundle:1")
+        with pytest.raises(Unexpected):
+            await stores.ledgers.begin(first, epoch, "", "bundle:1")
         ledger = await stores.ledgers.claim(partition)
         assert (ledger.block_from, ledger.block_to, ledger.bundle) == (9, 12, "")
         await stores.ledgers.finish(second, ledger.epoch)
-        await stores.ledgers.begin(second, ledger.epoch, "m9")
+        with pytest.raises(Unexpected):
+            await stores.ledgers.begin(second, ledger.epoch, "m9")
         assert (await stores.ledgers.read(partition)).done
 
     async def test_a_beginning_that_comes_late_is_not_of_the_log_that_came_since(
@@ -231,12 +234,40 @@ class TestLedger:
     ) -> None:
         epoch = await claimed(stores, partition)
         ledger = await stores.ledgers.read(partition)
-        await stores.ledgers.rewrite(partition, replace(ledger, incarnation=1))
+        await stores.ledgers.rewrite(
+            partition, replace(ledger, incarnation=1, counted=30, block_from=30, block_to=30)
+        )
         before = block_of(partition, [], 30, 60)
-        await stores.ledgers.begin(before, epoch, "")
+        with pytest.raises(Unexpected):
+            await stores.ledgers.begin(before, epoch, "")
         assert (await stores.ledgers.read(partition)).done
         await stores.ledgers.begin(replace(before, log=f"{partition.cluster}#1"), epoch, "")
         assert (await stores.ledgers.read(partition)).block_to == 60
+
+    async def test_no_block_begins_behind_a_gap(self, stores: Stores, partition: Partition) -> None:
+        """As when Redis came back as it was before the last blocks: nobody would rebuild what they had."""
+        epoch = await claimed(stores, partition)
+        first, third = block_of(partition, [], 0, 9), block_of(partition, [], 12, 15)
+        with pytest.raises(Unexpected):
+            await stores.ledgers.begin(third, epoch, "m12")
+        await stores.ledgers.begin(first, epoch, "")
+        with pytest.raises(Unexpected):
+            await stores.ledgers.begin(third, epoch, "m12")
+        await stores.ledgers.finish(first, epoch)
+        with pytest.raises(Unexpected):
+            await stores.ledgers.begin(third, epoch, "m12")
+        ledger = await stores.ledgers.read(partition)
+        assert (ledger.block_from, ledger.block_to, ledger.done) == (0, 9, True)
+
+    async def test_a_longer_block_takes_the_place_of_one_in_doubt(
+        self, stores: Stores, partition: Partition
+    ) -> None:
+        """As when Kafka lost the first records of that one."""
+        epoch = await claimed(stores, partition)
+        await stores.ledgers.begin(block_of(partition, [], 0, 9), epoch, "", "bundle:1")
+        await stores.ledgers.begin(block_of(partition, [], 0, 12), epoch, "")
+        ledger = await stores.ledgers.read(partition)
+        assert (ledger.block_from, ledger.block_to, ledger.done, ledger.bundle) == (0, 12, False, "")
 
     async def test_an_end_that_comes_late_ends_no_other_block(
         self, stores: Stores, partition: Partition
@@ -459,7 +490,8 @@ class TestBundles:
         assert (await stores.ledgers.read(partition)).bundle == "bundle:1"
         await stores.ledgers.begin(block, epoch, "")
         assert (await stores.ledgers.read(partition)).bundle == ""
-        await stores.ledgers.begin(block, epoch, "", "bundle:1")
+        with pytest.raises(Unexpected):
+            await stores.ledgers.begin(block, epoch, "", "bundle:1")
         assert (await stores.ledgers.read(partition)).bundle == "", "a request that came late"
 
     async def test_a_block_of_a_bundle_that_is_never_sent_is_withdrawn_and_no_other(

@@ -6,12 +6,12 @@ local ledger = redis.call('HMGET', KEYS[1], 'epoch', 'done', 'block_from', 'bloc
 local done, from, to = ledger[2], ledger[3], ledger[4]
 local no = refused(ledger[1], ARGV[1])
 if no then return no end
--- A request that was on its way for long changes nothing: its block is done, or of the log before, or it went
--- alone since.
-local same = from == ARGV[2] and to == ARGV[3]
-if (ledger[6] or '0') ~= ARGV[8] or (from and tonumber(from) > tonumber(ARGV[2]))
-  or (same and done == '1') or (same and ARGV[7] ~= '' and ledger[5] ~= ARGV[7]) then
-  return {'OK', ''}
+-- It follows the block before, or is the one in doubt. Otherwise Redis lost what is between, or this request was on
+-- its way for long: its block is done, or of the log before, or it went alone since.
+local same = done == '0' and from == ARGV[2] and to == ARGV[3]
+local stored = done == '0' and from or to
+if (ledger[6] or '0') ~= ARGV[8] or stored ~= ARGV[2] or (same and ARGV[7] ~= '' and ledger[5] ~= ARGV[7]) then
+  return {'UNEXPECTED', 'offset ' .. (stored or 'nothing')}
 end
 local now = redis.call('TIME')
 -- The block in doubt goes on: whoever holds inserts waits for it.
