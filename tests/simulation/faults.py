@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from copy import deepcopy
 from typing import Any, Final
 
+from tests.simulation.kafka import Kafka
 from tests.simulation.loop import Machine
 from tests.simulation.world import World
 
@@ -47,6 +48,11 @@ async def stop_worker(world: World) -> None:
 async def add_worker(world: World) -> None:
     if len(world.workers) < 4:
         world.hire()
+
+
+async def all_clocks_leap(world: World) -> None:
+    """The whole world stood still, for minutes, as when its machine was suspended."""
+    world.leapt += world.rng.choice((1, 30, 300, 1800))
 
 
 async def step_clock(world: World) -> None:
@@ -184,6 +190,12 @@ async def redis_loses_a_moment(world: World) -> None:
     await _forget(world, asyncio.sleep(world.rng.choice((0.3, 1, 5, 30)) * world.rng.random()))
 
 
+async def redis_node_loses_a_moment(world: World) -> None:
+    """One of several nodes of a Redis Cluster: other partitions, and other bundles, lose nothing."""
+    end = asyncio.sleep(world.rng.choice((0.3, 1, 5, 30)) * world.rng.random())
+    await _forget(world, end, is_whole=False)
+
+
 async def redis_loses_a_takeover(world: World) -> None:
     """A failover, by which a worker that slept until others had its partitions is their owner again."""
     if world.workers:
@@ -193,8 +205,8 @@ async def redis_loses_a_takeover(world: World) -> None:
         machine.resume()
 
 
-async def _forget(world: World, end: Awaitable[Any]) -> None:
-    """Set Redis back, once `end` is there, to what it is now."""
+async def _forget(world: World, end: Awaitable[Any], *, is_whole: bool = True) -> None:
+    """Set Redis back, once `end` is there, to what it is now; or only some of its nodes."""
     store, since, deleted = world.store, world.loop.time(), len(world.kafka.deleted)
     restores, is_in_doubt = world.restores, bool(world.tokens_in_doubt())
     before = deepcopy(
@@ -212,7 +224,26 @@ async def _forget(world: World, end: Awaitable[Any]) -> None:
     is_double = is_in_doubt and world.restores != restores
     if knows and not is_lost and not is_double:
         world.lost_stretches.append((since, world.loop.time()))
+        if not is_whole:
+            _keep_some(world, before)
         _set_redis(world, before)
+
+
+def _keep_some(world: World, before: tuple[Any, ...]) -> None:
+    """Replace in `before` what is on the nodes that lose nothing."""
+    store, rng = world.store, world.rng
+    kept = {world.partition(tp) for tp in world.places if rng.random() < 0.5}
+    now: tuple[Any, ...] = (
+        store.ledgers, store.books, store.live, store.bundles, store.recounts, store.rebuilt
+    )  # fmt: skip
+    for old, new in zip(before, now, strict=True):
+        for key in sorted(old.keys() | new.keys(), key=repr):
+            where = key[0] if isinstance(key, tuple) else key
+            if where in kept or (isinstance(key, str) and rng.random() < 0.5):
+                if key in new:
+                    old[key] = new[key]
+                else:
+                    old.pop(key, None)
 
 
 def _set_redis(world: World, contents: tuple[Any, ...]) -> None:
@@ -237,6 +268,13 @@ async def clickhouse_forgets_tokens(world: World) -> None:
     if not world.snapshots:
         flying = {insert.token for insert in world.network.inserts}
         world.store.tokens &= world.tokens_in_doubt() | world.doubtful.keys() | flying
+
+
+async def replica_lags(world: World) -> None:
+    """A replica that is behind answers how far partitions are (`Archive.ends`)."""
+    world.network.stale = {name: list(rows) for name, rows in world.store.tables.items()}
+    await asyncio.sleep(world.rng.uniform(1, 20))
+    world.network.stale = None
 
 
 async def clickhouse_is_restored(world: World) -> None:
@@ -323,10 +361,29 @@ async def log_is_truncated(world: World) -> None:
             world.expect_stored(tp)
             end = log.end
             _let_blocks_in_doubt_be(world)
-            log.truncate(max(log.start, end - world.rng.choice((1, 5, 30, 1_000))))
-            if world.rng.random() < 0.5:
+            cut = max(log.start, end - world.rng.choice((1, 5, 30, 1_000)))
+            lost = log.records[cut - log.start :]
+            log.truncate(cut)
+            filled = world.rng.random()
+            if filled < 0.2:
+                # By producers that send again what was lost, perhaps in another order.
+                if filled < 0.1:
+                    world.rng.shuffle(lost)
+                for raw in lost:
+                    log.append(raw.key, raw.value, raw.timestamp)
+            elif filled < 0.6:
                 # Filled again, beyond where it ended, before any worker looks.
                 world.producer.fill(log, end + world.rng.choice((0, 1, 20)), int(world.now() * 1000))
+
+
+async def broker_is_isolated(world: World) -> None:
+    """A worker reads from a broker that still has a topic which was deleted, and does not know it."""
+    if world.workers and world.kafka.deleted:
+        worker = world.rng.choice(world.workers)
+        name, topic = world.rng.choice(world.kafka.deleted)
+        worker.kafka = Kafka({**world.kafka.topics, name: topic})
+        await asyncio.sleep(world.rng.choice((0.3, 3, 15)) * world.rng.random())
+        worker.kafka = world.kafka
 
 
 async def retention_deletes(world: World) -> None:
@@ -363,6 +420,7 @@ ALL: Final[dict[Fault, int]] = {
     pause_worker: 6,
     stop_worker: 2,
     add_worker: 2,
+    all_clocks_leap: 1,
     step_clock: 2,
     redis_away: 3,
     clickhouse_away: 4,
@@ -382,14 +440,17 @@ ALL: Final[dict[Fault, int]] = {
     hold_inserts: 2,
     redis_loses_all: 2,
     redis_loses_a_moment: 3,
+    redis_node_loses_a_moment: 2,
     redis_loses_a_takeover: 2,
     clickhouse_forgets_tokens: 3,
+    replica_lags: 1,
     clickhouse_is_restored: 2,
     clickhouse_loses_a_moment: 3,
     rebalance: 6,
     kafka_away: 2,
     leader_changes: 2,
     log_is_truncated: 2,
+    broker_is_isolated: 2,
     retention_deletes: 2,
     topic_is_replaced: 2,
 }

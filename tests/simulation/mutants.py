@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any, Final
 from unittest.mock import patch
@@ -13,11 +13,14 @@ from unittest.mock import patch
 from sinks.base import BlockId, Ledger, Partition, log_name
 from sinks.memory import MemoryBundles, MemoryLedgers, MemoryLive, MemoryStore
 from streams.blocks import BlockWriter
+from streams.bundles import Bundles
 from streams.landed import Landed
-from streams.ledger import plan_recovery
+from streams.ledger import plan_recovery, stored_to
 from streams.log_follower import LogFollower
 from streams.partition import PartitionWorker
 from streams.pipeline import Pipeline
+from streams.takeover import TakeOver
+from tests.simulation.episode import run
 
 
 def _no_epoch_check(self: MemoryStore, partition: Partition, epoch: int) -> Ledger:
@@ -60,7 +63,9 @@ async def _claim_without_clock(self: MemoryLedgers, partition: Partition) -> Led
     return ledger
 
 
-async def _begin_late(self: MemoryLedgers, block: Any, epoch: int, from_mark: str, bundle: str = "") -> None:
+async def _begin_always(
+    self: MemoryLedgers, block: Any, epoch: int, from_mark: str, bundle: str = ""
+) -> None:
     ledger = self._store.owned(block.partition, epoch)
     self._store.ledgers[block.partition] = replace(
         ledger,
@@ -71,6 +76,23 @@ async def _begin_late(self: MemoryLedgers, block: Any, epoch: int, from_mark: st
         done=False,
         bundle=bundle,
     )
+
+
+async def _begin_late(self: MemoryLedgers, block: Any, epoch: int, from_mark: str, bundle: str = "") -> None:
+    ledger = self._store.owned(block.partition, epoch)
+    is_late = block.id.incarnation != ledger.incarnation or block.start < stored_to(ledger)
+    await (_begin_always if is_late else _begin)(self, block, epoch, from_mark, bundle)
+
+
+async def _begin_behind_a_gap(
+    self: MemoryLedgers, block: Any, epoch: int, from_mark: str, bundle: str = ""
+) -> None:
+    ledger = self._store.owned(block.partition, epoch)
+    is_behind = block.id.incarnation == ledger.incarnation and block.start > stored_to(ledger)
+    await (_begin_always if is_behind else _begin)(self, block, epoch, from_mark, bundle)
+
+
+_begin = MemoryLedgers.begin
 
 
 def _plan_without_pending(ledger: Ledger, landed: int | None) -> Any:
@@ -104,8 +126,14 @@ _rewrite = MemoryLedgers.rewrite
 async def _switch_late(
     self: MemoryLedgers, partition: Partition, before: int, ledger: Ledger, request: str
 ) -> None:
+    await _switch(self, partition, self._store.owned(partition, ledger.epoch).generation, ledger, request)
+
+
+async def _switch_at_any_offset(
+    self: MemoryLedgers, partition: Partition, before: int, ledger: Ledger, request: str
+) -> None:
     found = self._store.owned(partition, ledger.epoch)
-    await _switch(self, partition, found.generation, replace(ledger, counted=found.counted), request)
+    await _switch(self, partition, before, replace(ledger, counted=found.counted), request)
 
 
 _switch = MemoryLedgers.finish_recount
@@ -153,105 +181,218 @@ async def _rebuild_what_is_read(
         ledgers[partition] = replace(ledgers[partition], generation=read)
 
 
-async def _do_not_compare(*_: Any) -> None:
+async def _do_nothing(*_: Any) -> None:
     pass
+
+
+async def _is_not_replayed(*_: Any) -> bool:
+    return False
+
+
+async def _commit_always(self: MemoryBundles, name: str, bundle: Any) -> bool:
+    self._store.bundles[name] = bundle
+    return True
+
+
+async def _is_sent_with_any_block(self: TakeOver, ledger: Ledger, place: Any) -> bool:
+    return await self._stores.bundles.store.settle(ledger.bundle) is not None
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """A mistake, and the faults among which it shows soonest (none: all of them)."""
+    """A mistake, and among which faults, in what kind of world, it shows soonest."""
 
     make: Callable[[], AbstractContextManager[Any]]
+    #: How many schedules, from seed 0, find it at most.
+    within: int
+    #: The faults; none: all of them.
     faults: tuple[str, ...] = ()
+    #: What the world is like, where it is not any of `tests.simulation.world.CHOICES`.
+    shape: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    #: The mistake without which this one does no harm: that check holds what this one lets through.
+    held_by: str = ""
+
+    @contextmanager
+    def made(self) -> Iterator[None]:
+        """Make the mistake, and the one that it needs."""
+        with self.make(), MUTANTS[self.held_by].make() if self.held_by else nullcontext():
+            yield
 
 
 #: Each by the name of the mistake.
 MUTANTS: Final[Mapping[str, Mutant]] = {
+    # Fencing
     "the epoch is not checked": Mutant(
-        lambda: patch.object(MemoryStore, "owned", _no_epoch_check), ("pause_worker", "rebalance")
-    ),
-    "a block is done before its insert": Mutant(
-        lambda: patch.object(BlockWriter, "_insert", _done_before_insert), ("kill_worker", "trouble")
-    ),
-    "a block has another token each time": Mutant(
-        lambda: patch.object(BlockId, "token", property(_new_token)), ("trouble",)
-    ),
-    "counters and cursor move in two steps": Mutant(
-        lambda: patch.object(MemoryLive, "write", _cursor_after_counters), ("trouble", "rebalance")
-    ),
-    "marks are not compared": Mutant(
-        lambda: patch.object(LogFollower, "_differing_record", lambda *_: ""), ("log_is_truncated",)
-    ),
-    "a new leader is trusted": Mutant(
-        lambda: patch.object(LogFollower, "_is_by_new_leader", _old_leader), ("log_is_truncated",)
-    ),
-    "topic ids are not compared": Mutant(
-        lambda: patch("streams.ledger.is_other_topic", lambda *_: False), ("topic_is_replaced",)
-    ),
-    "settling a bundle decides nothing": Mutant(
-        lambda: patch.object(MemoryBundles, "settle", _settle_without_decision),
-        ("pause_worker", "rebalance", "trouble", "redis_away"),
-    ),
-    "no bundle is in doubt": Mutant(
-        lambda: patch("streams.takeover.is_bundle_in_doubt", lambda *_: False),
-        ("kill_all_workers", "clickhouse_away"),
-    ),
-    "a late beginning begins": Mutant(
-        lambda: patch.object(MemoryLedgers, "begin", _begin_late), ("trouble", "kill_worker")
-    ),
-    "an insert is repeated unchecked": Mutant(
-        lambda: patch("streams.blocks.while_owned", lambda operation, *_: operation),
-        ("pause_worker", "trouble", "clickhouse_forgets_tokens"),
-    ),
-    "a block in doubt is cut anew": Mutant(
-        lambda: patch("streams.takeover.plan_recovery", _plan_without_pending),
-        ("kill_worker", "clickhouse_away", "trouble"),
-    ),
-    "a recount adds to what is read": Mutant(
-        lambda: patch.object(LogFollower, "recount", _same_generation), ("ask_for_recounts",)
-    ),
-    "keys are forgotten before they are stored": Mutant(
-        lambda: patch.object(PartitionWorker, "_rotate_memory", _rotate_too_early), ("clickhouse_away",)
-    ),
-    "a late rewriting sets cursors back": Mutant(
-        lambda: patch.object(MemoryLedgers, "rewrite", _rewrite_late), ("trouble", "rebalance", "kill_worker")
-    ),
-    "a late switch brings an old generation back": Mutant(
-        lambda: patch.object(MemoryLedgers, "finish_recount", _switch_late), ("trouble", "ask_for_recounts")
-    ),
-    # No schedule finds this one. The block that is done too early has the offsets of one of the log before.
-    # If its worker dies then, the next owner finds that ClickHouse lacks its rows, and replays them. So only
-    # the contract suite holds the scripts to it.
-    "a late end is of any log": Mutant(
-        lambda: patch.object(MemoryLedgers, "finish", _finish_any_log),
-        ("trouble", "topic_is_replaced", "log_is_truncated", "kill_worker"),
-    ),
-    "a late batch is of any generation": Mutant(
-        lambda: patch.object(MemoryLive, "write", _count_any_generation),
-        ("echoes", "topic_is_replaced", "log_is_truncated"),
-    ),
-    "a part of a recount is added twice": Mutant(
-        lambda: patch.object(MemoryLive, "rebuild", _rebuild_any_part), ("trouble", "ask_for_recounts")
-    ),
-    "a lost part of a recount is not missed": Mutant(
-        lambda: patch.object(MemoryLedgers, "_check_parts", lambda *_: None),
-        ("redis_loses_a_moment", "ask_for_recounts"),
-    ),
-    "rows that ClickHouse lost are not missed": Mutant(
-        lambda: patch("streams.landed._compare", _do_not_compare), ("clickhouse_loses_a_moment",)
-    ),
-    "rows of another owner are not noticed": Mutant(
-        lambda: patch.object(Landed, "most", property(lambda _: 1 << 62, lambda *_: None), create=True),
-        ("redis_loses_a_takeover",),
-    ),
-    "what Redis lost is noticed with the next record only": Mutant(
-        lambda: patch.object(Pipeline, "compare_ledgers", _do_not_compare), ("redis_loses_a_moment",)
-    ),
-    "a late part of a recount is added": Mutant(
-        lambda: patch.object(MemoryLive, "rebuild", _rebuild_what_is_read), ("echoes", "topic_is_replaced")
+        lambda: patch.object(MemoryStore, "owned", _no_epoch_check),
+        100,
+        ("pause_at_a_step", "rebalance_at_a_step"),
     ),
     "epochs begin at 1 after a loss": Mutant(
         lambda: patch.object(MemoryLedgers, "claim", _claim_without_clock),
-        ("redis_loses_all", "pause_worker"),
+        100,
+        ("redis_loses_all", "pause_at_a_step"),
+    ),
+    "an insert is repeated unchecked": Mutant(
+        lambda: patch("streams.blocks.while_owned", lambda operation, *_: operation),
+        100,
+        ("pause_at_a_step", "clickhouse_away", "clickhouse_forgets_tokens"),
+        {"step": ("insert",)},
+    ),
+    # Blocks
+    "a block is done before its insert": Mutant(
+        lambda: patch.object(BlockWriter, "_insert", _done_before_insert), 100, ("kill_at_a_step", "trouble")
+    ),
+    "a block has another token each time": Mutant(
+        lambda: patch.object(BlockId, "token", property(_new_token)), 20, ("trouble",)
+    ),
+    "a block in doubt is cut anew": Mutant(
+        lambda: patch("streams.takeover.plan_recovery", _plan_without_pending),
+        20,
+        ("kill_worker", "clickhouse_away", "trouble"),
+    ),
+    "a late beginning begins": Mutant(
+        lambda: patch.object(MemoryLedgers, "begin", _begin_late), 20, ("trouble", "kill_worker")
+    ),
+    "a block begins behind a gap": Mutant(
+        lambda: patch.object(MemoryLedgers, "begin", _begin_behind_a_gap),
+        20,
+        ("redis_loses_a_moment_at_a_step", "retention_deletes"),
+        {"step": ("begin", "write")},
+    ),
+    "a late end is of any log": Mutant(
+        lambda: patch.object(MemoryLedgers, "finish", _finish_any_log),
+        100,
+        ("echoes", "topic_is_replaced", "kill_at_a_step"),
+    ),
+    "keys are forgotten before they are stored": Mutant(
+        lambda: patch.object(PartitionWorker, "_rotate_memory", _rotate_too_early), 100, ("clickhouse_away",)
+    ),
+    # Bundles
+    "settling a bundle decides nothing": Mutant(
+        lambda: patch.object(MemoryBundles, "settle", _settle_without_decision),
+        100,
+        ("pause_at_a_step", "rebalance_at_a_step", "trouble"),
+        {"step": ("begin", "commit"), "playback partitions": (2, 3)},
+    ),
+    "a commit overrules what was settled": Mutant(
+        lambda: patch.object(MemoryBundles, "commit", _commit_always),
+        100,
+        ("pause_at_a_step", "rebalance_at_a_step", "trouble"),
+        {"step": ("begin", "commit"), "playback partitions": (2, 3)},
+    ),
+    "no bundle is in doubt": Mutant(
+        lambda: patch("streams.takeover.is_bundle_in_doubt", lambda *_: False),
+        100,
+        ("rebalance_at_a_step", "trouble", "add_worker"),
+        {"step": ("begin",), "playback partitions": (3,), "workers": (1,)},
+    ),
+    "a bundle has any block that names it": Mutant(
+        lambda: patch.object(TakeOver, "_is_sent", _is_sent_with_any_block),
+        100,
+        ("rebalance_at_a_step", "trouble", "add_worker"),
+        {"step": ("begin",), "playback partitions": (3,), "workers": (1,)},
+    ),
+    "a bundle is sent again though its records are replayed": Mutant(
+        lambda: patch.object(Bundles, "_is_replayed", _is_not_replayed),
+        100,
+        ("clickhouse_loses_a_moment", "redis_loses_a_moment", "trouble"),
+        {"playback partitions": (2, 3)},
+    ),
+    "nobody revokes a bundle": Mutant(
+        lambda: patch.object(MemoryBundles, "revoke", _do_nothing),
+        100,
+        ("clickhouse_loses_a_moment_at_a_step", "rebalance"),
+        {"step": ("insert", "finish"), "playback partitions": (2, 3)},
+    ),
+    # Counting
+    "counters and cursor move in two steps": Mutant(
+        lambda: patch.object(MemoryLive, "write", _cursor_after_counters), 20, ("trouble", "rebalance")
+    ),
+    "a late rewriting sets cursors back": Mutant(
+        lambda: patch.object(MemoryLedgers, "rewrite", _rewrite_late),
+        100,
+        ("echoes", "clickhouse_away", "redis_loses_all"),
+    ),
+    "a late batch is of any generation": Mutant(
+        lambda: patch.object(MemoryLive, "write", _count_any_generation),
+        100,
+        ("echoes", "topic_is_replaced", "log_is_truncated"),
+    ),
+    # Recounts
+    "a recount adds to what is read": Mutant(
+        lambda: patch.object(LogFollower, "recount", _same_generation), 20, ("ask_for_recounts",)
+    ),
+    "a part of a recount is added twice": Mutant(
+        lambda: patch.object(MemoryLive, "rebuild", _rebuild_any_part),
+        20,
+        ("connections_break", "ask_for_recounts"),
+    ),
+    "a late part of a recount is added": Mutant(
+        lambda: patch.object(MemoryLive, "rebuild", _rebuild_what_is_read),
+        100,
+        ("echoes", "topic_is_replaced"),
+    ),
+    "a lost part of a recount is not missed": Mutant(
+        lambda: patch.object(MemoryLedgers, "_check_parts", lambda *_: None),
+        100,
+        ("redis_loses_a_moment_at_a_step", "ask_for_recounts"),
+        {"step": ("rebuild",)},
+    ),
+    "a late switch brings an old generation back": Mutant(
+        lambda: patch.object(MemoryLedgers, "finish_recount", _switch_late),
+        100,
+        ("echoes", "ask_for_recounts"),
+        held_by="a lost part of a recount is not missed",
+    ),
+    "a recount has other records than the cursor": Mutant(
+        lambda: patch.object(MemoryLedgers, "finish_recount", _switch_at_any_offset),
+        100,
+        ("echoes", "ask_for_recounts"),
+    ),
+    # The log
+    "marks are not compared": Mutant(
+        lambda: patch.object(LogFollower, "_differing_record", lambda *_: ""), 20, ("log_is_truncated",)
+    ),
+    "marks of records ahead are not compared": Mutant(
+        lambda: patch("streams.takeover.marks_ahead", lambda _: {}), 100, ("log_is_truncated", "kill_worker")
+    ),
+    "a new leader is trusted": Mutant(
+        lambda: patch.object(LogFollower, "_is_by_new_leader", _old_leader), 20, ("log_is_truncated",)
+    ),
+    "topic ids are not compared": Mutant(
+        lambda: patch("streams.ledger.is_other_topic", lambda *_: False), 20, ("topic_is_replaced",)
+    ),
+    "ClickHouse's rows of a newer log are not seen": Mutant(
+        lambda: patch("streams.takeover.at_newest_incarnation", lambda ledger, *_: ledger),
+        20,
+        ("topic_is_replaced", "redis_loses_all"),
+    ),
+    # What a store lost
+    "rows that ClickHouse lost are not missed": Mutant(
+        lambda: patch("streams.landed._compare", _do_nothing), 20, ("clickhouse_loses_a_moment",)
+    ),
+    "an insert without an answer raises no doubt": Mutant(
+        lambda: patch.object(Landed, "doubt", lambda _: None),
+        100,
+        ("clickhouse_loses_a_moment_at_a_step",),
+        {"step": ("insert",)},
+    ),
+    "rows of another owner are not noticed": Mutant(
+        lambda: patch.object(Landed, "most", property(lambda _: 1 << 62, lambda *_: None), create=True),
+        20,
+        ("redis_loses_a_takeover",),
+    ),
+    "what Redis lost is noticed with the next record only": Mutant(
+        lambda: patch.object(Pipeline, "compare_ledgers", _do_nothing), 20, ("redis_loses_a_moment",)
     ),
 }
+
+
+def first_found(mutant: Mutant, first: int, count: int) -> tuple[int, str] | None:
+    """Return the number of the first schedule, from 1, that finds a mistake, and a problem; else None."""
+    for seed in range(first, first + count):
+        with mutant.made():
+            problems = run(seed, only=mutant.faults, shape=mutant.shape).problems
+        if problems:
+            return seed - first + 1, problems[0]
+    return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from sinks.base import Block, Unavailable
+from sinks.memory import MemoryArchive, MemoryStore
 from tests.simulation.loop import Machine, outside, this_machine
 
 #: Usual seconds of a request on its way there, or back.
@@ -73,6 +74,8 @@ class Network:
     breaks: float = 0.0
     #: Partitions whose slots move to another node of Redis now: no counters can be written.
     moving: set[Any] = field(default_factory=set)
+    #: The tables as a replica of ClickHouse has them that is behind; None while none is.
+    stale: dict[str, list[Any]] | None = None
     #: Workers' machines, each with the server that it cannot reach now.
     cuts: set[tuple[Machine | None, str]] = field(default_factory=set)
     #: Who waits for a request of some kind; see `next_step`.
@@ -299,6 +302,14 @@ class RemoteBlocks(Remote):
 
 class RemoteArchive(Remote):
     """Look-ups; lists of rows come in several answers."""
+
+    async def ends(self, places: Collection[tuple[str, str, int]]) -> Any:
+        async def effect() -> Any:
+            stale = self._network.stale
+            archive = self._store if stale is None else MemoryArchive(MemoryStore(tables=stale))
+            return await archive.ends(places)
+
+        return await self._network.ask(self._server, "ends", effect)
 
     async def recent(self, *arguments: Any, **named: Any) -> AsyncIterator[list[Any]]:
         async def effect() -> list[Any]:

@@ -19,7 +19,7 @@ from streams.domain.arrivals import Rejected
 from streams.lanes import Lanes
 from streams.pipeline import Pipeline
 from streams.watchdog import Watchdog
-from tests.simulation.kafka import SESSION
+from tests.simulation.kafka import SESSION, Kafka
 from tests.simulation.loop import Machine
 
 if TYPE_CHECKING:
@@ -42,6 +42,8 @@ class Consumer:
 
     world: World
     topics: Collection[str]
+    #: Returns Kafka as this worker reaches it.
+    kafka: Callable[[], Kafka]
 
     def __post_init__(self) -> None:
         self.assigned: set[TP] = set()
@@ -69,17 +71,17 @@ class Consumer:
 
     async def run(self) -> None:
         """Read for ever."""
-        rng, kafka = self.world.rng, self.world.kafka
+        rng = self.world.rng
         while True:
             await asyncio.sleep(rng.uniform(0.02, 0.5))
-            if not self.is_flowing or not kafka.is_up:
+            if not self.is_flowing or not self.world.kafka.is_up:
                 continue
             for tp, start in list(self.next.items()):
                 if (fetched := self._fetch(tp, start)) is not None:
                     await self.queues[tp.topic].put((tp, fetched))
 
     def _fetch(self, tp: TP, start: int) -> Fetched | None:
-        rng, kafka = self.world.rng, self.world.kafka
+        rng, kafka = self.world.rng, self.kafka()
         if self.next.get(tp) != start or tp.topic not in kafka.topics or not kafka.is_up:
             return None
         log = kafka.log(tp)
@@ -98,12 +100,12 @@ class Consumer:
             if network.rng.random() < network.trouble:
                 self._ids, self._ids_at = {}, now + _ID_PAUSE
             else:
-                self._ids, self._ids_at = self.world.kafka.ids(self.topics), now
+                self._ids, self._ids_at = self.kafka().ids(self.topics), now
         return self._ids.get(topic, "")
 
     async def end_offsets(self, tps: Collection[TP]) -> dict[TP, int]:
         """Return the ends of logs, for the watchdog."""
-        kafka = self.world.kafka
+        kafka = self.kafka()
         return {tp: kafka.log(tp).end for tp in tps if kafka.is_up and tp.topic in kafka.topics}
 
     def readable_end(self, tp: TP, broker_end: int | None = None) -> int | None:
@@ -119,7 +121,9 @@ class Worker:
         self.machine = Machine(name)
         #: How far the clock of its machine is off, in seconds.
         self.skew = 0.0
-        self.consumer = Consumer(world, world.topics)
+        #: Kafka as it reaches it: a broker may be isolated from the others.
+        self.kafka = world.kafka
+        self.consumer = Consumer(world, world.topics, lambda: self.kafka)
         self.rebalancing = True
         self._stopping = asyncio.Event()
         self.pipeline = Pipeline(
@@ -221,14 +225,14 @@ class Worker:
 
     async def log_bounds(self, tp: TP) -> LogBounds:
         async def effect() -> LogBounds:
-            return self.world.kafka.bounds(tp)
+            return self.kafka.bounds(tp)
 
         found: LogBounds = await self._ask("log_bounds", effect)
         return found
 
     async def topic_ids(self, topics: Collection[str]) -> Mapping[str, str]:
         async def effect() -> Mapping[str, str]:
-            return self.world.kafka.ids(topics)
+            return self.kafka.ids(topics)
 
         found: Mapping[str, str] = await self._ask("topic_ids", effect)
         return found

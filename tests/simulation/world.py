@@ -84,6 +84,8 @@ class World:
 
     def __post_init__(self) -> None:
         rng = self.rng
+        #: Seconds for which everything stood still.
+        self.leapt = 0.0
         self.store = MemoryStore(clock=self.now)
         self.kafka = Kafka()
         self.network = Network(
@@ -154,7 +156,7 @@ class World:
 
     def now(self) -> float:
         """Return the true time (epoch seconds)."""
-        return NOW + self.loop.time()
+        return NOW + self.loop.time() + self.leapt
 
     def note(self, text: str) -> None:
         """Add a line to the trace."""
