@@ -248,7 +248,8 @@ class MemoryLive:
         is_read = self._store.owned(partition, epoch).generation == generation
         newest, last = self._store.rebuilt.get(partition, (0, 0))
         last = last if newest == generation else 0
-        if last < part and not is_read:
+        is_late = is_read or newest > generation
+        if last < part and not is_late:
             if last + 1 != part:
                 raise Unexpected(f"{partition}: the store lost part {part - 1} of a recount")
             self._store.rebuilt[partition] = generation, part

@@ -351,6 +351,21 @@ class TestLedger:
             await stores.live.rebuild(partition, epoch, generation, 1, live)
         assert await stores.counters(partition, 8) == once
 
+    async def test_a_part_that_comes_late_is_not_added_to_a_later_generation_by_another_one(
+        self, stores: Stores, partition: Partition
+    ) -> None:
+        """Nobody reads the later one yet, and it must be remembered that it has the part."""
+        epoch, live = await claimed(stores, partition), fold_playback(rows_of(1), 0)
+        first, second = ((epoch << 20) + n for n in (9, 10))
+        await stores.live.rebuild(partition, epoch, first, 1, live)
+        await stores.live.rebuild(partition, epoch, second, 1, live)
+        once = await stores.counters(partition, second)
+        for generation in (first, second):
+            await stores.live.rebuild(partition, epoch, generation, 1, live)
+        assert await stores.counters(partition, second) == once
+        ledger = Ledger(epoch, generation=second, counted=0, parts=1)
+        await stores.ledgers.finish_recount(partition, 0, ledger, "a request")
+
     async def test_nobody_reads_a_generation_of_which_a_part_was_lost(
         self, stores: Stores, partition: Partition
     ) -> None:

@@ -7,6 +7,10 @@ if no then return no end
 -- Readers use it by now: this request was on its way for long.
 if ledger[3] == ARGV[7] then return {'OK', ''} end
 local generation, part = string.match(ledger[2] or '', '^(%d+):(%d+)$')
+-- A part of an earlier recount was on its way for long. Generations are too large for Lua's numbers.
+if generation and (#generation > #ARGV[7] or (#generation == #ARGV[7] and generation > ARGV[7])) then
+  return {'OK', ''}
+end
 local last = generation == ARGV[7] and tonumber(part) or 0
 -- Already added: the answer was lost, and the client sent it once more.
 if last >= tonumber(ARGV[8]) then return {'OK', ''} end
