@@ -325,12 +325,17 @@ def while_owned(
             await still_owned(owned)  # Otherwise `check` looks at that, too.
         await check(owned)
         must_check, began = True, _now()
+        answered = asyncio.get_running_loop().create_future()
+        for each in owned:
+            each.answered = answered
         try:
             result = await operation()
         except Unavailable:
             for each in owned:
                 each.doubt()
             raise
+        finally:
+            answered.set_result(None)
         for each in owned:
             each.seen(began)
         return result

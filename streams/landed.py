@@ -18,6 +18,8 @@ from sinks.base import Archive, Fenced, LedgerStore, Partition, Unexpected
 
 #: A server that lost its power is not back sooner than this, in seconds.
 _AWAY: Final = 2.0
+#: How long a worker that ends waits for the answer to an insert, in seconds.
+_PATIENCE: Final = 30.0
 #: How often a comparison is repeated that itself took longer. If ClickHouse is so slow, it must go on.
 _TRIES: Final = 2
 
@@ -52,6 +54,8 @@ class Landed:
         self._archive, self._ledgers = archive, ledgers
         #: When ClickHouse was last seen to have these rows (the loop's time).
         self._seen_at = -inf
+        #: Is done when the newest insert was answered, or is given up.
+        self.answered: asyncio.Future[None] | None = None
 
     @property
     def is_certain(self) -> bool:
@@ -73,6 +77,11 @@ class Landed:
     def doubt(self) -> None:
         """Note that ClickHouse did not answer: it may have lost rows, however soon it is back."""
         self._seen_at = -inf
+
+    async def settle(self) -> None:
+        """Wait for the answer to an insert that is under way; give up after some time."""
+        if self.answered is not None:
+            await asyncio.wait({self.answered}, timeout=_PATIENCE)
 
     async def check(self) -> None:
         """Compare with ClickHouse, unless `is_certain`; see `check`."""

@@ -66,6 +66,8 @@ class Pipeline:
         self._clock = clock
         self._on_failure = on_failure
         self._workers: dict[TP, PartitionWorker] = {}
+        #: A strong reference to what ends the process: the event loop holds its tasks weakly.
+        self._ending: asyncio.Future[None] | None = None
         #: Partitions whose worker was dropped, and that Kafka has not taken away since.
         self._lost: dict[TP, Partition] = {}
 
@@ -104,7 +106,7 @@ class Pipeline:
             if isinstance(error, Fenced):
                 self._drop(tp, worker, error)
             elif not isinstance(error, Released):
-                self._on_failure(error)
+                self._ending = asyncio.ensure_future(self._end(error))
 
         worker = PartitionWorker(
             Assignment(
@@ -147,7 +149,7 @@ class Pipeline:
             self._drop(tp, worker, None)
             raise
         except Exception as error:
-            self._on_failure(error)
+            await self._end(error)
             raise
 
     async def recount(self) -> None:
@@ -168,7 +170,7 @@ class Pipeline:
                     "recount of the live window failed; it will be retried", error=str(error)[:300]
                 )
             except Exception as error:
-                self._on_failure(error)
+                await self._end(error)
                 raise
 
     async def compare_ledgers(self) -> None:
@@ -185,7 +187,7 @@ class Pipeline:
         for tp, (worker, ledger) in known.items():
             if self._workers.get(tp) is worker and is_behind(found[worker.partition], ledger):
                 error = Unexpected(f"the ledger of {worker.partition} is out of date: Redis lost data")
-                self._on_failure(error)
+                await self._end(error)
                 raise error
 
     async def compare_rows(self) -> None:
@@ -198,7 +200,7 @@ class Pipeline:
         except (Unavailable, Fenced):
             return
         except Exception as error:
-            self._on_failure(error)
+            await self._end(error)
             raise
 
     async def compare_logs(self) -> None:
@@ -220,7 +222,7 @@ class Pipeline:
                 error=str(error)[:300],
             )
         except Exception as error:
-            self._on_failure(error)
+            await self._end(error)
             raise
 
     async def _topic_ids(self, topics: Collection[str]) -> Mapping[str, str]:
@@ -228,6 +230,16 @@ class Pipeline:
             return await self._broker.topic_ids(topics) if topics else {}
         except Unavailable:
             return {}
+
+    async def _end(self, error: BaseException) -> None:
+        """End the process, once the inserts are answered of which Redis may have lost that they began.
+
+        Otherwise one could arrive after the next owner has looked how far ClickHouse is.
+        """
+        if isinstance(error, Unexpected):
+            landed = [worker.landed for worker in self._workers.values() if worker.is_ready]
+            await asyncio.gather(*(each.settle() for each in landed))
+        self._on_failure(error)
 
     def _drop(self, tp: TP, worker: PartitionWorker, error: Fenced | None) -> None:
         """Stop a worker that lost its partition or was interrupted, but not a newer one for the partition."""

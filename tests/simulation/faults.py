@@ -144,6 +144,11 @@ async def pause_at_a_step(world: World) -> None:
         machine.resume()
 
 
+async def request_is_held(world: World) -> None:
+    """The next request of some kind arrives seconds late, perhaps once its sender has given up."""
+    world.network.holds[world.draw("step")] = world.rng.choice((1, 3, 8)) * world.rng.uniform(0.5, 1)
+
+
 async def rebalance_at_a_step(world: World) -> None:
     if await _step(world):
         await rebalance(world)
@@ -249,8 +254,10 @@ def _keep_some(world: World, before: tuple[Any, ...]) -> None:
 def _set_redis(world: World, contents: tuple[Any, ...]) -> None:
     store = world.store
     world.has_lost_redis = True
-    # Not promised: an insert that is under way while Redis loses the record that its block was begun.
-    _let_blocks_in_doubt_be(world)
+    # Not promised: an insert that is under way while Redis loses the record that its block was begun, if its
+    # sender does not live to see the answer.
+    world.settle_inserts(but_awaited=True)
+    world.doubt_inserts()
     world.note("redis is set back")
     store.ledgers, store.books, live, store.bundles, store.recounts, store.rebuilt = contents
     store.live.clear()
@@ -432,6 +439,7 @@ ALL: Final[dict[Fault, int]] = {
     kill_at_a_step: 4,
     kill_all_at_a_step: 1,
     pause_at_a_step: 4,
+    request_is_held: 4,
     rebalance_at_a_step: 2,
     redis_loses_a_moment_at_a_step: 2,
     clickhouse_loses_a_moment_at_a_step: 2,

@@ -25,6 +25,8 @@ class Machine:
         self.name = name
         self.is_running = True
         self.is_dead = self._is_buried = False
+        #: Whether the process ended itself.
+        self.has_failed = False
         self._parked: list[asyncio.Handle] = []
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:

@@ -47,6 +47,8 @@ class Insert:
 
     packed: bytes
     token: str
+    #: Whether its sender waits for the answer, and will get it.
+    is_awaited: Callable[[], bool]
     land: Callable[[], None]
     drop: Callable[[], None]
 
@@ -72,6 +74,8 @@ class Network:
     has_echoes: bool = False
     #: Share of requests whose connection breaks before the answer; the client may send them again at once.
     breaks: float = 0.0
+    #: Seconds for which the next request of a kind is on its way, in addition.
+    holds: dict[str, float] = field(default_factory=dict)
     #: Partitions whose slots move to another node of Redis now: no counters can be written.
     moving: set[Any] = field(default_factory=set)
     #: The tables as a replica of ClickHouse has them that is behind; None while none is.
@@ -193,14 +197,16 @@ class _Trip:
     async def _run(self) -> None:
         network, server, fate = self._network, self._server, self._fate
         network.spring(self._step, False, self._sender)
-        delay = network.delay(server)
+        delay = network.delay(server) + network.holds.pop(self._step, 0.0)
         if fate == "slow":
             delay += network.rng.uniform(0, _PATIENCE[server.name])
         elif fate == "late":
             delay += network.rng.uniform(0, network.lateness)
         insert = None
         if self._packed:
-            insert = Insert(self._packed[1], self._packed[0], self._arrives.set, self._drop)
+            insert = Insert(
+                self._packed[1], self._packed[0], self._is_awaited, self._arrives.set, self._drop
+            )
             network.inserts.append(insert)
         try:
             async with asyncio.timeout(delay):
@@ -243,6 +249,10 @@ class _Trip:
             self._fail(f"{server.name}: connection reset")
         elif not self._answer.done():
             self._answer.set_result(result)
+
+    def _is_awaited(self) -> bool:
+        is_waiting = self._sender is not None and self._sender.is_running and not self._answer.done()
+        return is_waiting and self._fate == "well"
 
     def _drop(self) -> None:
         self._is_dropped = True

@@ -144,6 +144,7 @@ class Worker:
         """End the process, as `streams.app.end_process` does."""
         if not self.machine.is_dead:
             self.world.note(f"{self.name} ends: {error!r}")
+            self.machine.has_failed = True
             self.machine.kill()
             self.world.on_exit(self, error)
 

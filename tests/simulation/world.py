@@ -244,10 +244,11 @@ class World:
         """Return the tokens of all blocks that were begun and are not done."""
         return {token for where, ledger in self.store.ledgers.items() for token in _tokens(where, ledger)}
 
-    def settle_inserts(self) -> None:
-        """Make inserts that are on their way arrive now or never."""
+    def settle_inserts(self, *, but_awaited: bool = False) -> None:
+        """Make inserts that are on their way arrive now or never, perhaps not those that are awaited."""
         for insert in list(self.network.inserts):
-            self.rng.choice((insert.land, insert.drop))()
+            if not (but_awaited and insert.is_awaited()):
+                self.rng.choice((insert.land, insert.drop))()
 
     def doubt_inserts(self) -> None:
         """From now on, nobody may insert the blocks that are in doubt, once others have their partitions.
@@ -257,7 +258,8 @@ class World:
         self.doubtful |= dict.fromkeys(self.tokens_in_doubt(), self.now() * 1000)
 
     def _is_forbidden(self, sender: Machine | None, token: str, packed: bytes) -> bool:
-        if token in self.store.tokens:
+        # A process that ends itself waits for the answers to its inserts.
+        if token in self.store.tokens or (sender is not None and sender.has_failed):
             return False
         for log, topic, number in {tuple(row[:3]) for row in rows_of(packed)}:
             where = Partition("cluster", topic, number)
@@ -301,6 +303,7 @@ class World:
         """Let everything come back, and wait until all is done."""
         self.note("--- everything comes back")
         self.network.trouble, self.kafka.is_up = 0.0, True
+        self.network.holds.clear()
         for server in self.network.servers.values():
             server.is_away = server.is_slow = server.is_full = False
         for name in self.topics:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager, nullcontext
+from copy import deepcopy
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +15,7 @@ from faust.types import TP
 from structlog.testing import capture_logs
 
 from sinks.base import Fenced, Partition, Unavailable, Unexpected
-from sinks.memory import MemoryArchive, MemoryLedgers, MemoryStore
+from sinks.memory import MemoryArchive, MemoryBlocks, MemoryLedgers, MemoryStore
 from streams.assignment import Fetched
 from streams.partition import PartitionWorker
 from streams.pipeline import Pipeline
@@ -330,3 +331,32 @@ async def test_a_lost_partition_whose_owner_waits_for_clickhouse_is_not_taken_fo
     assert failures == []
     await _watch(watchdog, 241.0)
     assert [type(each) for each in failures] == [Stalled]
+
+
+async def test_a_worker_ends_only_once_its_inserts_are_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Redis has lost that one began: its rows would count twice if the next owner looked before they came."""
+    broker, store, failures = Broker(_log("", 30)), MemoryStore(), list[BaseException]()
+    pipeline = pipeline_of(broker, store, failures)
+    await pipeline.take_over({_TP})
+    before = deepcopy(store.ledgers)
+    sent, arrives, send = asyncio.Event(), asyncio.Event(), MemoryBlocks.send
+
+    async def slow_send(self: MemoryBlocks, token: str, packed: bytes) -> None:
+        sent.set()
+        await arrives.wait()
+        await send(self, token, packed)
+
+    monkeypatch.setattr(MemoryBlocks, "send", slow_send)
+    async with asyncio.timeout(5):
+        await pipeline.process(_TP, Fetched(0, broker.log.read(0, 60)))
+        await sent.wait()
+        store.ledgers = before
+        processing = asyncio.create_task(pipeline.process(_TP, Fetched(60, broker.log.read(60, 9))))
+        await asyncio.sleep(0.02)
+        assert failures == []
+        arrives.set()
+        with pytest.raises(Unexpected):
+            await processing
+        assert [type(error) for error in failures] == [Unexpected]
+        assert len(store.tables["playback_events"]) == 60
+    await pipeline.give_up({_TP})
