@@ -204,9 +204,7 @@ class _Trip:
             delay += network.rng.uniform(0, network.lateness)
         insert = None
         if self._packed:
-            insert = Insert(
-                self._packed[1], self._packed[0], self._is_awaited, self._arrives.set, self._drop
-            )
+            insert = Insert(self._packed[1], self._packed[0], self._is_awaited, self._arrives.set, self._drop)
             network.inserts.append(insert)
         try:
             async with asyncio.timeout(delay):
