@@ -190,13 +190,20 @@ def next_incarnation(ledger: Ledger, start: int, topic_id: str) -> Ledger:
         to_mark="",
         done=True,
         landed=0,
-        topic_ids=known if topic_id in ("", *known) else (*known, topic_id)[-_MAX_TOPIC_IDS:],
+        topic_ids=(*(each for each in known if each != topic_id), topic_id)[-_MAX_TOPIC_IDS:]
+        if topic_id
+        else known,
     )
 
 
 def is_other_topic(ledger: Ledger, topic_id: str) -> bool:
     """Say whether a topic id is not among the ledger's; an empty (unknown) id never is another one."""
     return bool(topic_id and ledger.topic_ids) and topic_id not in ledger.topic_ids
+
+
+def is_earlier_topic(ledger: Ledger, topic_id: str) -> bool:
+    """Say whether a topic id is that of a topic before: a broker that is isolated still serves that one."""
+    return topic_id in ledger.topic_ids[:-1]
 
 
 def log_mismatch(ledger: Ledger, topic_id: str, known: int, end: int | None) -> str:
@@ -208,7 +215,7 @@ def log_mismatch(ledger: Ledger, topic_id: str, known: int, end: int | None) -> 
         known: the offset after the last record whose fingerprint is to be compared.
         end: the offset after the log's last record; None if no fingerprint is left to compare.
     """
-    if is_other_topic(ledger, topic_id):
+    if is_other_topic(ledger, topic_id) or is_earlier_topic(ledger, topic_id):
         return f"the topic's id is {topic_id}, and was {ledger.topic_ids[-1]}"
     if end is not None and end < known:
         return "the log ends before the position"

@@ -15,12 +15,22 @@ from sinks.base import Ledger
 from streams.assignment import Assignment, Fetched
 from streams.blocks import BlockWriter
 from streams.domain.arrivals import Record
-from streams.ledger import RecoveryPlan, fingerprint, is_other_topic, log_mismatch, next_incarnation
+from streams.ledger import (
+    RecoveryPlan,
+    fingerprint,
+    is_earlier_topic,
+    is_other_topic,
+    log_mismatch,
+    next_incarnation,
+)
 from streams.metrics import METRICS
 from streams.retry import Retry
 from streams.seeking import SeekTracker
 from streams.takeover import PartitionState, Takeover
 
+#: How often in a row Kafka must show an earlier topic's id before that one is taken for the topic: only a
+#: restored cluster has it again, and random brokers are asked.
+_RESTORED: Final = 30
 #: Generations of recounts lie far above those of take-overs, which are epochs.
 _RECOUNT_BITS: Final = 20
 
@@ -42,8 +52,8 @@ class LogFollower:
         self._takeover = Takeover(assignment, retry)
         self._seeks = SeekTracker(assignment.seek, lambda: asyncio.get_running_loop().time())
         self._recounts = 0
-        #: Why the last comparison took the log for another one; empty if it did not.
-        self._mismatch = ""
+        #: Why the last comparison took the log for another one, empty if it did not, and how often in a row.
+        self._mismatch, self._mismatches = "", 0
 
     @property
     def writer(self) -> BlockWriter | None:
@@ -106,6 +116,9 @@ class LogFollower:
         records = fetched.records
         if not records:
             await self._out_of_range()
+            return ()
+        if is_earlier_topic(state.ledger, fetched.topic_id):
+            self._seeks.note_deferred()
             return ()
         if await self._is_by_new_leader(fetched.leader_epochs[0]):
             return ()
@@ -174,7 +187,8 @@ class LogFollower:
 
         One case remains: a broker that is partitioned away, knows the old topic, and does not know that it
         is no longer the leader. So either sign must be seen twice, with the metadata refreshed in between. If
-        both were wrong, records would be read again in vain; none would be lost or counted twice.
+        both were wrong, records would be read again in vain; none would be lost or counted twice. An id that
+        the ledger has, and is not the newest, is most likely from such a broker: it must be seen for long.
 
         Args:
             topic_id: Kafka's id of the topic now; empty when it is unknown.
@@ -185,7 +199,9 @@ class LogFollower:
         state.ledger = await self._takeover.name_log(state.ledger, topic_id)
         known = max(state.to_compare, default=0)
         mismatch = log_mismatch(state.ledger, topic_id, known, end)
-        if mismatch and mismatch == self._mismatch:
+        self._mismatches = self._mismatches + 1 if mismatch == self._mismatch else 1
+        needed = _RESTORED if is_earlier_topic(state.ledger, topic_id) else 2
+        if mismatch and self._mismatches >= needed:
             await self._restart_log(mismatch)
             mismatch = ""
         self._mismatch = mismatch
@@ -193,7 +209,11 @@ class LogFollower:
     async def _out_of_range(self) -> None:
         """Handle a position that Kafka does not have: retention deleted it, or the log is another one."""
         state = self.state
-        start = (await self._retry.forever(self._log_bounds, "look at the log")).start
+        seen = await self._retry.forever(self._log_bounds, "look at the log")
+        if is_earlier_topic(state.ledger, seen.topic_id):
+            self._seeks.note_deferred()
+            return
+        start = seen.start
         if start <= self.next_fetch:
             await self._restart_log("the position is beyond the end of the log")
             return

@@ -576,6 +576,53 @@ def test_a_ledger_older_than_the_newest_log_with_rows_begins_it_anew() -> None:
     assert at_newest_incarnation(known, [], "c") == known
 
 
+async def test_records_of_a_deleted_topic_do_not_pass_for_those_of_the_one_that_came_since() -> None:
+    """A broker that is isolated from the others may still have that topic."""
+    old, new, store = make_log(7), make_log(8), MemoryStore()
+    old.topic_id, new.topic_id = "first", "second"
+    bench = Bench(old, store)
+    position = await bench.restart()
+    await bench.worker.process(Fetched(position, old.read(0, 100), topic_id="first"))
+    bench.log = new
+    for _ in range(2):
+        await bench.worker.compare_log("second")
+    await bench.worker.process(Fetched(0, new.read(0, 50), topic_id="second"))
+    bench.log = Log(old.records[:20], topic_id="first")
+    await bench.worker.process(Fetched(50, old.read(50, 50), topic_id="first"))
+    await bench.worker.process(Fetched(50, ()))
+    for _ in range(3):
+        await bench.worker.compare_log("first")
+    assert bench.worker.position == 50
+    assert store.ledgers[bench.partition].incarnation == 1
+    bench.log = new
+    await bench.worker.compare_log("second")
+    await bench.worker.process(Fetched(50, new.read(50, 1_000), topic_id="second"))
+    await bench.worker.give_up()
+    check(bench, store)
+
+
+async def test_a_kafka_that_was_restored_with_an_earlier_topic_is_followed_in_the_end() -> None:
+    old, new, store = make_log(7), make_log(8), MemoryStore()
+    old.topic_id, new.topic_id = "first", "second"
+    bench = Bench(old, store)
+    await bench.run([50])
+    bench.log = new
+    await bench.restart()
+    for _ in range(2):
+        await bench.worker.compare_log("second")
+    assert store.ledgers[bench.partition].topic_ids == ("first", "second")
+    bench.log = old
+    for _ in range(30):
+        assert store.ledgers[bench.partition].incarnation == 1
+        await bench.worker.compare_log("first")
+    ledger = store.ledgers[bench.partition]
+    assert (ledger.incarnation, ledger.topic_ids) == (2, ("second", "first"))
+    await bench.worker.process(Fetched(0, old.read(0, 1_000), topic_id="first"))
+    assert bench.worker.position == len(old.records)
+    await bench.worker.give_up()
+    check(bench, store)
+
+
 async def test_a_gap_left_by_retention_is_measured_and_passed() -> None:
     log, store = make_log(7), MemoryStore()
     bench = Bench(log, store)
