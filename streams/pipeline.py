@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping
-from typing import Protocol
+from typing import Final, Protocol
 
 from faust.types import TP
 
@@ -19,6 +19,9 @@ from streams.metrics import METRICS
 from streams.pace import Pace
 from streams.partition import PartitionWorker
 from streams.retry import Released, Retry
+
+#: Partitions that are taken over at a time: the Redis client has a limited number of connections.
+_TAKEN_AT_ONCE: Final = 32
 
 
 class Broker(Protocol):
@@ -70,6 +73,7 @@ class Pipeline:
         self._ending: asyncio.Future[None] | None = None
         #: Partitions whose worker was dropped, and that Kafka has not taken away since.
         self._lost: dict[TP, Partition] = {}
+        self._take_overs = asyncio.Semaphore(_TAKEN_AT_ONCE)
 
     async def take_over(self, tps: set[TP]) -> dict[TP, int]:
         """Claim newly assigned partitions; return the offset to read each kept one from."""
@@ -88,7 +92,10 @@ class Pipeline:
 
     async def _take_over_one(self, tp: TP, worker: PartitionWorker, topic_id: str) -> int | None:
         try:
-            return await worker.take_over(topic_id)
+            async with self._take_overs:
+                # A partition that was given up meanwhile must not be claimed: its next owner may have it.
+                if self._workers.get(tp) is worker:
+                    return await worker.take_over(topic_id)
         except Fenced as error:
             self._drop(tp, worker, error)
         except Released:

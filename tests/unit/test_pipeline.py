@@ -16,6 +16,7 @@ from structlog.testing import capture_logs
 
 from sinks.base import Fenced, Partition, Unavailable, Unexpected
 from sinks.memory import MemoryArchive, MemoryBlocks, MemoryLedgers, MemoryStore
+from sinks.redis.client import CONNECTIONS
 from streams.assignment import Fetched
 from streams.partition import PartitionWorker
 from streams.pipeline import Pipeline
@@ -105,6 +106,39 @@ async def test_partitions_that_move_on_while_a_store_is_waited_for_are_left_alon
         await pipeline.give_up({_TP})
         assert await taking == {}
     await _take_all(pipeline, broker, store)
+    assert failures == []
+
+
+async def test_few_partitions_are_taken_over_at_a_time_and_none_that_was_given_up_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    broker, store, failures = Broker(_log("", 1)), MemoryStore(), list[BaseException]()
+    pipeline = pipeline_of(broker, store, failures)
+    claim, claimed, go_on, running, most = MemoryLedgers.claim, list[int](), asyncio.Event(), 0, 0
+
+    async def slow_claim(ledgers: MemoryLedgers, partition: Partition) -> Any:
+        nonlocal running, most
+        claimed.append(partition.number)
+        running += 1
+        most = max(most, running)
+        await go_on.wait()
+        running -= 1
+        return await claim(ledgers, partition)
+
+    monkeypatch.setattr(MemoryLedgers, "claim", slow_claim)
+    tps = [TP(TOPIC, number) for number in range(200)]
+    taking = asyncio.create_task(pipeline.take_over(set(tps)))
+    await until(lambda: running > 0)
+    await asyncio.sleep(0)
+    waiting = {tp for tp in tps if tp.partition not in claimed}
+    given_up = set(sorted(waiting)[:50])
+    await pipeline.give_up(given_up)
+    go_on.set()
+    assert (await taking).keys() == set(tps) - given_up
+    # A connection to Redis for each, and some to spare.
+    assert 1 < most <= CONNECTIONS * 2 // 3
+    assert set(claimed) == {tp.partition for tp in tps} - {tp.partition for tp in given_up}
+    await pipeline.give_up(set(tps))
     assert failures == []
 
 
