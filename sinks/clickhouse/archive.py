@@ -10,6 +10,7 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 
 from sinks.clickhouse.client import available
 from sinks.clickhouse.replicas import Replicas
+from sinks.together import Together
 from streams.domain.generations import Key
 from streams.domain.rows import CatalogRow, Row, columns, types
 
@@ -28,12 +29,19 @@ def _select(row: type[Row]) -> str:
 
 
 class ClickHouseArchive:
-    """`Archive` on ClickHouse. Table and column names come from the folders, never from input."""
+    """`Archive` on ClickHouse. Table and column names come from the folders, never from input.
+
+    What is asked about many partitions at once, when they are taken over, goes in few queries.
+    """
 
     def __init__(self, client: AsyncClient, cluster: str = "") -> None:
         """Use a client bound to the analytics database, which is on `cluster` if that is not empty."""
         self._client = client
         self._replicas = Replicas(client, cluster) if cluster else None
+        self._ends = Together(self._ask_ends)
+        self._logs = Together(self._ask_logs)
+        self._newest = Together(self._ask_newest)
+        self._ahead = Together(self._ask_ahead)
 
     async def next_offset(self, log: str, topic: str, partition: int) -> int | None:
         """Return the offset after the last stored row; None when there is none.
@@ -43,17 +51,14 @@ class ClickHouseArchive:
         """
         if self._replicas is not None:
             await self._replicas.catch_up()
-        with available():
-            result = await self._client.query(
-                "SELECT max(next_offset) FROM ingested_offsets"
-                " WHERE log = {log:String} AND topic = {topic:String} AND partition = {partition:UInt32}"
-                " HAVING count() > 0",
-                parameters={"log": log, "topic": topic, "partition": partition},
-            )
-        return int(result.result_rows[0][0]) if result.result_rows else None
+        place = log, topic, partition
+        return (await self._ends([place])).get(place)
 
     async def ends(self, places: Collection[tuple[str, str, int]]) -> dict[tuple[str, str, int], int]:
         """Return `next_offset` of several logs' partitions, without waiting for replicas that are behind."""
+        return await self._ends(places)
+
+    async def _ask_ends(self, places: Collection[tuple[str, str, int]]) -> dict[tuple[str, str, int], int]:
         with available():
             result = await self._client.query(
                 "SELECT toString(log), topic, partition, max(next_offset) FROM ingested_offsets"
@@ -65,13 +70,17 @@ class ClickHouseArchive:
 
     async def logs(self, topic: str, partition: int) -> list[str]:
         """Return the names of all logs that have rows of a partition."""
+        return (await self._logs([(topic, partition)])).get((topic, partition), [])
+
+    async def _ask_logs(self, partitions: Collection[tuple[str, int]]) -> dict[tuple[str, int], list[str]]:
         with available():
             result = await self._client.query(
-                "SELECT DISTINCT toString(log) FROM ingested_offsets"
-                " WHERE topic = {topic:String} AND partition = {partition:UInt32} ORDER BY 1",
-                parameters={"topic": topic, "partition": partition},
+                "SELECT topic, partition, groupUniqArray(toString(log)) FROM ingested_offsets"
+                " WHERE (topic, partition) IN {partitions:Array(Tuple(String, UInt32))}"
+                " GROUP BY topic, partition",
+                parameters={"partitions": list(partitions)},
             )
-        return [log for (log,) in result.result_rows]
+        return {(topic, partition): sorted(logs) for topic, partition, logs in result.result_rows}
 
     async def received_at(self, table: str, log: str, topic: str, partition: int, offset: int) -> int | None:
         """Return the record time (epoch ms) of the row of one record; None when there is none."""
@@ -86,22 +95,34 @@ class ClickHouseArchive:
 
     async def newest_received(self) -> int:
         """Return the newest record time stored at all (epoch ms); 0 when there is none."""
+        return (await self._newest([None]))[None]
+
+    async def _ask_newest(self, _: Collection[None]) -> dict[None, int]:
         with available():
             result = await self._client.query(
                 "SELECT toUnixTimestamp64Milli(max(last_received)) FROM ingested_offsets"
             )
-        return int(result.result_rows[0][0]) if result.result_rows else 0
+        return {None: int(result.result_rows[0][0]) if result.result_rows else 0}
 
     async def ahead(self, table: str, since: int, limit: int) -> list[int]:
         """Return distinct `ahead_at` later than `since` (epoch ms), newest first."""
-        with available():
-            result = await self._client.query(
-                f"SELECT DISTINCT toUnixTimestamp64Milli(ahead_at) AS at FROM {table}"
-                " WHERE ahead_at > fromUnixTimestamp64Milli({since:Int64}, 'UTC')"
-                " ORDER BY at DESC LIMIT {limit:UInt32}",
-                parameters={"since": since, "limit": limit},
-            )
-        return [int(at) for (at,) in result.result_rows]
+        asked = table, since, limit
+        return (await self._ahead([asked]))[asked]
+
+    async def _ask_ahead(
+        self, asked: Collection[tuple[str, int, int]]
+    ) -> dict[tuple[str, int, int], list[int]]:
+        found = {}
+        for table, since, limit in asked:
+            with available():
+                result = await self._client.query(
+                    f"SELECT DISTINCT toUnixTimestamp64Milli(ahead_at) AS at FROM {table}"
+                    " WHERE ahead_at > fromUnixTimestamp64Milli({since:Int64}, 'UTC')"
+                    " ORDER BY at DESC LIMIT {limit:UInt32}",
+                    parameters={"since": since, "limit": limit},
+                )
+            found[table, since, limit] = [int(at) for (at,) in result.result_rows]
+        return found
 
     async def history(
         self,
