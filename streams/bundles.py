@@ -100,6 +100,7 @@ class Bundles:
         #: Strong references: the event loop holds its tasks weakly.
         self._tasks: set[asyncio.Task[None]] = set()
         self._resends = SingleFlight[bool]()
+        self._settling = SingleFlight[Bundle | None]()
 
     def ship(self, blocks: Sequence[InFlightBlock], pace: Pace) -> asyncio.Task[None]:
         """Send blocks of one group together, and tell their writers the outcome.
@@ -110,6 +111,14 @@ class Bundles:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+    async def settle(self, name: str) -> Bundle | None:
+        """Settle a bundle; see `BundleStore.settle`.
+
+        Calls at the same time for one bundle share one request: it has blocks of many partitions, and each of
+        them would fetch the bytes of all.
+        """
+        return await self._settling.run(name, lambda: self.store.settle(name))
 
     async def send_again(self, name: str) -> bool:
         """Send a committed bundle again; return False if it must not be sent.

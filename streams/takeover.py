@@ -101,7 +101,7 @@ class Takeover:
     async def _is_sent(self, ledger: Ledger, place: Place) -> bool:
         """Settle the bundle of the newest block; return whether it is sent with it. Otherwise it never is."""
         bundle = await self._retry.forever(
-            lambda: self._stores.bundles.store.settle(ledger.bundle), "settle a bundle"
+            lambda: self._stores.bundles.settle(ledger.bundle), "settle a bundle"
         )
         start, end = ledger.block_from or 0, ledger.block_to or 0
         block = BlockId(place.log, self._partition, start, end)

@@ -387,6 +387,24 @@ async def test_heirs_in_one_process_send_a_bundle_together() -> None:
     await crew.die()
 
 
+async def test_heirs_in_one_process_fetch_a_bundle_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    store, crew = await _stuck("insert", committed=True)
+    await crew.die()
+    store.fault = lambda _: None
+    fetched, settle = list[str](), MemoryBundles.settle
+
+    async def counted(self: MemoryBundles, name: str) -> Bundle | None:
+        fetched.append(name)
+        await asyncio.sleep(0.001)
+        return await settle(self, name)
+
+    monkeypatch.setattr(MemoryBundles, "settle", counted)
+    stores, (name,) = stores_of(store, Letters()), store.bundles
+    found = await asyncio.gather(*(stores.bundles.settle(name) for _ in range(50)))
+    assert found == [store.bundles[name]] * 50
+    assert fetched == [name]
+
+
 async def test_live_counters_go_on_while_a_bundle_in_doubt_is_refused() -> None:
     store, crew = await _stuck("insert", committed=True)
     await crew.die()
