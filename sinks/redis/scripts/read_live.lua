@@ -8,13 +8,19 @@ local ledger = redis.call('HMGET', KEYS[1], 'epoch', 'generation')
 if not ledger[1] or (ledger[2] or '0') ~= ARGV[1] then return false end
 local prefix, since, to, video = ARGV[2], '(' .. ARGV[6], ARGV[7], ARGV[8]
 local minutes, tops, recent, watching = {}, {}, {}, 0
-for minute = tonumber(ARGV[3]), tonumber(ARGV[5]) - 1 do
-  local key = video == '' and prefix .. 't:' .. minute or prefix .. 'v:' .. minute .. ':' .. video
-  local cell = redis.call('HMGET', key, 'views', 'watched_ms', 'likes')
-  if cell[1] or cell[2] or cell[3] then
-    minutes[#minutes + 1] = {minute, tonumber(cell[1] or 0), tonumber(cell[2] or 0), tonumber(cell[3] or 0)}
-  end
+local first, keys = tonumber(ARGV[3]), {}
+for minute = first, tonumber(ARGV[5]) - 1 do
+  keys[#keys + 1] = video == '' and prefix .. 't:' .. minute or prefix .. 'v:' .. minute .. ':' .. video
   if minute >= tonumber(ARGV[4]) then tops[#tops + 1] = prefix .. 'top:' .. minute end
+end
+-- Most partitions have nothing of a video, and those of other topics nothing at all: one call tells.
+if #keys > 0 and redis.call('EXISTS', unpack(keys)) > 0 then
+  for i, key in ipairs(keys) do
+    local cell = redis.call('HMGET', key, 'views', 'watched_ms', 'likes')
+    if cell[1] or cell[2] or cell[3] then
+      minutes[#minutes + 1] = {first + i - 1, tonumber(cell[1] or 0), tonumber(cell[2] or 0), tonumber(cell[3] or 0)}
+    end
+  end
 end
 if video == '' then
   for _, watched in ipairs(redis.call('ZRANGEBYSCORE', prefix .. 'on', since, '+inf')) do
