@@ -77,7 +77,8 @@ class RedisReader:
     """`VideoReader` on Redis, for windows of the last hour in whole minutes.
 
     Counters of all partitions are added up. When no partition is known, or one of them is just being rebuilt,
-    the live window is incomplete, and the reader raises `StoreUnavailableError`.
+    the live window is incomplete, and the reader raises `StoreUnavailableError`; also when they are so many
+    that Redis would be busy with them for long.
     """
 
     def __init__(
@@ -244,6 +245,10 @@ class RedisReader:
             tags = [tag.decode() for tag in await self._redis.zrangebyscore(keys.LOGS, since, "+inf")]
             if not tags:
                 raise StoreUnavailableError(_STORE, "no partition has live counters")
+            if len(tags) > sizes.MOST_PARTITIONS:
+                raise StoreUnavailableError(
+                    _STORE, f"{len(tags):,} partitions have live counters: another store answers sooner"
+                )
             if more is not None:
                 tags = [tag for tag in tags if tag in more]
             # If the generation changes in between, the script returns nothing.

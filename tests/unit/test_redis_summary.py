@@ -6,7 +6,11 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
+
 from sinks.redis.reader import RedisReader, minute_of
+from sinks.redis.sizes import MOST_PARTITIONS
+from streams.domain.errors import StoreUnavailableError
 from streams.domain.metrics import SUMMARY_MEASURES
 from streams.domain.video_readings import CatalogEntry
 from streams.domain.windows import UTC_ZONE, named
@@ -52,3 +56,35 @@ async def test_what_came_in_between_makes_no_sum_negative() -> None:
     assert min(reading.reactions.values()) >= 0
     assert reading.recorded is not None
     assert min(reading.recorded.values()) >= 0
+
+
+class _Announced:
+    """A Redis in which so many partitions are announced, and which counts the commands about them."""
+
+    def __init__(self, partitions: int) -> None:
+        self.partitions, self.commands = partitions, 0
+
+    async def zrangebyscore(self, *_: Any) -> list[bytes]:
+        return [f"cluster/playback.events/{number}".encode() for number in range(self.partitions)]
+
+    def pipeline(self, *, transaction: bool) -> Any:
+        return self
+
+    def execute_command(self, *_: Any) -> None:
+        self.commands += 1
+
+    async def execute(self) -> list[Any]:
+        return [None] * self.partitions
+
+
+@pytest.mark.parametrize(
+    ("partitions", "asked", "told"),
+    [(MOST_PARTITIONS, 2 * MOST_PARTITIONS, "being rebuilt"), (MOST_PARTITIONS + 1, 0, "1,501 partitions")],
+)
+async def test_redis_is_not_asked_about_more_partitions_than_it_reads_quickly(
+    partitions: int, asked: int, told: str
+) -> None:
+    redis = _Announced(partitions)
+    with pytest.raises(StoreUnavailableError, match=told):
+        await RedisReader(redis, _Catalog()).run_script("", NOW)
+    assert redis.commands == asked
