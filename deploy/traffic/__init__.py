@@ -12,7 +12,7 @@ configuration, the seed and the time given.
 - `system` and `jobs` make the events of the platform's own services
 - `world` puts these together, and `timeline` merges them in order of time
 - `history` sends the past at full speed, `live` the present at a steady rate (`pace`)
-- `producer` sends to Kafka, `display` writes to the terminal, and `run` is the loop between them; `once` remembers
-  that the history was sent
+- `producer` sends to Kafka, `display` writes to the terminal, and `run` is the loop between them; `once`
+  remembers that the history was sent
 - `command` is `vca traffic`
 """
