@@ -19,7 +19,7 @@ from streams.ledger import plan_recovery, stored_to
 from streams.log_follower import LogFollower
 from streams.partition import PartitionWorker
 from streams.pipeline import Pipeline
-from streams.takeover import TakeOver
+from streams.takeover import Takeover
 from tests.simulation.episode import run
 
 
@@ -194,7 +194,7 @@ async def _commit_always(self: MemoryBundles, name: str, bundle: Any) -> bool:
     return True
 
 
-async def _is_sent_with_any_block(self: TakeOver, ledger: Ledger, place: Any) -> bool:
+async def _is_sent_with_any_block(self: Takeover, ledger: Ledger, place: Any) -> bool:
     return await self._stores.bundles.store.settle(ledger.bundle) is not None
 
 
@@ -287,7 +287,7 @@ MUTANTS: Final[Mapping[str, Mutant]] = {
         {"step": ("begin",), "playback partitions": (3,), "workers": (1,)},
     ),
     "a bundle has any block that names it": Mutant(
-        lambda: patch.object(TakeOver, "_is_sent", _is_sent_with_any_block),
+        lambda: patch.object(Takeover, "_is_sent", _is_sent_with_any_block),
         100,
         ("rebalance_at_a_step", "trouble", "add_worker"),
         {"step": ("begin",), "playback partitions": (3,), "workers": (1,)},
