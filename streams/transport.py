@@ -313,6 +313,13 @@ class BatchConsumer(driver.Consumer):
         self._committed_offset.update(offsets)
         return True
 
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Do nothing, because `streams.watchdog` does this.
+
+        Faust would take a partition for stuck, and advise a setting, that moved here or was idle and has new
+        records at that moment, or that waits for a store.
+        """
+
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """Ignore gaps: they matter only where Faust decides what to commit."""
 

@@ -67,6 +67,18 @@ async def test_a_log_ends_behind_its_last_record(
     assert told.readable_end(HERE) == readable
 
 
+async def test_only_our_watchdog_says_that_a_partition_is_stuck(caplog: pytest.LogCaptureFixture) -> None:
+    """Faust's own would, of one that moved to a worker that is an hour old: nothing was fetched yet."""
+    told = reading(10, 10, 25, 25)
+    thread: Any = told._thread
+    thread.time_started = 0.0
+    subscription = thread._consumer._subscription
+    subscription.subscription.assignment.active = True
+    thread._consumer._fetcher = SimpleNamespace(_subscriptions=subscription)
+    told.verify_event_path(3600.0, HERE)
+    assert not caplog.records
+
+
 async def test_the_brokers_may_know_a_later_end_than_the_last_fetch() -> None:
     told = reading(12, 10, 12, 12)
     assert told.end_offset(HERE, 40) == 40
