@@ -5,4 +5,5 @@
 - `kafka` has the settings for TLS and passwords of all Kafka clients
 - `memory` implements the protocols in memory: with it, tests of the pipeline take milliseconds
 - `single_flight` shares one call among all tasks that wait for its result
+- `together` puts what many tasks ask at the same time in one request
 """

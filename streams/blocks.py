@@ -15,7 +15,7 @@ from math import inf
 
 from opentelemetry.trace import Link
 
-from sinks.base import Block, BlockSink, Encoded, LedgerStore, Partition
+from sinks.base import Block, BlockId, BlockSink, Encoded, LedgerStore, Partition
 from sinks.single_flight import shared_result
 from streams.bundles import Bundles, InFlightBlock, begin, record_insert, try_to_begin, while_owned
 from streams.domain import traces
@@ -173,7 +173,7 @@ class BlockWriter:
         still have the last records of the block, and they must not be inserted again. Returns whether all
         rows are in ClickHouse for certain, because the block's bundle was sent again.
         """
-        is_in = bool(self._pending_bundle) and await self._send_again(self._pending_bundle)
+        is_in = bool(self._pending_bundle and await self._send_again(self._pending_bundle))
         end, self._pending_end, self._pending_bundle = self._pending_end or 0, None, ""
         block = self._open
         if is_in or landed > block.start:
@@ -285,10 +285,12 @@ class BlockWriter:
     async def _complete(self, sealed: InFlightBlock) -> None:
         """Wait until the block in flight is inserted; insert it alone if its bundle is not sent with it."""
         if sealed.pending_bundle:
-            is_in = await self._send_again(sealed.pending_bundle)
+            sent = await self._send_again(sealed.pending_bundle)
+            is_in = bool(sent)
             if is_in:
                 self._landed.note(sealed.block.landed)
                 await self._finish(sealed)
+                await self._bundles.drop_if_finished(sealed.pending_bundle, sent)
         else:
             is_in = await self._retry.wait_through(sealed.retry, sealed.stored)
         if not is_in:
@@ -307,8 +309,8 @@ class BlockWriter:
         self._written.set()
         self._retry.log.debug("stored", rows=block.rows, offset_from=block.start, offset_to=block.end)
 
-    async def _send_again(self, bundle: str) -> bool:
-        """Send the bundle of a block in doubt again; return False if it must not be sent any more."""
+    async def _send_again(self, bundle: str) -> tuple[BlockId, ...]:
+        """Send the bundle of a block in doubt again; return its blocks, none if it must not be sent."""
         send = while_owned(lambda: self._bundles.send_again(bundle), [self._landed])
         return await self._retry.forever(send, "send a bundle again")
 

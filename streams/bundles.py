@@ -8,6 +8,9 @@ block must still be inserted exactly once, even if each of its partitions moves 
 3. the insert is made, with the bundle's name as its deduplication token;
 4. each block is finished in its ledger, and then the bundle is deleted.
 
+Whoever finishes the last block deletes it: a rebalance leaves blocks to the next owners of their partitions,
+and otherwise the bytes of their bundles would stay in Redis for days.
+
 A worker that takes over a partition whose newest block is in a bundle settles that bundle
 (`streams.takeover`): if it was not committed it never will be, and the block counts as not begun; if it was,
 it is sent again.
@@ -99,7 +102,7 @@ class Bundles:
         self._archive = archive
         #: Strong references: the event loop holds its tasks weakly.
         self._tasks: set[asyncio.Task[None]] = set()
-        self._resends = SingleFlight[bool]()
+        self._resends = SingleFlight[tuple[BlockId, ...]]()
         self._settling = SingleFlight[Bundle | None]()
 
     def ship(self, blocks: Sequence[InFlightBlock], pace: Pace) -> asyncio.Task[None]:
@@ -120,23 +123,30 @@ class Bundles:
         """
         return await self._settling.run(name, lambda: self.store.settle(name))
 
-    async def send_again(self, name: str) -> bool:
-        """Send a committed bundle again; return False if it must not be sent.
+    async def send_again(self, name: str) -> tuple[BlockId, ...]:
+        """Send a committed bundle again; return its blocks, none if it must not be sent.
 
         Calls at the same time for one bundle share one insert. Raises `Unavailable`.
         """
         return await self._resends.run(name, lambda: self._send_again(name))
 
-    async def _send_again(self, name: str) -> bool:
+    async def drop_if_finished(self, name: str, blocks: Sequence[BlockId]) -> None:
+        """Delete a bundle unless one of its blocks is still in doubt. If Redis is away, it expires."""
+        with suppress(Unavailable):
+            ledgers = await self.ledgers.read_all([block.partition for block in blocks])
+            if all(ledger.done or ledger.bundle != name for ledger in ledgers.values()):
+                await self.store.drop(name)
+
+    async def _send_again(self, name: str) -> tuple[BlockId, ...]:
         bundle = await self.store.settle(name)
         if bundle is not None and await self._is_replayed(name, bundle):
             await self.store.revoke(name)
         # Read again: a worker that reads the records anew has revoked the bundle first.
         bundle = await self.store.settle(name)
         if bundle is None:
-            return False
+            return ()
         await self.sink.send(name, bundle.packed)
-        return True
+        return bundle.blocks
 
     async def _is_replayed(self, name: str, bundle: Bundle) -> bool:
         """Say whether ClickHouse lost the bundle, and a partition's records in it are read again without it.
@@ -245,7 +255,7 @@ class _Shipment:
             if is_sure:
                 await self._sink.send(self._name, packed)
                 return True
-            return await self._bundles.send_again(self._name)
+            return bool(await self._bundles.send_again(self._name))
 
         send_owned = while_owned(send, landed)
 
