@@ -29,7 +29,7 @@ from sinks.base import Books, Ledger, Partition, log_name
 from sinks.clickhouse.archive import ClickHouseArchive
 from sinks.clickhouse.audit import ROLLUP_QUERIES, Audit, RollupQuery
 from sinks.clickhouse.kept import first_instant
-from sinks.redis.ledger import read_ledgers
+from sinks.redis.ledger import RedisLedgers, read_ledgers
 from sinks.redis.window import RedisWindow, expected
 from streams.domain.aggregate import MINUTE_MS, Live, fold_playback, fold_users
 from streams.domain.rows import PlaybackRow, UserRow
@@ -55,7 +55,7 @@ class Verification:
         self._settings, self._cluster, self._redis = settings, cluster, redis
         self._clickhouse, self._audit = clickhouse, audit
         self._archive = ClickHouseArchive(clickhouse)
-        self._window = RedisWindow(redis)
+        self._window, self._store = RedisWindow(redis), RedisLedgers(redis)
 
     async def run(self, since: datetime | None, say: Progress) -> list[Check]:
         """Run every comparison; roll-ups from `since` on, or as far back as raw events reach."""
@@ -172,7 +172,7 @@ class Verification:
 
     async def _landed(self, where: Partition, offset: int) -> Ledger | None:
         for _ in range(_TRIES * 4):
-            ledger = (await self._read())[where][0]
+            ledger = await self._store.read(where)
             if cursors(ledger)[1] >= offset:
                 return ledger
             await asyncio.sleep(_PAUSE / 2)

@@ -16,6 +16,8 @@ from sinks.redis.scripts import Script
 #: Version of what workers write: ledgers, bundles, and the order of their writes. Raise it if older workers
 #: must not take over partitions from this one: they refuse to claim ledgers with a higher format.
 FORMAT: Final = 1
+#: Ledgers that are read in one request, of all that there are.
+_LEDGERS_AT_ONCE: Final = 500
 _TAG: Final = re.compile(r"vc:\{(.+)/([^/]+)/(\d+)\}:ledger")
 
 
@@ -66,15 +68,20 @@ async def read_ledgers(redis: Any) -> dict[Partition, tuple[Ledger, Books]]:
     """Return all ledgers and their books (numbers of records), without claiming them."""
     found = {}
     with available():
-        async for key in redis.scan_iter(match=keys.ledger("*"), count=1000):
-            match = _TAG.fullmatch(key.decode())
-            if match is None:
-                continue
-            fields = _decoded(await redis.hgetall(key))
-            partition = Partition(match[1], match[2], int(match[3]))
-            if "epoch" in fields:
-                books = Books(*(int(fields.get(f"books:{fate}", 0)) for fate in Books.__dataclass_fields__))
-                found[partition] = (ledger_of(fields), books)
+        every = [key async for key in redis.scan_iter(match=keys.ledger("*"), count=1000)]
+        named = [(key, match) for key in every if (match := _TAG.fullmatch(key.decode()))]
+        for begin in range(0, len(named), _LEDGERS_AT_ONCE):
+            some = named[begin : begin + _LEDGERS_AT_ONCE]
+            pipeline = redis.pipeline(transaction=False)
+            for key, _ in some:
+                pipeline.hgetall(key)
+            for (_, match), answer in zip(some, await pipeline.execute(), strict=True):
+                fields = _decoded(answer)
+                if "epoch" in fields:
+                    fates = Books.__dataclass_fields__
+                    books = Books(*(int(fields.get(f"books:{fate}", 0)) for fate in fates))
+                    partition = Partition(match[1], match[2], int(match[3]))
+                    found[partition] = (ledger_of(fields), books)
     return found
 
 

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
 
 from deploy.operations.verify import (
     balance,
@@ -16,8 +21,10 @@ from deploy.operations.verify import (
     steady,
     window,
 )
+from deploy.operations.verifying import Verification
 from docs.schema_page import tables
 from sinks.base import Books, Ledger, Partition
+from sinks.clickhouse.archive import ClickHouseArchive
 from sinks.clickhouse.audit import (
     NOT_ROLLED_UP,
     RAW,
@@ -28,8 +35,9 @@ from sinks.clickhouse.audit import (
     Forgotten,
     Ingested,
 )
-from sinks.redis.window import LiveCounters, expected
+from sinks.redis.window import LiveCounters, RedisWindow, expected
 from streams.domain.aggregate import Live
+from streams.settings import Settings
 
 HERE = Partition("c", "playback.events", 0)
 WHERE = ("c", "playback.events", 0)
@@ -175,3 +183,56 @@ def test_every_column_of_a_roll_up_is_compared() -> None:
 def test_many_differences_are_shortened() -> None:
     lines = shortened(str(n) for n in range(100))
     assert len(lines) == 21 and lines[-1] == "... and 80 more"
+
+
+class _Ledgers:
+    """A Redis that has ledgers of so many partitions, and counts requests and ledgers read."""
+
+    def __init__(self, partitions: int) -> None:
+        self.partitions, self.requests, self.read = partitions, 0, 0
+        self._asked = 0
+
+    async def scan_iter(self, **_: Any) -> AsyncIterator[bytes]:
+        for number in range(self.partitions):
+            yield f"vc:{{c/playback.events/{number}}}:ledger".encode()
+
+    def register_script(self, _: str) -> Any:
+        return None
+
+    async def hgetall(self, _: Any) -> dict[bytes, bytes]:
+        self.requests += 1
+        self.read += 1
+        return {b"epoch": b"3", b"counted": b"7", b"block_from": b"0", b"block_to": b"7"}
+
+    def pipeline(self, *, transaction: bool) -> Any:
+        self._asked = 0
+        return SimpleNamespace(hgetall=self._ask, execute=self._answer)
+
+    def _ask(self, _: Any) -> None:
+        self._asked += 1
+
+    async def _answer(self) -> list[Any]:
+        answers = [await self.hgetall(None) for _ in range(self._asked)]
+        self.requests -= self._asked - 1
+        return answers
+
+
+async def test_comparing_live_counters_reads_each_ledger_a_few_times_however_many_there_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def read(*_: Any) -> LiveCounters:
+        return LiveCounters(7)
+
+    async def recent(*_: Any, **__: Any) -> AsyncIterator[list[Any]]:
+        for rows in list[list[Any]]():
+            yield rows
+
+    monkeypatch.setattr(RedisWindow, "read", read)
+    monkeypatch.setattr(ClickHouseArchive, "recent", recent)
+    redis = _Ledgers(1_200)
+    nothing: Any = None
+    check = await Verification(Settings(), "c", redis, nothing, nothing)._live()
+    assert (check.compared, check.differences, check.notes) == (1_200, [], [])
+    assert redis.read == 2 * 1_200
+    # All in a few requests, and then each by itself.
+    assert redis.requests <= 1_200 + 5
