@@ -7,6 +7,7 @@ atomic step. It expires by itself, so that a holder that died blocks nobody; a h
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from typing import Final
 
@@ -18,6 +19,8 @@ from sinks.redis.scripts import Script
 
 #: A hold expires after this long without a step of its holder.
 HOLD_SECONDS: Final = 60.0
+#: Partitions that are held at a time: the Redis client has a limited number of connections.
+_AT_ONCE: Final = 16
 
 
 class HeldByAnother(Exception):
@@ -49,15 +52,17 @@ class Holds:
         await self._each(partitions, 0, checked)
 
     async def _each(self, partitions: Iterable[Partition], ms: int, held: bool) -> None:
-        lost = []
-        for partition in partitions:
-            verdict, detail = (
-                part.decode()
-                for part in await self._script(ledger_key(partition), self._holder, ms, int(held))
+        lost, every = [], list(partitions)
+        for begin in range(0, len(every), _AT_ONCE):
+            some = every[begin : begin + _AT_ONCE]
+            answers = await asyncio.gather(
+                *(self._script(ledger_key(each), self._holder, ms, int(held)) for each in some)
             )
-            if verdict == "BUSY":
-                raise HeldByAnother(f"{detail} already holds the inserts of {partition}")
-            if verdict == "LOST":
-                lost.append(partition)
+            for partition, answer in zip(some, answers, strict=True):
+                verdict, detail = (part.decode() for part in answer)
+                if verdict == "BUSY":
+                    raise HeldByAnother(f"{detail} already holds the inserts of {partition}")
+                if verdict == "LOST":
+                    lost.append(partition)
         if lost:
             raise HoldLost(f"the hold on inserts of {', '.join(map(str, lost))} was lost")
