@@ -423,9 +423,27 @@ class TestLedger:
     async def test_several_are_read_at_once(self, stores: Stores, partition: Partition) -> None:
         other = replace(partition, number=1)
         await claimed(stores, partition)
+        # Each field with a value of its own: none is left out.
+        ledger = await stores.ledgers.read(partition)
+        known = replace(
+            ledger,
+            incarnation=1,
+            generation=2,
+            counted=3,
+            counted_mark="counted",
+            block_from=4,
+            block_to=5,
+            from_mark="from",
+            to_mark="to",
+            done=False,
+            landed=4,
+            topic_ids=("a", "b"),
+            bundle="bundle:a",
+        )
+        await stores.ledgers.rewrite(partition, known)
         found = await stores.ledgers.read_all([partition, other])
-        assert found == {partition: await stores.ledgers.read(partition), other: Ledger(0)}
-        assert found[partition].epoch
+        assert found == {partition: known, other: Ledger(0)}
+        assert await stores.ledgers.read(partition) == known
         assert await stores.ledgers.read_all([]) == {}
 
     async def test_a_request_to_count_again_is_there_until_its_owner_has_done_it(
