@@ -20,7 +20,7 @@ FEW_CELLS: Final = 50_000
 MOST_WATCHED: Final = 25_000
 #: Pairs whose sums over the hour may be looked up; each costs 60 µs and more.
 MOST_SUMS: Final = 3_000
-#: Partitions with live counters that may be read at once, by 60 to 200 µs each, however little they have.
+#: Partitions with live counters that may be read at once. Each takes 60 to 200 µs, however little it has.
 MOST_PARTITIONS: Final = 1_500
 
 
