@@ -25,6 +25,7 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage, Message
 from mode.utils.futures import notify
 
+from sinks.together import Together
 from streams.assignment import Fetched, LogBounds
 from streams.fetching import Portion, patch_aiokafka
 from streams.topic_ids import ask_for_ids
@@ -198,6 +199,7 @@ class BatchConsumer(driver.Consumer):
         """Prepare; arguments are Faust's."""
         super().__init__(*args, **kwargs)
         self._read_offset = _NoReadOffsets()
+        self._bounds = Together(self._ask_bounds)
 
     def _new_consumer_thread(self) -> BatchConsumerThread:
         return BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -238,14 +240,34 @@ class BatchConsumer(driver.Consumer):
         await self._thread.seek_to(offsets)
 
     async def log_bounds(self, tp: TP) -> LogBounds:
-        """Refresh metadata and ask the leader for the log's bounds; raises `TimeoutError`, `KafkaError`."""
-        where = driver.ensure_aiokafka_TP(tp)
+        """Refresh metadata and ask the leader for the log's bounds; raises `TimeoutError`, `KafkaError`.
 
-        async def request(consumer: Any) -> LogBounds:
-            ids = await ask_for_ids(consumer._client, [tp.topic])
+        Calls at the same time share requests: after a takeover, all partitions are compared at once.
+        """
+        found = await self._bounds([tp])
+        return found[tp] if tp in found else (await self._request_bounds([tp]))[tp]
+
+    async def _ask_bounds(self, tps: Collection[TP]) -> dict[TP, LogBounds]:
+        try:
+            return await self._request_bounds(tps)
+        except (KafkaError, TimeoutError):
+            if len(tps) == 1:
+                raise
+            # One of them may have no leader, and must not keep the others from an answer: each asks alone.
+            return {}
+
+    async def _request_bounds(self, tps: Collection[TP]) -> dict[TP, LogBounds]:
+        places = {tp: driver.ensure_aiokafka_TP(tp) for tp in tps}
+
+        async def request(consumer: Any) -> dict[TP, LogBounds]:
+            ids = await ask_for_ids(consumer._client, sorted({tp.topic for tp in places}))
             await consumer._client.force_metadata_update()
-            start, end = await consumer.beginning_offsets([where]), await consumer.end_offsets([where])
-            return LogBounds(ids.get(tp.topic, ""), int(start[where]), int(end[where]))
+            starts = await consumer.beginning_offsets(list(places.values()))
+            ends = await consumer.end_offsets(list(places.values()))
+            return {
+                tp: LogBounds(ids.get(tp.topic, ""), int(starts[place]), int(ends[place]))
+                for tp, place in places.items()
+            }
 
         return await self._thread.call_client(request)
 
