@@ -55,15 +55,13 @@ def _find_mutants(first: int, count: int) -> int:
     missed = 0
     for name, mutant in MUTANTS.items():
         found = first_found(mutant, first, count)
-        missed += not found
+        missed += not found and not mutant.elsewhere
         alone = ""
         if mutant.held_by:
             single = first_found(replace(mutant, held_by=""), first, count)
             alone = f" with {mutant.held_by!r} (alone: {f'schedule {single[0]}' if single else 'not found'})"
-        how = (
-            f"found by schedule {found[0]}: {found[1][:120]}" if found else f"not found in {count} schedules"
-        )
-        _say(f"{name}{alone}: {how}")
+        how = f"found by schedule {found[0]}: {found[1]}" if found else f"not found in {count} schedules"
+        _say(f"{name}{alone}: {how}{'; ' * bool(mutant.elsewhere)}{mutant.elsewhere}"[:300])
     return missed
 
 

@@ -203,7 +203,7 @@ class Mutant:
     """A mistake, and among which faults, in what kind of world, it shows soonest."""
 
     make: Callable[[], AbstractContextManager[Any]]
-    #: How many schedules, from seed 0, find it at most.
+    #: How many schedules, from seed 0, find it at most; 0 if a hundred do not.
     within: int
     #: The faults; none: all of them.
     faults: tuple[str, ...] = ()
@@ -211,6 +211,8 @@ class Mutant:
     shape: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     #: The mistake without which this one does no harm: that check holds what this one lets through.
     held_by: str = ""
+    #: The test that finds it where schedules do not.
+    elsewhere: str = ""
 
     @contextmanager
     def made(self) -> Iterator[None]:
@@ -247,62 +249,88 @@ MUTANTS: Final[Mapping[str, Mutant]] = {
     ),
     "a block in doubt is cut anew": Mutant(
         lambda: patch("streams.takeover.plan_recovery", _plan_without_pending),
-        20,
-        ("kill_worker", "clickhouse_away", "trouble"),
+        100,
+        ("kill_at_a_step", "clickhouse_away"),
+        {"step": ("insert",), "seconds": (8, 20)},
     ),
     "a late beginning begins": Mutant(
         lambda: patch.object(MemoryLedgers, "begin", _begin_late), 20, ("trouble", "kill_worker")
     ),
     "a block begins behind a gap": Mutant(
         lambda: patch.object(MemoryLedgers, "begin", _begin_behind_a_gap),
-        20,
-        ("redis_loses_a_moment_at_a_step", "retention_deletes"),
-        {"step": ("begin", "write")},
+        100,
+        ("redis_loses_a_moment", "retention_deletes"),
+        {"seconds": (20,)},
     ),
+    # The block that is done too early has the offsets of one of the log before. If its worker dies then, the
+    # next owner finds that ClickHouse lacks its rows, and replays them: unless the block before had no row at
+    # all.
     "a late end is of any log": Mutant(
         lambda: patch.object(MemoryLedgers, "finish", _finish_any_log),
-        100,
+        0,
         ("echoes", "topic_is_replaced", "kill_at_a_step"),
+        elsewhere="contract/test_stores.py::TestLedger::test_an_end_that_comes_late_is_not_of_the_log_that_came_since",
     ),
     "keys are forgotten before they are stored": Mutant(
         lambda: patch.object(PartitionWorker, "_rotate_memory", _rotate_too_early), 100, ("clickhouse_away",)
     ),
     # Bundles
+    # A bundle is committed after its settlement only while the other owners have not settled it. Then whoever
+    # sends it again sees that a partition has gone on without it (`_is_replayed`); or, before that one has,
+    # that one sees rows that it did not send (`Landed.most`). So harm needs all of that within the two
+    # seconds between two comparisons.
     "settling a bundle decides nothing": Mutant(
         lambda: patch.object(MemoryBundles, "settle", _settle_without_decision),
-        100,
+        0,
         ("pause_at_a_step", "rebalance_at_a_step", "trouble"),
         {"step": ("begin", "commit"), "playback partitions": (2, 3)},
+        elsewhere="unit/test_bundles.py::test_a_crash_at_any_step_neither_loses_nor_doubles",
     ),
+    # The same.
     "a commit overrules what was settled": Mutant(
         lambda: patch.object(MemoryBundles, "commit", _commit_always),
-        100,
+        0,
         ("pause_at_a_step", "rebalance_at_a_step", "trouble"),
         {"step": ("begin", "commit"), "playback partitions": (2, 3)},
+        elsewhere="unit/test_bundles.py::test_a_crash_at_any_step_neither_loses_nor_doubles",
     ),
     "no bundle is in doubt": Mutant(
         lambda: patch("streams.takeover.is_bundle_in_doubt", lambda *_: False),
-        100,
-        ("rebalance_at_a_step", "trouble", "add_worker"),
-        {"step": ("begin",), "playback partitions": (3,), "workers": (1,)},
+        50,
+        ("redis_node_loses_a_moment", "kill_all_at_a_step"),
+        {
+            "step": ("finish",),
+            "playback partitions": (3,),
+            "user partitions": (0,),
+            "workers": (1,),
+            "seconds": (8,),
+        },
     ),
+    # A bundle must be sent without a block that names it: its beginning had an effect and no answer, and its
+    # sender was released, not fenced.
     "a bundle has any block that names it": Mutant(
         lambda: patch.object(Takeover, "_is_sent", _is_sent_with_any_block),
-        100,
+        0,
         ("rebalance_at_a_step", "trouble", "add_worker"),
         {"step": ("begin",), "playback partitions": (3,), "workers": (1,)},
+        elsewhere="unit/test_bundles.py::test_a_crash_at_any_step_neither_loses_nor_doubles",
     ),
+    # A power cut must take a bundle whose sender waits for the answer, or dies then, and another partition
+    # must go on.
     "a bundle is sent again though its records are replayed": Mutant(
         lambda: patch.object(Bundles, "_is_replayed", _is_not_replayed),
-        100,
+        0,
         ("clickhouse_loses_a_moment", "redis_loses_a_moment", "trouble"),
         {"playback partitions": (2, 3)},
+        elsewhere="unit/test_bundles.py::test_clickhouse_that_lost_rows_gets_them_and_those_of_the_bundle_once",
     ),
+    # The same.
     "nobody revokes a bundle": Mutant(
         lambda: patch.object(MemoryBundles, "revoke", _do_nothing),
-        100,
+        0,
         ("clickhouse_loses_a_moment_at_a_step", "rebalance"),
         {"step": ("insert", "finish"), "playback partitions": (2, 3)},
+        elsewhere="unit/test_bundles.py::test_clickhouse_that_lost_rows_gets_them_and_those_of_the_bundle_once",
     ),
     # Counting
     "counters and cursor move in two steps": Mutant(
@@ -312,11 +340,15 @@ MUTANTS: Final[Mapping[str, Mutant]] = {
         lambda: patch.object(MemoryLedgers, "rewrite", _rewrite_late),
         100,
         ("echoes", "clickhouse_away", "redis_loses_all"),
+        {"seconds": (20,)},
     ),
+    # It must begin where the cursor of the log that came since is, at its start. Then the owner's next batch
+    # is refused, and the fingerprint of the batch, which its ledger has now, is that of another log.
     "a late batch is of any generation": Mutant(
         lambda: patch.object(MemoryLive, "write", _count_any_generation),
-        100,
+        0,
         ("echoes", "topic_is_replaced", "log_is_truncated"),
+        elsewhere="contract/test_stores.py::TestLive::test_a_batch_for_a_generation_that_nobody_reads_is_refused_whole",
     ),
     # Recounts
     "a recount adds to what is read": Mutant(

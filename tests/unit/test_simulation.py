@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.simulation.episode import Outcome, run, shrunk
-from tests.simulation.mutants import MUTANTS
+from tests.simulation.faults import ALL
+from tests.simulation.mutants import MUTANTS, first_found
+from tests.simulation.world import CHOICES
+
+TESTS = Path(__file__).parents[1]
 
 
 def _report(failed: Outcome) -> str:
@@ -30,13 +36,26 @@ def test_a_seed_gives_the_same_episode_again() -> None:
 
 @pytest.mark.parametrize(
     "mistake",
-    [
-        "counters and cursor move in two steps",
-        "a recount adds to what is read",
+    [  # Of each kind one that is found soon, and not because everything stands still.
         "a block has another token each time",
+        "a late beginning begins",
+        "counters and cursor move in two steps",
+        "a part of a recount is added twice",
+        "marks are not compared",
+        "a new leader is trusted",
     ],
 )
 def test_a_mistake_in_the_protocol_is_found(mistake: str) -> None:
     mutant = MUTANTS[mistake]
-    with mutant.make():
-        assert any(run(seed, only=mutant.faults).problems for seed in range(20))
+    assert first_found(mutant, 0, mutant.within)
+
+
+def test_the_table_of_mistakes_names_what_there_is() -> None:
+    for name, mutant in MUTANTS.items():
+        assert set(mutant.faults) <= {fault.__name__ for fault in ALL}, name
+        assert mutant.shape.keys() <= CHOICES.keys(), name
+        assert mutant.held_by in ("", *MUTANTS), name
+        assert bool(mutant.within) != bool(mutant.elsewhere), name
+        if mutant.elsewhere:
+            path, *_, test = mutant.elsewhere.split("::")
+            assert f"def {test}(" in (TESTS / path).read_text(), name
