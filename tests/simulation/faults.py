@@ -125,6 +125,12 @@ async def _step(world: World) -> Machine | None:
     return await world.network.next_step(world.draw("step"), world.rng.random() < 0.6, 20.0)
 
 
+async def _later_step(world: World) -> None:
+    """Wait for a step that comes soon, or a little later: so much is lost."""
+    await asyncio.sleep(world.rng.choice((0, 0, 1, 10)) * world.rng.random())
+    await _step(world)
+
+
 async def kill_at_a_step(world: World) -> None:
     machine = await _step(world)
     for worker in list(world.workers):
@@ -155,11 +161,11 @@ async def rebalance_at_a_step(world: World) -> None:
 
 
 async def redis_loses_a_moment_at_a_step(world: World) -> None:
-    await _forget(world, _step(world))
+    await _forget(world, _later_step(world))
 
 
 async def clickhouse_loses_a_moment_at_a_step(world: World) -> None:
-    await _lose_power(world, _step(world))
+    await _lose_power(world, _later_step(world))
 
 
 async def log_changes_at_a_step(world: World) -> None:
