@@ -287,7 +287,7 @@ MUTANTS: Final[Mapping[str, Mutant]] = {
         0,
         ("pause_at_a_step", "rebalance_at_a_step", "trouble"),
         {"step": ("begin", "commit"), "playback partitions": (2, 3)},
-        elsewhere="unit/test_bundles.py::test_a_crash_at_any_step_neither_loses_nor_doubles",
+        elsewhere="unit/test_bundles.py::test_a_bundle_that_was_not_committed_never_is_once_somebody_asked",
     ),
     # The same.
     "a commit overrules what was settled": Mutant(
@@ -295,7 +295,7 @@ MUTANTS: Final[Mapping[str, Mutant]] = {
         0,
         ("pause_at_a_step", "rebalance_at_a_step", "trouble"),
         {"step": ("begin", "commit"), "playback partitions": (2, 3)},
-        elsewhere="unit/test_bundles.py::test_a_crash_at_any_step_neither_loses_nor_doubles",
+        elsewhere="unit/test_bundles.py::test_a_bundle_that_was_not_committed_never_is_once_somebody_asked",
     ),
     "no bundle is in doubt": Mutant(
         lambda: patch("streams.takeover.is_bundle_in_doubt", lambda *_: False),
@@ -316,7 +316,7 @@ MUTANTS: Final[Mapping[str, Mutant]] = {
         0,
         ("rebalance_at_a_step", "trouble", "add_worker"),
         {"step": ("begin",), "playback partitions": (3,), "workers": (1,)},
-        elsewhere="unit/test_bundles.py::test_a_crash_at_any_step_neither_loses_nor_doubles",
+        elsewhere="unit/test_bundles.py::test_a_block_that_the_bundle_went_without_is_read_again",
     ),
     # A power cut must take a bundle whose sender waits for the answer, or dies then, and another partition
     # must go on.

@@ -264,7 +264,11 @@ async def test_a_block_that_the_bundle_went_without_is_read_again() -> None:
     store.fault = lambda _: None
     await crew.take_over(1, Pace(14.0, 0.2))
     assert crew.benches[1].worker.position == 0
-    assert store.tokens == set()
+    assert await crew.read(1, 18)
+    await until(lambda: store.ledgers[crew.benches[1].partition].landed == 18)
+    assert _bundles(store) == set(), "it went alone"
+    assert len(store.tables["playback_events"]) == 18
+    await crew.benches[1].worker.give_up()
 
 
 async def test_a_bundle_whose_decision_was_lost_is_in_where_clickhouse_has_it() -> None:
