@@ -106,6 +106,15 @@ def tables() -> list[Table]:
     return list(found.values())
 
 
+def feeds() -> dict[str, list[str]]:
+    """Return by table the tables that feed it through materialized views, in order."""
+    found: dict[str, list[str]] = {}
+    for statement in statements():
+        if (match := _FEED.search(statement)) and match["of"] not in found.setdefault(match["to"], []):
+            found[match["to"]].append(match["of"])
+    return found
+
+
 def _columns(body: str) -> list[tuple[str, str, str]]:
     return [(name, kind.strip(), comment) for name, kind, comment in _COLUMN.findall(body)]
 
@@ -137,14 +146,10 @@ def _section(table: Table, fed_by: list[str]) -> list[str]:
 
 def page() -> str:
     """Return docs/schema.md. Raises `LookupError` for a table or view without a purpose in `_PURPOSES`."""
-    made = statements()
-    feeds = [match for statement in made if (match := _FEED.search(statement))]
-    lines = [_INTRODUCTION]
+    lines, fed_by = [_INTRODUCTION], feeds()
     for table in tables():
-        lines += _section(
-            table, list(dict.fromkeys(feed["of"] for feed in feeds if feed["to"] == table.name))
-        )
-    views = {match["name"]: match for statement in made if (match := _VIEW.search(statement))}
+        lines += _section(table, fed_by.get(table.name, []))
+    views = {match["name"]: match for statement in statements() if (match := _VIEW.search(statement))}
     for name, match in views.items():
         lines += [f"## `{name}`", "", _purpose(name), ""]
         lines += ["```text", match.string[match.start() :].strip(), "```", ""]

@@ -22,7 +22,7 @@ from deploy.operations.verify import (
     window,
 )
 from deploy.operations.verifying import Verification
-from docs.schema_page import tables
+from docs.schema_page import feeds, tables
 from sinks.base import Books, Ledger, Partition
 from sinks.clickhouse.archive import ClickHouseArchive
 from sinks.clickhouse.audit import (
@@ -35,6 +35,7 @@ from sinks.clickhouse.audit import (
     Forgotten,
     Ingested,
 )
+from sinks.clickhouse.forgetting import PERSONAL
 from sinks.redis.window import LiveCounters, RedisWindow, expected
 from streams.domain.aggregate import Live
 from streams.settings import Settings
@@ -113,6 +114,18 @@ def test_sums_have_no_column_by_which_somebody_could_be_found() -> None:
     for table in tables():
         persons = {name for name, _, _ in table.columns if re.search("user|session|view_id|first", name)}
         assert not (table.name in SUMS and persons)
+
+
+def test_of_people_every_roll_up_is_forgotten_or_keeps_sums_only() -> None:
+    sources = feeds()
+
+    def is_of_people(table: str) -> bool:
+        return table in ("playback_events", "user_events") or any(map(is_of_people, sources.get(table, ())))
+
+    found = {each.table for each in ROLLUP_QUERIES if is_of_people(each.table)}
+    assert found - SUMS - PERSONAL.keys() == set(), (
+        "sinks/clickhouse: add to PERSONAL in forgetting.py if it has ids of people, else to SUMS in audit.py"
+    )
 
 
 def test_what_moved_between_two_readings_is_not_judged() -> None:
