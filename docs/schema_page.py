@@ -15,7 +15,7 @@ _INTRODUCTION: Final = """\
 
 # Tables
 
-These are the ClickHouse tables, which you can query with your own SQL: [queries.md](queries.md) has ten
+These are the ClickHouse tables, which you can query with your own SQL: [queries.md](queries.md) has
 queries to start from, and [metrics.md](metrics.md) the formula of every number that the API returns.
 
 Each event is inserted once into a raw table. Every other table is a roll-up that a materialized view fills in
