@@ -92,13 +92,11 @@ class WarmUp(Generic[Split]):
         clock: Callable[[], datetime],
         *,
         seconds: Callable[[], float] = time.monotonic,
-        tick: float = TICK_SECONDS,
     ) -> None:
         """Read nothing yet. `clock` returns aware UTC, the time of answers; `seconds` is monotonic."""
         self._prefetcher = prefetcher
         self._clock = clock
         self._seconds = seconds
-        self._tick = tick
         self._habits: OrderedDict[_Habit, float] = OrderedDict()
         self._first: datetime | None = None
         self._first_of: Split | None = None
@@ -128,7 +126,7 @@ class WarmUp(Generic[Split]):
         while True:
             try:
                 took = await self.once()
-                rest, away = max(self._tick, _REST_FACTOR * took), False
+                rest, away = max(TICK_SECONDS, _REST_FACTOR * took), False
             except StoreUnavailableError as error:
                 if not away:
                     _log.info("the cache is not warmed while the store does not answer", reason=str(error))

@@ -37,6 +37,8 @@ _BUFFER_BYTES: Final = 256_000_000
 SHARED_ROWS: Final = 16_000
 #: A bundle has at most this many bytes of rows, before compression: several times as many as usual ids take.
 SHARED_BYTES: Final = 32_000_000
+#: How many inserts may run at once: more do not make ClickHouse faster.
+_CONCURRENCY: Final = 2
 
 Group = tuple[str, int]
 """Table and shard: blocks of one group can share an insert."""
@@ -56,7 +58,6 @@ class Pace:
         self,
         inserts_per_second: float,
         max_wait: float,
-        concurrency: int = 2,
         buffer_bytes: int = _BUFFER_BYTES,
     ) -> None:
         """Allow `inserts_per_second`, and `max_wait` seconds of linger; more while a partition is behind."""
@@ -67,9 +68,9 @@ class Pace:
         #: When the last insert of each group, or of a partition alone, began.
         self._began_at: dict[Hashable, float] = {}
         self._backlogs: dict[Partition, int] = {}
-        #: Average duration of an insert, and how many may run at once: more do not make ClickHouse faster.
-        self._insert_seconds, self._concurrency = 0.0, concurrency
-        self.slots = asyncio.Semaphore(concurrency)
+        #: Average duration of an insert.
+        self._insert_seconds = 0.0
+        self.slots = asyncio.Semaphore(_CONCURRENCY)
 
     def register(self, writer: BlockWriter) -> None:
         """Add a writer that gathers rows."""
@@ -116,5 +117,5 @@ class Pace:
         rate = self._rate * _FEW_SHARE if rows < _FEW_ROWS else self._rate
         in_turn = max(1, sum(at >= now - 3 * self._max_wait for at in self._began_at.values()))
         soon = _TARGET_SHARE * self._max_wait - self._insert_seconds
-        one_by_one = in_turn * self._insert_seconds / (self._concurrency * _UTILIZATION)
+        one_by_one = in_turn * self._insert_seconds / (_CONCURRENCY * _UTILIZATION)
         return min(self._max_wait, max(soon, one_by_one, in_turn / rate))

@@ -98,11 +98,11 @@ def module_environment() -> dict[str, str]:
     return {"PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))}
 
 
-def wait_until(deadline: float, ready: Callable[[], bool], child: Child | None, pause: float = 0.05) -> bool:
+def wait_until(deadline: float, ready: Callable[[], bool], child: Child | None) -> bool:
     """Poll ``ready()``: True when it is; False once the child ended or ``deadline`` (monotonic) is past."""
     while True:
         if ready():
             return True
         if time.monotonic() >= deadline or (child is not None and child.exit_code is not None):
             return False
-        time.sleep(pause)
+        time.sleep(0.05)

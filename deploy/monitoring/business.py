@@ -23,14 +23,14 @@ def _sql(
     return Panel(title, (Target(query),), unit, kind, width, about, source="clickhouse")
 
 
-def _over_time(title: str, formula: str, unit: str, about: str = "", by: str = "") -> Panel:
+def _over_time(title: str, formula: str, unit: str, by: str = "") -> Panel:
     """Return a panel of a formula over `video_15m`, by the interval that suits the time range."""
     column, grouped = (f", {by}", f", {by}") if by else ("", "")
     query = (
         f"SELECT $__timeInterval(bucket) AS time{column}, {formula} AS value {_BUCKETS}"
         f" GROUP BY time{grouped} ORDER BY time"
     )
-    return _sql(title, query, unit, about=about)
+    return _sql(title, query, unit)
 
 
 def _now(title: str, query: str, unit: str = "short") -> Panel:

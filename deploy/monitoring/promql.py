@@ -46,10 +46,10 @@ def quantile(share: float, instrument: Instrument, *by: str, window: str = WINDO
     return f"histogram_quantile({share:g}, {buckets})"
 
 
-def mean(instrument: Instrument, *by: str, window: str = WINDOW) -> str:
+def mean(instrument: Instrument, *by: str) -> str:
     """Return the mean of a histogram."""
-    sums = total(f"rate({selector(instrument, part='sum')}[{window}])", *by)
-    return f"{sums} / {rate(instrument, *by, window=window)}"
+    sums = total(f"rate({selector(instrument, part='sum')}[{WINDOW}])", *by)
+    return f"{sums} / {rate(instrument, *by)}"
 
 
 def happened(instrument: Instrument, minutes: int, *by: str, where: str = "") -> str:

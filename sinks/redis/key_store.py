@@ -36,10 +36,10 @@ class RedisKeyStore:
     Every method raises `StoreUnavailableError` when the server does not answer in time.
     """
 
-    def __init__(self, redis: Any, *, breaker: CircuitBreaker | float = 1.0) -> None:
-        """Use a client that returns bytes."""
+    def __init__(self, redis: Any, *, breaker: CircuitBreaker | None = None) -> None:
+        """Use a client that returns bytes; `breaker` bounds the time of a query, by default to a second."""
         self._redis = redis
-        self._breaker = breaker if isinstance(breaker, CircuitBreaker) else CircuitBreaker(breaker)
+        self._breaker = breaker or CircuitBreaker()
 
     async def find(self, digest: str) -> Key | None:
         """See `KeyStore.find`."""

@@ -102,9 +102,9 @@ def summary(kind: type) -> str:
     return cleandoc(kind.__doc__ or "")
 
 
-def components(kinds: tuple[type, ...], ref_template: str = "#/$defs/{name}") -> dict[str, Json]:
+def components(kinds: tuple[type, ...]) -> dict[str, Json]:
     """Return the schema of each struct by its name."""
-    _, found = msgspec.json.schema_components(kinds, ref_template=ref_template)
+    _, found = msgspec.json.schema_components(kinds, ref_template="#/$defs/{name}")
     return {kind.__name__: _described(kind, found[kind.__name__]) for kind in kinds}
 
 

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from deploy.embedded.ports import free_port
-from sinks.redis.client import connect
+from sinks.redis.client import CircuitBreaker, connect
 from sinks.redis.key_store import RedisKeyStore
 from streams.domain.access import Scope, digest_of, new_key, new_secret
 from tests.conftest import Stack
@@ -126,7 +126,7 @@ async def _read_key(redis_url: str) -> str:
         secret = new_secret()
         digest = digest_of(secret)
         key = new_key(digest, "sdk", [Scope.READ], datetime.now(UTC))
-        await RedisKeyStore(redis, breaker=5.0).add(digest, key)
+        await RedisKeyStore(redis, breaker=CircuitBreaker(5.0)).add(digest, key)
         return secret
     finally:
         await redis.aclose()

@@ -27,7 +27,7 @@ def cluster_id(data: Path) -> str:
     return file.read_text()
 
 
-def nodes(libs: Path, data: Path, ports: Sequence[Ports], *, name: str = "broker") -> list[Server]:
+def nodes(libs: Path, data: Path, ports: Sequence[Ports]) -> list[Server]:
     """Describe the nodes of one cluster on 127.0.0.1, one for each pair of ports.
 
     Their data below `data` outlives them: started again, a node has its log, and the cluster its id.
@@ -44,7 +44,7 @@ def nodes(libs: Path, data: Path, ports: Sequence[Ports], *, name: str = "broker
         command += ["--voters", voters]
         servers.append(
             Server(
-                name if len(ports) == 1 else f"{name}-{number}",
+                "broker" if len(ports) == 1 else f"broker-{number}",
                 address,
                 tuple(command),
                 partial(kafka_answers, address),
