@@ -209,7 +209,7 @@ def migrate() -> None:
     """
     # Only the error itself reports the problem, so that it appears once.
     logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
-    from sinks.clickhouse.migrations import migrate as apply
+    from sinks.clickhouse.migrator import migrate as apply
     from streams.settings import Settings
 
     settings = Settings()

@@ -16,7 +16,6 @@ from sinks.clickhouse.facts import (
     EACH_BY_DAY,
     ELAPSED,
     OUTSIDE,
-    REST,
     Facts,
     slot,
 )
@@ -25,8 +24,6 @@ from streams.domain.metrics import SUMMARY_MEASURES
 from streams.domain.timeline import Timeline
 from streams.domain.video_readings import TOP_VIDEOS
 from streams.domain.windows import Window
-
-__all__ = ["BEFORE", "ELAPSED", "REST"]
 
 #: Values of `grouping(piece, slot, country, device, platform)` for each set: a bit for each column left out.
 BY_PIECE, BY_SLOT, BY_COUNTRY, BY_DEVICE, BY_PLATFORM = (0b11111 ^ 1 << bit for bit in (4, 3, 2, 1, 0))

@@ -14,7 +14,7 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.exceptions import Error
 
 from sinks.base import QueryObserver, Unavailable, ignore_query
-from sinks.clickhouse import queries
+from sinks.clickhouse import facts, queries
 from sinks.clickhouse.client import GROUPING, READING, READING_ONLY, REFUSING, available, connect
 from sinks.clickhouse.migrator import checksums
 from sinks.clickhouse.native_reader import FORMAT, Table, TableQuery
@@ -249,12 +249,12 @@ class ClickHouseReader:
                     points[position[row["slot"]]] = _sums(row, measures)
             elif row["views"] and row[named[part]]:
                 dimensions[part][row[named[part]]] = row["views"]
-        elapsed = pieces.get(queries.ELAPSED, {})
-        rest = pieces.get(queries.REST, {})
+        elapsed = pieces.get(facts.ELAPSED, {})
+        rest = pieces.get(facts.REST, {})
         return VideoReading(
             total={name: elapsed.get(name, 0) + rest.get(name, 0) for name in measures},
             elapsed=elapsed,
-            before=pieces.get(queries.BEFORE, {}) if compare and window.previous else None,
+            before=pieces.get(facts.BEFORE, {}) if compare and window.previous else None,
             unique=sum(row["users"] for row in users if row["whole"]),
             points=points,
             unique_points={position[row["slot"]]: row["users"] for row in users if not row["whole"]},
@@ -279,8 +279,8 @@ class ClickHouseReader:
         return SummaryReading(
             videos=row["videos"],
             total=sums("total"),
-            elapsed=pieces.get(queries.ELAPSED, {}),
-            before=pieces.get(queries.BEFORE, {}) if compares else None,
+            elapsed=pieces.get(facts.ELAPSED, {}),
+            before=pieces.get(facts.BEFORE, {}) if compares else None,
             recorded=sums("recorded"),
             reactions=sums("viewed"),
             top=tuple(

@@ -9,7 +9,7 @@ import pytest
 
 from deploy.embedded import servers
 from deploy.embedded.ports import free_port
-from sinks.clickhouse.migrations import migrate
+from sinks.clickhouse.migrator import migrate
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from deploy.cli import app
 from deploy.embedded import servers
 from deploy.embedded.ports import free_port
 from deploy.embedded.process import Child
-from sinks.clickhouse.migrations import migrate
+from sinks.clickhouse.migrator import migrate
 from sinks.redis import keys
 from sinks.redis.client import connect
 from sinks.redis.key_store import RedisKeyStore

@@ -17,7 +17,7 @@ from api import schemas
 from api.app import create_app
 from api.settings import Settings
 from deploy.embedded.ports import free_port
-from sinks.clickhouse.migrations import migrate
+from sinks.clickhouse.migrator import migrate
 from tests.readings import rows as make
 from tests.readings.stores import Api, count, insert, serving
 

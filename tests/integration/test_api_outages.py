@@ -19,7 +19,7 @@ from redis.asyncio import Redis
 from deploy.embedded import servers
 from deploy.embedded.ports import free_port
 from deploy.embedded.process import Child
-from sinks.clickhouse.migrations import migrate
+from sinks.clickhouse.migrator import migrate
 from sinks.redis import keys
 from sinks.redis.key_store import RedisKeyStore
 from streams.domain.access import Scope, digest_of, new_key, new_secret

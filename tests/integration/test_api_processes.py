@@ -22,7 +22,7 @@ from deploy.embedded.ports import free_port
 from deploy.embedded.probes import http_answers
 from deploy.embedded.process import Child, module_environment, wait_until
 from deploy.embedded.stack import command_line
-from sinks.clickhouse.migrations import migrate
+from sinks.clickhouse.migrator import migrate
 
 LIMIT = 12
 HEALTH = "/analytics/system/health"

@@ -29,7 +29,7 @@ from sinks.clickhouse.cluster import Cluster
 from sinks.clickhouse.day_cache import DayCache
 from sinks.clickhouse.known_audience import KnownAudience
 from sinks.clickhouse.known_cache import KnownCache
-from sinks.clickhouse.migrations import migrate
+from sinks.clickhouse.migrator import migrate
 from sinks.clickhouse.native_writer import Columns
 from sinks.clickhouse.reader import ClickHouseReader
 from sinks.clickhouse.replicas import CONSISTENT

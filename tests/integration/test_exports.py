@@ -26,7 +26,7 @@ from api.exports.queries import statement
 from api.exports.source import BrokenSourceError, Source
 from api.schemas_exports import ExportResponse
 from sinks.clickhouse.client import connect
-from sinks.clickhouse.migrations import migrate
+from sinks.clickhouse.migrator import migrate
 from sinks.clickhouse.queries import Query
 from sinks.redis.key_store import RedisKeyStore
 from streams.domain.access import Scope, digest_of, new_key, new_secret

@@ -19,7 +19,7 @@ from deploy.embedded import servers
 from deploy.embedded.ports import free_port
 from deploy.embedded.process import Child, module_environment
 from deploy.embedded.stack import command_line
-from sinks.clickhouse.migrations import migrate
+from sinks.clickhouse.migrator import migrate
 from tests.readings import rows as make
 from tests.readings.stores import insert
 

@@ -25,7 +25,7 @@ from api.settings import Settings
 from deploy.embedded.ports import free_port
 from deploy.embedded.probes import http_answers
 from deploy.embedded.process import Child, module_environment, wait_until
-from sinks.clickhouse.migrations import migrate
+from sinks.clickhouse.migrator import migrate
 from tests.readings import rows as make
 from tests.readings.stores import Api, insert, serving
 

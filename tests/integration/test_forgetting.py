@@ -25,7 +25,7 @@ from sinks.clickhouse.forgetting import (
     hashes_of,
     is_rebuilt,
 )
-from sinks.clickhouse.migrations import migrate
+from sinks.clickhouse.migrator import migrate
 from sinks.clickhouse.shadow import Shadow
 from tests.audience.landing import land
 from tests.audience.world import now_of, people, services

@@ -21,7 +21,7 @@ from deploy.embedded import servers
 from deploy.embedded.ports import free_port
 from sinks.base import BlockId, Books, Held, LiveBatch, Partition
 from sinks.clickhouse.client import connect
-from sinks.clickhouse.migrations import migrate
+from sinks.clickhouse.migrator import migrate
 from sinks.clickhouse.sink import ClickHouseBlocks
 from sinks.redis.bundles import RedisBundles
 from sinks.redis.holds import HeldByAnother, Holds

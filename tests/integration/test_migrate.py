@@ -13,8 +13,7 @@ from clickhouse_connect.driver.httpclient import HttpClient
 
 from sinks.base import Unavailable
 from sinks.clickhouse import migrator
-from sinks.clickhouse.migrations import migrate
-from sinks.clickhouse.migrator import migrations
+from sinks.clickhouse.migrator import migrate, migrations
 from streams.domain.errors import MigrationError
 
 

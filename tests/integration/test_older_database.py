@@ -19,7 +19,7 @@ from deploy.operations import forget_command, rebuild_command
 from deploy.operations.forget_command import ForgetError
 from deploy.operations.progress import Bar
 from deploy.operations.rebuilding import RebuildError
-from sinks.clickhouse.migrations import migrate
+from sinks.clickhouse.migrator import migrate
 from streams.app import _connect
 from streams.domain.errors import MigrationError
 from streams.health import Health

@@ -24,7 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.app import create_app
 from api.settings import Settings
 from deploy.embedded.ports import free_port
-from sinks.clickhouse.migrations import migrate
+from sinks.clickhouse.migrator import migrate
 from tests.audience.landing import land
 from tests.audience.world import people, services
 from tests.readings import rows as make

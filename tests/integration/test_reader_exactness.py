@@ -13,7 +13,7 @@ from uuid import uuid4
 import pytest
 import pytest_asyncio
 
-from sinks.clickhouse.migrations import migrate
+from sinks.clickhouse.migrator import migrate
 from streams.domain.rows import Row
 from streams.domain.timeline import group_by_of, timeline
 from streams.domain.windows import Window, custom, named, zone_of

@@ -18,7 +18,7 @@ from deploy.embedded import servers
 from deploy.embedded.ports import free_port
 from deploy.operations import examining
 from sinks.base import Partition
-from sinks.clickhouse.migrations import migrate
+from sinks.clickhouse.migrator import migrate
 from sinks.redis.bundles import RedisBundles
 from sinks.redis.client import connect
 from sinks.redis.ledger import RedisLedgers, read_ledgers, request_recount

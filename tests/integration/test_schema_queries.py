@@ -20,7 +20,7 @@ from deploy.monitoring.grafana import Panel
 from docs.schema_page import tables
 from sinks.base import Block, Partition
 from sinks.clickhouse.client import connect
-from sinks.clickhouse.migrations import migrate
+from sinks.clickhouse.migrator import migrate
 from sinks.clickhouse.sink import ClickHouseBlocks
 from streams.domain.event_ids import SystemFolder, UserFolder
 from streams.domain.examples import EVENTS, Example

@@ -15,7 +15,7 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 from sinks.base import Block, Partition, Unavailable
 from sinks.clickhouse.archive import ClickHouseArchive
 from sinks.clickhouse.client import SILENCE_SECONDS, connect
-from sinks.clickhouse.migrations import migrate
+from sinks.clickhouse.migrator import migrate
 from sinks.clickhouse.queries import Query
 from sinks.clickhouse.reader import ClickHouseReader
 from sinks.clickhouse.sink import ClickHouseBlocks

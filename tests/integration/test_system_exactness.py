@@ -11,7 +11,7 @@ import pytest
 
 from api.parameters import parse_question
 from api.system_service import SystemService
-from sinks.clickhouse.migrations import migrate
+from sinks.clickhouse.migrator import migrate
 from sinks.clickhouse.reader import ClickHouseReader
 from sinks.clickhouse.system_reader import ClickHouseSystem
 from streams.domain.system_readings import QUANTILE_ERROR

@@ -12,7 +12,7 @@ import pytest_asyncio
 
 from api import schemas_system, schemas_users
 from api.schemas import Model
-from sinks.clickhouse.migrations import migrate
+from sinks.clickhouse.migrator import migrate
 from streams.domain.windows import PERIODS
 from tests.audience.landing import land
 from tests.audience.world import now_of, people, services

@@ -14,7 +14,7 @@ import pytest_asyncio
 from api.parameters import Question, parse_question
 from api.user_service import UserService
 from sinks.clickhouse.client import connect
-from sinks.clickhouse.migrations import migrate
+from sinks.clickhouse.migrator import migrate
 from sinks.clickhouse.reader import ClickHouseReader
 from sinks.clickhouse.user_reader import ClickHouseUsers
 from streams.domain.metrics import USERS, groups_of

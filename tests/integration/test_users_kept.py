@@ -19,7 +19,7 @@ from api.warm_up import WarmUp
 from sinks.clickhouse.day_cache import DayCache, Split
 from sinks.clickhouse.known_audience import KnownAudience
 from sinks.clickhouse.known_cache import KnownCache
-from sinks.clickhouse.migrations import migrate
+from sinks.clickhouse.migrator import migrate
 from sinks.clickhouse.native_reader import Table, TableQuery
 from sinks.clickhouse.queries import Query
 from sinks.clickhouse.reader import ClickHouseReader

@@ -9,7 +9,7 @@ from deploy.operations.verifying import Verification
 from sinks.base import Books, Ledger, LiveBatch, Partition
 from sinks.clickhouse.audit import Audit
 from sinks.clickhouse.client import connect as connect_clickhouse
-from sinks.clickhouse.migrations import migrate
+from sinks.clickhouse.migrator import migrate
 from sinks.redis.client import connect as connect_redis
 from sinks.redis.ledger import RedisLedgers
 from sinks.redis.sink import RedisLive

@@ -1,5 +1,1 @@
 """The schema of ClickHouse, in numbered files that are applied in order and never changed afterwards."""
-
-from sinks.clickhouse.migrator import migrate
-
-__all__ = ["migrate"]
