@@ -20,5 +20,6 @@ From sums to numbers:
 - readings are the sums and counts that a store returns: `video_readings`, `user_readings`,
   `system_readings`, `live`
 
-Shared: `errors`, `access` (API keys), `instruments` (Prometheus), `traces`, `log_output`.
+Shared by worker and API: `errors`, `access` (API keys), and three tools that are not pure, but that both may
+import from here: `instruments` (Prometheus), `traces` and `log_output`.
 """
