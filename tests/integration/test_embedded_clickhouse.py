@@ -1,4 +1,4 @@
-"""The stand-in ClickHouse, as clickhouse-connect, curl and Grafana use it."""
+"""The stand-in ClickHouse, as clickhouse-connect, curl and drivers in other languages use it."""
 
 from __future__ import annotations
 

@@ -45,6 +45,10 @@ _TRANSPORT = {
     "add_http_cors_header",
 }
 
+# From this protocol on (DBMS_MIN_REVISION_WITH_CUSTOM_SERIALIZATION) a column of a Native block has one byte
+# more. The engine writes Native as it is in files: such a client would fail with an error that says nothing.
+_OTHER_NATIVE = 54_454
+
 
 @dataclass(frozen=True, slots=True)
 class Call:
@@ -107,7 +111,15 @@ def _from_fields(fields: Iterable[tuple[str, str]], body: bytes, headers: Mappin
     values = dict(fields)
     if values.get("compress") in ("1", "true") or values.get("decompress") in ("1", "true"):
         text = "The embedded server has no block compression (compress=1, decompress=1): "
-        raise EngineError.refuse(NOT_IMPLEMENTED, text + "turn it off in the client.")
+        raise EngineError.refuse(
+            NOT_IMPLEMENTED, text + "turn it off in the client (in a JDBC address: ?compress=false)."
+        )
+    version = values.get("client_protocol_version", "0")
+    if version.isdecimal() and int(version) >= _OTHER_NATIVE:
+        text = f"The embedded server's Native format is older than client_protocol_version={version}: "
+        raise EngineError.refuse(
+            NOT_IMPLEMENTED, text + "clickhouse-go, and what is built on it, needs a real server."
+        )
     query = values.get("query", "").encode()
     sql = query + b"\n" + body if query.strip() and body else query or body
     if not sql.strip():

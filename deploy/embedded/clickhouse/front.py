@@ -1,8 +1,9 @@
 """ClickHouse's HTTP interface in front of the engine.
 
-What clickhouse-connect, curl and Grafana use is here: GET and POST, settings and ``param_*`` in the query
-string, inserts with their data in the body, errors with their code. There are no users: every request may
-do everything, so the server binds the loopback interface and refuses requests that a web page caused.
+What clickhouse-connect, curl, JDBC and Node's client use is here: GET and POST, settings and ``param_*`` in
+the query string, inserts with their data in the body, errors with their code. There are no sessions, and no
+users: every request may do everything, so the server binds the loopback interface and refuses requests that
+a web page caused.
 """
 
 from __future__ import annotations
