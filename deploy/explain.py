@@ -24,6 +24,7 @@ _STORE_CHECKS = (
     ("username-password", "check user and password in {0}"),
     ("uthentication required", "{0} needs a user and a password"),
     ("no permissions to", "the user in {0} lacks a right: docs/security.md has the rule (Rights in Redis)"),
+    ("MISCONF", "see Redis' log and its disk space"),
     ("ACCESS_DENIED", "the user in {0} lacks a right: docs/security.md says which (Rights in ClickHouse)"),
 )
 

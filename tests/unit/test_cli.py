@@ -143,6 +143,11 @@ def test_a_store_that_is_away_is_told_with_the_setting_of_its_address(store: str
     assert explain(Unavailable("nobody knows why")) == "nobody knows why"
 
 
+def test_a_redis_with_a_full_disk_is_there_and_needs_no_other_address() -> None:
+    text = explain(Unavailable("Redis: MISCONF Errors writing to the AOF file: No space left", "redis"))
+    assert text.endswith("No space left: see Redis' log and its disk space")
+
+
 def test_a_missing_module_is_explained_by_the_way_to_install_it() -> None:
     assert "make install" in explain(ModuleNotFoundError("No module named 'chdb'"))
 
