@@ -31,7 +31,8 @@ from .servers import Server, StartError
 from .stack import Options, Service
 
 _TICK = 0.2
-_API_TIMEOUT = 30.0
+# On a busy machine, with nothing compiled yet, it needed 34 s. One that has ended is not waited for.
+_API_TIMEOUT = 120.0
 _MEMORY_EVERY = 10.0
 
 
