@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 
+import structlog
 from structlog.testing import capture_logs
 
 from api.live_service import LiveService
@@ -80,6 +81,8 @@ async def test_while_one_store_is_away_the_other_is_read_once_for_all() -> None:
 
 async def test_streams_do_not_fill_the_log_while_a_store_is_away() -> None:
     live = LiveService(Readings(is_away=True), Readings(), Listed())
+    # Whatever a test before this one made of the logs.
+    structlog.reset_defaults()
     with capture_logs() as logs:
         for second in range(150):
             for video in ("a", "b", "c"):
