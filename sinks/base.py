@@ -249,8 +249,8 @@ class LiveSink(Protocol):
         """Add a part of the increments to a generation that no reader uses yet.
 
         The parts of a generation are numbered from 1 and come in order; one that comes again adds nothing,
-        nor does one that comes after readers were switched over, or after a part of a later generation.
-        Raises `Fenced`, `Unavailable`, and `Unexpected` if the store lost the part before.
+        nor does one that comes after a part of a later generation. Raises `Fenced`, `Unavailable`, and
+        `Unexpected` if the store lost the part before.
         """
 
 

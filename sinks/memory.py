@@ -245,11 +245,10 @@ class MemoryLive:
     async def rebuild(self, partition: Partition, epoch: int, generation: int, part: int, live: Live) -> None:
         """Add a part of the increments to a generation that no reader uses yet."""
         self._store.fault("rebuild")
-        is_read = self._store.owned(partition, epoch).generation == generation
+        self._store.owned(partition, epoch)
         newest, last = self._store.rebuilt.get(partition, (0, 0))
         last = last if newest == generation else 0
-        is_late = is_read or newest > generation
-        if last < part and not is_late:
+        if last < part and newest <= generation:
             if last + 1 != part:
                 raise Unexpected(f"{partition}: the store lost part {part - 1} of a recount")
             self._store.rebuilt[partition] = generation, part

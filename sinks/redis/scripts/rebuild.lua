@@ -1,11 +1,9 @@
 -- Adds increments to a generation that nobody reads yet.
 -- KEYS: ledger
 -- ARGV: epoch, prefix, live, lifetime s, now ms, kept ms, generation, number of this part of it
-local ledger = redis.call('HMGET', KEYS[1], 'epoch', 'rebuilt', 'generation')
+local ledger = redis.call('HMGET', KEYS[1], 'epoch', 'rebuilt')
 local no = refused(ledger[1], ARGV[1])
 if no then return no end
--- Readers use it by now: this request was on its way for long.
-if ledger[3] == ARGV[7] then return {'OK', ''} end
 local generation, part = string.match(ledger[2] or '', '^(%d+):(%d+)$')
 -- A part of an earlier recount was on its way for long. Generations are too large for Lua's numbers.
 if generation and (#generation > #ARGV[7] or (#generation == #ARGV[7] and generation > ARGV[7])) then
