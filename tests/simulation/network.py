@@ -319,6 +319,16 @@ class RemoteArchive(Remote):
 
         return await self._network.ask(self._server, "ends", effect)
 
+    async def next_offset(self, *where: Any) -> Any:
+        async def effect() -> Any:
+            if self._network.stale is not None:
+                # All replicas have caught up now.
+                tables = self._store._store.tables
+                self._network.stale = {name: list(rows) for name, rows in tables.items()}
+            return await self._store.next_offset(*where)
+
+        return await self._network.ask(self._server, f"next_offset{where}", effect)
+
     async def recent(self, *arguments: Any, **named: Any) -> AsyncIterator[list[Any]]:
         async def effect() -> list[Any]:
             return [rows async for rows in self._store.recent(*arguments, **named)]
