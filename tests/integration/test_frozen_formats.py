@@ -104,7 +104,10 @@ async def test_a_hold_is_kept_and_ends(left: tuple[Redis, dict[str, Any]]) -> No
     until = int(time.time() * 1000) + 60_000
     await redis.hset(ledger_key(PARTITION), mapping={"hold": "rebuild 18b0c2d3e4f5a6b7", "hold_until": until})
     ledger = await ledgers.claim(PARTITION)
-    following = replace(block_of(PARTITION, [], END, 20), log=PARTITION.cluster)
+    in_doubt = replace(block_of(PARTITION, [], START, END), log=PARTITION.cluster)
+    await ledgers.begin(in_doubt, ledger.epoch, "m9")
+    await ledgers.finish(in_doubt, ledger.epoch)
+    following = replace(in_doubt, start=END, end=20)
     with pytest.raises(Held):
         await ledgers.begin(following, ledger.epoch, "m18")
     with pytest.raises(HeldByAnother, match="rebuild 18b0c2d3e4f5a6b7"):
