@@ -288,14 +288,20 @@ async def test_a_run_that_was_cut_short_is_run_again_and_books_still_balance(
     assert (await world.unexplained())[0] == []
 
 
-async def test_a_mutation_that_fails_again_and_again_is_told_instead_of_waited_for(world: World) -> None:
-    await world.client.command(
-        "ALTER TABLE users DELETE WHERE throwIf(user >= 0, 'no space')", settings={"mutations_sync": 0}
-    )
-    forgetting = await world.forgetting(PERSON)
-    with pytest.raises(MutationFailedError, match="unfinished change of users .*no space.*KILL MUTATION"):
-        await asyncio.wait_for(forgetting.remove(WHOLE, lambda _: None), 20)
+async def test_a_mutation_that_fails_again_and_again_is_told_instead_of_waited_for(
+    clickhouse_server: str, clickhouse_database: str
+) -> None:
+    url = f"{clickhouse_server}/{clickhouse_database}"
+    migrate(url)
+    await insert(url, [make.view("clip", NOW, user_id=PERSON)])
+    async with await connect(url, settings=READING) as client:
+        await client.command(
+            "ALTER TABLE users DELETE WHERE throwIf(user >= 0, 'no space')", settings={"mutations_sync": 0}
+        )
+        forgetting = Forgetting(client, clickhouse_database, await hashes_of(client, [PERSON]))
+        with pytest.raises(MutationFailedError, match="change of users .*no space.*KILL MUTATION"):
+            await asyncio.wait_for(forgetting.remove(WHOLE, lambda _: None), 20)
 
-    await world.client.command("KILL MUTATION WHERE database = currentDatabase() AND table = 'users' SYNC")
-    await forgetting.remove(WHOLE, lambda _: None)
-    assert await forgetting.row_counts() == dict.fromkeys(PERSONAL, 0)
+        await client.command("KILL MUTATION WHERE database = currentDatabase() AND table = 'users' SYNC")
+        await forgetting.remove(WHOLE, lambda _: None)
+        assert await forgetting.row_counts() == dict.fromkeys(PERSONAL, 0)

@@ -82,7 +82,7 @@ def lived(rate: float, minutes: float, users: int = 3_000) -> list[Event]:
     return list(timeline.until(NOW + int(minutes * 60_000)))
 
 
-@pytest.mark.parametrize("rate", [5, 50, 400])
+@pytest.mark.parametrize("rate", [5, 50, 150])
 def test_live_traffic_has_the_rate_asked_for_from_the_first_minute(rate: float) -> None:
     events = lived(rate, 4)
     minutes = [sum(1 for event in events if (event[2] - NOW) // 60_000 == minute) for minute in range(4)]
@@ -92,8 +92,8 @@ def test_live_traffic_has_the_rate_asked_for_from_the_first_minute(rate: float) 
 
 
 def test_the_rate_holds_for_an_hour() -> None:
-    events = lived(30, 60)
-    assert len(events) / 3600 == pytest.approx(30, rel=0.06)
+    events = lived(12, 60)
+    assert len(events) / 3600 == pytest.approx(12, rel=0.06)
 
 
 def test_probes_come_every_fifteen_seconds_unless_the_rate_is_tiny() -> None:
