@@ -113,6 +113,11 @@ class Ledger:
         return self.counted is None and self.block_to is None
 
     @property
+    def stored_to(self) -> int | None:
+        """The offset before which ClickHouse has every record for certain; None in a new ledger."""
+        return self.block_to if self.done else self.block_from
+
+    @property
     def cursors(self) -> tuple[int | None, ...]:
         """What `LedgerStore.rewrite` compares, in the order of `rewrite.lua`."""
         offsets = self.counted, self.block_from, self.block_to

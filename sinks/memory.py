@@ -93,13 +93,12 @@ class MemoryLedgers:
         self._store.fault("begin")
         ledger = self._store.owned(block.partition, epoch)
         same = not ledger.done and (ledger.block_from, ledger.block_to) == (block.start, block.end)
-        stored = ledger.block_to if ledger.done else ledger.block_from
         if (
-            (ledger.incarnation, stored) != (block.id.incarnation, block.start)
+            (ledger.incarnation, ledger.stored_to) != (block.id.incarnation, block.start)
             # It went alone since.
             or (same and bundle not in ("", ledger.bundle))
         ):
-            raise Unexpected(f"{block.partition}: blocks end at {stored}, and not at {block.start}")
+            raise Unexpected(f"{block.partition}: blocks end at {ledger.stored_to}, and not at {block.start}")
         if self._store.held_until.get(block.partition, 0.0) > self._store.clock() and not same:
             raise Held("inserts are held for a moment", "redis")
         self._store.ledgers[block.partition] = replace(

@@ -42,7 +42,6 @@ from sinks.base import (
 from sinks.single_flight import SingleFlight
 from streams.domain import traces
 from streams.landed import Landed, check, still_owned
-from streams.ledger import stored_to
 from streams.metrics import METRICS
 from streams.pace import Pace
 from streams.retry import Released, Retry
@@ -167,7 +166,7 @@ class Bundles:
             return True
         return False in has_rows and any(
             ledger.landed > ends.get(_where(block), 0)
-            or (stored_to(ledger) < block.end and (ledger.done or ledger.bundle != name))
+            or ((ledger.stored_to or 0) < block.end and (ledger.done or ledger.bundle != name))
             for block in blocks
             for ledger in (ledgers[block.partition],)
         )

@@ -33,14 +33,9 @@ def fingerprint(record: Record) -> str:
     return f"{record.timestamp}:{crc32(record.value or b'', crc32(record.key or b'')):08x}"
 
 
-def stored_to(ledger: Ledger) -> int:
-    """Return the offset before which ClickHouse has every record for certain."""
-    return (ledger.block_to if ledger.done else ledger.block_from) or 0
-
-
 def both_have(ledger: Ledger) -> int:
     """Return the offset before which both stores have every record for certain."""
-    return min(ledger.counted or 0, stored_to(ledger))
+    return min(ledger.counted or 0, ledger.stored_to or 0)
 
 
 def is_behind(found: Ledger, known: Ledger) -> bool:
@@ -54,7 +49,7 @@ def is_behind(found: Ledger, known: Ledger) -> bool:
     if found.epoch < known.epoch or now < before:
         return True
     return found.incarnation == known.incarnation and (
-        (found.counted or 0) < (known.counted or 0) or stored_to(found) < stored_to(known)
+        (found.counted or 0) < (known.counted or 0) or (found.stored_to or 0) < (known.stored_to or 0)
     )
 
 

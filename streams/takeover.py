@@ -19,7 +19,6 @@ from streams.ledger import (
     is_bundle_in_doubt,
     marks_ahead,
     plan_recovery,
-    stored_to,
     time_mark,
     time_of,
     withdrawn,
@@ -184,7 +183,7 @@ class Takeover:
         self, plan: RecoveryPlan, place: Place, folder: Folder, shard: int, landed: Landed
     ) -> BlockWriter:
         ledger = plan.ledger
-        cursor = stored_to(ledger)
+        cursor = ledger.stored_to or 0
         empty = Block(
             partition=self._partition,
             log=place.log,

@@ -41,8 +41,7 @@ def cursors(ledger: Ledger | None) -> tuple[int, int]:
     """Return the next offset for the live counters and for ClickHouse."""
     if ledger is None:
         return 0, 0
-    stored = ledger.block_to if ledger.done else ledger.block_from
-    return ledger.counted or 0, stored or 0
+    return ledger.counted or 0, ledger.stored_to or 0
 
 
 def positions(

@@ -80,8 +80,7 @@ def balance(where: Partition, ledger: Ledger, books: Books, booked: Booking) -> 
             for (log, topic, number), each in booked.items()
             if (topic, number) == (where.topic, where.number) and log.partition("#")[0] == where.cluster
         )
-        cursor = (ledger.block_to if ledger.done else ledger.block_from) or 0
-        waiting = max(0, (ledger.counted or 0) - cursor)
+        waiting = max(0, (ledger.counted or 0) - (ledger.stored_to or 0))
         if not 0 <= books.stored - rows <= waiting:
             found.append(
                 f"{where}: {books.stored} records counted as stored, ClickHouse has {rows}, and at most"

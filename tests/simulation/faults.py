@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from copy import deepcopy
 from typing import Any, Final
 
+from streams.ledger import both_have
 from tests.simulation.kafka import Kafka
 from tests.simulation.loop import Machine
 from tests.simulation.world import World
@@ -404,10 +405,9 @@ async def retention_deletes(world: World) -> None:
     for tp in world.places:
         ledger = world.store.ledgers.get(world.partition(tp))
         if ledger and world.knows_topic(tp) and world.has_stored(tp):
-            both = min(ledger.counted or 0, (ledger.block_to if ledger.done else ledger.block_from) or 0)
             log = world.kafka.topics[tp.topic].logs[tp.partition]
             world.expect_stored(tp)
-            log.delete_before(world.rng.randrange(both + 1))
+            log.delete_before(world.rng.randrange(both_have(ledger) + 1))
 
 
 async def topic_is_replaced(world: World) -> None:

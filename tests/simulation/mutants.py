@@ -15,7 +15,7 @@ from sinks.memory import MemoryBundles, MemoryLedgers, MemoryLive, MemoryStore
 from streams.blocks import BlockWriter
 from streams.bundles import Bundles
 from streams.landed import Landed
-from streams.ledger import plan_recovery, stored_to
+from streams.ledger import plan_recovery
 from streams.log_follower import LogFollower
 from streams.partition import PartitionWorker
 from streams.pipeline import Pipeline
@@ -80,7 +80,7 @@ async def _begin_always(
 
 async def _begin_late(self: MemoryLedgers, block: Any, epoch: int, from_mark: str, bundle: str = "") -> None:
     ledger = self._store.owned(block.partition, epoch)
-    is_late = block.id.incarnation != ledger.incarnation or block.start < stored_to(ledger)
+    is_late = block.id.incarnation != ledger.incarnation or block.start < (ledger.stored_to or 0)
     await (_begin_always if is_late else _begin)(self, block, epoch, from_mark, bundle)
 
 
@@ -88,7 +88,7 @@ async def _begin_behind_a_gap(
     self: MemoryLedgers, block: Any, epoch: int, from_mark: str, bundle: str = ""
 ) -> None:
     ledger = self._store.owned(block.partition, epoch)
-    is_behind = block.id.incarnation == ledger.incarnation and block.start > stored_to(ledger)
+    is_behind = block.id.incarnation == ledger.incarnation and block.start > (ledger.stored_to or 0)
     await (_begin_always if is_behind else _begin)(self, block, epoch, from_mark, bundle)
 
 

@@ -18,7 +18,7 @@ from sinks.memory import MemoryBlocks, MemoryStore
 from streams import landed, retry
 from streams.assignment import Fetched
 from streams.domain.aggregate import Live, fold_playback
-from streams.ledger import at_newest_incarnation, stored_to
+from streams.ledger import at_newest_incarnation
 from streams.metrics import METRICS
 from streams.pace import Pace
 from streams.takeover import Takeover
@@ -264,7 +264,7 @@ async def test_clickhouse_that_loses_rows_while_the_worker_lives_gets_no_block_b
     bench = Bench(log, store, block_rows=20)
     await bench.restart()
     await bench.worker.process(Fetched(0, log.read(0, 40)))
-    await until(lambda: stored_to(store.ledgers[bench.partition]) == 40)
+    await until(lambda: store.ledgers[bench.partition].stored_to == 40)
     rows = store.tables["playback_events"]
     del rows[10:]
     store.tokens.clear()
@@ -303,7 +303,7 @@ async def test_the_live_window_is_not_recounted_from_rows_that_clickhouse_lost(
     bench = Bench(log, store)
     await bench.restart()
     await bench.worker.process(Fetched(0, log.records))
-    await until(lambda: stored_to(store.ledgers[bench.partition]) == len(log.records))
+    await until(lambda: store.ledgers[bench.partition].stored_to == len(log.records))
     del store.tables["playback_events"][10:]
     store.tokens.clear()
     with pytest.raises(Unexpected):
