@@ -27,13 +27,6 @@ _TELL_EVERY: Final = timedelta(minutes=1)
 
 
 @dataclass(slots=True)
-class _Told:
-    """When it was last logged that Redis is not read."""
-
-    at: datetime = datetime.min.replace(tzinfo=UTC)
-
-
-@dataclass(frozen=True, slots=True)
 class LiveService:
     """Answers with live data.
 
@@ -45,7 +38,8 @@ class LiveService:
     store: LiveReader
     catalog: Catalog
     _readings: SingleFlight[tuple[LiveReading, str]] = field(default_factory=SingleFlight, repr=False)
-    _told: _Told = field(default_factory=_Told, repr=False)
+    #: When it was last logged that Redis is not read.
+    _told_at: datetime = field(default=datetime.min.replace(tzinfo=UTC), repr=False)
 
     async def everything(self, now: datetime) -> Data:
         """Answer `GET /analytics/live`."""
@@ -89,8 +83,8 @@ class LiveService:
         try:
             return await _ask(self.live, video_id, window), LIVE
         except StoreUnavailableError as error:
-            if window.as_of - self._told.at >= _TELL_EVERY:
-                self._told.at = window.as_of
+            if window.as_of - self._told_at >= _TELL_EVERY:
+                self._told_at = window.as_of
                 _log.info("live data is read from ClickHouse instead of Redis", reason=str(error))
             return await _ask(self.store, video_id, window), STORE
 

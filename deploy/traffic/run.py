@@ -137,7 +137,7 @@ class Run:
             step = pace.step(self._now())
             if step.skipped_ms:
                 self._timeline.clear()
-                self._timeline.feed(live.arrivals(world, step.until_ms))
+                self._begin_live(world, step.until_ms)
                 lost_s = step.skipped_ms / SECOND_MS
                 self._display.note(f"{lost_s:.0f} s of live traffic skipped: it was too far behind the clock")
             self.summary.live_events += await self._outlet.send(self._timeline.until(step.until_ms))

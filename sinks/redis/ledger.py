@@ -16,11 +16,9 @@ from sinks.redis.scripts import Script
 #: Version of what workers write: ledgers, bundles, and the order of their writes. Raise it if older workers
 #: must not take over partitions from this one: they refuse to claim ledgers with a higher format.
 FORMAT: Final = 1
-#: The fields of a `Ledger`. Its hash has books and others besides, and redis-py takes microseconds for each.
-_FIELDS: Final = (
-    *("epoch", "incarnation", "generation", "counted", "counted_mark", "block_from", "block_to"),
-    *("from_mark", "to_mark", "done", "landed", "shard", "topic_ids", "bundle"),
-)
+#: The stored fields of a `Ledger`. Its hash has books and others besides, and redis-py takes microseconds for
+#: each.
+_FIELDS: Final = tuple(name for name in Ledger.__dataclass_fields__ if name != "parts")
 #: Ledgers that are read in one request, of all that there are.
 _LEDGERS_AT_ONCE: Final = 500
 _TAG: Final = re.compile(r"vc:\{(.+)/([^/]+)/(\d+)\}:ledger")
