@@ -6,11 +6,11 @@ import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from importlib.resources import files
 from typing import Any, Final
 
 from sinks.redis import keys
 from sinks.redis.reader import RedisReader, minute_of, pairs
+from sinks.redis.scripts import source
 from streams.domain.live import (
     AHEAD,
     MAX_CANDIDATES,
@@ -42,9 +42,8 @@ class RedisLiveReader:
         self._candidates_at = self._candidates_end = datetime.min.replace(tzinfo=UTC)
         self._fresh_for = CANDIDATES_FRESH
         self._candidates: tuple[Candidate, ...] = ()
-        folder = files("sinks.redis.scripts")
-        self._live = (folder / "read_live.lua").read_text("utf-8")
-        self._views = (folder / "read_views.lua").read_text("utf-8")
+        self._live = source("read_live")
+        self._views = source("read_views")
 
     async def everything(self, window: Window) -> LiveReading:
         """See `LiveReader.everything`; raise `StoreUnavailableError` also if too many videos are watched.

@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from importlib.resources import files
 from typing import Any, Final
 
 import msgspec
@@ -17,6 +16,7 @@ import msgspec
 from sinks.base import QueryObserver, ignore_query
 from sinks.redis import keys, sizes
 from sinks.redis.client import CircuitBreaker
+from sinks.redis.scripts import source
 from streams.domain.errors import StoreUnavailableError
 from streams.domain.measures import Sums
 from streams.domain.metrics import SUMMARY_MEASURES
@@ -97,11 +97,10 @@ class RedisReader:
         self._catalog = catalog
         self._breaker = breaker or CircuitBreaker()
         self._on_query = on_query
-        folder = files("sinks.redis.scripts")
-        self._video = (folder / "read_video.lua").read_text("utf-8")
-        self._totals = (folder / "read_totals.lua").read_text("utf-8")
-        self._videos = (folder / "read_videos.lua").read_text("utf-8")
-        self._sizes = (folder / "read_sizes.lua").read_text("utf-8")
+        self._video = source("read_video", ["cells"])
+        self._totals = source("read_totals", ["cells"])
+        self._videos = source("read_videos")
+        self._sizes = source("read_sizes")
 
     async def ready(self) -> None:
         """Raise `StoreUnavailableError` unless the server answers."""

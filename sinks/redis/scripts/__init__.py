@@ -13,14 +13,18 @@ from sinks.base import Fenced, Held, Unavailable, Unexpected
 from sinks.redis.client import available
 
 
+def source(name: str, after: Sequence[str] = ()) -> str:
+    """Return the text of `name`.lua, after the shared functions in the files of `after`."""
+    folder = files(__package__)
+    return "".join((folder / f"{part}.lua").read_text("utf-8") for part in (*after, name))
+
+
 class Script:
     """One script, loaded on first use and again after the server lost it."""
 
     def __init__(self, redis: Redis, name: str, *, after: Sequence[str] = ()) -> None:
-        """Read `name`.lua, after the shared functions in the files of `after`."""
-        folder = files(__package__)
-        source = "".join((folder / f"{part}.lua").read_text() for part in (*after, name))
-        self._script: AsyncScript = redis.register_script(source)
+        """Read a script; see `source`."""
+        self._script: AsyncScript = redis.register_script(source(name, after))
 
     async def __call__(self, key: str, *arguments: Any) -> Any:
         """Run the script on the key of one partition's ledger, or one bundle.

@@ -5,17 +5,13 @@
 -- videos from the start; nothing when the generation is another one.
 local ledger = redis.call('HMGET', KEYS[1], 'epoch', 'generation')
 if not ledger[1] or (ledger[2] or '0') ~= ARGV[1] then return false end
-local cells, keys, totals, first = {}, {}, {}, tonumber(ARGV[3])
+local keys, totals, first = {}, {}, tonumber(ARGV[3])
 for minute = first, tonumber(ARGV[5]) - 1 do
   totals[#totals + 1] = ARGV[2] .. 't:' .. minute
   if minute >= tonumber(ARGV[4]) then keys[#keys + 1] = ARGV[2] .. 'top:' .. minute end
 end
--- Partitions of some topics have nothing at all: one call tells.
-if redis.call('EXISTS', unpack(totals)) == 0 then return cmsgpack.pack({{}, {}}) end
-for i, key in ipairs(totals) do
-  local cell = redis.call('HGETALL', key)
-  if #cell > 0 then cells[#cells + 1] = {first + i - 1, cell} end
-end
+local cells = cells_of(totals, first)
+if not cells then return cmsgpack.pack({{}, {}}) end
 local arguments = {#keys, unpack(keys)}
 arguments[#arguments + 1] = 'WITHSCORES'
 return cmsgpack.pack({cells, redis.call('ZUNION', unpack(arguments))})

@@ -5,18 +5,15 @@
 -- another one.
 local ledger = redis.call('HMGET', KEYS[1], 'epoch', 'generation')
 if not ledger[1] or (ledger[2] or '0') ~= ARGV[1] then return false end
-local cells, users, minutes, first = {}, {}, {}, tonumber(ARGV[4])
+local users, minutes, first = {}, {}, tonumber(ARGV[4])
 for minute = first, tonumber(ARGV[5]) - 1 do
   minutes[#minutes + 1] = ARGV[2] .. 'v:' .. minute .. ':' .. ARGV[3]
 end
--- Most partitions have nothing of a video: one call tells. A user is counted with a view, in the same minute.
-if redis.call('EXISTS', unpack(minutes)) == 0 then
+local cells = cells_of(minutes, first)
+-- A user is counted with a view, in the same minute.
+if not cells then
   for i = 6, #ARGV - 1 do users[#users + 1] = {} end
   return cmsgpack.pack({{}, users})
-end
-for i, key in ipairs(minutes) do
-  local cell = redis.call('HGETALL', key)
-  if #cell > 0 then cells[#cells + 1] = {first + i - 1, cell} end
 end
 for i = 6, #ARGV - 1 do
   local keys = {}
