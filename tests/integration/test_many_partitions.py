@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,26 +20,13 @@ from streams.domain.rows import Row
 from streams.domain.timeline import GroupBy, timeline
 from streams.domain.windows import UTC_ZONE, named
 from tests.readings import rows as make
+from tests.readings.catalogs import LiveOnly
 from tests.readings.stores import count
 
 #: In the future, since Redis forgets minutes by its own clock.
 NOW = datetime(2050, 3, 30, 14, 5, 27, 312_000, UTC)
 #: Of playback, and as many of users, which have no counters at all.
 PARTITIONS = 20
-
-
-class _Catalog:
-    async def entry(self, video_id: str) -> Any:
-        raise NotImplementedError
-
-    async def titles(self, video_ids: Collection[str]) -> Mapping[str, str]:
-        raise NotImplementedError
-
-    async def live(self) -> Collection[str]:
-        return ()
-
-    async def first(self) -> datetime | None:
-        raise NotImplementedError
 
 
 @pytest.fixture
@@ -66,7 +53,7 @@ async def test_partitions_without_anything_to_read_cost_redis_little(redis_url: 
     for number, row in enumerate(made):
         row.offset = number
     await count(redis_url, made, NOW, partitions=PARTITIONS)
-    reader, hour = RedisReader(redis, _Catalog()), named("1h", zone=UTC_ZONE, now=NOW)
+    reader, hour = RedisReader(redis, LiveOnly()), named("1h", zone=UTC_ZONE, now=NOW)
     live = RedisLiveReader(reader)
     before = await _reads(redis)
     if what == "live":

@@ -71,6 +71,12 @@ def expected(views: int = 40) -> dict[str, int]:
     }
 
 
+async def ended_unexpectedly(bench: Bench) -> None:
+    """Wait until a worker fails because a store is not as it left it."""
+    await until(lambda: bool(bench.failures))
+    assert isinstance(bench.failures[0], Unexpected)
+
+
 def check(bench: Bench, store: MemoryStore, views: int = 40) -> None:
     rows = store.tables["playback_events"]
     assert len({(row.view_id, row.seq) for row in rows}) == len(rows) == 6 * views
@@ -269,8 +275,7 @@ async def test_clickhouse_that_loses_rows_while_the_worker_lives_gets_no_block_b
     del rows[10:]
     store.tokens.clear()
     await bench.worker.process(Fetched(40, log.read(40, 40)))
-    await until(lambda: bool(bench.failures))
-    assert isinstance(bench.failures[0], Unexpected)
+    await ended_unexpectedly(bench)
     assert len(rows) == 10
     bench.die()
     await bench.run([50])
@@ -288,8 +293,7 @@ async def test_who_slept_and_is_the_owner_again_because_redis_forgot_another_sto
     await heir.run([50])
     store.ledgers, store.books, store.live = before  # A replica was promoted that lacks all this.
     await sleeper.worker.process(Fetched(0, log.read(0, 30)))
-    await until(lambda: bool(sleeper.failures))
-    assert isinstance(sleeper.failures[0], Unexpected)
+    await ended_unexpectedly(sleeper)
     sleeper.die()
     await sleeper.run([50])
     check(sleeper, store)

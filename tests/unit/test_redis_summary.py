@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,25 +12,11 @@ from sinks.redis.reader import RedisReader, minute_of
 from sinks.redis.sizes import MOST_PARTITIONS
 from streams.domain.errors import StoreUnavailableError
 from streams.domain.metrics import SUMMARY_MEASURES
-from streams.domain.video_readings import CatalogEntry
 from streams.domain.windows import UTC_ZONE, named
+from tests.readings.catalogs import LiveOnly
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 QUIET, LIVE = "quiet", "live"
-
-
-class _Catalog:
-    async def entry(self, video_id: str) -> CatalogEntry:
-        raise NotImplementedError
-
-    async def titles(self, video_ids: Collection[str]) -> Mapping[str, str]:
-        raise NotImplementedError
-
-    async def live(self) -> Collection[str]:
-        return {"live"}
-
-    async def first(self) -> datetime | None:
-        raise NotImplementedError
 
 
 class _Redis(RedisReader):
@@ -52,7 +38,7 @@ class _Redis(RedisReader):
 
 
 async def test_what_came_in_between_makes_no_sum_negative() -> None:
-    reading = await _Redis(None, _Catalog()).summary(named("1h", zone=UTC_ZONE, now=NOW), compare=False)
+    reading = await _Redis(None, LiveOnly([LIVE])).summary(named("1h", zone=UTC_ZONE, now=NOW), compare=False)
     assert min(reading.reactions.values()) >= 0
     assert reading.recorded is not None
     assert min(reading.recorded.values()) >= 0
@@ -86,5 +72,5 @@ async def test_redis_is_not_asked_about_more_partitions_than_it_reads_quickly(
 ) -> None:
     redis = _Announced(partitions)
     with pytest.raises(StoreUnavailableError, match=told):
-        await RedisReader(redis, _Catalog()).run_script("", NOW)
+        await RedisReader(redis, LiveOnly([LIVE])).run_script("", NOW)
     assert redis.commands == asked
