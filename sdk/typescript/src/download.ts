@@ -108,7 +108,7 @@ export class Download implements AsyncIterable<Uint8Array> {
   }
 
   /**
-   * Write the file to a path (in Node only) and return its size in bytes.
+   * Write the file to a path (not in browsers) and return its size in bytes.
    *
    * The file is named `<path>.part` until it is complete, so `path` never holds an incomplete file.
    */

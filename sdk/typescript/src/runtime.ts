@@ -1,4 +1,4 @@
-/** The differences between Node and browsers. No module of Node is imported, so any bundler can be used. */
+/** The differences between Node (and Deno and Bun, which imitate it) and browsers. No module of Node is imported, so any bundler can be used. */
 
 import type * as FileSystem from 'node:fs/promises';
 
@@ -28,7 +28,7 @@ export function fileSystem(): typeof FileSystem {
   const found = thisProcess()?.getBuiltinModule?.('node:fs/promises');
   if (!found) {
     throw new TypeError(
-      'saveTo() needs the file system of Node: use stream(), blob(), bytes() or text() instead.',
+      'saveTo() needs a file system, as Node has: use stream(), blob(), bytes() or text() instead.',
     );
   }
   return found as typeof FileSystem;

@@ -8,7 +8,7 @@ import { rolldown } from 'rolldown';
 import ts from 'typescript';
 import { expect, inject, test } from 'vitest';
 import { compile } from './support/compile.js';
-import { node } from './support/run.js';
+import { run } from './support/run.js';
 import { data, META, serve } from './support/server.js';
 
 const project = inject('project');
@@ -43,13 +43,13 @@ test('the package has the expected files and no dependencies', async () => {
 test('an ES module can import the package', async () => {
   const source = `import { APIStatusError, NotFoundError, VideoCloud } from '@videocloud/sdk';${FACES}`;
   await writeFile(join(project, 'imports.mjs'), source);
-  expect(await node('imports.mjs', project)).toEqual({ code: 0, output: SAID, errors: '' });
+  expect(await run('imports.mjs', project)).toEqual({ code: 0, output: SAID, errors: '' });
 });
 
 test('a CommonJS module can require the package', async () => {
   const source = `const { APIStatusError, NotFoundError, VideoCloud } = require('@videocloud/sdk');${FACES}`;
   await writeFile(join(project, 'requires.cjs'), source);
-  expect(await node('requires.cjs', project)).toEqual({ code: 0, output: SAID, errors: '' });
+  expect(await run('requires.cjs', project)).toEqual({ code: 0, output: SAID, errors: '' });
 });
 
 const WRONG = REFERENCE.replace('views.total', 'views.totl');
@@ -109,7 +109,7 @@ test('a bundle for browsers has no imports, and runs with the globals of a brows
   runInContext(output[0].code, page);
   const [video, saved] = await page.shown;
   expect(video).toEqual({ views: { total: 3 }, meta: META });
-  expect(saved).toContain('saveTo() needs the file system of Node');
+  expect(saved).toContain('saveTo() needs a file system');
   expect(server.asked[0]?.url).toBe('/proxy/analytics/videos/v1');
   expect(server.asked[0]?.headers['user-agent']).not.toContain('videocloud');
 });

@@ -1,8 +1,9 @@
 /** The programs of README.md: each runs, and prints what the text around it says. */
 
+import { spawnSync } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { describe, expect, inject, test } from 'vitest';
-import { runTypeScript } from './support/run.js';
+import { type Runtime, runTypeScript } from './support/run.js';
 import { environment, named, PEOPLE, VIEWS } from './support/world.js';
 
 const README = await readFile(new URL('../README.md', import.meta.url), 'utf8');
@@ -12,7 +13,7 @@ const PRINTED: [string, RegExp][] = [
   ['@videocloud/sdk', new RegExp(`^${VIEWS} views by ${PEOPLE} people\ncompleted: [01]`)],
   [
     'Questions',
-    new RegExp(`^${PEOPLE} \\{ unknown: ${PEOPLE} \\}\nas of 20\\S+Z, and the window is not over\n$`),
+    new RegExp(`^${PEOPLE} \\{\\s+unknown: ${PEOPLE},?\\s+\\}\nas of 20\\S+Z, and the window is not over\n$`),
   ],
   ['Windows and time zones', new RegExp(`^${VIEWS} views in seven days of Kolkata\n(20\\S+Z \\d+\n){6,7}$`)],
   ['Live', /^\d+ watching\n/],
@@ -42,14 +43,26 @@ test('the README and the code have the same tree of errors', async () => {
   expect(['VideoCloudError', ...names(README)].sort()).toEqual(classes.sort());
 });
 
-describe.skipIf(inject('api') === null)(named('run against the API'), () => {
-  test.concurrent.each(programs.map((program, number) => ({ ...program, number })))(
-    'the program $number, under $heading',
-    async ({ source, number }) => {
-      const found = await runTypeScript(source, `readme-${number}`, inject('project'), environment());
-      expect(found.errors).toBe('');
-      expect(found.output).toMatch(PRINTED[number]?.[1] as RegExp);
-      expect(found.code).toBe(0);
-    },
-  );
-});
+/** What runs the programs; Bun and Deno only where they are installed: `npm install --global bun deno`. */
+const RUNTIMES: [string, Runtime][] = [
+  ['Node', [process.execPath]],
+  ['Bun', ['bun', 'run']],
+  ['Deno', ['deno', 'run', '--allow-all', '--quiet']],
+];
+const canRun = ([command]: Runtime): boolean => spawnSync(command, ['--version']).status === 0;
+
+for (const [name, runtime] of RUNTIMES) {
+  const missing = canRun(runtime) ? '' : ` (skipped: ${name} is not installed)`;
+  describe.skipIf(inject('api') === null || missing !== '')(named(`run by ${name}${missing}`), () => {
+    test.concurrent.each(programs.map((program, number) => ({ ...program, number })))(
+      'the program $number, under $heading',
+      async ({ source, number }) => {
+        const file = `readme-${name}-${number}`;
+        const found = await runTypeScript(source, file, inject('project'), environment(), runtime);
+        expect(found.errors).toBe('');
+        expect(found.output).toMatch(PRINTED[number]?.[1] as RegExp);
+        expect(found.code).toBe(0);
+      },
+    );
+  });
+}

@@ -11,18 +11,28 @@ export interface Outcome {
   errors: string;
 }
 
+/** The start of a command line that runs a program. */
+export type Runtime = readonly [string, ...string[]];
+
+const NODE: Runtime = [process.execPath];
+
 /**
- * Run a program with Node until it ends; with `interrupt`, send it SIGINT after its first output.
+ * Run a program until it ends, with Node unless told otherwise; with `interrupt`, send it SIGINT after its first output.
  *
- * Its environment has only the given variables, and PATH.
+ * Its environment has only the given variables, PATH, and a folder for what Deno caches.
  */
-export async function node(
+export async function run(
   file: string,
   cwd: string,
   env: Record<string, string> = {},
   interrupt = false,
+  [command, ...options]: Runtime = NODE,
 ): Promise<Outcome> {
-  const child = spawn(process.execPath, [file], { cwd, env: { PATH: process.env.PATH, ...env } });
+  const { PATH } = process.env;
+  const child = spawn(command, [...options, file], {
+    cwd,
+    env: { PATH, DENO_DIR: join(cwd, '.deno'), ...env },
+  });
   const found: Outcome = { code: null, output: '', errors: '' };
   child.stdout.on('data', (piece) => {
     found.output += piece;
@@ -42,8 +52,9 @@ export async function runTypeScript(
   name: string,
   project: string,
   env: Record<string, string>,
+  runtime: Runtime = NODE,
 ): Promise<Outcome> {
   const { code } = transformSync(`${name}.ts`, source);
   await writeFile(join(project, `${name}.mjs`), code);
-  return await node(`${name}.mjs`, project, env, source.includes('SIGINT'));
+  return await run(`${name}.mjs`, project, env, source.includes('SIGINT'), runtime);
 }
