@@ -26,8 +26,6 @@ from deploy.terminal import printable, show_error
 from deploy.traffic.command import traffic
 
 _STOP_TIMEOUT = 60.0
-_API_STOP_TIMEOUT = 5
-_API_SILENCE = 30
 _console = Console()
 _errors = Console(stderr=True)
 
@@ -165,7 +163,7 @@ def worker() -> None:
 
 @app.command()
 def api(
-    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 or :: for all.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
     processes: Annotated[int, typer.Option(min=1, max=64, help="Number of API processes.")] = 1,
 ) -> None:
@@ -175,27 +173,11 @@ def api(
     reach the port may read. Settings are environment variables:
     docs/configuration.md.
     """
-    import uvicorn
-
     from api.settings import Settings
+    from deploy.serving import serve_api
 
     Settings()  # a wrong setting is said here, once, not by each process
-    # uvicorn shuts down gracefully and then sends itself the signal again, which would look like a failure.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    uvicorn.run(
-        "api.app:create_app",
-        factory=True,
-        host=host,
-        port=port,
-        workers=processes,
-        access_log=False,
-        http="api.http_protocol:LimitedHttpProtocol",
-        ws="none",
-        # A client that stops reading keeps its connection open.
-        timeout_graceful_shutdown=_API_STOP_TIMEOUT,
-        # A process that starts slowly must not count as hung.
-        timeout_worker_healthcheck=_API_SILENCE,
-    )
+    serve_api(host, port, processes)
 
 
 @app.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import sys
 import threading
 import time
@@ -74,6 +75,17 @@ class _Server(ThreadingMixIn, WSGIServer):
             super().handle_error(request, client_address)
 
 
+class _Server6(_Server):
+    """The same on an address of IPv6; on `::` it takes IPv4, too."""
+
+    address_family = socket.AF_INET6
+
+    def server_bind(self) -> None:
+        """Bind it, whatever the system's default for IPv4 is."""
+        self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        super().server_bind()
+
+
 class _Quiet(WSGIRequestHandler):
     """A handler without an access log: probes come every few seconds."""
 
@@ -102,7 +114,7 @@ def serve(health: Health, host: str, port: int) -> WSGIServer:
         return [f"{text}\n".encode()]
 
     try:
-        server = make_server(host, port, answer, _Server, _Quiet)
+        server = make_server(host, port, answer, _Server6 if ":" in host else _Server, _Quiet)
     except OSError as error:
         where = f"cannot listen on {host}:{port} (WORKER_METRICS_HOST, WORKER_METRICS_PORT)"
         raise OSError(error.errno, f"{where}: {error.strerror}") from error

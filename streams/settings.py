@@ -133,7 +133,7 @@ class Settings(KafkaAccess):
         "`vca up --workers N` have this port and the next ones.",
     )
     worker_metrics_host: str = Field(
-        "127.0.0.1", description="Address to which that port is bound; `0.0.0.0` for all."
+        "127.0.0.1", description="Address to which that port is bound; `0.0.0.0` for all, `::` with IPv6."
     )
 
     def brokers(self) -> dict[str, Any]:

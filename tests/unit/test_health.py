@@ -14,8 +14,10 @@ import pytest
 from typer.testing import CliRunner
 
 from deploy.cli import app as cli
+from deploy.direct import DIRECT
 from deploy.embedded.ports import free_port
 from streams.health import PATIENCE, Health, serve
+from tests.ipv6 import IPV6
 
 RUN = CliRunner()
 
@@ -194,3 +196,17 @@ def test_check_fails_when_nothing_answers(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_port_that_another_program_has_is_named_with_its_setting(health: Health, port: int) -> None:
     with pytest.raises(OSError, match=rf"127\.0\.0\.1:{port} .*WORKER_METRICS_PORT.*in use"):
         serve(health, "127.0.0.1", port)
+
+
+@IPV6
+@pytest.mark.parametrize(("host", "asked"), [("::1", "[::1]"), ("::ffff:127.0.0.1", "127.0.0.1")])
+def test_it_answers_on_an_address_of_ipv6(health: Health, host: str, asked: str) -> None:
+    """The second one is IPv4 by another name: a socket has it only if it takes IPv4, too, as on `::`."""
+    port = free_port()
+    server = serve(health, host, port)
+    try:
+        with DIRECT.open(f"http://{asked}:{port}/healthz", timeout=5) as answer:
+            assert answer.read() == b"ok\n"
+    finally:
+        server.shutdown()
+        server.server_close()
