@@ -72,8 +72,8 @@ class LogFollower:
 
     async def take_over(self, topic_id: str) -> None:
         """Claim the partition and recover its ledger; see `PartitionWorker.take_over`."""
-        plan, landed = await self._takeover.decide(topic_id)
-        self.state = await self._takeover.build_state(plan, landed)
+        plan, landed, asked_at = await self._takeover.decide(topic_id)
+        self.state = await self._takeover.build_state(plan, landed, asked_at)
         if plan.rebuild_live:
             await self._recount_until_done(plan.ledger)
         if plan.rewrite_ledger:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field, replace
+from math import inf
 
 from sinks.base import Block, BlockId, Ledger, log_name
 from streams.assignment import Assignment
@@ -65,23 +67,26 @@ class Takeover:
         partition = self._partition
         return Place(log_name(partition.cluster, incarnation), partition.topic, partition.number)
 
-    async def decide(self, topic_id: str) -> tuple[RecoveryPlan, int | None]:
-        """Claim the partition; return the recovery plan, and the offset after ClickHouse's last row or None.
+    async def decide(self, topic_id: str) -> tuple[RecoveryPlan, int | None, float]:
+        """Claim the partition; return the recovery plan, and what ClickHouse has.
+
+        That is the offset after its last row or None, and when it was asked for that (the loop's time).
 
         `topic_id` is Kafka's id of the topic, read before any record; empty when it is unknown. A ledger
         without ids adopts it: if the topic is replaced from now on, its id will be another one.
         """
         retry, stores, partition = self._retry, self._stores, self._partition
         claimed = await retry.forever(lambda: stores.ledgers.claim(partition), "claim")
-        logs = await retry.forever(
-            lambda: stores.archive.logs(partition.topic, partition.number), "ask for logs"
+        # Both at once: in a storm of rebalances, and with a slow ClickHouse, each answer counts.
+        logs, (landed, asked_at) = await asyncio.gather(
+            retry.forever(lambda: stores.archive.logs(partition.topic, partition.number), "ask for logs"),
+            self._ask_how_far(claimed.incarnation),
         )
         ledger = at_newest_incarnation(claimed, logs, partition.cluster)
+        if ledger.incarnation != claimed.incarnation:
+            landed, asked_at = await self._ask_how_far(ledger.incarnation)
         ledger = await self.name_log(ledger, topic_id)
         place = self.place(ledger.incarnation)
-        landed = await retry.forever(
-            lambda: stores.archive.next_offset(place.log, place.topic, place.partition), "ask how far"
-        )
         if ledger.bundle and (landed or 0) < ledger.landed:
             # ClickHouse lost rows. They are read again from before the bundle, so nobody may send it any
             # more.
@@ -95,7 +100,17 @@ class Takeover:
         METRICS.recoveries.labels(partition.topic, plan.why).inc()
         retry.log = retry.log.bind(epoch=ledger.epoch)
         retry.log.info("took over", why=plan.why, position=plan.position, in_doubt=plan.pending_block)
-        return plan, landed
+        return plan, landed, asked_at
+
+    async def _ask_how_far(self, incarnation: int) -> tuple[int | None, float]:
+        place, asked_at = self.place(incarnation), 0.0
+
+        async def ask() -> int | None:
+            nonlocal asked_at
+            asked_at = asyncio.get_running_loop().time()
+            return await self._stores.archive.next_offset(place.log, place.topic, place.partition)
+
+        return await self._retry.forever(ask, "ask how far"), asked_at
 
     async def _is_sent(self, ledger: Ledger, place: Place) -> bool:
         """Settle the bundle of the newest block; return whether it is sent with it. Otherwise it never is."""
@@ -121,8 +136,13 @@ class Takeover:
         )
         return named
 
-    async def build_state(self, plan: RecoveryPlan, landed: int | None) -> PartitionState:
-        """Return the state that carries out a plan: an empty folder, and a writer after the last block."""
+    async def build_state(
+        self, plan: RecoveryPlan, landed: int | None, asked_at: float = -inf
+    ) -> PartitionState:
+        """Return the state that carries out a plan: an empty folder, and a writer after the last block.
+
+        ClickHouse was seen with `landed` by an answer to what was asked at `asked_at`, if it was asked.
+        """
         ledger, place = plan.ledger, self.place(plan.ledger.incarnation)
         stores, pending = self._stores, plan.pending_block
         end = ledger.landed if pending else landed or 0
@@ -135,6 +155,7 @@ class Takeover:
             end=end,
             most=pending[1] if pending else end,
         )
+        known.seen(asked_at)
         batch_folder = await self._batch_folder(place, known)
         # Now that its floor is known: if ClickHouse has lost rows since `landed`, it may be too low.
         await self._retry.forever(known.check, "ask how far")

@@ -167,6 +167,35 @@ async def test_a_partition_that_another_claims_while_it_is_taken_over_is_let_go_
     assert failures == []
 
 
+async def test_a_takeover_waits_for_clickhouse_three_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it has rows, and how far; the newest; those ahead. It is slow when everything restarts."""
+    broker, store, failures = Broker(_log("", 3)), MemoryStore(), list[BaseException]()
+    pipeline = pipeline_of(broker, store, failures)
+    await _take_all(pipeline, broker, store)
+    asked, both = list[str](), asyncio.Barrier(2)
+
+    def told(name: str, together: bool = False) -> None:
+        original = getattr(MemoryArchive, name)
+
+        async def call(self: MemoryArchive, *arguments: Any) -> Any:
+            asked.append(name)
+            if together:
+                await both.wait()
+            return await original(self, *arguments)
+
+        monkeypatch.setattr(MemoryArchive, name, call)
+
+    for name in ("newest_received", "ahead", "ends", "received_at"):
+        told(name)
+    for name in ("logs", "next_offset"):
+        told(name, together=True)
+    async with asyncio.timeout(5):
+        assert await pipeline_of(broker, store, failures).take_over({_TP}) == {_TP: 17}
+    assert set(asked[:2]) == {"logs", "next_offset"}
+    assert asked[2:] == ["newest_received", "ahead"]
+    assert failures == []
+
+
 async def _take_all(pipeline: Pipeline, broker: Broker, store: MemoryStore) -> None:
     assert await pipeline.take_over({_TP}) == {_TP: 0}
     await pipeline.process(_TP, Fetched(0, broker.log.records))
