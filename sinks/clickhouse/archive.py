@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping
 from typing import Any, Final
 
@@ -112,17 +113,19 @@ class ClickHouseArchive:
     async def _ask_ahead(
         self, asked: Collection[tuple[str, int, int]]
     ) -> dict[tuple[str, int, int], list[int]]:
-        found = {}
-        for table, since, limit in asked:
-            with available():
-                result = await self._client.query(
-                    f"SELECT DISTINCT toUnixTimestamp64Milli(ahead_at) AS at FROM {table}"
-                    " WHERE ahead_at > fromUnixTimestamp64Milli({since:Int64}, 'UTC')"
-                    " ORDER BY at DESC LIMIT {limit:UInt32}",
-                    parameters={"since": since, "limit": limit},
-                )
-            found[table, since, limit] = [int(at) for (at,) in result.result_rows]
-        return found
+        return dict(
+            zip(asked, await asyncio.gather(*(self._ask_ahead_of(*each) for each in asked)), strict=True)
+        )
+
+    async def _ask_ahead_of(self, table: str, since: int, limit: int) -> list[int]:
+        with available():
+            result = await self._client.query(
+                f"SELECT DISTINCT toUnixTimestamp64Milli(ahead_at) AS at FROM {table}"
+                " WHERE ahead_at > fromUnixTimestamp64Milli({since:Int64}, 'UTC')"
+                " ORDER BY at DESC LIMIT {limit:UInt32}",
+                parameters={"since": since, "limit": limit},
+            )
+        return [int(at) for (at,) in result.result_rows]
 
     async def history(
         self,

@@ -111,6 +111,22 @@ class Client:
         return SimpleNamespace(result_rows=rows)
 
 
+async def test_partitions_of_several_topics_do_not_wait_for_each_others_answers() -> None:
+    client: Any = Client()
+    all_three = asyncio.Barrier(3)
+    query = client.query
+
+    async def together(sql: str, parameters: dict[str, Any]) -> Any:
+        await all_three.wait()
+        return await query(sql, parameters)
+
+    client.query = together
+    archive = ClickHouseArchive(client)
+    async with asyncio.timeout(5):
+        found = await asyncio.gather(*(archive.ahead(table, 5, 10) for table in ("a", "b", "c")))
+    assert found == [[9, 8]] * 3
+
+
 async def test_taking_over_many_partitions_takes_few_queries() -> None:
     client: Any = Client()
     archive = ClickHouseArchive(client)
