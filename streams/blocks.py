@@ -74,7 +74,7 @@ class BlockWriter:
         pace.budget.subscribe(self._changed)
         self._sealed = asyncio.Event()
         self._written = asyncio.Event()
-        self._closing = False
+        self._closing = self._hurried = False
         self._behind = False
         #: Traces of the batches whose rows are in the open block.
         self._batch_links: list[Link] = []
@@ -85,6 +85,11 @@ class BlockWriter:
         pace.register(self)
         self._task = asyncio.create_task(self._run(), name=f"blocks {empty.partition}")
         self._task.add_done_callback(lambda _: self._on_end(on_failure))
+
+    @property
+    def is_running(self) -> bool:
+        """Whether rows may still be added."""
+        return not self._task.done()
 
     @property
     def end(self) -> int:
@@ -189,6 +194,20 @@ class BlockWriter:
         self._opened_at = _now()
         self._changed.set()
         return is_in
+
+    async def flush(self, timeout: float) -> None:
+        """Insert the gathered rows now, and wait at most `timeout` seconds for that.
+
+        Does nothing while a block in doubt is read again: it must be inserted whole.
+        """
+        if self._pending_end is not None:
+            return
+        self._hurried = True
+        self._changed.set()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await self.drain()
+        self._hurried = False
 
     async def close(self, timeout: float | None) -> None:
         """Insert the gathered rows, if that takes at most `timeout` seconds (None: no limit), and end."""
@@ -341,7 +360,9 @@ class BlockWriter:
             return 0.0 if block.end == self._pending_end else inf
         if block.start == block.end:
             return inf
-        if self._closing or block.rows >= self._max_rows or (block.rows and pace.budget.is_exhausted):
+        if self._closing or self._hurried or block.rows >= self._max_rows:
+            return 0.0
+        if block.rows and pace.budget.is_exhausted:
             return 0.0
         rows = pace.buffered_rows(self.group) if self._can_share() else block.rows
         return self._opened_at + pace.linger(_now(), rows, behind=self._behind) - _now()

@@ -1,4 +1,4 @@
-"""Faust without its fixed sleeps, folders and time limit of takeovers, and with our exit status."""
+"""Faust without its fixed sleeps and folders, and with our exit status."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any
 
 import faust
 from faust.tables.manager import TableManager
-from faust.tables.recovery import Recovery
 
 from streams.exit_codes import FAULT
 
@@ -19,26 +18,8 @@ class DisklessApp(faust.App):
         """Create nothing."""
 
 
-class PatientRecovery(Recovery):
-    """Has no time limit: a worker takes its partitions over in here, and waits for stores that are away.
-
-    Faust goes on without them after 90 s. Nobody would process them until the next rebalance.
-    """
-
-    async def _wait(self, coro: Any, timeout: Any = None) -> None:
-        """Wait for a coroutine, or the next rebalance."""
-        await super()._wait(coro)
-
-
 class PromptTables(TableManager):
     """A table manager that does not wait a second for tables to be declared: there are none."""
-
-    @property
-    def recovery(self) -> Recovery:
-        """Return the service that has partitions taken over after a rebalance."""
-        if self._recovery is None:
-            self._recovery = PatientRecovery(self.app, self, beacon=self.beacon, loop=self.loop)
-        return self._recovery
 
     async def sleep(self, n: Any, **_: Any) -> None:
         """Only yield to the event loop."""

@@ -61,6 +61,11 @@ class LogFollower:
         return self.state.writer if hasattr(self, "state") else None
 
     @property
+    def epoch(self) -> int | None:
+        """The epoch as claimed; None before."""
+        return self._takeover.epoch
+
+    @property
     def next_fetch(self) -> int:
         """Offset to fetch from: one before the position while that record's fingerprint must be compared."""
         return self.state.position - self._must_compare

@@ -15,6 +15,7 @@ from typing import Final
 from opentelemetry.trace import SpanKind
 
 from sinks.base import Ledger, LiveBatch
+from sinks.single_flight import let_go, shared_result
 from streams.assignment import Assignment, Fetched, PartitionStatus
 from streams.domain import traces
 from streams.domain.arrivals import Record, UnreadableBatch, is_unkeyed
@@ -22,7 +23,7 @@ from streams.landed import Landed
 from streams.ledger import fingerprint
 from streams.log_follower import LogFollower
 from streams.metrics import METRICS
-from streams.retry import Retry
+from streams.retry import Released, Retry
 
 #: How long giving up a partition may take to write the gathered rows: the rebalance waits for it, and the
 #: next owner would write the same rows.
@@ -40,6 +41,7 @@ class PartitionWorker:
             cluster=self.partition.cluster, topic=self.partition.topic, partition=self.partition.number
         )
         self._follower = LogFollower(assignment, self.retry)
+        self._taking_over: asyncio.Task[None] | None = None
         self._busy = False
         #: Held while a batch is processed, or the live window is recounted.
         self._lock = asyncio.Lock()
@@ -50,6 +52,18 @@ class PartitionWorker:
     def is_ready(self) -> bool:
         """Whether the partition was taken over."""
         return self._follower.is_ready
+
+    @property
+    def epoch(self) -> int | None:
+        """The epoch as claimed; None before, and once the partition was left."""
+        writer = self._follower.writer
+        has_ended = self.retry.is_released or (writer is not None and not writer.is_running)
+        return None if has_ended else self._follower.epoch
+
+    @property
+    def next_fetch(self) -> int:
+        """The offset to fetch from next; the partition must be taken over."""
+        return self._follower.next_fetch
 
     @property
     def position(self) -> int:
@@ -93,9 +107,17 @@ class PartitionWorker:
     async def take_over(self, topic_id: str = "") -> int:
         """Claim the partition, recover its ledger and return the offset to read from.
 
-        `topic_id` is Kafka's id of the topic; empty when it is unknown.
+        `topic_id` is Kafka's id of the topic; empty when it is unknown. A call that is cancelled goes on, and
+        the next one waits for it: a rebalance must not begin all this anew.
         """
-        await self._follower.take_over(topic_id)
+        if self._taking_over is None:
+            self._taking_over = asyncio.create_task(self._follower.take_over(topic_id))
+        try:
+            await shared_result(self._taking_over)
+        except asyncio.CancelledError:
+            if self._taking_over.cancelled():
+                raise Released("take over") from None
+            raise
         return self._follower.next_fetch
 
     async def process(self, fetched: Fetched) -> None:
@@ -241,16 +263,28 @@ class PartitionWorker:
             memory.rotate(now)
             self._rotated_at = state.position
 
+    async def rest(self) -> None:
+        """Write the gathered rows if that is quick: the partition may be another worker's next, or stay."""
+        if self.is_ready:
+            await self._follower.state.writer.flush(_CLOSE_SECONDS)
+
     async def give_up(self) -> None:
         """Write the gathered rows if that is quick, and stop; every wait then ends with `Released`."""
         if writer := self._follower.writer:
             await writer.close(_CLOSE_SECONDS)
         self.retry.release()
+        self._stop_taking_over()
 
     def abandon(self) -> None:
-        """Stop at once: another worker owns the partition, or its state cannot be trusted."""
+        """Stop at once: another worker has the partition, or its state cannot be trusted."""
+        self.retry.release()
+        self._stop_taking_over()
         if writer := self._follower.writer:
             writer.cancel()
+
+    def _stop_taking_over(self) -> None:
+        if self._taking_over is not None:
+            let_go(self._taking_over)
 
 
 def _split(records: Sequence[Record], bounds: Sequence[int]) -> Iterator[Sequence[Record]]:

@@ -6,7 +6,7 @@ It knows the stores only by their protocols, and Kafka only by `Broker`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Final, Protocol
 
 from faust.types import TP
@@ -22,6 +22,14 @@ from streams.retry import Released, Retry
 
 #: Partitions that are taken over at a time: the Redis client has a limited number of connections.
 _TAKEN_AT_ONCE: Final = 32
+
+
+Seek = Callable[[Mapping[TP, int]], Awaitable[None]]
+"""Makes the consumer read partitions from offsets on."""
+
+
+async def _nowhere(_: Mapping[TP, int]) -> None:
+    """Seek nothing."""
 
 
 class Broker(Protocol):
@@ -69,26 +77,68 @@ class Pipeline:
         self._clock = clock
         self._on_failure = on_failure
         self._workers: dict[TP, PartitionWorker] = {}
+        #: Those of partitions that Kafka has taken away, until it is known who has these next.
+        self._resting: dict[TP, PartitionWorker] = {}
+        #: What Kafka has assigned to this worker, and not taken away since.
+        self._assigned: set[TP] = set()
         #: A strong reference to what ends the process: the event loop holds its tasks weakly.
         self._ending: asyncio.Future[None] | None = None
         #: Partitions whose worker was dropped, and that Kafka has not taken away since.
         self._lost: dict[TP, Partition] = {}
         self._take_overs = asyncio.Semaphore(_TAKEN_AT_ONCE)
 
-    async def take_over(self, tps: set[TP]) -> dict[TP, int]:
-        """Claim newly assigned partitions; return the offset to read each kept one from."""
+    async def take_over(self, tps: set[TP], seek: Seek = _nowhere) -> dict[TP, int]:
+        """Take assigned partitions over; return the offset to read each partition from that is owned.
+
+        Those that this worker had before, and nobody has claimed since, go on where they are. In a rebalance
+        Kafka takes all partitions away and gives many back: if each were claimed and looked up anew every
+        time, none would get any further while rebalances come faster than that takes. `seek` is told each
+        offset as soon as it is known, so that none waits for the others.
+        """
         await self.give_up(set(self._workers))
         self._lost.clear()
-        cluster = await Retry(part="take over").forever(self._broker.cluster_id, "reach Kafka")
-        workers = {tp: self._new_worker(cluster, tp) for tp in tps if tp.topic in self._folders}
-        self._workers = dict(workers)
+        for tp in self._resting.keys() - tps:
+            self._resting.pop(tp).abandon()
+        self._assigned = {tp for tp in tps if tp.topic in self._folders}
+        retry = Retry(part="take over")
+        cluster = await retry.forever(self._broker.cluster_id, "reach Kafka")
         # Before any record is read: see `Takeover.decide`.
-        ids = await self._topic_ids({tp.topic for tp in workers})
-        positions = await asyncio.gather(
-            *(self._take_over_one(tp, worker, ids.get(tp.topic, "")) for tp, worker in workers.items())
-        )
-        found = zip(workers, positions, strict=True)
-        return {tp: position for tp, position in found if position is not None}
+        ids = await self._topic_ids({tp.topic for tp in self._assigned})
+        owned = await retry.forever(lambda: self._still_owned(cluster), "read the ledgers")
+        workers: dict[TP, PartitionWorker] = {}
+        # What Kafka has taken away meanwhile must not be claimed: its next owner may have it.
+        for tp in self._assigned:
+            before = self._resting.pop(tp, None)
+            if before is not None and tp not in owned:
+                before.abandon()
+            workers[tp] = owned.get(tp) or self._new_worker(cluster, tp)
+        self._workers = dict(workers)
+        ready = {tp: worker.next_fetch for tp, worker in workers.items() if worker.is_ready}
+        await seek(ready)
+
+        async def take(tp: TP, worker: PartitionWorker) -> dict[TP, int]:
+            position = await self._take_over_one(tp, worker, ids.get(tp.topic, ""))
+            if position is None or self._workers.get(tp) is not worker:
+                return {}
+            await seek({tp: position})
+            return {tp: position}
+
+        taken = await asyncio.gather(*(take(tp, workers[tp]) for tp in workers.keys() - ready.keys()))
+        return ready | {tp: position for each in taken for tp, position in each.items()}
+
+    async def _still_owned(self, cluster: str) -> dict[TP, PartitionWorker]:
+        """Return the resting workers whose partitions nobody has claimed since; raises `Unavailable`.
+
+        They are as they would be if they had not noticed the rebalance. If Redis has lost a claim of theirs,
+        `compare_ledgers` finds that.
+        """
+        workers = {tp: one for tp, one in self._resting.items() if one.partition.cluster == cluster}
+        ledgers = await self._stores.ledgers.read_all([one.partition for one in workers.values()])
+        return {
+            tp: one
+            for tp, one in workers.items()
+            if (epoch := one.epoch) is not None and ledgers[one.partition].epoch <= epoch
+        }
 
     async def _take_over_one(self, tp: TP, worker: PartitionWorker, topic_id: str) -> int | None:
         try:
@@ -131,11 +181,18 @@ class Pipeline:
         return worker
 
     async def give_up(self, tps: set[TP]) -> None:
-        """Give partitions up; their gathered rows are written if that is quick."""
+        """Stop with partitions that Kafka takes away; their gathered rows are written if that is quick.
+
+        `take_over` decides which of them go on.
+        """
+        self._assigned -= tps
         for tp in tps:
             self._lost.pop(tp, None)
-        leaving = [worker for tp in tps if (worker := self._workers.pop(tp, None))]
-        await asyncio.gather(*(worker.give_up() for worker in leaving))
+        leaving = {tp: worker for tp in tps if (worker := self._workers.pop(tp, None))}
+        self._resting |= {tp: worker for tp, worker in leaving.items() if worker.epoch is not None}
+        await asyncio.gather(
+            *(worker.rest() if tp in self._resting else worker.give_up() for tp, worker in leaving.items())
+        )
 
     async def process(self, tp: TP, fetched: Fetched) -> None:
         """Process a batch; one of a partition that is not taken over is dropped.
@@ -244,7 +301,8 @@ class Pipeline:
         Otherwise one could arrive after the next owner has looked how far ClickHouse is.
         """
         if isinstance(error, Unexpected):
-            landed = [worker.landed for worker in self._workers.values() if worker.is_ready]
+            workers = [*self._workers.values(), *self._resting.values()]
+            landed = [worker.landed for worker in workers if worker.is_ready]
             await asyncio.gather(*(each.settle() for each in landed))
         self._on_failure(error)
 
@@ -259,7 +317,6 @@ class Pipeline:
             else:
                 # As this worker is told to end; nothing is lost.
                 worker.retry.log.info("batch interrupted; the partition's next owner processes it")
-        worker.retry.release()
         worker.abandon()
 
     def safe_offsets(self) -> dict[TP, int]:

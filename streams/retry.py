@@ -62,6 +62,11 @@ class Retry:
         finally:
             self._shared.discard(other)
 
+    @property
+    def is_released(self) -> bool:
+        """Whether the partition was given up."""
+        return self._released.is_set()
+
     def release(self) -> None:
         """End every wait with `Released`."""
         self._released.set()

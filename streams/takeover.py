@@ -61,6 +61,8 @@ class Takeover:
         self._assignment = assignment
         self._partition, self._stores = assignment.partition, assignment.stores
         self._retry = retry
+        #: As claimed; None before.
+        self.epoch: int | None = None
 
     def place(self, incarnation: int) -> Place:
         """Return log, topic and partition of an incarnation."""
@@ -77,6 +79,7 @@ class Takeover:
         """
         retry, stores, partition = self._retry, self._stores, self._partition
         claimed = await retry.forever(lambda: stores.ledgers.claim(partition), "claim")
+        self.epoch = claimed.epoch
         # Both at once: in a storm of rebalances, and with a slow ClickHouse, each answer counts.
         logs, (landed, asked_at) = await asyncio.gather(
             retry.forever(lambda: stores.archive.logs(partition.topic, partition.number), "ask for logs"),

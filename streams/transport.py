@@ -11,7 +11,8 @@ for tools that show lag.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, ClassVar, Final, Protocol, TypeVar, cast
 
@@ -44,8 +45,8 @@ _ID_TIMEOUT_SECONDS: Final = 0.5
 class PartitionKeeper(Protocol):
     """Knows the offsets of partitions; the pipeline implements it."""
 
-    async def take_over(self, tps: set[TP]) -> Mapping[TP, int]:
-        """Return the offset to read each newly assigned partition from."""
+    async def take_over(self, tps: set[TP], seek: Callable[[Mapping[TP, int]], Awaitable[None]]) -> object:
+        """Take assigned partitions over; call `seek` with the offset to read each from, once it is known."""
 
     def safe_offsets(self) -> Mapping[TP, int]:
         """Return by partition the offset before which both stores have every record."""
@@ -81,7 +82,9 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         consumer, assigned = self._ensure_consumer(), self.assignment()
         for tp, offset in offsets.items():
             if tp in assigned:
-                consumer.seek(driver.ensure_aiokafka_TP(tp), offset)
+                place = driver.ensure_aiokafka_TP(tp)
+                consumer.seek(place, offset)
+                consumer.resume(place)
                 self._next[tp] = offset
 
     def highwater(self, tp: TP) -> int:
@@ -130,6 +133,14 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         for tp in revoked:
             self._next.pop(tp, None)
         await super().on_partitions_revoked(revoked)
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """Fetch nothing before it is known from where on: others that are known are not held up."""
+        consumer = self._ensure_consumer()
+        for place in map(driver.ensure_aiokafka_TP, assigned):
+            consumer.pause(place)
+            consumer.seek(place, 0)
+        await super().on_partitions_assigned(assigned, generation_id)
 
     async def _fetch_records(
         self,
@@ -200,6 +211,7 @@ class BatchConsumer(driver.Consumer):
         super().__init__(*args, **kwargs)
         self._read_offset = _NoReadOffsets()
         self._bounds = Together(self._ask_bounds)
+        self._taking_over: asyncio.Future[None] | None = None
 
     def _new_consumer_thread(self) -> BatchConsumerThread:
         return BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -232,8 +244,14 @@ class BatchConsumer(driver.Consumer):
         )
 
     async def perform_seek(self) -> None:
-        """Seek every assigned partition to the offset in its ledger."""
-        await self.seek_to(await self.keeper.take_over(set(self.assignment())))
+        """Begin to take assigned partitions over: each is read once that is done, and waits for no other."""
+        if self._taking_over is not None:
+            self._taking_over.cancel()
+        self._taking_over = self.add_future(self._take_over())
+
+    async def _take_over(self) -> None:
+        with suppress(asyncio.CancelledError):  # By the next rebalance.
+            await self.keeper.take_over(set(self.assignment()), self.seek_to)
 
     async def seek_to(self, offsets: Mapping[TP, int]) -> None:
         """Seek partitions that are still assigned."""

@@ -18,5 +18,6 @@ In the order of reading:
 - `kafka` has the logs, the topics and the consumer group; `traffic` sends records to it
 - `faults` are all that happens, and what is avoided because docs/delivery.md does not promise it
 - `judge` compares the stores with the oracle of `tests/oracle`
+- `storm` asks for more than exactness: that no partition stands still while workers come and go
 - `mutants` are mistakes in the protocol that the simulation must find
 """

@@ -63,7 +63,7 @@ def run(
     outcome = Outcome(seed, trace=world.trace or [])
     gc.disable()  # Or tasks that wait on dead machines would be collected at a moment that no seed decides.
     try:
-        with _seeded(world):
+        with seeded(world):
             loop.run_until_complete(_run(world, outcome, only, without))
     except Stuck as error:
         outcome.problems.append(f"stuck: {error}")
@@ -130,7 +130,7 @@ def _plan(rng: random.Random, duration: float, only: Sequence[str]) -> list[tupl
 
 
 @contextmanager
-def _seeded(world: World) -> Iterator[None]:
+def seeded(world: World) -> Iterator[None]:
     """Have the seed decide everything that the product draws, and its log lines in the trace."""
 
     def line(_: Any, level: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:

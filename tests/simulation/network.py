@@ -37,8 +37,14 @@ class Server:
     is_full: bool = False
     #: Whether its machine has no power.
     is_dark: bool = False
+    #: Usual seconds of a request on its way there, or back, and seconds after which a client gives up.
+    latency: float = field(init=False)
+    patience: float = field(init=False)
     #: How often its machine lost its power or came back. No request outlives that: its connection is gone.
     life: int = 0
+
+    def __post_init__(self) -> None:
+        self.latency, self.patience = _LATENCY[self.name], _PATIENCE[self.name]
 
 
 @dataclass(eq=False)
@@ -110,7 +116,7 @@ class Network:
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         outside(_Trip(self, server, sender, what, effect, answer, fate, packed).run())
         # Most connections break at once, and only some are silent.
-        patience = _PATIENCE[server.name] * (0.02 if fate in _SILENT and self.rng.random() < 0.8 else 1)
+        patience = server.patience * (0.02 if fate in _SILENT and self.rng.random() < 0.8 else 1)
         try:
             async with asyncio.timeout(patience):
                 return await answer
@@ -149,7 +155,7 @@ class Network:
 
     def delay(self, server: Server) -> float:
         """Return for how long a request is on its way, in seconds."""
-        longest = _LATENCY[server.name] * (50 if server.is_slow else 1)
+        longest = server.latency * (50 if server.is_slow else 1)
         return 0.0 if self.rng.random() < 0.1 else self.rng.expovariate(1 / longest)
 
 

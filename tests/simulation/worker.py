@@ -182,6 +182,7 @@ class Worker:
                 taking.cancel()  # Faust cancels a seek that a later rebalance overtakes.
             self.consumer.assign(tps)
             taking = asyncio.create_task(self._take_over(set(tps)))
+            self.consumer.is_flowing, self.rebalancing = True, False
             while group.heartbeat(self.name, generation) and not self._stopping.is_set():
                 await asyncio.sleep(self.world.rng.uniform(0.2, SESSION / 4))
             self.rebalancing = True
@@ -195,10 +196,12 @@ class Worker:
 
     async def _take_over(self, tps: set[TP]) -> None:
         try:
-            self.consumer.seek(await self.pipeline.take_over(tps))
+            await self.pipeline.take_over(tps, self._read_from)
         except Exception as error:
             self.fail(error)
-        self.consumer.is_flowing, self.rebalancing = True, False
+
+    async def _read_from(self, offsets: Mapping[TP, int]) -> None:
+        self.consumer.seek(offsets)
 
     async def _agent(self, topic: str) -> None:
         async with Lanes(self.pipeline.process) as lanes:

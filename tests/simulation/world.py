@@ -106,6 +106,8 @@ class World:
         self.errors: list[BaseException] = []
         #: Events that must be stored at the end, though Kafka may have lost their records.
         self.expected: dict[Any, set[tuple[str, ...]]] = {}
+        #: Whether another worker starts some time after one has ended.
+        self.does_hire_again = True
         self.has_lost_redis = False
         #: States of Redis to which it may go back.
         self.snapshots = 0
@@ -197,7 +199,8 @@ class World:
             await asyncio.sleep(self.rng.uniform(0.5, 5))
             self.hire()
 
-        outside(again())
+        if self.does_hire_again:
+            outside(again())
 
     # What faults need to know.
 

@@ -1,4 +1,4 @@
-"""Where our worker differs from Faust's: how it ends, and how long it waits."""
+"""Where our worker differs from Faust's: how it ends."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import mode
 import pytest
 
 from streams.exit_codes import FAULT
-from streams.faust_worker import DisklessApp, PromptTables, run_until_stopped
+from streams.faust_worker import run_until_stopped
 
 
 class _Service(mode.Service):
@@ -38,16 +38,3 @@ def test_a_crash_has_the_status_of_a_fault(error: Exception | None, status: int)
     loop = asyncio.new_event_loop()
     worker: Any = mode.Worker(_Service(error), loop=loop, override_logging=False, redirect_stdouts=False)
     assert run_until_stopped(worker) == status
-
-
-async def test_a_takeover_may_take_longer_than_faust_waits() -> None:
-    app = DisklessApp("patience", TableManager=PromptTables, broker_request_timeout=0.01)
-    done = asyncio.Event()
-
-    async def take_over() -> None:
-        await asyncio.sleep(0.1)
-        done.set()
-
-    tables: Any = app.tables
-    await tables.recovery._wait(take_over(), timeout=app.conf.broker_request_timeout)
-    assert done.is_set()

@@ -104,7 +104,9 @@ async def test_partitions_that_move_on_while_a_store_is_waited_for_are_left_alon
     pipeline = pipeline_of(broker, store, failures)
     async with _taking_over_without_a_store(pipeline, monkeypatch) as taking:
         await pipeline.give_up({_TP})
-        assert await taking == {}
+        taking.cancel()  # As the next rebalance does.
+        await asyncio.wait({taking})
+    assert pipeline.positions() == {}
     await _take_all(pipeline, broker, store)
     assert failures == []
 
@@ -164,6 +166,140 @@ async def test_a_partition_that_another_claims_while_it_is_taken_over_is_let_go_
         assert await pipeline.take_over({_TP}) == {}
     assert pipeline.positions() == {}
     await _take_all(pipeline, broker, store)
+    assert failures == []
+
+
+def _counting(monkeypatch: pytest.MonkeyPatch, store: type[Any], method: str) -> list[Any]:
+    """Return a list to which the arguments of each call of a store's method are added from now on."""
+    calls, original = list[Any](), getattr(store, method)
+
+    async def counted(self: Any, *arguments: Any) -> Any:
+        calls.append(arguments)
+        return await original(self, *arguments)
+
+    monkeypatch.setattr(store, method, counted)
+    return calls
+
+
+async def test_a_partition_that_kafka_gives_back_goes_on_where_it_was(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    broker, store, failures = Broker(_log("", 3)), MemoryStore(), list[BaseException]()
+    pipeline = pipeline_of(broker, store, failures)
+    await pipeline.take_over({_TP})
+    await pipeline.process(_TP, Fetched(0, broker.log.read(0, 7)))
+    asked = [_counting(monkeypatch, MemoryLedgers, "claim")]
+    asked += [_counting(monkeypatch, MemoryArchive, name) for name in ("logs", "next_offset", "history")]
+    await pipeline.give_up({_TP})
+    assert len(store.tables["playback_events"]) == 7, "another worker may have it next"
+    assert pipeline.positions() == {}
+    await pipeline.process(_TP, Fetched(7, broker.log.read(7, 9)))
+    sought = list[Any]()
+
+    async def seek(offsets: Any) -> None:
+        sought.append(offsets)
+
+    assert await pipeline.take_over({_TP}, seek) == {_TP: 7}
+    assert sought == [{_TP: 7}]
+    await pipeline.process(_TP, Fetched(7, broker.log.read(7, 99)))
+    await until(lambda: pipeline.safe_offsets() == {_TP: 18})
+    assert len(store.tables["playback_events"]) == 18
+    assert asked == [[], [], [], []]
+    assert failures == []
+
+
+async def test_a_partition_that_another_worker_had_meanwhile_is_claimed_again() -> None:
+    broker, store, failures = Broker(_log("", 3)), MemoryStore(), list[BaseException]()
+    pipeline, other = (pipeline_of(broker, store, failures) for _ in range(2))
+    await pipeline.take_over({_TP})
+    await pipeline.process(_TP, Fetched(0, broker.log.read(0, 7)))
+    await pipeline.give_up({_TP})
+    assert await other.take_over({_TP}) == {_TP: 6}, "the record before is compared"
+    await other.process(_TP, Fetched(6, broker.log.read(6, 5)))
+    await other.give_up({_TP})
+    epoch = store.ledgers[_IDLE].epoch
+    assert await pipeline.take_over({_TP}) == {_TP: 10}
+    assert store.ledgers[_IDLE].epoch > epoch
+    await pipeline.process(_TP, Fetched(10, broker.log.read(10, 99)))
+    await until(lambda: pipeline.safe_offsets() == {_TP: 18})
+    assert len(store.tables["playback_events"]) == 18
+    assert failures == []
+
+
+async def test_a_partition_that_goes_to_another_worker_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    broker, store, failures = Broker(_log("", 3)), MemoryStore(), list[BaseException]()
+    pipeline = pipeline_of(broker, store, failures)
+    await pipeline.take_over({_TP})
+    await pipeline.give_up({_TP})
+    assert await pipeline.take_over(set()) == {}
+    claims = _counting(monkeypatch, MemoryLedgers, "claim")
+    assert await pipeline.take_over({_TP}) == {_TP: 0}
+    assert claims, "its worker has ended"
+    assert failures == []
+
+
+async def test_a_takeover_goes_on_when_a_rebalance_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    broker, store, failures = Broker(_log("", 3)), MemoryStore(), list[BaseException]()
+    pipeline = pipeline_of(broker, store, failures)
+    logs, answers = MemoryArchive.logs, asyncio.Event()
+
+    async def slow_logs(self: MemoryArchive, *where: Any) -> list[str]:
+        await answers.wait()
+        return await logs(self, *where)
+
+    monkeypatch.setattr(MemoryArchive, "logs", slow_logs)
+    claims = _counting(monkeypatch, MemoryLedgers, "claim")
+    for _ in range(5):
+        taking = asyncio.create_task(pipeline.take_over({_TP}))
+        await until(lambda: bool(claims))
+        await pipeline.give_up({_TP})
+        taking.cancel()
+        await asyncio.wait({taking})
+    answers.set()
+    await _take_all(pipeline, broker, store)
+    assert len(claims) == 1
+    assert failures == []
+
+
+async def test_partitions_that_stay_do_not_wait_for_those_that_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    broker, store, failures = Broker(_log("", 3)), MemoryStore(), list[BaseException]()
+    pipeline, new = pipeline_of(broker, store, failures), TP(TOPIC, 1)
+    await pipeline.take_over({_TP})
+    await pipeline.give_up({_TP})
+    sought = list[Any]()
+
+    async def seek(offsets: Any) -> None:
+        sought.append(offsets)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MemoryArchive, "logs", _no_store)
+        taking = asyncio.create_task(pipeline.take_over({_TP, new}, seek))
+        await until(lambda: bool(sought))
+        assert sought == [{_TP: 0}]
+        await pipeline.process(_TP, Fetched(0, broker.log.records))
+        assert pipeline.safe_offsets().keys() == {_TP}
+    assert await taking == {_TP: 0, new: 0}
+    assert sought == [{_TP: 0}, {new: 0}]
+    assert failures == []
+
+
+async def test_what_kafka_takes_away_before_it_is_claimed_is_not_claimed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its next owner may have claimed it by then. What was here before may still come back."""
+    broker, store, failures = Broker(_log("", 3)), MemoryStore(), list[BaseException]()
+    pipeline, new = pipeline_of(broker, store, failures), TP(TOPIC, 1)
+    await pipeline.take_over({_TP})
+    await pipeline.give_up({_TP})
+    claims = _counting(monkeypatch, MemoryLedgers, "claim")
+    broker.slow = slow = asyncio.Event()
+    taking = asyncio.create_task(pipeline.take_over({_TP, new}))
+    await until(lambda: broker.slow is None)
+    await pipeline.give_up({_TP, new})
+    slow.set()
+    assert await taking == {}
+    await _take_all(pipeline, broker, store)
+    assert claims == []
     assert failures == []
 
 

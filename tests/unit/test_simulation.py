@@ -9,6 +9,7 @@ import pytest
 from tests.simulation.episode import Outcome, run, shrunk
 from tests.simulation.faults import ALL
 from tests.simulation.mutants import MUTANTS, first_found
+from tests.simulation.storm import standstills
 from tests.simulation.world import CHOICES
 
 TESTS = Path(__file__).parents[1]
@@ -32,6 +33,18 @@ def test_a_seed_gives_the_same_episode_again() -> None:
     one, another = run(14, traced=True), run(14, traced=True)
     assert one.trace == another.trace
     assert len(one.trace) > 100
+
+
+def test_no_partition_stands_still_for_long_while_workers_come_and_go_and_clickhouse_is_slow() -> None:
+    """Nothing moves while the second worker has a partition: it lives for eight seconds.
+
+    If takeovers begin anew at each rebalance, half of the partitions stand still for 80 s, and one for 150.
+    """
+    longest = sorted(
+        still for seed in range(3) for still in standstills(seed, seconds=150, every=8, answer=1).values()
+    )
+    assert longest[len(longest) // 2] < 50
+    assert longest[-1] < 110
 
 
 @pytest.mark.parametrize(
