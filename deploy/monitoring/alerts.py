@@ -84,6 +84,16 @@ ALERTS: Final = (
         "Partitions without a worker",
         "Only {{ $value }} partitions of {{ $labels.topic }} are processed, fewer than within the last day.",
     ),
+    # Also of a partition whose workers change all the time: each of them goes on from the same position.
+    Alert(
+        "VideoCloudPartitionStandsStill",
+        f"changes(({highest(selector(of.POSITION), 'topic', 'partition')})[5m:30s]) == 0"
+        f" and {highest(selector(of.LAG_RECORDS), 'topic', 'partition')} > 0",
+        "2m",
+        TICKET,
+        "A partition stands still",
+        "{{ $labels.topic }}/{{ $labels.partition }} has not moved for five minutes, and records wait.",
+    ),
     Alert(
         "VideoCloudRecordsLost",
         happened(of.LOST, 15, "topic"),
@@ -232,6 +242,7 @@ INHIBITIONS: Final = (
             "VideoCloudApiSlow",
             "VideoCloudBuffersFill",
             "VideoCloudLagGrows",
+            "VideoCloudPartitionStandsStill",
             "VideoCloudSlowInserts",
         ),
     ),

@@ -66,7 +66,7 @@ def lag(
         worst = max(over, key=lambda each: each.records)
         Console(stderr=True).print(
             f"[red]over the limit:[/] {len(over)} partitions; {worst.topic}/{worst.partition} is"
-            f" {worst.records:,} records behind, and the oldest waits for {worst.seconds:.1f} s",
+            f" {worst.records:,} records behind{_oldest(over)}",
             highlight=False,
             soft_wrap=True,
         )
@@ -113,10 +113,18 @@ def _show(console: Console, found: list[PartitionLag]) -> None:
         )
     for_tables(console).print(table, highlight=False)
     records, lost = sum(each.records for each in found), sum(each.lost for each in found)
-    console.print(f"\n{records:,} records behind in {len(found)} partitions", highlight=False)
+    text = f"\n{records:,} records behind in {len(found)} partitions{_oldest(found)}"
+    console.print(text, highlight=False, soft_wrap=True)
     if lost:
         console.print(
             f"[red]{lost:,} records were deleted by retention before they were read:[/]"
             " keep topics for longer than your longest outage",
             highlight=False,
         )
+
+
+def _oldest(found: list[PartitionLag]) -> str:
+    """Say where a record waits longest: one of hundreds of partitions that stands still is easily missed."""
+    last = max(found, key=lambda each: each.seconds)
+    where = f"{last.topic}/{last.partition}"
+    return f"; the oldest waits for {last.seconds:.1f} s, in {where}" if last.seconds else ""

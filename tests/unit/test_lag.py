@@ -62,3 +62,12 @@ def test_no_figure_is_cut_in_a_narrow_terminal_and_piped_rows_are_whole() -> Non
     assert "…" not in narrow
     piped = _shown(Console(file=io.StringIO(), width=40))
     assert "1,234,567,890  1,234,567,880  1,234,567,870" in piped
+
+
+def test_the_partition_that_stands_still_is_named_among_many() -> None:
+    found = [PartitionLag(HERE.topic, n, 0, 9, 9, 9 - (n == 7), 540.0 * (n == 7), 0) for n in range(9)]
+    console = Console(file=io.StringIO(), width=200)
+    _show(console, found)
+    assert isinstance(console.file, io.StringIO)
+    last = console.file.getvalue().splitlines()[-1]
+    assert last == "1 records behind in 9 partitions; the oldest waits for 540.0 s, in user.events/7"
