@@ -113,6 +113,13 @@ class PacedFetcher(fetcher.Fetcher):  # type: ignore[misc]  # aiokafka is not ty
         #: Time of the last request by node id, on the loop's clock.
         self._requested_at: dict[int, float] = {}
 
+    def _get_actions_per_node(self, assignment: Any) -> Any:
+        """Wait for no paused partition: one that is read again is sought, too, and that wakes the fetcher.
+
+        While hundreds are taken over, all of them would be waited for each time.
+        """
+        return (*super()._get_actions_per_node(assignment)[:-1], [])
+
     async def _proc_fetch_request(self, assignment: Any, node_id: int, request: Any) -> bool:
         loop = asyncio.get_running_loop()
         try:

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from math import inf
 from typing import Final, Protocol
 
 from faust.types import TP
 
 from sinks.base import Fenced, Partition, Unavailable, Unexpected
+from sinks.together import Together
 from streams.assignment import Assignment, Fetched, Limits, LogBounds, MakeFolder, PartitionStatus, Stores
 from streams.landed import check
 from streams.ledger import both_have, is_behind
@@ -22,6 +24,9 @@ from streams.retry import Released, Retry
 
 #: Partitions that are taken over at a time: the Redis client has a limited number of connections.
 _TAKEN_AT_ONCE: Final = 32
+#: Seconds between two seeks of partitions that are taken over one after the other: for each of them the
+#: fetcher looks at all partitions that there are.
+_SEEK_SECONDS: Final = 0.1
 
 
 Seek = Callable[[Mapping[TP, int]], Awaitable[None]]
@@ -115,16 +120,24 @@ class Pipeline:
         self._workers = dict(workers)
         ready = {tp: worker.next_fetch for tp, worker in workers.items() if worker.is_ready}
         await seek(ready)
+        sought_at = _now() if ready else -inf
+
+        async def seek_some(tps: Collection[TP]) -> dict[TP, int]:
+            nonlocal sought_at
+            await asyncio.sleep(sought_at + _SEEK_SECONDS - _now())
+            sought_at = _now()
+            offsets = {tp: workers[tp].next_fetch for tp in tps if self._workers.get(tp) is workers[tp]}
+            await seek(offsets)
+            return offsets
+
+        seek_together = Together(seek_some)
 
         async def take(tp: TP, worker: PartitionWorker) -> dict[TP, int]:
-            position = await self._take_over_one(tp, worker, ids.get(tp.topic, ""))
-            if position is None or self._workers.get(tp) is not worker:
-                return {}
-            await seek({tp: position})
-            return {tp: position}
+            is_taken = await self._take_over_one(tp, worker, ids.get(tp.topic, ""))
+            return await seek_together([tp]) if is_taken else {}
 
         taken = await asyncio.gather(*(take(tp, workers[tp]) for tp in workers.keys() - ready.keys()))
-        return ready | {tp: position for each in taken for tp, position in each.items()}
+        return ready | {tp: offset for each in taken for tp, offset in each.items()}
 
     async def _still_owned(self, cluster: str) -> dict[TP, PartitionWorker]:
         """Return the resting workers whose partitions nobody has claimed since; raises `Unavailable`.
@@ -140,17 +153,19 @@ class Pipeline:
             if (epoch := one.epoch) is not None and ledgers[one.partition].epoch <= epoch
         }
 
-    async def _take_over_one(self, tp: TP, worker: PartitionWorker, topic_id: str) -> int | None:
+    async def _take_over_one(self, tp: TP, worker: PartitionWorker, topic_id: str) -> bool:
+        """Take a partition over; return whether it is owned now."""
         try:
             async with self._take_overs:
                 # A partition that was given up meanwhile must not be claimed: its next owner may have it.
                 if self._workers.get(tp) is worker:
-                    return await worker.take_over(topic_id)
+                    await worker.take_over(topic_id)
+                    return True
         except Fenced as error:
             self._drop(tp, worker, error)
         except Released:
             pass  # The partition was revoked while the takeover waited for a store.
-        return None
+        return False
 
     def _new_worker(self, cluster: str, tp: TP) -> PartitionWorker:
         async def seek(offset: int) -> None:
@@ -350,3 +365,7 @@ class Pipeline:
         logs = self._stores.archive.logs
         await asyncio.gather(*(logs(partition.topic, partition.number) for partition in lost.values()))
         return {tp: both_have(ledgers[partition]) for tp, partition in lost.items() if tp in self._lost}
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

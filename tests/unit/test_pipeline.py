@@ -283,6 +283,21 @@ async def test_partitions_that_stay_do_not_wait_for_those_that_come(monkeypatch:
     assert failures == []
 
 
+async def test_hundreds_that_are_taken_over_one_after_the_other_are_sought_together() -> None:
+    """Each seek has the fetcher look at all partitions."""
+    broker, store, failures = Broker(_log("", 1)), MemoryStore(), list[BaseException]()
+    pipeline, sought = pipeline_of(broker, store, failures), list[Any]()
+
+    async def seek(offsets: Any) -> None:
+        sought.append(offsets)
+
+    tps = {TP(TOPIC, number) for number in range(300)}
+    assert (await pipeline.take_over(tps, seek)).keys() == tps
+    assert sum(len(each) for each in sought) == len(tps)
+    assert len(sought) < 100
+    assert failures == []
+
+
 async def test_what_kafka_takes_away_before_it_is_claimed_is_not_claimed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -7,10 +7,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiokafka.consumer.fetcher import READ_COMMITTED
 from aiokafka.consumer.subscription_state import SubscriptionState
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
+from streams.fetching import PacedFetcher
 from tests.pipeline.consumer import consumer
 
 _STAYS, _COMES = (TP("playback.events", number) for number in range(2))
@@ -60,3 +62,23 @@ async def test_a_partition_is_fetched_once_it_was_sought_and_waits_for_no_other(
     await asyncio.sleep(0)
     assert fetched() == {_STAYS: 7, _COMES: 9}
     assert began == [{_STAYS, _COMES}] * 2
+
+
+async def test_the_fetcher_does_not_wait_for_each_of_hundreds_that_are_not_sought_yet() -> None:
+    known = SubscriptionState()
+    known.subscribe({"playback.events"})
+    known.assign_from_subscribed([driver.ensure_aiokafka_TP(tp) for tp in (_STAYS, _COMES)])
+    for tp in (_STAYS, _COMES):
+        known.seek(driver.ensure_aiokafka_TP(tp), 0)
+    known.pause(driver.ensure_aiokafka_TP(_COMES))
+    fetcher: Any = object.__new__(PacedFetcher)
+    fetcher._records, fetcher._in_flight, fetcher._preferred_read_replica = {}, set(), {}
+    fetcher._client = SimpleNamespace(cluster=SimpleNamespace(leader_for_partition=lambda _: 1))
+    fetcher._fetch_max_wait_ms, fetcher._fetch_min_bytes, fetcher._fetch_max_bytes = 50, 1, 1 << 20
+    fetcher._max_partition_fetch_bytes, fetcher._isolation_level = 1 << 20, READ_COMMITTED
+    fetcher._client_rack, fetcher._fetcher_timeout = None, 0.2
+    ((_, request),), *_, waits_for = fetcher._get_actions_per_node(known.subscription.assignment)
+    assert [(topic, [number for number, *_ in parts]) for topic, parts in request.topics] == [
+        (_STAYS.topic, [_STAYS.partition])
+    ]
+    assert waits_for == []
