@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -249,3 +250,25 @@ async def test_comparing_live_counters_reads_each_ledger_a_few_times_however_man
     assert redis.read == 2 * 1_200
     # All in a few requests, and then each by itself.
     assert redis.requests <= 1_200 + 5
+
+
+async def test_live_counters_of_a_few_partitions_are_compared_at_a_time_and_told_in_order() -> None:
+    comparing: Any = object.__new__(Verification)
+    comparing._settings, running, most = Settings(), 0, 0
+
+    async def read() -> dict[Partition, None]:
+        return {Partition("c", comparing._settings.topic_playback, number): None for number in range(20)}
+
+    async def live_of(where: Partition, *_: Any) -> list[str] | None:
+        nonlocal running, most
+        running, most = running + 1, max(most, running + 1)
+        await asyncio.sleep(0.001 * (20 - where.number))
+        running -= 1
+        return None if where.number == 9 else [str(where.number)] if where.number > 17 else []
+
+    comparing._read, comparing._live_of = read, live_of
+    check = await comparing._live()
+    assert 1 < most <= 4
+    assert check.compared == 19
+    assert check.differences == ["18", "19"]
+    assert check.notes == ["c/playback.events/9: ClickHouse did not catch up with Redis; see `vca lag`"]
