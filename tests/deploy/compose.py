@@ -56,6 +56,13 @@ def filled(values: Mapping[str, str]) -> dict[str, Any]:
 
     loaded: dict[str, Any] = fill(yaml.safe_load(TEXT))
     for service in loaded["services"].values():
+        given = service.get("environment", {})
+        for name in [name for name, value in given.items() if value is None]:
+            # Without a value in the file, it is passed on if it is set.
+            if name in values:
+                given[name] = values[name]
+            else:
+                del given[name]
         if replicas := service.get("deploy", {}).get("replicas"):
             # Filling in leaves a text; compose converts it to the number that belongs here.
             service["deploy"]["replicas"] = int(replicas)

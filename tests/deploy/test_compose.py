@@ -24,6 +24,7 @@ from deploy.cli import app
 from deploy.embedded import stack
 from deploy.monitoring import files as monitoring
 from deploy.monitoring.alerts import ALERTS, PAGE
+from sinks.kafka.access import KafkaAccess
 from streams.settings import Settings as WorkerSettings
 from tests.deploy import compose
 
@@ -155,6 +156,26 @@ def test_a_service_sets_only_variables_that_its_command_reads(name: str) -> None
     read |= {"TMPDIR"} if command.name == "api" else set()  # Python itself reads it.
     read |= {"NO_PROXY", "no_proxy"}  # HTTP clients read them.
     assert compose.environment(PRODUCT[name]).keys() <= read
+
+
+#: What the file itself says: its servers and how they are reached, and addresses within the containers.
+SAID: frozenset[str] = frozenset(
+    {field.upper() for field in KafkaAccess.model_fields}
+    | {"KAFKA_BOOTSTRAP_SERVERS", "REDIS_URL", "CLICKHOUSE_URL", "CLICKHOUSE_CLUSTER", "TOPIC_REPLICATION"}
+    | {"WORKER_METRICS_HOST", "WORKER_METRICS_PORT", "EXPORT_DIR"}
+    # These have other names in .env, or are for `vca migrate` alone.
+    | {"EXPORT_S3_ACCESS_KEY", "EXPORT_S3_SECRET_KEY", "ANALYST_PASSWORD"}
+)
+
+
+@pytest.mark.parametrize("name", PRODUCT)
+def test_every_setting_but_addresses_can_be_set_in_the_file_of_make_env(name: str) -> None:
+    settings = ApiSettings if name == "api" else WorkerSettings
+    wanted = {field.upper(): f"a {field}" for field in settings.model_fields if field.upper() not in SAID}
+    told = compose.environment(compose.filled(compose.generated() | wanted)["services"][name])
+    assert wanted.items() <= told.items()
+    # An untold one is not set at all, so that it is what the product itself takes.
+    assert compose.environment(PRODUCT[name]).keys() < told.keys()
 
 
 @pytest.mark.parametrize("others", [{}, {"NO_PROXY": "s3.corp.test"}])

@@ -374,3 +374,13 @@ def test_the_operators_and_a_bucket_can_be_switched_on_in_production(overlay: st
     assert {each["port"] for each in policy["egress"][0]["ports"]} >= {443}
     page = (compose.ROOT / "docs/deployment.md").read_text()
     assert "`videocloud-exports`" in page
+
+
+def test_every_setting_can_be_set_in_the_settings_of_an_overlay(overlay: str) -> None:
+    (settings,) = (
+        each
+        for each in manifests.of_kind(overlay, "ConfigMap")
+        if each["metadata"]["name"].startswith("settings-")
+    )
+    for _, container in manifests.of_the_product(overlay):
+        assert container["envFrom"] == [{"configMapRef": {"name": settings["metadata"]["name"]}}]
