@@ -74,7 +74,7 @@ class Stores:
         days = DayCache(self.clickhouse, on_lookup=partial(observe_lookup, "days"))
         people = KnownCache(settings.known_megabytes * 1_000_000, on_lookup=partial(observe_lookup, "people"))
         reader = ClickHouseUsers(self.clickhouse, days, KnownAudience(self.clickhouse, people))
-        self.warm_up = WarmUp(reader, clock)
+        self.warm_up = WarmUp(reader, clock, retention_days=settings.rollup_retention_days)
         self.users = UserService(reader, self.warm_up.note)
         self.system = SystemService(ClickHouseSystem(self.clickhouse))
         self._reads_ahead = settings.warm_up

@@ -45,6 +45,7 @@ class TooManyStreamsError(domain.RequestError):
 #: The first class that an error is an instance of decides.
 TABLE: Final[dict[type[Exception], tuple[int, str]]] = {
     domain.InvalidPeriodError: (400, "ANALYTICS_INVALID_PERIOD"),
+    domain.NotKeptError: (400, "ANALYTICS_DATA_UNAVAILABLE"),
     domain.InvalidMetricsError: (400, "ANALYTICS_INVALID_METRICS"),
     domain.InvalidParameterError: (400, "ANALYTICS_INVALID_PARAMETER"),
     domain.UnknownVideoError: (404, "ANALYTICS_DATA_UNAVAILABLE"),

@@ -23,6 +23,7 @@ timelines leave no point out. Every number's definition is in `docs/metrics.md`.
 
 _PARAMETER_AT_FAULT: Final = {
     "ANALYTICS_INVALID_PERIOD": "period must be one of 1h, 24h, 1d, 7d, 30d, all.",
+    "ANALYTICS_DATA_UNAVAILABLE": "Data are kept since 2024-03-24T00:00:00Z, and this window begins before.",
     "ANALYTICS_INVALID_METRICS": "metrics must be some of views, engagement, performance.",
     "ANALYTICS_INVALID_PARAMETER": "There is no parameter 'perod' here; there are compare, end, period, "
     "start, timezone.",

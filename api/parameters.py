@@ -17,7 +17,18 @@ from fastapi import Query, Request
 
 from streams.domain.errors import InvalidParameterError, InvalidPeriodError
 from streams.domain.timeline import GroupBy
-from streams.domain.windows import ALL, PERIODS, Window, cover, custom, instant_of, named, zone_of
+from streams.domain.windows import (
+    ALL,
+    PERIODS,
+    Window,
+    cover,
+    custom,
+    instant_of,
+    kept_since,
+    named,
+    within,
+    zone_of,
+)
 
 PREVIOUS, NONE = "previous", "none"
 
@@ -25,14 +36,15 @@ PeriodText = Annotated[
     str | None,
     Query(
         description="`1h` and `24h` are rolling; `1d`, `7d`, `30d` are calendar days of the time zone, today "
-        "included; `all` is everything. Not together with `start` and `end`.",
+        "included; `all` is everything that is kept. Not together with `start` and `end`.",
         json_schema_extra={"enum": list(PERIODS)},
     ),
 ]
 StartText = Annotated[
     str | None,
     Query(
-        description="Start of a custom window, RFC 3339, inclusive. Requires `end`.",
+        description="Start of a custom window, RFC 3339, inclusive: not before the data that are kept. "
+        "Requires `end`.",
         json_schema_extra={"format": "date-time"},
     ),
 ]
@@ -74,7 +86,10 @@ MetricsText = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A requested window, before it is known when the data begins."""
+    """A requested window, before it is known when the data begins.
+
+    Single events are kept since `raw_since`, and everything else since `kept_since`.
+    """
 
     period: str | None
     start: datetime | None
@@ -83,6 +98,7 @@ class Question:
     compare: bool
     now: datetime
     raw_since: datetime
+    kept_since: datetime
 
     @property
     def needs_first(self) -> bool:
@@ -94,11 +110,16 @@ class Question:
         """Whether the live counters can answer it."""
         return self.period == "1h"
 
-    def window(self, first: datetime | None = None) -> Window:
-        """Return the window; raise InvalidPeriodError when it cannot be answered exactly."""
+    def window(self, first: datetime | None = None, ahead: timedelta = timedelta()) -> Window:
+        """Return the window; raise InvalidPeriodError when it cannot be answered exactly.
+
+        `ahead` is for how long before a window its data are read. Raises NotKeptError if they are not kept.
+        """
         if self.start is None or self.end is None:
-            return named(self.period or "", zone=self.zone, now=self.now, first=first)
+            window = named(self.period or "", zone=self.zone, now=self.now, first=first)
+            return within(window, self.kept_since, ahead)
         window = custom(self.start, self.end, zone=self.zone, now=self.now)
+        window = within(window, self.kept_since, ahead)
         stretches = [window.whole]
         if self.compare and window.before is not None:
             stretches += [window.elapsed, window.before]
@@ -137,6 +158,7 @@ def parse_question(
     compare: str,
     now: datetime,
     raw_retention_days: int,
+    rollup_retention_days: int,
 ) -> Question:
     """Parse the parameters of a window; raise InvalidPeriodError for invalid ones.
 
@@ -163,4 +185,5 @@ def parse_question(
         compare=compare == PREVIOUS,
         now=now,
         raw_since=now - timedelta(days=raw_retention_days),
+        kept_since=kept_since(now, rollup_retention_days),
     )

@@ -74,6 +74,12 @@ class Settings(KafkaAccess):
         ge=3,
         description="Days that raw events are kept. Older windows must start and end on a quarter hour.",
     )
+    rollup_retention_days: int = Field(
+        1100,
+        ge=3,
+        description="Days that roll-ups are kept, and everything that is not a single event. Windows that "
+        "begin before, or in the next three days, are refused.",
+    )
     store_patience: float = Field(
         1.0, gt=0, le=60, description="Seconds without a response after which a store counts as down."
     )

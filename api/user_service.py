@@ -5,17 +5,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Final
 
 from api import user_answers
 from api.answers import STORE, Data, envelope
 from api.parameters import Question
-from streams.domain.errors import InvalidPeriodError
-from streams.domain.user_readings import UserReader, active_stretches
-from streams.domain.windows import Window, cover
+from streams.domain.errors import InvalidPeriodError, NotKeptError
+from streams.domain.user_readings import SESSIONS_AHEAD, UserReader, active_stretches
+from streams.domain.windows import Window, cover, rfc3339
 
 #: The part that has its own endpoint; the other parts are groups of `metrics`.
 ENGAGEMENT: Final = "engagement"
+
+
+def ahead_of(parts: Collection[str]) -> timedelta:
+    """Return for how long before a window its data are read: sessions are, to know which began before."""
+    return SESSIONS_AHEAD if {"activity", ENGAGEMENT} & set(parts) else timedelta()
 
 
 def _unnoted(question: Question, parts: Collection[str]) -> None:
@@ -35,7 +41,7 @@ class UserService:
 
     async def users(self, question: Question, groups: Collection[str]) -> Data:
         """Answer `GET /analytics/users`."""
-        window = await self._window(question)
+        window = await self._window(question, groups)
         if not question.compare:
             window = replace(window, previous=None)
         _check_edges(window, question, groups)
@@ -52,12 +58,13 @@ class UserService:
 
     async def engagement(self, question: Question) -> Data:
         """Answer `GET /analytics/users/engagement`."""
-        window = await self._window(question)
+        window = await self._window(question, (ENGAGEMENT,))
         self.note(question, (ENGAGEMENT,))
         return envelope(user_answers.engagement(await self.reader.engagement(window)), window, STORE)
 
-    async def _window(self, question: Question) -> Window:
-        return question.window(await self.reader.first() if question.needs_first else None)
+    async def _window(self, question: Question, parts: Collection[str]) -> Window:
+        first = await self.reader.first() if question.needs_first else None
+        return question.window(first, ahead_of(parts))
 
     async def _activity(self, window: Window) -> Data:
         return user_answers.activity(await self.reader.activity(window))
@@ -70,8 +77,18 @@ class UserService:
 
 
 def _check_edges(window: Window, question: Question, groups: Collection[str]) -> None:
-    """Raise InvalidPeriodError for edges within a quarter of an hour whose raw events are expired."""
+    """Raise InvalidPeriodError for edges within a quarter of an hour whose raw events are expired.
+
+    Raises NotKeptError if active users are those of days before the data that are kept.
+    """
     stretches = list(active_stretches(window).values()) if "activity" in groups else []
+    if any(stretch.start < question.kept_since for stretch in stretches):
+        raise NotKeptError(
+            "Active users are those of the 30 days before the window's end, and data are kept since "
+            f"{rfc3339(question.kept_since)}.",
+            parameter="metrics",
+            since=rfc3339(question.kept_since),
+        )
     if "growth" in groups and window.previous:
         stretches.append(window.previous)
     for stretch in stretches:

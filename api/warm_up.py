@@ -25,10 +25,10 @@ import structlog
 
 from api.parameters import Question
 from api.tasks import stop
-from api.user_service import ENGAGEMENT
-from streams.domain.errors import StoreUnavailableError
+from api.user_service import ENGAGEMENT, ahead_of
+from streams.domain.errors import NotKeptError, StoreUnavailableError
 from streams.domain.metrics import USERS, groups_of
-from streams.domain.windows import ALL, CALENDAR, UTC_ZONE, Window, named
+from streams.domain.windows import ALL, CALENDAR, UTC_ZONE, Window, kept_since, named, within
 
 _log = structlog.get_logger(__name__)
 
@@ -91,11 +91,16 @@ class WarmUp(Generic[Split]):
         prefetcher: Prefetcher[Split],
         clock: Callable[[], datetime],
         *,
+        retention_days: int,
         seconds: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Read nothing yet. `clock` returns aware UTC, the time of answers; `seconds` is monotonic."""
+        """Read nothing yet. `clock` returns aware UTC, the time of answers; `seconds` is monotonic.
+
+        `retention_days` is for how many days the data are kept.
+        """
         self._prefetcher = prefetcher
         self._clock = clock
+        self._retention_days = retention_days
         self._seconds = seconds
         self._habits: OrderedDict[_Habit, float] = OrderedDict()
         self._first: datetime | None = None
@@ -172,5 +177,9 @@ class WarmUp(Generic[Split]):
             if habit.period == ALL and self._first is None:
                 self._first = await self._prefetcher.first()
             window = named(habit.period, zone=habit.zone, now=now, first=self._first)
+            try:
+                window = within(window, kept_since(now, self._retention_days), ahead_of(habit.parts))
+            except NotKeptError:
+                continue
             windows.append((window if habit.compare else replace(window, previous=None), habit.parts))
         return windows

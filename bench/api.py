@@ -97,7 +97,7 @@ def reading_ahead(reader: ClickHouseReader) -> tuple[UserService, WarmUp[Split]]
     """Return the API's user service, and the warm-up of its cache."""
     known = KnownAudience(reader, KnownCache(_KNOWN_BYTES))
     users = ClickHouseUsers(reader, DayCache(reader), known)
-    warm_up = WarmUp(users, lambda: datetime.now(UTC))
+    warm_up = WarmUp(users, lambda: datetime.now(UTC), retention_days=1100)
     return UserService(users, warm_up.note), warm_up
 
 
@@ -133,6 +133,7 @@ def _asked() -> Question:
         compare="previous",
         now=datetime.now(UTC),
         raw_retention_days=180,
+        rollup_retention_days=1100,
     )
 
 

@@ -60,6 +60,13 @@ of the requested video, else, depending on the endpoint, of any video, of any us
 | nothing |
 | `start` and `end` | as given, to the millisecond | as long |
 
+**No number is of less than its window.** Data are kept for `ROLLUP_RETENTION_DAYS`, less up to three days;
+`all` begins with the first day of `timezone` that is kept as a whole. A window that begins earlier is refused
+with `ANALYTICS_DATA_UNAVAILABLE` (400), whether anything happened before or not; `details.since` says when
+what is kept begins. What is compared with a time before that is null: `change`, `trends`, `churnRate`. Of
+sessions, data are kept eight days less, because one may have begun that long before its window, and active
+users are refused if their 30 days begin too early.
+
 Timelines cover the whole window, and their first and last points are cut at its edges. Days and hours are
 those of the local clock: a day may have 23 or 25 hours, and where the clock is changed by half an hour, a
 point of `groupBy=hour` covers half an hour.

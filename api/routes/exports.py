@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Protocol
 
 from fastapi import APIRouter, Body, Path, Query, Request
@@ -19,6 +19,7 @@ from api.errors import ForbiddenError
 from api.exports.columns import SYSTEM, USER, VIDEO, metrics_of
 from api.exports.orders import FORMATS, Order, format_of, kind_of
 from api.openapi import errors
+from api.user_service import ahead_of
 from streams.domain.access import Scope
 
 
@@ -76,6 +77,7 @@ async def create_export(
         compare=parameters.NONE,
         now=now,
         raw_retention_days=settings.raw_retention_days,
+        rollup_retention_days=settings.rollup_retention_days,
     )
     metrics, form = metrics_of(kind, body.metrics), format_of(body.format)
 
@@ -84,7 +86,8 @@ async def create_export(
         USER: stores.users.reader,
         SYSTEM: stores.system.reader,
     }
-    window = question.window(await begins[kind].first() if question.needs_first else None)
+    first = await begins[kind].first() if question.needs_first else None
+    window = question.window(first, ahead_of(metrics) if kind == USER else timedelta())
     described = await exports.create(
         Order(kind, metrics, form, window), now, _base(request, settings.public_url)
     )

@@ -43,6 +43,7 @@ async def get_health(
         compare=parameters.NONE,
         now=now,
         raw_retention_days=settings.raw_retention_days,
+        rollup_retention_days=settings.rollup_retention_days,
     )
     return json(await service.health(question))
 
@@ -77,5 +78,6 @@ async def get_performance(
         compare=parameters.NONE,
         now=now,
         raw_retention_days=settings.raw_retention_days,
+        rollup_retention_days=settings.rollup_retention_days,
     )
     return json(await service.performance(question))

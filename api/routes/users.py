@@ -49,6 +49,7 @@ async def get_users(
         compare=compare,
         now=now,
         raw_retention_days=settings.raw_retention_days,
+        rollup_retention_days=settings.rollup_retention_days,
     )
     return json(await service.users(question, groups_of(USERS, metrics)))
 
@@ -83,5 +84,6 @@ async def get_engagement(
         compare=parameters.NONE,
         now=now,
         raw_retention_days=settings.raw_retention_days,
+        rollup_retention_days=settings.rollup_retention_days,
     )
     return json(await service.engagement(question))

@@ -54,6 +54,7 @@ async def get_summary(
         compare=compare,
         now=now,
         raw_retention_days=settings.raw_retention_days,
+        rollup_retention_days=settings.rollup_retention_days,
     )
     return json(await service.summary(question))
 
@@ -95,6 +96,7 @@ async def get_video(
         compare=compare,
         now=now,
         raw_retention_days=settings.raw_retention_days,
+        rollup_retention_days=settings.rollup_retention_days,
     )
     groups = groups_of(VIDEO, metrics)
     return json(await service.video(video_id, question, groups, groupBy))

@@ -337,7 +337,8 @@ METRICS: Final = (
         "share, load, sizes as `4GB`",
         NULL,
         "latest sample in the window of each host, averaged over hosts; load by position. A host that says 0 "
-        "in all is left out of that share and size",
+        "in all is left out of that share and size. Samples are kept for `RAW_RETENTION_DAYS`: hosts that "
+        "were silent since then are left out",
     ),
     Metric(
         PERFORMANCE,

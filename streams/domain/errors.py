@@ -3,6 +3,7 @@
     VideoCloudError
     ├── RequestError                  the caller can correct the request
     │   ├── InvalidPeriodError        period, start, end, timezone, groupBy or compare
+    │   ├── NotKeptError              a window that begins before the data that are kept
     │   ├── InvalidMetricsError       metrics
     │   ├── InvalidParameterError     any other parameter, or an unknown one
     │   └── UnknownVideoError         a video without a catalog entry and without events
@@ -38,6 +39,10 @@ class RequestError(VideoCloudError):
 
 class InvalidPeriodError(RequestError):
     """An invalid period, instant, time zone or grouping."""
+
+
+class NotKeptError(RequestError):
+    """A window that begins before the data that are kept, so that its numbers would be too low."""
 
 
 class InvalidMetricsError(RequestError):

@@ -15,6 +15,8 @@ DAYS_LATER: Final = (1, 7, 30)
 ACTIVE_DAYS: Final = {"daily": 1, "weekly": 7, "monthly": 30}
 #: A sessionId that returns after it was silent for longer than this may count as a new session.
 SESSION_SILENCE: Final = timedelta(days=7)
+#: For how long before a window the days of its sessions are read.
+SESSIONS_AHEAD: Final = SESSION_SILENCE + timedelta(days=1)
 #: A session with a second page, an action, any playback, or this length is not a bounce.
 BOUNCE_MS: Final = 10_000
 

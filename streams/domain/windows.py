@@ -9,6 +9,8 @@ All windows are half-open, `[start, end)`, in aware UTC. Nothing here reads a cl
 | `all` | from midnight of the day of the first data to tonight's midnight; nothing before it |
 | `start` + `end` | as given, to the millisecond |
 
+No window begins before the data that are kept (`within`), and none is compared with what was before them.
+
 A calendar day has 23 or 25 hours where the clocks change, and `previous` is as many calendar days.
 
 **Equally long stretches.** A window that is not over yet is not compared with a whole one before it:
@@ -22,13 +24,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache, lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo, available_timezones
 
-from streams.domain.errors import InvalidPeriodError
+from streams.domain.errors import InvalidPeriodError, NotKeptError
 
 ROLLING: Final = {"1h": timedelta(hours=1), "24h": timedelta(hours=24)}
 CALENDAR: Final = {"1d": 1, "7d": 7, "30d": 30}
@@ -200,6 +202,39 @@ def custom(start: datetime, end: datetime, *, zone: ZoneInfo, now: datetime) -> 
     if end - start > _LONGEST:
         raise InvalidPeriodError("A window may be ten years long at most.", parameter="end")
     return Window(start, end, Stretch(start - (end - start), start), zone, now)
+
+
+def kept_since(now: datetime, days: int) -> datetime:
+    """Return the UTC midnight from which on tables that keep rows for so many days have all of them.
+
+    They lose the day that is so long ago as a whole. One day later, because a day is that of the server's
+    time zone there, and exports begin with whole days of another one; and another, because what is asked for
+    now may be read tomorrow.
+    """
+    return midnight((now.astimezone(UTC) - timedelta(days=days)).date() + timedelta(days=3), UTC_ZONE)
+
+
+def within(window: Window, since: datetime, ahead: timedelta = timedelta()) -> Window:
+    """Return the part of a window whose numbers are right if data are kept since `since`.
+
+    `ahead` is for how long before the window its data are read as well. `all` begins with the first day
+    that is kept as a whole; `previous` is None unless it is kept. Raises NotKeptError for any other window
+    that begins too early.
+    """
+    earliest = since + ahead
+    if window.start < earliest and window.period == ALL:
+        day = earliest.astimezone(window.zone).date()
+        begin = day if midnight(day, window.zone) >= earliest else day + timedelta(days=1)
+        window = replace(window, start=midnight(begin, window.zone))
+    if window.start < earliest or window.start >= window.end:
+        raise NotKeptError(
+            f"Data are kept since {rfc3339(earliest)}, and this window begins before.",
+            parameter="period" if window.period else "start",
+            since=rfc3339(earliest),
+        )
+    if window.previous is not None and window.previous.start < since:
+        window = replace(window, previous=None)
+    return window
 
 
 def cover(stretches: Iterable[Stretch]) -> tuple[list[Stretch], list[Stretch]]:

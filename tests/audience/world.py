@@ -201,6 +201,7 @@ def asked(period: str, zone: str, now: datetime) -> Question:
         compare="previous",
         now=now,
         raw_retention_days=180,
+        rollup_retention_days=1100,
     )
 
 

@@ -51,7 +51,8 @@ async def test_every_number_is_the_oracles(
     service = SystemService(ClickHouseSystem(store))
 
     async def compare(window: windows.Window, **asked: Any) -> None:
-        common: dict[str, Any] = {"default": "", "compare": "none", "now": NOW, "raw_retention_days": 180}
+        common: dict[str, Any] = {"default": "", "compare": "none", "now": NOW}
+        common |= {"raw_retention_days": 180, "rollup_retention_days": 1100}
         ask = parse_question(**({"period": None, "start": None, "end": None} | common | asked))
         answer = (await service.health(ask))["data"]
         health = truth.health(window)

@@ -77,6 +77,7 @@ def questions(
             compare="previous",
             now=now,
             raw_retention_days=180,
+            rollup_retention_days=1100,
         )
 
     for turn, zone in enumerate(rng.sample(ZONES, 2 if events else 1)):
@@ -125,6 +126,7 @@ async def test_all_begins_with_what_is_kept_and_counts_nobody_as_lost_of_whom_no
             compare="previous",
             now=now,
             raw_retention_days=20,
+            rollup_retention_days=1100,
         )
         answer = (await service.users(asked, ["growth", "retention"]))["data"]
         window = windows.period("all", now, ZoneInfo("UTC"), datetime.combine(kept, time(), UTC))

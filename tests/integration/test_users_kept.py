@@ -119,7 +119,7 @@ def reading_ahead(world: World, memory: int) -> Ahead:
     known = KnownAudience(world.store, KnownCache(memory, on_lookup=looks.append))
     users = ClickHouseUsers(world.store, DayCache(world.store, settle_seconds=0, quiet_seconds=0), known)
     world.service = UserService(users)
-    warm_up = WarmUp(users, lambda: NOW)
+    warm_up = WarmUp(users, lambda: NOW, retention_days=1100)
     for zone in ZONES:
         for period in PERIODS:
             warm_up.note(asked(period, zone, NOW), [*groups_of(USERS, None), ENGAGEMENT])
@@ -259,7 +259,7 @@ async def test_late_events_of_yesterday_do_not_make_everything_be_read_again(wor
 async def test_the_first_question_reads_only_today_after_it_was_read_ahead(world: World) -> None:
     await world.land(people(Random(17), NOW, sessions=150))
     users = ClickHouseUsers(world.store, DayCache(world.store, settle_seconds=0, quiet_seconds=0))
-    warm_up = WarmUp(users, lambda: NOW)
+    warm_up = WarmUp(users, lambda: NOW, retention_days=1100)
     for zone in ZONES:
         for period in ("7d", "all"):
             warm_up.note(asked(period, zone, NOW), [*groups_of(USERS, None), ENGAGEMENT])
@@ -280,7 +280,7 @@ async def test_nobody_waits_when_a_day_ends(world: World) -> None:
     kept = DayCache(world.store, settle_seconds=5, quiet_seconds=60, clock=lambda: seconds)
     users = ClickHouseUsers(world.store, kept)
     now = evening
-    warm_up = WarmUp(users, lambda: now, seconds=lambda: seconds)
+    warm_up = WarmUp(users, lambda: now, retention_days=1100, seconds=lambda: seconds)
     world.service = UserService(users, warm_up.note)
 
     async def read_by_a_question() -> int:

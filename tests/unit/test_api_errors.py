@@ -58,7 +58,7 @@ async def refused(api: Api, path: str, status: int, code: str, **parameters: Any
         ({"start": "2024-03-01T00:00:00Z", "end": "2024-03-01"}, "end"),
         ({"start": "2024-03-02T00:00:00Z", "end": "2024-03-01T00:00:00Z"}, "start"),
         ({"start": "2024-03-01T00:00:00Z", "end": "2024-03-02T00:00:00Z", "period": "7d"}, "period"),
-        ({"start": "2014-06-01T00:00:00Z", "end": "2024-03-02T00:00:00Z", "groupBy": "hour"}, "groupBy"),
+        ({"start": "2022-06-01T00:00:00Z", "end": "2024-03-02T00:00:00Z", "groupBy": "hour"}, "groupBy"),
         ({"start": "2023-03-01T00:00:00.001Z", "end": "2024-03-02T00:00:00Z"}, "start"),
     ],
 )
@@ -66,6 +66,16 @@ async def test_an_invalid_period_is_refused_by_name(api: Api, parameters: dict[s
     error = await refused(api, VIDEO, 400, "ANALYTICS_INVALID_PERIOD", **parameters)
     assert error["details"]["parameter"] == named
     assert named in error["message"] or "points" in error["message"] or "period" in error["message"]
+
+
+@pytest.mark.parametrize("path", [VIDEO, SUMMARY, "/analytics/users", "/analytics/system/health"])
+async def test_a_window_that_begins_before_what_is_kept_is_refused_with_when_that_begins(
+    api: Api, path: str
+) -> None:
+    asked = {"start": "2014-06-01T00:00:00Z", "end": "2024-03-02T00:00:00Z"}
+    error = await refused(api, path, 400, "ANALYTICS_DATA_UNAVAILABLE", **asked)
+    assert error["details"]["parameter"] == "start"
+    assert error["details"]["since"] in error["message"]
 
 
 @pytest.mark.parametrize("asked", ["", "view", "views,,engagement", "views;DROP", "activity"])

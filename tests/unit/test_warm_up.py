@@ -55,7 +55,7 @@ def _asked(period: str, zone: str = "UTC") -> Question:
 
 async def test_what_is_asked_by_default_and_what_was_asked_lately_is_read_ahead() -> None:
     keeper, seconds = Keeper(), 0.0
-    warm_up = WarmUp(keeper, lambda: NOW, seconds=lambda: seconds)
+    warm_up = WarmUp(keeper, lambda: NOW, retention_days=1100, seconds=lambda: seconds)
     for period in ("1h", "24h", "1d", "all"):
         warm_up.note(_asked(period, "Asia/Kolkata"), ["growth"])
     await warm_up.once()
@@ -70,7 +70,7 @@ async def test_what_is_asked_by_default_and_what_was_asked_lately_is_read_ahead(
 
 async def test_many_windows_are_not_all_read() -> None:
     keeper = Keeper()
-    warm_up = WarmUp(keeper, lambda: NOW)
+    warm_up = WarmUp(keeper, lambda: NOW, retention_days=1100)
     for hour in range(1, 13):
         for period in ("1d", "7d"):
             warm_up.note(_asked(period, f"Etc/GMT+{hour}"), ["growth"])
@@ -82,7 +82,7 @@ async def test_many_windows_are_not_all_read() -> None:
 
 async def test_the_next_day_is_read_before_it_begins() -> None:
     keeper, now = Keeper(), datetime(2026, 11, 20, 23, 54, tzinfo=UTC)
-    warm_up = WarmUp(keeper, lambda: now)
+    warm_up = WarmUp(keeper, lambda: now, retention_days=1100)
     await warm_up.once()
     assert len(keeper.kept) == 2
     now = datetime(2026, 11, 20, 23, 56, tzinfo=UTC)
@@ -92,7 +92,7 @@ async def test_the_next_day_is_read_before_it_begins() -> None:
 
 async def test_it_is_read_again_only_after_a_change_or_a_while() -> None:
     keeper, seconds = Keeper(), 0.0
-    warm_up = WarmUp(keeper, lambda: NOW, seconds=lambda: seconds)
+    warm_up = WarmUp(keeper, lambda: NOW, retention_days=1100, seconds=lambda: seconds)
 
     async def readings() -> int:
         keeper.kept.clear()
@@ -111,7 +111,7 @@ async def test_it_is_read_again_only_after_a_change_or_a_while() -> None:
 
 async def test_all_begins_earlier_once_an_older_event_has_landed() -> None:
     keeper = Keeper()
-    warm_up = WarmUp(keeper, lambda: NOW)
+    warm_up = WarmUp(keeper, lambda: NOW, retention_days=1100)
     warm_up.note(_asked("all"), ["growth"])
     await warm_up.once()
     keeper.first_event, keeper.newest_days = datetime(2025, 12, 24, 18, tzinfo=UTC), "other days"
@@ -120,6 +120,16 @@ async def test_all_begins_earlier_once_an_older_event_has_landed() -> None:
         start for start, (period, *_) in zip(keeper.starts, keeper.kept, strict=True) if period == "all"
     ]
     assert firsts == [datetime(2026, 1, 1, tzinfo=UTC), datetime(2025, 12, 24, tzinfo=UTC)]
+
+
+async def test_nothing_is_read_ahead_of_which_a_part_is_not_kept_any_more() -> None:
+    keeper = Keeper()
+    warm_up = WarmUp(keeper, lambda: NOW, retention_days=20)
+    warm_up.note(_asked("all"), ["growth"])
+    await warm_up.once()
+    kept = {period: start for start, (period, *_) in zip(keeper.starts, keeper.kept, strict=True)}
+    # 30 days are refused, too.
+    assert kept == {"all": datetime(2026, 11, 3, tzinfo=UTC), "7d": datetime(2026, 11, 14, tzinfo=UTC)}
 
 
 async def test_a_failure_is_logged_and_it_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,7 +150,7 @@ async def test_a_failure_is_logged_and_it_is_tried_again(monkeypatch: pytest.Mon
         StoreUnavailableError("clickhouse", "down"),
         StoreUnavailableError("clickhouse", "down"),
     ]
-    warm_up = WarmUp(keeper, lambda: NOW, seconds=lambda: seconds)
+    warm_up = WarmUp(keeper, lambda: NOW, retention_days=1100, seconds=lambda: seconds)
     monkeypatch.setattr("api.warm_up.asyncio.sleep", sleep)
     # A logger of its own: where others go, another test may have said in this process.
     log = CapturingLogger()
@@ -167,7 +177,7 @@ async def test_a_reading_that_goes_on_does_not_keep_the_process() -> None:
 
     keeper.prefetch = for_ever  # type: ignore[method-assign]
     async with asyncio.timeout(5):
-        async with WarmUp(keeper, lambda: NOW).open():
+        async with WarmUp(keeper, lambda: NOW, retention_days=1100).open():
             await begun.wait()
     assert keeper.readies == 0
 

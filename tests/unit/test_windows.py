@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.domain.errors import InvalidPeriodError
+from streams.domain.errors import InvalidPeriodError, NotKeptError
 from streams.domain.windows import (
     PERIODS,
     QUARTER,
@@ -19,9 +19,11 @@ from streams.domain.windows import (
     cover,
     custom,
     instant_of,
+    kept_since,
     named,
     quarters,
     rfc3339,
+    within,
     zone_of,
 )
 
@@ -220,3 +222,60 @@ def test_what_is_no_time_zone_is_refused(name: str) -> None:
 def test_a_stretch_is_aligned_when_nothing_of_it_is_ragged(stretches: list[Stretch]) -> None:
     for stretch in stretches:
         assert aligned(stretch) == (not cover([stretch])[1])
+
+
+SINCE = at("2024-03-10")
+
+
+@pytest.mark.parametrize(
+    ("zone", "first", "start"),
+    [
+        ("UTC", "2024-03-09T23:59", "2024-03-10"),
+        ("UTC", "2024-03-12T10:00", "2024-03-12"),
+        # The clock goes forward that day: the next one begins an hour earlier.
+        ("America/New_York", "2024-03-01", "2024-03-10T05:00"),
+        ("America/New_York", "2024-03-10T04:00", "2024-03-10T05:00"),
+        ("America/New_York", "2024-03-11T05:00", "2024-03-11T04:00"),
+        ("Asia/Kolkata", "2024-03-01", "2024-03-10T18:30"),
+    ],
+)
+def test_everything_begins_with_the_first_whole_day_that_is_kept(zone: str, first: str, start: str) -> None:
+    everything = within(window("all", zone=zone, first=at(first)), SINCE)
+    assert everything.start == at(start)
+
+
+@pytest.mark.parametrize("zone", ZONES)
+@pytest.mark.parametrize("period", [*PERIODS, None])
+def test_no_window_and_nothing_that_it_is_compared_with_begins_before_what_is_kept(
+    period: str | None, zone: str
+) -> None:
+    place = ZoneInfo(zone)
+    asked = (
+        window(period, zone=zone, first=at("2020-01-01"))
+        if period
+        else custom(at("2024-03-13T10:07"), at("2024-03-16"), zone=place, now=NOW)
+    )
+    for hours in range(-40 * 24, -24):
+        since = at("2024-03-30") + timedelta(hours=hours)
+        try:
+            found = within(asked, since)
+        except NotKeptError as error:
+            assert period != "all" and asked.start < since
+            assert error.details["since"] == rfc3339(since)
+            continue
+        assert found.start >= since and (period == "all" or found.whole == asked.whole)
+        assert found.previous is None or found.previous.start >= since
+        if asked.previous is not None and asked.previous.start >= since:
+            assert found.previous == asked.previous
+
+
+def test_what_an_answer_reads_ahead_of_its_window_must_be_kept_as_well() -> None:
+    asked = custom(at("2024-03-11"), at("2024-03-12"), zone=ZoneInfo("UTC"), now=NOW)
+    assert within(asked, SINCE, timedelta(days=1)).previous == asked.previous
+    with pytest.raises(NotKeptError):
+        within(asked, SINCE, timedelta(days=1, minutes=1))
+
+
+def test_the_day_that_is_so_long_ago_and_the_two_after_it_do_not_count_as_kept() -> None:
+    assert kept_since(at("2024-03-30T23:59"), 20) == at("2024-03-13")
+    assert kept_since(at("2024-03-31"), 20) == at("2024-03-14")
