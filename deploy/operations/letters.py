@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from sys import intern
 from typing import Any, Final
 
 from streams.dead_letter import REPLAYED_FROM, REPLAYS, is_count
@@ -25,7 +26,7 @@ _LATEST_TIMESTAMP: Final = 2**53
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """One dead letter, without its value."""
+    """One dead letter, without its value: there may be millions, so what many have alike is kept once."""
 
     #: Position of the letter in the dead-letter topic.
     partition: int
@@ -74,7 +75,7 @@ def read_letter(partition: int, record: Record) -> Letter | None:
     # What the record's producer chose may be anything.
     replays = headers.get(REPLAYS, b"")
     try:
-        cluster, topic = (headers[f"source-{name}"].decode() for name in ("cluster", "topic"))
+        cluster, topic = (intern(headers[f"source-{name}"].decode()) for name in ("cluster", "topic"))
         number, offset = (int(headers[f"source-{name}"]) for name in ("partition", "offset"))
         # Letters of versions that did not send this header have their record's timestamp.
         timestamp = int(headers.get("source-timestamp", record.timestamp))
@@ -84,8 +85,8 @@ def read_letter(partition: int, record: Record) -> Letter | None:
         partition,
         record.offset,
         (cluster, topic, number, offset),
-        headers.get("error", b"").decode(errors="replace"),
-        headers.get("reason", b"").decode(errors="replace"),
+        intern(headers.get("error", b"").decode(errors="replace")),
+        intern(headers.get("reason", b"").decode(errors="replace")),
         min(max(0, timestamp), _LATEST_TIMESTAMP),
         int(replays) if is_count(replays) else 0,
         "truncated-from" in headers,
@@ -113,6 +114,10 @@ def headers_again(letter: Letter, topic: str) -> list[tuple[str, bytes]]:
     ]
 
 
+#: Groups that are shown: reasons may quote the input, so that there may be as many as letters.
+MOST_GROUPS: Final = 100
+
+
 @dataclass(slots=True)
 class Plan:
     """The letters to send again, and those left out, with reasons."""
@@ -122,7 +127,10 @@ class Plan:
     left_out: Counter[str] = field(default_factory=Counter)
 
     def table(self) -> list[tuple[str, str, str, int, datetime, datetime]]:
-        """Return topic, error, reason, count, first and last time, of what is to be sent, most first."""
+        """Return topic, error, reason, count, first and last time, of what is to be sent, most first.
+
+        All groups beyond the first hundred are one, at the end, with empty texts.
+        """
         groups: dict[tuple[str, str, str], list[Letter]] = {}
         for letter in self.send:
             groups.setdefault((letter.origin[1], letter.error, letter.reason), []).append(letter)
@@ -130,7 +138,11 @@ class Plan:
             (*key, len(some), min(each.at for each in some), max(each.at for each in some))
             for key, some in groups.items()
         ]
-        return sorted(rows, key=lambda row: (-row[3], row[:3]))
+        rows.sort(key=lambda row: (-row[3], row[:3]))
+        if rest := rows[MOST_GROUPS:]:
+            times = [row[4] for row in rest], [row[5] for row in rest]
+            rows[MOST_GROUPS:] = [("", "", "", sum(row[3] for row in rest), min(times[0]), max(times[1]))]
+        return rows
 
 
 def plan(

@@ -87,9 +87,9 @@ def dead_letters(
             "leftOut": dict(plan.left_out),
             "groups": [
                 {
-                    "topic": topic,
-                    "error": error,
-                    "reason": reason,
+                    "topic": topic or None,
+                    "error": error or None,
+                    "reason": reason if topic else None,
                     "count": count,
                     "first": first.isoformat(),
                     "last": last.isoformat(),
@@ -134,6 +134,7 @@ def _show(out: Console, plan: Plan, sent: int, send: bool) -> None:
         table.columns[2].overflow = "fold"
         table.columns[3].justify = "right"
         for topic, error, reason, count, first, last in plan.table():
+            topic = topic or "all others"
             times = (f"{each:%Y-%m-%d %H:%M:%S}" for each in (first, last))
             table.add_row(
                 printable(topic), printable(error), printable(reason[:_REASON_SHOWN]), f"{count:,}", *times

@@ -51,6 +51,28 @@ def test_what_a_marker_names_is_not_sent_again_nor_is_its_double() -> None:
     assert sent([letter(0, of=7), letter(1, of=7), letter(2, of=8)], {(0, 0)}) == [2]
 
 
+def test_reasons_that_are_all_different_are_listed_to_a_hundred() -> None:
+    some = [
+        letter(number, reason=f"what {number} says", at=AT - timedelta(hours=number))
+        for number in range(3_000)
+    ]
+    table = plan([*some, letter(9_000), letter(9_001)], set(), Wanted(), TOPICS).table()
+    assert len(table) == 101 and sum(row[3] for row in table) == 3_002
+    assert table[0][2:4] == ("no `seq`", 2)
+    topic, error, reason, count, first, last = table[-1]
+    assert (topic, error, reason, count) == ("", "", "", 2_901)
+    assert first == AT - timedelta(hours=2_999) and last > first
+
+
+def test_what_many_letters_have_alike_is_kept_once() -> None:
+    rejected = Rejected(Raw(41, SENT, b"k", b"value"), "Invalid", "no `seq`")
+    headers = tuple(headers_of(Partition("a cluster", "user.events", 1), rejected))
+    one, other = (read_letter(number, Raw(5, SENT, b"k", b"value", headers)) for number in (0, 1))
+    assert one is not None and other is not None
+    assert one.reason is other.reason and one.error is other.error
+    assert one.origin[0] is other.origin[0] and one.origin[1] is other.origin[1]
+
+
 def test_what_came_back_is_left_alone_unless_asked_for() -> None:
     letters = [letter(0), letter(1, replays=1), letter(2, replays=4)]
     assert sent(letters) == [0]
