@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from os import SEEK_END
 from pathlib import Path
 
 _WORRYING = re.compile(r"\b(warn|warning|error|critical|fatal|panic|panicked)\b", re.IGNORECASE)
@@ -31,6 +32,8 @@ class LogTail:
         """Return at most ten lines and a note about the rest: no log may flood the console."""
         try:
             with self._path.open("rb") as file:
+                if self._offset > file.seek(0, SEEK_END):
+                    self._offset = 0  # It began anew.
                 file.seek(self._offset)
                 data = file.read()
         except FileNotFoundError:

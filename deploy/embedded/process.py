@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
+#: Bytes of a log beyond which it begins anew; a month of an undisturbed demo writes about as many.
+LOG_BYTES: Final = 32 << 20
 _GUARD = Path(__file__).with_name("guard.py")
 
 
@@ -76,10 +80,22 @@ class Child:
             self._process.stdin.close()
 
     def tail(self, lines: int = 20) -> str:
-        """Return the last lines that this run of the process wrote."""
+        """Return the last lines that this run of the process wrote, unless the log began anew since."""
         with self.log.open("rb") as file:
-            file.seek(max(self.log_start, file.seek(0, os.SEEK_END) - 65_536))
+            end = file.seek(0, os.SEEK_END)
+            file.seek(max(self.log_start if self.log_start <= end else 0, end - 65_536))
             return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])
+
+
+def bound_log(log: Path, limit: int = LOG_BYTES) -> None:
+    """Move the content of a log of more than ``limit`` bytes to ``<log>.1``, in place of what was there.
+
+    The process goes on writing to the same file, which is open for appending; a line that it writes at this
+    very moment may be lost.
+    """
+    if log.exists() and log.stat().st_size > limit:
+        shutil.copyfile(log, log.with_name(f"{log.name}.1"))
+        os.truncate(log, 0)
 
 
 def describe_exit(code: int) -> str:

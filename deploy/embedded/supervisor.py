@@ -23,7 +23,7 @@ from . import probes, servers, stack
 from .growth import Growth
 from .kafka import jars
 from .logtail import LogTail
-from .process import Child, describe_exit, wait_until
+from .process import Child, bound_log, describe_exit, wait_until
 from .restarts import Restarts
 from .rundir import RunDirectory
 from .screen import Screen
@@ -33,7 +33,7 @@ from .stack import Options, Service
 _TICK = 0.2
 # On a busy machine, with nothing compiled yet, it needed 34 s. One that has ended is not waited for.
 _API_TIMEOUT = 120.0
-_MEMORY_EVERY = 10.0
+_SIZES_EVERY = 10.0
 
 
 class _Running:
@@ -59,7 +59,7 @@ class Supervisor:
         self._screen = screen
         self._running: list[_Running] = []
         self._environment: dict[str, str] = {}
-        self._memory_looked = 0.0
+        self._sizes_looked = 0.0
         self._growth = Growth()
 
     def run(self) -> int:
@@ -131,9 +131,11 @@ class Supervisor:
                 self._show(running)
                 if running.child.exit_code is not None:
                     self._ended(running, running.child.exit_code, now)
-            if now - self._memory_looked >= _MEMORY_EVERY:
-                self._memory_looked = now
+            if now - self._sizes_looked >= _SIZES_EVERY:
+                self._sizes_looked = now
                 self._look_at_memory()
+                for log in self._run.logs.glob("*.log"):
+                    bound_log(log)
 
     def _show(self, running: _Running) -> None:
         for line in running.tail.read():

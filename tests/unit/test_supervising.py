@@ -18,7 +18,7 @@ from rich.console import Console
 
 from deploy.embedded import stack
 from deploy.embedded.ports import free_port
-from deploy.embedded.process import wait_until
+from deploy.embedded.process import LOG_BYTES, wait_until
 from deploy.embedded.rundir import RunDirectory
 from deploy.embedded.screen import Screen
 from deploy.embedded.stack import Options, Service
@@ -113,6 +113,11 @@ def test_a_worker_with_too_many_dead_letters_stays_down_and_one_with_a_fault_is_
     monkeypatch.setattr(stack, "prepare", lambda environment, logs: [])
     monkeypatch.setattr(stack, "services", lambda options, addresses, run: services)
     watched = Watched(tmp_path, port)
+    # Of an earlier run.
+    old = watched.run_dir.logs / "traffic.log"
+    old.parent.mkdir(parents=True, exist_ok=True)
+    old.touch()
+    os.truncate(old, LOG_BYTES + 1)
 
     def runs_again() -> bool:
         return faulty.exists() and faulty.read_text().count("started") == 2
@@ -127,6 +132,7 @@ def test_a_worker_with_too_many_dead_letters_stays_down_and_one_with_a_fault_is_
     assert f"worker-1 has stopped because of too many dead letters (status {REFUSED})" in said
     assert str(watched.run_dir.logs / "worker-1.log") in said
     assert f"set -a; source {watched.run_dir.endpoints_file}; set +a; vca worker" in said
+    assert old.stat().st_size == 0 and old.with_name("traffic.log.1").stat().st_size == LOG_BYTES + 1
     # What the worker itself had to say comes first.
     assert said.index("worker-1 | CRITICAL the worker ends") < said.index("worker-1 has stopped")
 

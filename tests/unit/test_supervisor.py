@@ -24,7 +24,7 @@ from deploy.embedded import stack
 from deploy.embedded.growth import Growth
 from deploy.embedded.logtail import LogTail
 from deploy.embedded.ports import free_port, is_free
-from deploy.embedded.process import Child, describe_exit, module_environment, wait_until
+from deploy.embedded.process import Child, bound_log, describe_exit, module_environment, wait_until
 from deploy.embedded.restarts import Restarts
 from deploy.embedded.rundir import AlreadyRunningError, RunDirectory
 from deploy.embedded.screen import Screen
@@ -110,6 +110,33 @@ def test_harmless_warnings_are_left_out(log: Path) -> None:
     with log.open("a") as file:
         file.write("# WARNING Memory overcommit must be enabled!\n# WARNING disk is full\n")
     assert tail.read() == ["# WARNING disk is full"]
+
+
+def test_a_log_that_is_too_long_begins_anew_while_its_process_writes_on(tmp_path: Path) -> None:
+    log, more = tmp_path / "worker.log", tmp_path / "more"
+    code = (
+        "import pathlib, sys, time\n"
+        "print('x' * 5_000, flush=True)\n"
+        "while not pathlib.Path(sys.argv[1]).exists():\n    time.sleep(0.01)\n"
+        "print('after it', flush=True)\n"
+        "time.sleep(60)"
+    )
+    child = Child("worker", [sys.executable, "-c", code, str(more)], log)
+    try:
+        tail = LogTail(log, 0, everything=True)
+        assert wait_until(time.monotonic() + 20, lambda: log.stat().st_size > 5_000, child)
+        assert len(tail.read()) == 1
+        child.log_start = 4_000
+        bound_log(log, 5_001)
+        assert log.stat().st_size == 5_001, "it is not too long yet"
+        bound_log(log, 5_000)
+        assert log.stat().st_size == 0 and (tmp_path / "worker.log.1").stat().st_size == 5_001
+        more.touch()
+        assert wait_until(time.monotonic() + 20, lambda: log.stat().st_size > 0, child)
+        assert tail.read() == [child.tail()] == ["after it"]
+        assert log.read_bytes() == b"after it\n", "nothing was left out before it"
+    finally:
+        child.stop(0)
 
 
 def test_a_second_supervisor_is_told_the_pid_of_the_first(tmp_path: Path) -> None:
