@@ -38,8 +38,10 @@ QUIET_SECONDS: Final = 60.0
 RENEW_SHARE: Final = 0.75
 #: The earliest split is this many days before today.
 _MAX_DAYS_BACK: Final = 2
-#: Results in the cache, at most: one for ninety days takes some kilobytes.
+#: Results in the cache, and rows of all of them, at most: a row takes 280 bytes, and a result for years has
+#: thousands.
 _MAX_ENTRIES: Final = 500
+_MAX_ROWS: Final = 200_000
 
 Rows = list[dict[str, Any]]
 
@@ -88,6 +90,7 @@ class DayCache:
         self._clock = clock
         self._on_lookup = on_lookup
         self._entries: OrderedDict[tuple[str, str], _Entry] = OrderedDict()
+        self._row_count = 0
         self._queries = SingleFlight[Rows]()
         self._versions: dict[date, _Version] = {}
         self._version_queries = SingleFlight[dict[date, _Version]]()
@@ -152,10 +155,18 @@ class DayCache:
         began = self._clock()
         rows = await self._queries.run((*key, version), lambda: self._store.rows(query))
         if began - split.since >= self._settle_seconds:
-            self._entries[key] = _Entry(version, began, rows)
-            while len(self._entries) > _MAX_ENTRIES:
-                self._entries.popitem(last=False)
+            self._keep(key, _Entry(version, began, rows))
         return rows
+
+    def _keep(self, key: tuple[str, str], entry: _Entry) -> None:
+        """Add an entry, and drop those that were used least recently, as far as there are too many."""
+        if replaced := self._entries.pop(key, None):
+            self._row_count -= len(replaced.rows)
+        self._entries[key] = entry
+        self._row_count += len(entry.rows)
+        while len(self._entries) > _MAX_ENTRIES or self._row_count > _MAX_ROWS:
+            _, dropped = self._entries.popitem(last=False)
+            self._row_count -= len(dropped.rows)
 
     async def _read_versions(self, today: date) -> dict[date, _Version]:
         days = [today - timedelta(days=back) for back in range(_MAX_DAYS_BACK + 1)]
