@@ -18,6 +18,9 @@ _REFRESH_SECONDS: Final = 5.0
 #: Replicas of ClickHouse may get entries out of order: each refresh reads this far back again.
 _OVERLAP_MS: Final = 120_000
 
+#: Rows after which other tasks have their turn.
+_AT_ONCE: Final = 5_000
+
 #: Log, topic and partition.
 Source = tuple[str, str, int]
 
@@ -25,10 +28,10 @@ Source = tuple[str, str, int]
 class CatalogHistory(Protocol):
     """The stored catalog; ClickHouse's archive implements it."""
 
-    async def catalog(self, since: int, ends: Mapping[Source, int]) -> list[CatalogRow]:
+    async def catalog(self, since: int, ends: Mapping[Source, int]) -> Iterable[CatalogRow]:
         """Return every version received from `since` (epoch ms) on, or that `ends` lacks; oldest first.
 
-        `ends` has by source the offset after the last version that is known.
+        `ends` has by source the offset after the last version that is known. Titles and owners may be empty.
         """
 
 
@@ -55,9 +58,11 @@ class CatalogFeed:
             except Unavailable as error:
                 log.warning("the catalog could not be read; it will be retried", error=str(error)[:300])
             else:
-                self._catalog.update(rows)
-                for row in rows:
+                for number, row in enumerate(rows, 1):
+                    self._catalog.update((row,))
                     newest = max(newest, row.received_at)
                     source = (row.log, row.topic, row.partition)
                     ends[source] = max(ends.get(source, 0), row.offset + 1)
+                    if number % _AT_ONCE == 0:
+                        await asyncio.sleep(0)
             await asyncio.sleep(_REFRESH_SECONDS)

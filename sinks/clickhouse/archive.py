@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping
+from io import BytesIO
 from typing import Any, Final
 
 import msgspec
@@ -185,16 +186,17 @@ class ClickHouseArchive:
                 return
             after = rows[-1].offset + 1
 
-    async def catalog(self, since: int, ends: Mapping[tuple[str, str, int], int]) -> list[CatalogRow]:
+    async def catalog(self, since: int, ends: Mapping[tuple[str, str, int], int]) -> Iterator[CatalogRow]:
         """Return every catalog version received from `since` (epoch ms) on, or that `ends` lacks, by age.
 
-        `ends` has by log, topic and partition the offset after the last version that is known.
+        `ends` has by log, topic and partition the offset after the last version that is known. Titles and
+        owners are empty, and a row is made when it is its turn: there may be millions.
         """
         source = "concat(log, '/', topic, '/', toString(partition))"
         end = f"transform({source}, {{sources:Array(String)}}, {{ends:Array(UInt64)}}, toUInt64(0))"
-        return await self._rows(
-            CatalogRow,
-            f"SELECT {_select(CatalogRow)} FROM video_catalog"
+        answer = await self._answer(
+            f"SELECT {_select(CatalogRow)}"
+            " FROM (SELECT * REPLACE ('' AS title, '' AS owner_id) FROM video_catalog)"
             " WHERE received_at >= fromUnixTimestamp64Milli({since:Int64}, 'UTC')"
             f" OR offset >= {end}"
             " ORDER BY received_at, offset",
@@ -202,17 +204,20 @@ class ClickHouseArchive:
             sources=[f"{log}/{topic}/{partition}" for log, topic, partition in ends],
             ends=list(ends.values()),
         )
+        return map(msgspec.json.Decoder(CatalogRow).decode, BytesIO(answer))
 
     async def _rows(self, row: type[Row], query: str, **parameters: Any) -> list[Any]:
+        return msgspec.json.Decoder(row).decode_lines(await self._answer(query, **parameters))
+
+    async def _answer(self, query: str, **parameters: Any) -> bytes:
         with available():
-            answer = await self._client.raw_query(
+            return await self._client.raw_query(
                 query,
                 parameters=parameters,
                 # 64-bit numbers as numbers: the row types are integers.
                 settings={"output_format_json_quote_64bit_integers": 0},
                 fmt="JSONCompactEachRow",
             )
-        return msgspec.json.Decoder(row).decode_lines(answer)
 
 
 def key_lists(keys: Iterable[Key]) -> Iterator[list[Key]]:

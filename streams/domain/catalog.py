@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
@@ -22,6 +22,8 @@ from streams.domain.folding import Folded, Place
 from streams.domain.generations import Key
 from streams.domain.reasons import REASON_LENGTH
 from streams.domain.rows import CatalogRow, Row
+
+_UINT64: Final = (1 << 64) - 1
 
 
 class Deleted(Struct, frozen=True):
@@ -120,18 +122,18 @@ class Catalog:
 
     def __init__(self) -> None:
         """Start empty."""
-        #: Version (record time, offset) and length of each video; 0 when unknown or deleted.
-        self._entries: dict[str, tuple[tuple[int, int], int]] = {}
+        #: Version (record time, offset) and length of each video, 0 when unknown or deleted; all in one
+        #: number, because there may be millions.
+        self._entries: dict[str, int] = {}
 
     def length_ms(self, video_id: str) -> int:
         """Return a video's length in milliseconds, 0 when unknown."""
-        known = self._entries.get(video_id)
-        return known[1] if known else 0
+        return self._entries.get(video_id, 0) & _UINT64
 
     def update(self, rows: Iterable[CatalogRow]) -> None:
         """Add catalog rows in any order; the newest version of each video stays."""
         for row in rows:
-            version = (row.received_at, row.offset)
+            version = row.received_at << 64 | row.offset
             known = self._entries.get(row.video_id)
-            if known is None or version >= known[0]:
-                self._entries[row.video_id] = (version, 0 if row.deleted else row.duration_ms)
+            if known is None or version >= known >> 64:
+                self._entries[row.video_id] = version << 64 | (0 if row.deleted else row.duration_ms)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+import msgspec
 import pytest
 
 from sinks.memory import MemoryArchive, MemoryStore
 from streams import catalog
 from streams.catalog import CatalogFeed
+from streams.domain.catalog import Catalog
 from streams.domain.rows import CatalogRow
 
 NOW_MS = 1_795_000_000_000
@@ -52,3 +54,46 @@ async def test_an_entry_is_known_though_one_with_a_later_time_came_before(
         await _until(lambda: feed.length_ms("of the same") == 60_000)
     finally:
         reading.cancel()
+
+
+async def test_other_tasks_have_their_turn_while_a_large_catalog_is_read() -> None:
+    store = MemoryStore()
+    store.tables["video_catalog"] += [_row(f"video {number}", 0, number, NOW_MS) for number in range(12_000)]
+    feed = CatalogFeed(MemoryArchive(store))
+    reading = asyncio.create_task(feed.run())
+    try:
+        turns = 0
+        while not feed.length_ms("video 11999"):
+            await asyncio.sleep(0)
+            turns += feed.length_ms("video 0") > 0
+        assert turns > 2, "all was read in one turn"
+    finally:
+        reading.cancel()
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "length_ms"),
+    [
+        pytest.param((NOW_MS, 5), (NOW_MS, 6), 2, id="by offset at the same time"),
+        pytest.param((NOW_MS, 6), (NOW_MS, 5), 1, id="not the older of the same time"),
+        pytest.param((NOW_MS, 2**40), (NOW_MS + 1, 0), 2, id="by time before all else"),
+        pytest.param((NOW_MS, 0), (-1, 9), 1, id="not one without a time"),
+        pytest.param((-1, 0), (-1, 1), 2, id="of two without a time the later"),
+    ],
+)
+def test_the_newest_version_of_a_video_counts(
+    before: tuple[int, int], after: tuple[int, int], length_ms: int
+) -> None:
+    known = Catalog()
+    for number, (at, offset) in enumerate((before, after), 1):
+        known.update([_row("video", 0, offset, at, number)])
+    assert known.length_ms("video") == length_ms
+    assert known.length_ms("another") == 0
+
+
+def test_a_length_may_be_as_long_as_a_column_takes_and_a_deleted_video_has_none() -> None:
+    known = Catalog()
+    known.update([_row("video", 0, 1, NOW_MS, 2**64 - 1)])
+    assert known.length_ms("video") == 2**64 - 1
+    known.update([msgspec.structs.replace(_row("video", 0, 2, NOW_MS), deleted=True)])
+    assert known.length_ms("video") == 0
