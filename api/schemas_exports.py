@@ -26,11 +26,14 @@ class ExportRequest(Model):
         "30d",
         max_length=64,
         description="`1h` and `24h` are rolling; `1d`, `7d`, `30d` are calendar days of the time zone, today "
-        "included; `all` is everything. Not together with `start` and `end`.",
+        "included; `all` is everything that is kept. Not together with `start` and `end`.",
         json_schema_extra={"enum": list(PERIODS)},
     )
     start: str | None = Field(
-        None, max_length=64, description="Start of a custom window, RFC 3339, inclusive. Requires `end`."
+        None,
+        max_length=64,
+        description="Start of a custom window, RFC 3339, inclusive: not before the data that are kept. "
+        "Requires `end`.",
     )
     end: str | None = Field(
         None, max_length=64, description="End of a custom window, RFC 3339, exclusive. Requires `start`."

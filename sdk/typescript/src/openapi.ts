@@ -467,12 +467,12 @@ export interface components {
              */
             type: "video" | "user" | "system";
             /**
-             * @description `1h` and `24h` are rolling; `1d`, `7d`, `30d` are calendar days of the time zone, today included; `all` is everything. Not together with `start` and `end`.
+             * @description `1h` and `24h` are rolling; `1d`, `7d`, `30d` are calendar days of the time zone, today included; `all` is everything that is kept. Not together with `start` and `end`.
              * @default 30d
              * @enum {string}
              */
             period?: "1h" | "24h" | "1d" | "7d" | "30d" | "all";
-            /** @description Start of a custom window, RFC 3339, inclusive. Requires `end`. */
+            /** @description Start of a custom window, RFC 3339, inclusive: not before the data that are kept. Requires `end`. */
             start?: string | null;
             /** @description End of a custom window, RFC 3339, exclusive. Requires `start`. */
             end?: string | null;
@@ -867,9 +867,9 @@ export interface operations {
     getSummary: {
         parameters: {
             query?: {
-                /** @description `1h` and `24h` are rolling; `1d`, `7d`, `30d` are calendar days of the time zone, today included; `all` is everything. Not together with `start` and `end`. */
+                /** @description `1h` and `24h` are rolling; `1d`, `7d`, `30d` are calendar days of the time zone, today included; `all` is everything that is kept. Not together with `start` and `end`. */
                 period?: "1h" | "24h" | "1d" | "7d" | "30d" | "all";
-                /** @description Start of a custom window, RFC 3339, inclusive. Requires `end`. */
+                /** @description Start of a custom window, RFC 3339, inclusive: not before the data that are kept. Requires `end`. */
                 start?: string;
                 /** @description End of a custom window, RFC 3339, exclusive. Requires `start`. */
                 end?: string;
@@ -898,7 +898,7 @@ export interface operations {
     getVideo: {
         parameters: {
             query?: {
-                /** @description `1h` and `24h` are rolling; `1d`, `7d`, `30d` are calendar days of the time zone, today included; `all` is everything. Not together with `start` and `end`. */
+                /** @description `1h` and `24h` are rolling; `1d`, `7d`, `30d` are calendar days of the time zone, today included; `all` is everything that is kept. Not together with `start` and `end`. */
                 period?: "1h" | "24h" | "1d" | "7d" | "30d" | "all";
                 /** @description Groups to return, separated by commas or repeated; by default all. */
                 metrics?: ("views" | "engagement" | "performance")[];
@@ -906,7 +906,7 @@ export interface operations {
                 groupBy?: "hour" | "day" | "week";
                 /** @description `previous` compares with the equally long window before; `none` omits `previous`, `change` and `trends`. */
                 compare?: "previous" | "none";
-                /** @description Start of a custom window, RFC 3339, inclusive. Requires `end`. */
+                /** @description Start of a custom window, RFC 3339, inclusive: not before the data that are kept. Requires `end`. */
                 start?: string;
                 /** @description End of a custom window, RFC 3339, exclusive. Requires `start`. */
                 end?: string;
@@ -936,13 +936,13 @@ export interface operations {
     getUsers: {
         parameters: {
             query?: {
-                /** @description `1h` and `24h` are rolling; `1d`, `7d`, `30d` are calendar days of the time zone, today included; `all` is everything. Not together with `start` and `end`. */
+                /** @description `1h` and `24h` are rolling; `1d`, `7d`, `30d` are calendar days of the time zone, today included; `all` is everything that is kept. Not together with `start` and `end`. */
                 period?: "1h" | "24h" | "1d" | "7d" | "30d" | "all";
                 /** @description Groups to return, separated by commas or repeated; by default all. */
                 metrics?: ("activity" | "growth" | "retention")[];
                 /** @description `previous` compares with the equally long window before; `none` omits `previous`, `change` and `trends`. */
                 compare?: "previous" | "none";
-                /** @description Start of a custom window, RFC 3339, inclusive. Requires `end`. */
+                /** @description Start of a custom window, RFC 3339, inclusive: not before the data that are kept. Requires `end`. */
                 start?: string;
                 /** @description End of a custom window, RFC 3339, exclusive. Requires `start`. */
                 end?: string;
@@ -969,9 +969,9 @@ export interface operations {
     getEngagement: {
         parameters: {
             query?: {
-                /** @description `1h` and `24h` are rolling; `1d`, `7d`, `30d` are calendar days of the time zone, today included; `all` is everything. Not together with `start` and `end`. */
+                /** @description `1h` and `24h` are rolling; `1d`, `7d`, `30d` are calendar days of the time zone, today included; `all` is everything that is kept. Not together with `start` and `end`. */
                 period?: "1h" | "24h" | "1d" | "7d" | "30d" | "all";
-                /** @description Start of a custom window, RFC 3339, inclusive. Requires `end`. */
+                /** @description Start of a custom window, RFC 3339, inclusive: not before the data that are kept. Requires `end`. */
                 start?: string;
                 /** @description End of a custom window, RFC 3339, exclusive. Requires `start`. */
                 end?: string;
@@ -1131,9 +1131,9 @@ export interface operations {
     getHealth: {
         parameters: {
             query?: {
-                /** @description `1h` and `24h` are rolling; `1d`, `7d`, `30d` are calendar days of the time zone, today included; `all` is everything. Not together with `start` and `end`. */
+                /** @description `1h` and `24h` are rolling; `1d`, `7d`, `30d` are calendar days of the time zone, today included; `all` is everything that is kept. Not together with `start` and `end`. */
                 period?: "1h" | "24h" | "1d" | "7d" | "30d" | "all";
-                /** @description Start of a custom window, RFC 3339, inclusive. Requires `end`. */
+                /** @description Start of a custom window, RFC 3339, inclusive: not before the data that are kept. Requires `end`. */
                 start?: string;
                 /** @description End of a custom window, RFC 3339, exclusive. Requires `start`. */
                 end?: string;
@@ -1160,9 +1160,9 @@ export interface operations {
     getPerformance: {
         parameters: {
             query?: {
-                /** @description `1h` and `24h` are rolling; `1d`, `7d`, `30d` are calendar days of the time zone, today included; `all` is everything. Not together with `start` and `end`. */
+                /** @description `1h` and `24h` are rolling; `1d`, `7d`, `30d` are calendar days of the time zone, today included; `all` is everything that is kept. Not together with `start` and `end`. */
                 period?: "1h" | "24h" | "1d" | "7d" | "30d" | "all";
-                /** @description Start of a custom window, RFC 3339, inclusive. Requires `end`. */
+                /** @description Start of a custom window, RFC 3339, inclusive: not before the data that are kept. Requires `end`. */
                 start?: string;
                 /** @description End of a custom window, RFC 3339, exclusive. Requires `start`. */
                 end?: string;
