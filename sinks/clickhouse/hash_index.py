@@ -93,12 +93,28 @@ def _leading(hashes: Numbers, shift: np.uint64) -> Places:
     return (hashes >> shift).view(np.int64)
 
 
-def contained(ascending: Numbers, some: Numbers) -> Flags:
-    """Return which hashes are in an ascending array: for arrays too small to be worth an index."""
-    if not len(ascending):
-        return np.zeros(len(some), np.bool_)
-    found: Flags = ascending.take(np.searchsorted(ascending, some), mode="clip") == some
-    return found
+def contained(hashes: Numbers, some: Numbers) -> Flags:
+    """Return which of `some` are among `hashes`, for few hashes that are not worth an index.
+
+    The hashes go to slots of a table, one to each. Those that found no place get another slot, and what was
+    not found is looked up there.
+    """
+    contained = np.zeros(len(some), np.bool_)
+    left = np.arange(len(some))
+    while len(hashes) and len(left):
+        bits = len(hashes).bit_length() + 1
+        shift = np.uint64(64 - bits)
+        # Free slots have one of the hashes as well, so that nothing else is found there.
+        table = np.full(1 << bits, hashes[0])
+        slots = _leading(hashes, shift)
+        table[slots] = hashes
+        here = table.take(_leading(some, shift)) == some
+        contained[left.compress(here)] = True
+        left = left.compress(~here)
+        # Multiplied by an odd number, different hashes stay different, and part.
+        some = some.compress(~here) * _SPREAD
+        hashes = hashes.compress(table.take(slots) != hashes) * _SPREAD
+    return contained
 
 
 def _search(ascending: Numbers, some: Numbers, at: Places) -> tuple[Flags, Places]:

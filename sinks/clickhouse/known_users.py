@@ -109,7 +109,7 @@ class RecentUsers:
 
     def sources(self, signups: Signups) -> Rows:
         """Return the rows of `user_queries.sources_since`."""
-        new = contained(np.sort(self.new), signups.unknown)
+        new = contained(self.new, signups.unknown)
         counts = signups.counted + np.bincount(signups.sources[new], minlength=len(signups.names))
         return [
             {"source": source, "users": users}

@@ -35,7 +35,14 @@ def test_exactly_those_that_are_there_are_found(
     here, at = HashSet(numbers(ascending)).find(numbers(asked))
     assert here.tolist() == [number for number, each in enumerate(asked) if each in there]
     assert [ascending[place] for place in at] == [asked[number] for number in here]
-    assert contained(numbers(ascending), numbers(asked)).tolist() == [each in there for each in asked]
+
+
+@given(st.lists(ANY | CROWDED, max_size=300), st.lists(ANY | CROWDED, max_size=50), st.data())
+def test_exactly_those_that_are_among_others_are_contained(
+    there: list[int], others: list[int], data: st.DataObject
+) -> None:
+    asked = others + (data.draw(st.lists(st.sampled_from(there))) if there else [])
+    assert contained(numbers(there), numbers(asked)).tolist() == [each in there for each in asked]
 
 
 @given(
