@@ -153,9 +153,12 @@ def distinct_by_group(hashes: Numbers, groups: NDArray[np.uint8], count: int) ->
         table = np.empty(1 << bits, np.int32)
         table[slots] = numbers
         found = table.take(slots)
-        counts += np.bincount(groups.compress(found == numbers), minlength=count)
-        equal = (hashes.take(found) == hashes) & (groups.take(found) == groups)
-        other = np.flatnonzero(~equal)
+        first = found == numbers
+        counts += np.bincount(groups.compress(first), minlength=count)
+        other = np.flatnonzero(~first)
+        found = found.take(other)
+        equal = (hashes.take(found) == hashes.take(other)) & (groups.take(found) == groups.take(other))
+        other = other.compress(~equal)
         # Multiplied by an odd number, different keys stay different, and part.
         hashes, groups, keys = hashes.take(other), groups.take(other), keys.take(other) * _SPREAD
     return counts
