@@ -19,7 +19,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -249,22 +249,31 @@ def api_process(before: Standing) -> Iterator[tuple[str, Child]]:
 
 
 @contextmanager
-def serving(size: Size, console: Console, keep: Path | None) -> Iterator[tuple[str, Standing]]:
-    """Run an API on data of a size; yield its address and its ClickHouse."""
+def serving(
+    size: Size, console: Console, keep: Path | None, hours: float | None = None
+) -> Iterator[tuple[str, Standing]]:
+    """Run an API on data of a size, with `hours` of today; yield its address and its ClickHouse."""
     data = None if keep is None else keep / f"{size.events}-{size.daily_users}"
     filled = data is not None and data.exists()
     with standing(data) as stands:
         if not filled:
-            _fill(stands.url, size, console)
+            _fill(stands.url, size, console, hours)
         with api_process(stands) as (address, _):
             yield address, stands
 
 
-def _fill(url: str, size: Size, console: Console) -> None:
-    began = time.monotonic()
+def end_of_data(now: datetime, hours: float | None) -> datetime:
+    """Return the time up to which data are generated: so many hours into the day (UTC), or now."""
+    if hours is None:
+        return now
+    return now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(hours=hours)
+
+
+def _fill(url: str, size: Size, console: Console, hours: float | None) -> None:
+    began, end = time.monotonic(), end_of_data(datetime.now(UTC), hours)
     with clickhouse_connect.get_client(**options(url, "videocloud"), send_receive_timeout=600) as client:
         with console.status("") as status:
-            fill(client, size, datetime.now(UTC), lambda what: status.update(f"generating {what}"))
+            fill(client, size, end, lambda what: status.update(f"generating {what}"))
             status.update("waiting for merges")
             settled = 0
             until = time.monotonic() + 120
@@ -329,6 +338,10 @@ def main(
             min=0, help="Seconds before the first query; 0 to wait until the API has warmed its cache."
         ),
     ] = 0,
+    hours: Annotated[
+        float | None,
+        typer.Option(min=0, max=23.99, help="Hours of today that have data. [default: those until now]"),
+    ] = None,
     keep: Annotated[
         Path | None, typer.Option(help="Folder that keeps the generated data for the next run.")
     ] = None,
@@ -338,7 +351,7 @@ def main(
     measured = {}
     for each in millions or [1, 100]:
         size = Size.of(each * 1_000_000, daily_users)
-        with serving(size, console, keep) as (address, behind):
+        with serving(size, console, keep, hours) as (address, behind):
             measured[each] = asyncio.run(measure(address, behind, seconds, only, wait))
     console.print(table(measured))
 

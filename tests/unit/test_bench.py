@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import msgspec
 import pytest
 
+from bench.api import end_of_data
 from bench.cost import REST, shares, step_of
 from bench.freshness import Seen
 from bench.pipeline import Run
@@ -126,3 +129,14 @@ def test_a_heartbeat_is_as_old_as_when_an_answer_first_held_it() -> None:
     seen.take(2, 9.0, sent)
     assert seen.ages == {1: 2.5, 2: 1.75, 3: 0.75}
     assert seen.fresh_at == 3.75
+
+
+@pytest.mark.parametrize(
+    ("hours", "end"),
+    [
+        (None, datetime(2026, 11, 28, 0, 20, 5, tzinfo=UTC)),
+        (23.5, datetime(2026, 11, 28, 23, 30, tzinfo=UTC)),
+    ],
+)
+def test_today_has_data_until_now_or_for_so_many_hours(hours: float | None, end: datetime) -> None:
+    assert end_of_data(datetime(2026, 11, 28, 0, 20, 5, tzinfo=UTC), hours) == end
