@@ -202,12 +202,14 @@ def _apply_one(
     spread: Cluster | None,
 ) -> bool:
     """Apply a file; return False if another process was quicker."""
+    first = True
     for statement in migration.statements(values):
         for part in spread.spread(statement, tables) if spread else (statement,):
-            # Checked before each statement: truncating and filling a table again would lose rows that workers
-            # inserted meanwhile.
-            if migration.name in _applied(client):
+            # To create again what another process made has no effect. Truncating and filling a table again
+            # would lose rows that workers inserted meanwhile.
+            if (first or "IF NOT EXISTS" not in part) and migration.name in _applied(client):
                 return False
+            first = False
             client.command(part)
     client.command(
         "INSERT INTO schema_migrations (name, checksum) VALUES ({name:String}, {checksum:String})",
