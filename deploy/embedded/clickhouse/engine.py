@@ -90,6 +90,10 @@ class Engine:
             "max_threads": limits.threads,
             "async_insert": 0,
             "implicit_select": 0,
+            # On little data, compiling a query to machine code takes longer than it saves.
+            "compile_expressions": 0,
+            "compile_aggregate_expressions": 0,
+            "compile_sort_description": 0,
         }
         self._address = f"{path.resolve()}?{urlencode(options, safe='/')}"
         # An engine lives as long as its last handle, so this one stays open.
