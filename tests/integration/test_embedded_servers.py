@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
 import subprocess
@@ -20,6 +19,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from deploy.embedded import servers
 from deploy.embedded.ports import free_port
 from deploy.embedded.process import module_environment, wait_until
+from tests.servers.processes import left_after
 
 
 async def test_records_come_back_from_the_broker_in_the_order_of_their_key(broker: str) -> None:
@@ -123,13 +123,4 @@ def test_servers_end_with_their_parent_however_it_dies(tmp_path: Path, number: s
     parent.send_signal(number)
     parent.wait(10)
     parent.stdout.close()
-    gone_by = time.monotonic() + 10
-    while any(_alive(pid) for pid in pids) and time.monotonic() < gone_by:
-        time.sleep(0.05)
-    assert not [pid for pid in pids if _alive(pid)]
-
-
-def _alive(pid: int) -> bool:
-    with contextlib.suppress(psutil.NoSuchProcess):
-        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
-    return False
+    assert left_after({str(pid): pid for pid in pids}) == {}

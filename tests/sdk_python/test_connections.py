@@ -35,13 +35,6 @@ USERS = {"success": True, "data": {"activity": None}, "meta": META}
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 
-@pytest.fixture
-def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shorten the pauses between tries."""
-    monkeypatch.setattr(_retry, "FIRST", 0.02)
-    monkeypatch.setattr(_retry, "LONGEST", 0.02)
-
-
 async def test_a_limit_is_waited_for_as_long_as_the_api_asks(kind: Kind) -> None:
     with serving(refusal(429, "ANALYTICS_RATE_LIMIT", retry_after="1"), answer(USERS)) as server:
         async with open_client(kind, base_url=server.url) as client:
@@ -59,7 +52,7 @@ async def test_who_is_asked_to_wait_for_minutes_is_told_instead(kind: Kind) -> N
         assert len(server.asked) == 1
 
 
-@pytest.mark.usefixtures("_hasty")
+@pytest.mark.usefixtures("hasty")
 @pytest.mark.parametrize(
     "trouble", [hang_up, part(b"x" * 100, 50), refusal(408), refusal(409), refusal(500), refusal(503)]
 )
@@ -70,7 +63,7 @@ async def test_what_may_pass_is_tried_again(kind: Kind, trouble: Any) -> None:
         assert len(server.asked) == 3
 
 
-@pytest.mark.usefixtures("_hasty")
+@pytest.mark.usefixtures("hasty")
 async def test_two_new_tries_are_enough(kind: Kind) -> None:
     with serving(hang_up) as server:
         async with open_client(kind, base_url=server.url) as client:
@@ -100,7 +93,7 @@ async def test_an_export_that_failed_is_not_tried_again(kind: Kind) -> None:
         assert len(server.asked) == 1
 
 
-@pytest.mark.usefixtures("_hasty")
+@pytest.mark.usefixtures("hasty")
 async def test_a_time_out_has_a_name(kind: Kind) -> None:
     with serving(silence) as server:
         async with open_client(kind, base_url=server.url, timeout=0.2) as client:
@@ -114,7 +107,7 @@ async def test_a_time_out_has_a_name(kind: Kind) -> None:
         assert isinstance(caught.value, APIConnectionError)
 
 
-@pytest.mark.usefixtures("_hasty")
+@pytest.mark.usefixtures("hasty")
 async def test_an_address_where_nothing_listens_is_named(kind: Kind) -> None:
     url = f"http://127.0.0.1:{free_port()}"
     async with open_client(kind, base_url=url) as client:

@@ -14,7 +14,6 @@ from videocloud import (
     ExportFailedError,
     ExportTimeoutError,
     GoneError,
-    _retry,
     analytics,
 )
 
@@ -26,9 +25,7 @@ NAMED: Any = {"content_disposition": 'attachment; filename="exp_1.csv"', "etag":
 
 
 @pytest.fixture(autouse=True)
-def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_retry, "FIRST", 0.02)
-    monkeypatch.setattr(_retry, "LONGEST", 0.02)
+def _first_look(hasty: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(analytics, "_FIRST_LOOK", 0.02)
 
 

@@ -24,6 +24,8 @@ from videocloud import (
 from tests.sdk_python.clients import Kind, done, following, open_client
 from tests.sdk_python.sockets import answer, events, hang_up, refusal, serving, silence
 
+pytestmark = pytest.mark.usefixtures("hasty")
+
 META = {"asOf": "2024-03-30T14:05:27Z", "partial": True, "timezone": "UTC", "source": "redis"}
 PERIOD = {"start": "2024-03-30T13:06:00Z", "end": "2024-03-30T14:06:00Z"}
 GONE = {"success": False, "error": {"code": "ANALYTICS_DATA_UNAVAILABLE", "message": "Wait.", "details": {}}}
@@ -33,12 +35,6 @@ def live(viewers: int, head: str = "") -> str:
     data = {"period": PERIOD, "concurrentViewers": viewers, "timeline": [], "trending": []}
     body = json.dumps({"success": True, "data": data, "meta": META})
     return f"{head}event: live\ndata: {body}\n\n"
-
-
-@pytest.fixture(autouse=True)
-def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_retry, "FIRST", 0.02)
-    monkeypatch.setattr(_retry, "LONGEST", 0.02)
 
 
 async def viewers(stream: Any, count: int) -> list[int]:
