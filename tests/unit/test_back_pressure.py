@@ -12,6 +12,7 @@ from faust.types import TP
 from sinks.base import LiveBatch, Partition, Unavailable
 from sinks.memory import MemoryStore
 from streams.assignment import Fetched
+from streams.budget import Budget
 from streams.pace import Pace
 from streams.retry import Released, Retry
 from tests.pipeline.bench import NOW, TOPIC, Bench, Broker, Log, pipeline_of, view
@@ -96,6 +97,26 @@ async def test_a_partition_that_is_given_up_gives_its_share_back() -> None:
     assert all(isinstance(end, Released) for end in await asyncio.wait_for(reading, 5))
     await asyncio.sleep(0)
     assert pace.budget.used == 0
+
+
+async def test_whoever_holds_rows_is_told_once_that_there_is_no_room_and_others_wait_for_it() -> None:
+    budget, told = Budget(10), asyncio.Event()
+    budget.subscribe(told)
+    budget.reserve(9)
+    assert not told.is_set()
+    budget.reserve(1)
+    assert told.is_set()
+    told.clear()
+    budget.reserve(5)
+    assert not told.is_set()
+    waiting = asyncio.create_task(budget.wait_for_room())
+    for released, has_room in ((5, False), (1, True)):
+        budget.release(released)
+        await asyncio.sleep(0)
+        assert waiting.done() == has_room
+    budget.unsubscribe(told)
+    budget.reserve(1)
+    assert not told.is_set()
 
 
 async def test_a_block_in_doubt_is_gathered_though_nothing_else_has_room() -> None:
