@@ -107,16 +107,24 @@ async def test_an_export_goes_on_while_its_lease_lasts(
 
 
 class BrokenSource(SlowSource):
+    error: Exception = BrokenSourceError("broken off")
+
     @asynccontextmanager
     async def stream(self, query: Any, encoding: str, settings: Any) -> AsyncIterator[AsyncIterator[bytes]]:
         self.asked += 1
         if self.asked:
-            raise BrokenSourceError("broken off")
+            raise self.error
         async with super().stream(query, encoding, settings) as pieces:
             yield pieces
 
 
-@pytest.mark.parametrize("kind", [SlowSource, BrokenSource])
+class NoSpace(BrokenSource):
+    """Fails as the file does that its pieces are written to."""
+
+    error = OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize("kind", [SlowSource, BrokenSource, NoSpace])
 async def test_an_outcome_is_stored_once_redis_is_back(
     kind: type[SlowSource], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,7 +135,8 @@ async def test_an_outcome_is_stored_once_redis_is_back(
         await asyncio.wait_for((jobs.completed if kind is SlowSource else jobs.over).wait(), 10)
         assert source.asked == 1
         assert [file.name for file in tmp_path.iterdir()] == (["exp_1.csv"] if kind is SlowSource else [])
-        assert bool(jobs.reason) == (kind is BrokenSource)
+        told = {SlowSource: "", BrokenSource: "could not be read", NoSpace: "could not be written"}[kind]
+        assert told in jobs.reason and bool(jobs.reason) == bool(told)
     finally:
         running.cancel()
         await asyncio.wait({running})

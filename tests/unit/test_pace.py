@@ -33,7 +33,9 @@ def _leave(pace: Pace, number: int) -> None:
     """Have the writer of a partition leave."""
     writer = cast(BlockWriter, SimpleNamespace(partition=partition(number), group=("table", 0)))
     pace.register(writer)
+    assert writer in pace.writers(writer.group)
     pace.unregister(writer)
+    assert writer not in pace.writers(writer.group)
 
 
 def test_a_row_and_its_insert_take_a_part_of_the_longest_wait_when_clickhouse_is_quick() -> None:
