@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -22,14 +22,16 @@ QUIET, LIVE = "quiet", "live"
 class _Redis(RedisReader):
     """Two videos, one watched and one only liked; both are liked and completed between the steps."""
 
+    minutes: Sequence[int] = (minute_of(NOW),)
+
     async def _run(
         self, script: str, now: datetime, *arguments: Any, more: Mapping[str, Sequence[str]] | None = None
     ) -> dict[str, Any]:
         if script == self._sizes:
             return {"log": [2, 0, 0, 0]}
         if script == self._totals:
-            cell = [minute_of(NOW), ["views", "1", "likes", "1"]]
-            return {"log": [[cell], [QUIET, "0", LIVE, "1"]]}
+            cells = [[minute, ["views", "1", "likes", "1"]] for minute in self.minutes]
+            return {"log": [cells, [QUIET, "0", LIVE, "1"]]}
         later = dict.fromkeys(SUMMARY_MEASURES, 0) | {"likes": 2, "completions": 1, "views": 2}
         assert more is not None
         return {
@@ -42,6 +44,14 @@ async def test_what_came_in_between_makes_no_sum_negative() -> None:
     assert min(reading.reactions.values()) >= 0
     assert reading.recorded is not None
     assert min(reading.recorded.values()) >= 0
+
+
+async def test_the_minute_that_is_not_over_is_compared_with_nothing() -> None:
+    redis, now = _Redis(None, LiveOnly([LIVE])), NOW + timedelta(seconds=30)
+    redis.minutes = range(minute_of(NOW) - 119, minute_of(NOW) + 1)
+    reading = await redis.summary(named("1h", zone=UTC_ZONE, now=now), compare=True)
+    assert reading.before is not None
+    assert (reading.total["views"], reading.elapsed["views"], reading.before["views"]) == (60, 59, 59)
 
 
 class _Announced:
