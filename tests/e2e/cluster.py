@@ -45,6 +45,15 @@ class Cluster:
         self.workers.append(child)
         return child
 
+    @contextmanager
+    def working(self, **settings: str) -> Iterator[Child]:
+        """Yield a worker, and stop it in the end."""
+        worker = self.worker(**settings)
+        try:
+            yield worker
+        finally:
+            worker.stop(10.0)
+
     def log(self) -> str:
         """Return what all workers have logged."""
         return (self.logs / "worker.log").read_text(errors="replace")

@@ -8,7 +8,6 @@ import signal
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -35,15 +34,6 @@ _EVENTS = _VIEWS * 6
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     with cluster(tmp_path_factory.mktemp("limits")) as running:
         yield running
-
-
-@contextmanager
-def _worker(servers: Cluster, **settings: str) -> Iterator[Child]:
-    worker = servers.worker(**settings)
-    try:
-        yield worker
-    finally:
-        worker.stop(10.0)
 
 
 def _records(name: str, views: int) -> list[Record]:
@@ -92,7 +82,7 @@ def _memory(worker: Child) -> int:
 
 async def test_a_stopped_clickhouse_stops_the_reading_and_memory_stays_flat(servers: Cluster) -> None:
     clickhouse, port = servers.servers["CLICKHOUSE_URL"].pid, free_port()
-    with _worker(servers, **_SMALL, WORKER_METRICS_PORT=str(port)) as worker:
+    with servers.working(**_SMALL, WORKER_METRICS_PORT=str(port)) as worker:
         async with platform(servers.endpoints) as running:
             await running.send(_records("warm", 500))
             await running.caught_up()
@@ -119,7 +109,7 @@ async def test_too_many_dead_letters_end_the_worker_with_a_status_of_its_own(ser
     rubbish = [Record(USERS, b"u", b'{"type": "user.nap"}', int(time.time() * 1000))] * 300
     async with platform(servers.endpoints) as running:
         await running.send(rubbish)
-        with _worker(servers, DEAD_LETTER_SHARE="0.5", DEAD_LETTER_WINDOW="100") as worker:
+        with servers.working(DEAD_LETTER_SHARE="0.5", DEAD_LETTER_WINDOW="100") as worker:
             assert wait_until(time.monotonic() + 30, lambda: worker.exit_code is not None, None)
             assert worker.exit_code == REFUSED
         said = servers.log()
@@ -127,6 +117,6 @@ async def test_too_many_dead_letters_end_the_worker_with_a_status_of_its_own(ser
         assert "DEAD_LETTER_SHARE=0" in said
         assert await running.dead_letters() == {}
 
-        with _worker(servers):
+        with servers.working():
             await running.caught_up()
         assert sum((await running.dead_letters()).values()) == 300

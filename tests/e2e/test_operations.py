@@ -5,11 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -18,8 +15,9 @@ from typing import Any
 import msgspec
 import pytest
 import redis
+from typer.testing import CliRunner
 
-from deploy.embedded.process import Child
+from deploy.cli import app
 from tests.e2e.cluster import Cluster, cluster
 from tests.e2e.platform import Platform, expected_rows, platform
 from tests.e2e.questions import now_utc, some_questions, wrong_answers
@@ -30,22 +28,14 @@ from tests.world.world import build
 
 SEED = int(os.environ.get("TEST_SEED", "31"))
 _DAY_MS = 86_400_000
-pytestmark = pytest.mark.slow
+# On a starved machine, its many commands take minutes.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 
 @pytest.fixture
 def servers(tmp_path: Path) -> Iterator[Cluster]:
     with cluster(tmp_path) as running:
         yield running
-
-
-@contextmanager
-def working(servers: Cluster, **settings: str) -> Iterator[Child]:
-    worker = servers.worker(**settings)
-    try:
-        yield worker
-    finally:
-        worker.stop(10.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,19 +53,12 @@ class Said:
 
 
 async def vca(servers: Cluster, *arguments: str) -> Said:
-    """Run a command on the running platform."""
-
-    def run() -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "deploy.cli", *arguments],
-            env={**os.environ, **servers.environment, "COLUMNS": "300", "NO_COLOR": "1"},
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-
-    done = await asyncio.to_thread(run)
-    return Said(done.returncode, done.stdout, done.stderr)
+    """Run a command on the running platform: in a thread, because a process would import for a second."""
+    environment = {**servers.environment, "COLUMNS": "300", "NO_COLOR": "1"}
+    done = await asyncio.to_thread(
+        CliRunner().invoke, app, arguments, env=environment, catch_exceptions=False
+    )
+    return Said(done.exit_code, done.stdout, done.stderr)
 
 
 def damage_rollups(running: Platform) -> None:
@@ -101,11 +84,10 @@ def damage_counters(running: Platform) -> None:
             store.hincrby(key, "watched_ms", 1000)
 
 
-@pytest.mark.timeout(400)
 async def test_what_is_damaged_is_found_and_rebuilt_while_events_flow(servers: Cluster) -> None:
     rng, world = Random(SEED), build(SEED, now_utc(), views=80)
     catalog, before, changes, after = world.phases
-    with working(servers):
+    with servers.working():
         async with platform(servers.endpoints) as running:
             # The last hour is at the end.
             some, rest = after[: len(after) * 3 // 4], after[len(after) * 3 // 4 :]
@@ -173,7 +155,7 @@ async def test_dead_letters_flow_once_the_fault_is_mended_and_what_is_still_bad_
     bad = [Record(USERS, b"u", b'{"type": "user.nap"}', now)] * 7
     async with platform(servers.endpoints) as running:
         # The fault: a worker that takes ten days for too old.
-        with working(servers, RAW_RETENTION_DAYS="5"):
+        with servers.working(RAW_RETENTION_DAYS="5"):
             await running.send([*old, *bad])
             await running.caught_up()
             assert running.stored()[PLAYBACK] == 0
@@ -185,7 +167,7 @@ async def test_dead_letters_flow_once_the_fault_is_mended_and_what_is_still_bad_
         assert (behind.code, behind.json["records"]) == (1, 7)
         assert behind.json["seconds"] > 0 and "over the limit" in behind.err
 
-        with working(servers):
+        with servers.working():
             await running.caught_up()
             shown = (await vca(servers, "replay", "dead-letters", "--json")).json
             assert (shown["matching"], shown["sent"]) == (120 + 14, 0)
