@@ -9,7 +9,7 @@ stays, and with it the deduplication tokens of all its blocks.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -45,6 +45,8 @@ _SUMMED: Final = {
 #: Column by which a large raw table is cut into shares: its sorting key, if that is fine enough.
 _CUT_BY: Final = {"playback_events": "video_id", "user_events": "user_id", "system_events": "event_id"}
 _ROWS_AT_ONCE: Final = 3_000_000
+#: Partitions in one statement that has bounds for each: a statement is limited to 256 KB.
+_MOVED_AT_ONCE: Final = 500
 _END: Final = (1 << 64) - 1
 #: Log, topic and partition.
 Where = tuple[str, str, int]
@@ -145,8 +147,10 @@ class Shadow:
         """Roll up the rows of each partition from its start to its end offset."""
         # Literal bounds let ClickHouse skip parts and granules without these offsets.
         moved = [(where, starts[where], end) for where, end in ends.items() if end > starts[where]]
-        if not moved:
-            return
+        for begin in range(0, len(moved), _MOVED_AT_ONCE):
+            await self._insert_between(moved[begin : begin + _MOVED_AT_ONCE])
+
+    async def _insert_between(self, moved: Sequence[tuple[Where, int, int]]) -> None:
         between = " OR ".join(
             f"(partition = {number} AND offset >= {first} AND offset < {end}"
             f" AND topic = {{topic{n}:String}} AND log = {{log{n}:String}})"
@@ -201,11 +205,13 @@ class Shadow:
         await self._command(f"ALTER TABLE {self._database}.{table} {how}")
 
     async def _insert(self, table: str, condition: str, **parameters: Any) -> None:
-        await self._command(
-            f"INSERT INTO {self.name}.{table} SELECT * FROM {self._database}.{table} WHERE {condition}",
-            _FILL,
-            **parameters,
-        )
+        # Not as a command: its parameters are in the URL, and those of hundreds of partitions are too long.
+        with available():
+            await self._client.raw_query(
+                f"INSERT INTO {self.name}.{table} SELECT * FROM {self._database}.{table} WHERE {condition}",
+                parameters=parameters,
+                settings=dict(_FILL),
+            )
 
     async def _command(self, sql: str, settings: Mapping[str, int] | None = None, **parameters: Any) -> None:
         with available():

@@ -166,6 +166,17 @@ async def test_rows_are_taken_in_by_offset_each_once_though_they_look_alike(tabl
     assert await tables.ask(f"SELECT sum(likes) FROM {shadow.name}.video_15m") == [(4,)]
 
 
+async def test_bounds_of_hundreds_of_partitions_are_told_to_clickhouse(tables: Tables) -> None:
+    await tables.likes(0, 4)
+    others = {(f"cluster-with-a-long-id-{n}", "user.events", n) for n in range(1, 1_200)}
+    shadow = tables.shadow
+    await shadow.create()
+    for piece in await shadow.pieces():
+        await shadow.fill(piece, {USERS: 2} | dict.fromkeys(others, 2))
+    await shadow.advance({USERS: 2} | dict.fromkeys(others, 2), {USERS: 4} | dict.fromkeys(others, 9))
+    assert await tables.ask(f"SELECT sum(likes) FROM {shadow.name}.user_actions_15m") == [(4,)]
+
+
 async def test_what_raw_events_do_not_have_any_more_stays(tables: Tables) -> None:
     old = NOW - 100 * 86_400
     await tables.likes(0, 3, at=old)
