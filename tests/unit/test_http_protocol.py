@@ -17,6 +17,7 @@ from uvicorn.importer import import_from_string
 
 from api.http_protocol import MAX_HEAD_BYTES, LimitedHttpProtocol
 from deploy.cli import app as vca
+from deploy.embedded.ports import free_port
 
 #: What one read of a socket may hold beyond the limit, and what the system's buffers take besides.
 SLACK = 8_000_000
@@ -188,8 +189,9 @@ async def test_another_protocol_is_not_spoken(port: int) -> None:
 
 
 def test_vca_api_serves_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    given: dict[str, Any] = {}
-    monkeypatch.setattr(uvicorn, "run", lambda *_, **options: given.update(options))
-    assert CliRunner().invoke(vca, ["api"]).exit_code == 0
-    assert import_from_string(given["http"]) is LimitedHttpProtocol
-    assert given["ws"] == "none"
+    served: list[uvicorn.Server] = []
+    monkeypatch.setattr(uvicorn.Server, "run", lambda server, sockets: served.append(server))
+    assert CliRunner().invoke(vca, ["api", "--port", str(free_port())]).exit_code == 0
+    (config,) = [server.config for server in served]
+    assert import_from_string(str(config.http)) is LimitedHttpProtocol
+    assert config.ws == "none"
