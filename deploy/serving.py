@@ -51,13 +51,12 @@ def serve_api(host: str, port: int, processes: int) -> None:
         # A process that starts slowly must not count as hung.
         timeout_worker_healthcheck=_SILENCE_SECONDS,
     )
-    sockets = [bind(host, port)]
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    logging.getLogger("uvicorn.error").info("The API's address: http://%s (Ctrl-C stops it)", address)
-    # uvicorn shuts down gracefully and then sends itself the signal again, which would look like a failure.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    with suppress(KeyboardInterrupt):
+    with bind(host, port) as listening, suppress(KeyboardInterrupt):
+        logging.getLogger("uvicorn.error").info("The API's address: http://%s (Ctrl-C stops it)", address)
+        # uvicorn shuts down gracefully, then sends itself the signal again, which would look like a failure.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         if processes > 1:
-            Multiprocess(config, sockets=sockets).run()
+            Multiprocess(config, sockets=[listening]).run()
         else:
-            uvicorn.Server(config).run(sockets=sockets)
+            uvicorn.Server(config).run(sockets=[listening])
