@@ -32,19 +32,26 @@ from streams.domain.windows import (
 
 PREVIOUS, NONE = "previous", "none"
 
+#: What the parameters of a window mean, in queries and in orders of exports.
+PERIOD_TEXT: Final = (
+    "`1h` and `24h` are rolling; `1d`, `7d`, `30d` are calendar days of the time zone, today "
+    "included; `all` is everything that is kept. Not together with `start` and `end`."
+)
+START_TEXT: Final = (
+    "Start of a custom window, RFC 3339, inclusive: not before the data that are kept. Requires `end`."
+)
+
 PeriodText = Annotated[
     str | None,
     Query(
-        description="`1h` and `24h` are rolling; `1d`, `7d`, `30d` are calendar days of the time zone, today "
-        "included; `all` is everything that is kept. Not together with `start` and `end`.",
+        description=PERIOD_TEXT,
         json_schema_extra={"enum": list(PERIODS)},
     ),
 ]
 StartText = Annotated[
     str | None,
     Query(
-        description="Start of a custom window, RFC 3339, inclusive: not before the data that are kept. "
-        "Requires `end`.",
+        description=START_TEXT,
         json_schema_extra={"format": "date-time"},
     ),
 ]

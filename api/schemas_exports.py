@@ -9,6 +9,7 @@ from pydantic import Field
 
 from api.exports.columns import TYPES
 from api.exports.orders import CSV, FORMATS
+from api.parameters import PERIOD_TEXT, START_TEXT
 from api.schemas import Model
 from streams.domain.windows import PERIODS
 
@@ -25,15 +26,13 @@ class ExportRequest(Model):
     period: str = Field(
         "30d",
         max_length=64,
-        description="`1h` and `24h` are rolling; `1d`, `7d`, `30d` are calendar days of the time zone, today "
-        "included; `all` is everything that is kept. Not together with `start` and `end`.",
+        description=PERIOD_TEXT,
         json_schema_extra={"enum": list(PERIODS)},
     )
     start: str | None = Field(
         None,
         max_length=64,
-        description="Start of a custom window, RFC 3339, inclusive: not before the data that are kept. "
-        "Requires `end`.",
+        description=START_TEXT,
     )
     end: str | None = Field(
         None, max_length=64, description="End of a custom window, RFC 3339, exclusive. Requires `start`."
