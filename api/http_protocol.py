@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, Final
 
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from api.errors import FRAMEWORK, body
@@ -13,6 +15,19 @@ from api.errors import FRAMEWORK, body
 MAX_HEAD_BYTES: Final = 65_536
 #: Seconds within which a request must have come, its body included.
 ARRIVAL_SECONDS: Final = 30.0
+
+
+class _Flow(FlowControl):
+    """Tells when a connection that was not read, because there was enough to do, is read again."""
+
+    def __init__(self, transport: asyncio.Transport, resumed: Callable[[], None]) -> None:
+        super().__init__(transport)
+        self._resumed = resumed
+
+    def resume_reading(self) -> None:
+        if self.read_paused:
+            self._resumed()
+        super().resume_reading()
 
 
 class LimitedHttpProtocol(HttpToolsProtocol):
@@ -31,6 +46,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for a request."""
         super().connection_made(transport)
+        self.flow = _Flow(transport, self._wait_anew)
         self._await_request()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -53,6 +69,12 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+    def _wait_anew(self) -> None:
+        """Begin to wait from now on, if a request is waited for: nobody could send while it was not read."""
+        if self._deadline is not None:
+            self._stop_waiting()
+            self._await_request()
 
     def _give_up(self) -> None:
         self._deadline = None
