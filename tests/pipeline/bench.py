@@ -28,6 +28,7 @@ from streams.pace import Pace
 from streams.partition import PartitionWorker
 from streams.pipeline import Pipeline
 from streams.rejections import Rejections
+from tests.waiting import turns, until
 
 DAY_MS = 86_400_000
 TOPIC = "playback.events"
@@ -197,7 +198,7 @@ class Bench:
         self.store.fault = failing(step)
         await self.worker.process(Fetched(size, self.log.read(size, more)))
         await until(lambda: not self.store.ledgers[self.partition].done)
-        await asyncio.sleep(0.01)
+        await turns()
         self.die()
 
     def die(self) -> None:
@@ -229,13 +230,6 @@ class Bench:
         await self.worker.give_up()
         if self.failures:
             raise self.failures[0]
-
-
-async def until(what: Callable[[], bool]) -> None:
-    """Wait until something is so; raises TimeoutError after five seconds."""
-    async with asyncio.timeout(5):
-        while not what():
-            await asyncio.sleep(0.001)
 
 
 def failing(step: str) -> Callable[[str], None]:

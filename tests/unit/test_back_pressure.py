@@ -16,6 +16,7 @@ from streams.budget import Budget
 from streams.pace import Pace
 from streams.retry import Released, Retry
 from tests.pipeline.bench import NOW, TOPIC, Bench, Broker, Log, pipeline_of, view
+from tests.waiting import turns, until
 
 _ROW = 300
 _LIMIT = 40 * _ROW
@@ -64,7 +65,7 @@ async def _stands_still(benches: list[Bench]) -> int:
     before = -1
     while (now := sum(bench.worker.position for bench in benches)) != before:
         before = now
-        await asyncio.sleep(0.1)
+        await turns(200)
     return now
 
 
@@ -78,7 +79,7 @@ async def test_partitions_share_one_bound_and_all_arrives_when_the_store_is_back
     assert _LIMIT <= pace.budget.used < _LIMIT + 6 * _BATCH * 2 * _ROW
 
     store.down = False
-    await asyncio.wait_for(reading, 20)
+    await asyncio.wait_for(reading, 30)
     for bench in benches:
         await bench.worker.give_up()
     rows = store.tables["playback_events"]
@@ -94,7 +95,7 @@ async def test_a_partition_that_is_given_up_gives_its_share_back() -> None:
     for bench in benches:
         bench.worker.retry.release()
         bench.worker.abandon()
-    assert all(isinstance(end, Released) for end in await asyncio.wait_for(reading, 5))
+    assert all(isinstance(end, Released) for end in await asyncio.wait_for(reading, 30))
     await asyncio.sleep(0)
     assert pace.budget.used == 0
 
@@ -124,8 +125,7 @@ async def test_a_block_in_doubt_is_gathered_though_nothing_else_has_room() -> No
     first = Bench(_log("doubt", 20), store, block_rows=1_000_000)
     await first.restart()
     await first.worker.process(Fetched(0, first.log.read(0, 60)))
-    while store.ledgers[first.partition].done:
-        await asyncio.sleep(0.01)
+    await until(lambda: not store.ledgers[first.partition].done)
     first.worker.retry.release()
     first.worker.abandon()
 
@@ -134,7 +134,7 @@ async def test_a_block_in_doubt_is_gathered_though_nothing_else_has_room() -> No
     store.down = False
     heir = Bench(first.log, store, block_rows=1_000_000, pace=pace)
     position = await heir.restart()
-    await asyncio.wait_for(heir.worker.process(Fetched(position, heir.log.read(position, 60))), 5)
+    await asyncio.wait_for(heir.worker.process(Fetched(position, heir.log.read(position, 60))), 30)
     await heir.worker.give_up()
     assert len(store.tables["playback_events"]) == 60
 
@@ -189,12 +189,9 @@ async def test_no_position_is_judged_while_one_partition_waits() -> None:
     assert pipeline.positions() == {first: 0, second: 0}
 
     await pipeline.process(first, Fetched(0, broker.log.records))
-    async with asyncio.timeout(5):
-        while pipeline.positions():
-            await asyncio.sleep(0.01)
-        store.down = False
-        while not pipeline.positions():
-            await asyncio.sleep(0.01)
+    await until(lambda: not pipeline.positions())
+    store.down = False
+    await until(pipeline.positions)
     assert pipeline.positions() == {first: len(broker.log.records), second: 0}
     await pipeline.give_up({first, second})
     assert failures == []
@@ -207,9 +204,10 @@ async def test_a_block_that_waits_for_its_turn_gathers_what_comes_meanwhile() ->
         await pace.slots.acquire()  # Two inserts of other partitions are under way.
     await _read(bench)
     await asyncio.sleep(0.05)
+    await turns()
     assert not store.tokens
     pace.slots.release()
-    await asyncio.wait_for(bench.worker.give_up(), 5)
+    await asyncio.wait_for(bench.worker.give_up(), 30)
     assert len(store.tokens) == 1
     assert len(store.tables["playback_events"]) == 5 * 6
 
@@ -223,7 +221,7 @@ async def test_a_batch_that_ends_after_its_partition_was_given_up_holds_no_memor
 
     bench.worker._stores.live.write = slow  # type: ignore[assignment, method-assign]
     taking = asyncio.create_task(bench.worker.process(Fetched(0, bench.log.records)))
-    await asyncio.sleep(0.01)
+    await turns()
     await bench.worker.give_up()
     go.set()
     with suppress(Released):

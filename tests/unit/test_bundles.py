@@ -16,7 +16,8 @@ from sinks.memory import MemoryArchive, MemoryBlocks, MemoryBundles, MemoryLedge
 from streams import blocks
 from streams.assignment import Fetched
 from streams.pace import Pace
-from tests.pipeline.bench import NOW, TOPIC, Bench, Letters, Log, failing, stores_of, until, view
+from tests.pipeline.bench import NOW, TOPIC, Bench, Letters, Log, failing, stores_of, view
+from tests.waiting import turns, until
 
 _START_MS = int(NOW * 1000) - 600_000
 _EVENTS = 6
@@ -75,7 +76,7 @@ class Crew:
         for task in asyncio.all_tasks():
             if task.get_name().startswith("bundle"):
                 task.cancel()
-        await asyncio.sleep(0.01)
+        await turns()
 
     async def all_in(self) -> None:
         """Wait until every record is in ClickHouse."""
@@ -430,7 +431,7 @@ async def test_live_counters_go_on_while_a_bundle_in_doubt_is_refused() -> None:
 async def test_a_partition_that_is_given_up_leaves_the_others_their_insert() -> None:
     store, crew = await _stuck("insert", committed=True)
     crew.abandon(0)
-    await asyncio.sleep(0.01)
+    await turns()
     store.fault = lambda _: None
     await until(lambda: store.ledgers[crew.benches[1].partition].done)
     assert not store.ledgers[crew.benches[0].partition].done

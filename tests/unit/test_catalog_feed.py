@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
 import msgspec
 import pytest
@@ -13,6 +12,7 @@ from streams import catalog
 from streams.catalog import CatalogFeed
 from streams.domain.catalog import Catalog
 from streams.domain.rows import CatalogRow
+from tests.waiting import until
 
 NOW_MS = 1_795_000_000_000
 HOUR_MS = 3_600_000
@@ -22,12 +22,6 @@ def _row(video: str, partition: int, offset: int, at_ms: int, duration_ms: int =
     source = ("cluster", "video.catalog", partition, offset)
     times = (at_ms, at_ms, 0)
     return CatalogRow(*source, "", "catalog.entry", *times, video, "", duration_ms, "", 0, False, False)
-
-
-async def _until(what: Callable[[], bool]) -> None:
-    async with asyncio.timeout(2):
-        while not what():
-            await asyncio.sleep(0.001)
 
 
 @pytest.mark.parametrize(
@@ -47,11 +41,11 @@ async def test_an_entry_is_known_though_one_with_a_later_time_came_before(
     rows.append(_row("early", 0, 0, first))
     reading = asyncio.create_task(feed.run())
     try:
-        await _until(lambda: feed.length_ms("early") == 60_000)
+        await until(lambda: feed.length_ms("early") == 60_000)
         rows.append(_row("of another partition", 1, 0, then))
-        await _until(lambda: feed.length_ms("of another partition") == 60_000)
+        await until(lambda: feed.length_ms("of another partition") == 60_000)
         rows.append(_row("of the same", 0, 1, then))
-        await _until(lambda: feed.length_ms("of the same") == 60_000)
+        await until(lambda: feed.length_ms("of the same") == 60_000)
     finally:
         reading.cancel()
 

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from streams.lanes import Lanes
+from tests.waiting import turns
 
 
 class Work:
@@ -30,7 +31,7 @@ class Work:
     async def let(self, *names: str) -> None:
         for name in names:
             self.gates.setdefault(name, asyncio.Event()).set()
-        await asyncio.sleep(0.01)
+        await turns()
 
 
 async def feed(lanes: Lanes[str, int], *batches: tuple[str, int]) -> None:

@@ -22,7 +22,8 @@ from streams.ledger import at_newest_incarnation
 from streams.metrics import METRICS
 from streams.pace import Pace
 from streams.takeover import Takeover
-from tests.pipeline.bench import NOW, Bench, Log, failing, until, view
+from tests.pipeline.bench import NOW, Bench, Log, failing, view
+from tests.waiting import until
 
 START_MS = int(NOW * 1000) - 600_000
 

@@ -21,7 +21,8 @@ from streams.assignment import Fetched
 from streams.partition import PartitionWorker
 from streams.pipeline import Pipeline
 from streams.watchdog import Stalled, Watchdog
-from tests.pipeline.bench import NOW, TOPIC, Bench, Broker, Log, failing, pipeline_of, until, view
+from tests.pipeline.bench import NOW, TOPIC, Bench, Broker, Log, failing, pipeline_of, view
+from tests.waiting import until
 
 _TP = TP(TOPIC, 0)
 
@@ -86,10 +87,16 @@ async def _taking_over_without_a_store(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[asyncio.Task[dict[TP, int]]]:
     """Yield what takes a partition over and waits for a store, which is back at the end."""
+    asked = asyncio.Event()
+
+    async def no_store(*_: Any) -> Any:
+        asked.set()
+        return await _no_store()
+
     with monkeypatch.context() as patch:
-        patch.setattr(MemoryArchive, "logs", _no_store)
+        patch.setattr(MemoryArchive, "logs", no_store)
         taking = asyncio.create_task(pipeline.take_over({_TP}))
-        await asyncio.sleep(0.02)
+        await asked.wait()
         yield taking
 
 
@@ -438,9 +445,15 @@ async def test_a_worker_without_records_notices_that_redis_lost_everything() -> 
 async def test_a_ledger_that_a_batch_is_just_moving_is_not_compared() -> None:
     store, failures = MemoryStore(), list[BaseException]()
     pipeline = await _idle(store, failures)
-    store.fault = failing("count")
+    steps = list[str]()
+
+    def fault(step: str) -> None:
+        steps.append(step)
+        failing("count")(step)
+
+    store.fault = fault
     processing = asyncio.create_task(pipeline.process(_TP, Fetched(6, _log("", 3).read(6, 6))))
-    await asyncio.sleep(0.001)
+    await until(lambda: "count" in steps)
     store.ledgers[_IDLE] = replace(store.ledgers[_IDLE], counted=5)
     await pipeline.compare_ledgers()
     assert failures == [], "the batch itself notices"
@@ -514,10 +527,11 @@ async def test_a_lost_partition_whose_owner_waits_for_clickhouse_is_not_taken_fo
     broker, store, failures = Broker(_log("", 3)), MemoryStore(), list[BaseException]()
     pipeline, other = (pipeline_of(broker, store, failures) for _ in range(2))
     await pipeline.take_over({_TP})
-    end, is_away = len(broker.log.records), True
+    end, is_away, asked = len(broker.log.records), True, asyncio.Event()
     answer = MemoryArchive.logs
 
     async def logs(self: MemoryArchive, topic: str, partition: int) -> list[str]:
+        asked.set()
         if is_away and is_silent:
             await asyncio.sleep(3600)
         if is_away:
@@ -526,7 +540,7 @@ async def test_a_lost_partition_whose_owner_waits_for_clickhouse_is_not_taken_fo
 
     monkeypatch.setattr(MemoryArchive, "logs", logs)
     taking_over = asyncio.create_task(other.take_over({_TP}))
-    await asyncio.sleep(0.01)
+    await asked.wait()
     await pipeline.process(_TP, Fetched(0, broker.log.records))
     assert pipeline.positions() == {}
 

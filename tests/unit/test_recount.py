@@ -13,6 +13,7 @@ from sinks.memory import MemoryStore
 from streams.assignment import Fetched
 from streams.domain.aggregate import Live
 from tests.pipeline.bench import NOW, Bench, Log, view
+from tests.waiting import until
 
 
 def _log(views: int = 30) -> Log:
@@ -118,8 +119,7 @@ async def test_a_block_in_doubt_is_settled_first() -> None:
             raise Unavailable(step)
 
     store.fault = fault
-    while store.ledgers[first.partition].done:
-        await asyncio.sleep(0.01)
+    await until(lambda: not store.ledgers[first.partition].done)
     first.worker.retry.release()
     first.worker.abandon()
     store.fault = lambda _: None
@@ -140,8 +140,7 @@ async def test_who_was_taken_over_from_switches_nothing() -> None:
     zombie, heir = Bench(log, store), Bench(log, store)
     await zombie.restart()
     await _take(zombie, 60)
-    while store.ledgers[zombie.partition].landed < 60:
-        await asyncio.sleep(0.01)
+    await until(lambda: store.ledgers[zombie.partition].landed == 60)
     await heir.restart()
     with pytest.raises(Fenced):
         await zombie.worker.recount("now")

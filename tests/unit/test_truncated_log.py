@@ -8,7 +8,8 @@ import pytest
 
 from sinks.memory import MemoryStore
 from streams.assignment import Fetched
-from tests.pipeline.bench import NOW, Bench, Log, failing, until, view
+from tests.pipeline.bench import NOW, Bench, Log, failing, view
+from tests.waiting import until
 
 _START_MS = int(NOW * 1000) - 600_000
 
