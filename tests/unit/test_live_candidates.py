@@ -15,10 +15,10 @@ NOW = datetime(2026, 11, 27, 12, 0, 10, tzinfo=UTC)
 
 
 class _Reader:
-    """One partition with a video that surges; each look for it takes a while."""
+    """One partition with a video that surges; each look for it takes a while, on a clock of its own."""
 
     def __init__(self, seconds: float) -> None:
-        self.seconds, self.looks = seconds, 0
+        self.seconds, self.looks, self.now = seconds, 0, 0.0
 
     async def check_size(self, *_: Any, **__: Any) -> None:
         """Nothing is too much."""
@@ -26,7 +26,7 @@ class _Reader:
     async def run_script(self, script: str, now: datetime, *arguments: Any) -> list[Any]:
         if "Adds up some videos' views" in script:
             self.looks += 1
-            await asyncio.sleep(self.seconds)
+            self.now += self.seconds
             return [[0]]
         return [[1, [], ["surge", "5"]]]
 
@@ -35,8 +35,11 @@ class _Reader:
     ("seconds", "later", "looks"),
     [(0.0, 4.9, 1), (0.0, 5.1, 2), (0.4, 5.1, 1), (0.4, 7.9, 1), (0.4, 30, 2), (0.4, 50, 2)],
 )
-async def test_a_look_that_took_long_is_kept_for_longer(seconds: float, later: float, looks: int) -> None:
+async def test_a_look_that_took_long_is_kept_for_longer(
+    seconds: float, later: float, looks: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     reader: Any = _Reader(seconds)
+    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: reader.now)
     live = RedisLiveReader(reader)
     for now in (NOW, NOW + timedelta(seconds=later)):
         reading = await live.everything(last_hour(now))
