@@ -10,7 +10,8 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from deploy.embedded.clickhouse.front import Front, create_app
+from deploy.embedded.clickhouse.front import Front, Handler, create_app
+from tests.waiting import until
 
 
 class NoEngine:
@@ -22,18 +23,23 @@ async def test_a_client_that_dies_in_the_middle_of_its_request_is_no_error(
 ) -> None:
     # As a worker that is killed during an insert, or `vca up` when Ctrl-C comes early.
     caplog.set_level(logging.INFO, "clickhouse")
-    runner = web.AppRunner(create_app(Front(cast(Any, NoEngine()))))
+    app, begun = create_app(Front(cast(Any, NoEngine()))), asyncio.Event()
+
+    @web.middleware
+    async def begins(request: web.Request, handler: Handler) -> web.StreamResponse:
+        begun.set()
+        return await handler(request)
+
+    app.middlewares.append(begins)
+    runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     try:
         _, writer = await asyncio.open_connection(*runner.addresses[0])
         writer.write(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nINSERT")
-        await writer.drain()
-        await asyncio.sleep(0.1)
+        await begun.wait()
         writer.transport.abort()
-        async with asyncio.timeout(5):
-            while not caplog.records:
-                await asyncio.sleep(0.02)
+        await until(lambda: caplog.records)
     finally:
         await runner.cleanup()
     assert [(record.levelname, record.message) for record in caplog.records] == [

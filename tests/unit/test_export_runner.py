@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,6 +18,7 @@ from api.exports.source import BrokenSourceError
 from api.exports.storage import Folder
 from streams.domain.errors import StoreUnavailableError
 from streams.domain.windows import named, zone_of
+from tests.waiting import until
 
 NOW = datetime(2024, 3, 30, 14, 5, tzinfo=UTC)
 ORDER = Order("system", ("api",), "csv", named("1h", zone=zone_of("UTC"), now=NOW))
@@ -65,18 +66,23 @@ class FakeJobs:
 
 
 class SlowSource:
-    def __init__(self) -> None:
-        self.asked = 0
+    """A source whose rows come as soon as `may_go_on` says so."""
+
+    def __init__(self, may_go_on: Callable[[], bool] = lambda: True) -> None:
+        self.asked, self.left, self._may_go_on = 0, asyncio.Event(), may_go_on
 
     @asynccontextmanager
     async def stream(self, query: Any, encoding: str, settings: Any) -> AsyncIterator[AsyncIterator[bytes]]:
         self.asked += 1
 
         async def pieces() -> AsyncIterator[bytes]:
-            await asyncio.sleep(0.5)
+            await until(self._may_go_on)
             yield b'"time"\n"2024"\n'
 
-        yield pieces()
+        try:
+            yield pieces()
+        finally:
+            self.left.set()
 
 
 @pytest.mark.parametrize(
@@ -91,16 +97,16 @@ async def test_an_export_goes_on_while_its_lease_lasts(
     monkeypatch.setattr("api.exports.runner._RENEW_SECONDS", 0.02)
     monkeypatch.setattr("api.exports.runner.LEASE_SECONDS", lease)
     jobs: Any = FakeJobs(away)
-    source: Any = SlowSource()
+    source: Any = SlowSource(lambda: jobs.renewals > away)
     running = asyncio.create_task(Runner(jobs, source, Folder(tmp_path), 3600).run())
     try:
         if ends:
-            await asyncio.wait_for(jobs.completed.wait(), 10)
+            await asyncio.wait_for(jobs.completed.wait(), 30)
             assert (tmp_path / "exp_1.csv").read_bytes() == b'"time"\n"2024"\n'
         else:
-            await asyncio.sleep(1)
-            assert not jobs.completed.is_set()
-            assert list(tmp_path.iterdir()) == []
+            await asyncio.wait_for(source.left.wait(), 30)
+            await until(lambda: list(tmp_path.iterdir()) == [])
+            assert not (jobs.completed.is_set() or jobs.over.is_set())
     finally:
         running.cancel()
         await asyncio.wait({running})
@@ -132,7 +138,7 @@ async def test_an_outcome_is_stored_once_redis_is_back(
     jobs, source = FakeJobs(0, away_at_the_end=3), kind()
     running = asyncio.create_task(Runner(jobs, source, Folder(tmp_path), 3600).run())  # type: ignore[arg-type]
     try:
-        await asyncio.wait_for((jobs.completed if kind is SlowSource else jobs.over).wait(), 10)
+        await asyncio.wait_for((jobs.completed if kind is SlowSource else jobs.over).wait(), 30)
         assert source.asked == 1
         assert [file.name for file in tmp_path.iterdir()] == (["exp_1.csv"] if kind is SlowSource else [])
         told = {SlowSource: "", BrokenSource: "could not be read", NoSpace: "could not be written"}[kind]
@@ -145,8 +151,7 @@ async def test_an_outcome_is_stored_once_redis_is_back(
 async def test_a_runner_that_waits_to_store_an_outcome_can_be_stopped(tmp_path: Path) -> None:
     jobs: Any = FakeJobs(0, away_at_the_end=10**9)
     running = asyncio.create_task(Runner(jobs, SlowSource(), Folder(tmp_path), 3600).run())  # type: ignore[arg-type]
-    await asyncio.sleep(1)
-    assert jobs.away_at_the_end < 10**9
+    await until(lambda: jobs.away_at_the_end < 10**9)
     running.cancel()
-    done, _ = await asyncio.wait({running}, timeout=1)
+    done, _ = await asyncio.wait({running}, timeout=30)
     assert done == {running}
