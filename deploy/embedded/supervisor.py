@@ -128,14 +128,19 @@ class Supervisor:
             time.sleep(_TICK)
             now = time.monotonic()
             for running in list(self._running):
-                self._show(running)
-                if running.child.exit_code is not None:
-                    self._ended(running, running.child.exit_code, now)
+                self._look_at(running, now)
             if now - self._sizes_looked >= _SIZES_EVERY:
                 self._sizes_looked = now
                 self._look_at_memory()
                 for log in self._run.logs.glob("*.log"):
                     bound_log(log)
+
+    def _look_at(self, running: _Running, now: float) -> None:
+        # Asked first: all that an ended process had to say is then in its log.
+        code = running.child.exit_code
+        self._show(running)
+        if code is not None:
+            self._ended(running, code, now)
 
     def _show(self, running: _Running) -> None:
         for line in running.tail.read():

@@ -22,7 +22,7 @@ from deploy.embedded.process import LOG_BYTES, wait_until
 from deploy.embedded.rundir import RunDirectory
 from deploy.embedded.screen import Screen
 from deploy.embedded.stack import Options, Service
-from deploy.embedded.supervisor import Supervisor
+from deploy.embedded.supervisor import Supervisor, _Running
 from streams.exit_codes import FAULT, REFUSED
 
 #: Ends with a status the first time, once `other` is there, and runs on the second time.
@@ -120,7 +120,8 @@ def test_a_worker_with_too_many_dead_letters_stays_down_and_one_with_a_fault_is_
     os.truncate(old, LOG_BYTES + 1)
 
     def runs_again() -> bool:
-        return faulty.exists() and faulty.read_text().count("started") == 2
+        started = faulty.exists() and faulty.read_text().count("started") == 2
+        return started and "worker-2 runs again" in watched.console and "worker-2" in watched.running
 
     running = watched.until(runs_again, lambda: watched.running)
 
@@ -135,6 +136,34 @@ def test_a_worker_with_too_many_dead_letters_stays_down_and_one_with_a_fault_is_
     assert old.stat().st_size == 0 and old.with_name("traffic.log.1").stat().st_size == LOG_BYTES + 1
     # What the worker itself had to say comes first.
     assert said.index("worker-1 | CRITICAL the worker ends") < said.index("worker-1 has stopped")
+
+
+class LastWords:
+    """A process that says a last word, and ends, just before somebody looks whether it has ended."""
+
+    name, pid, log_start = "worker", 1, 0
+
+    def __init__(self, folder: Path) -> None:
+        self.log = folder / "worker.log"
+
+    @property
+    def exit_code(self) -> int:
+        self.log.write_text("CRITICAL why it ends\n")
+        return REFUSED
+
+    def stop(self, grace: float) -> None:
+        """Be gone already."""
+
+
+def test_the_last_words_of_a_process_are_shown_before_its_end(tmp_path: Path) -> None:
+    watched = Watched(tmp_path, free_port())
+    watched.run_dir.logs.mkdir(parents=True)
+    child: Any = LastWords(tmp_path)
+    running = _Running(child, Service("worker", (), 1.0, 1), False)
+    watched._supervisor._running.append(running)
+    watched._supervisor._look_at(running, 0.0)
+    said = watched.console
+    assert said.index("worker | CRITICAL why it ends") < said.index("worker has stopped")
 
 
 def test_a_process_gets_the_environment_that_is_its_own(tmp_path: Path) -> None:
