@@ -38,13 +38,18 @@ class Watchdog:
 
     async def run(self) -> None:
         """Watch for ever."""
+        clock = asyncio.get_running_loop().time
+        before, watched = clock(), 0.0
         while True:
             await asyncio.sleep(_INTERVAL)
+            # A process that was stopped itself has not seen partitions stand still meanwhile.
+            now = clock()
+            watched, before = watched + min(now - before, 2 * _INTERVAL), now
             if not self._app.rebalancing:
                 await self.refresh_lost()
-                await self.refresh_ends(asyncio.get_running_loop().time())
+                await self.refresh_ends(watched)
             if not self._app.rebalancing:
-                self.check(asyncio.get_running_loop().time())
+                self.check(watched)
 
     async def refresh_lost(self) -> None:
         """Ask how far others are with partitions that this worker lost and Kafka still assigns to it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +15,7 @@ from faust.types import TP
 from streams.transport import BatchConsumer
 from streams.watchdog import Stalled, Watchdog
 from tests.pipeline.consumer import consumer
+from tests.waiting import until
 
 HERE = TP("playback.events", 0)
 
@@ -133,3 +135,37 @@ async def test_brokers_are_asked_what_fetches_do_not_tell(
         watchdog.check(now)
     assert not answers
     assert [type(each) for each in said] == ([Stalled] if stalls else [])
+
+
+async def test_a_worker_that_was_stopped_itself_has_seen_no_partition_stand_still(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Like that it looks as if all that came meanwhile had waited for as long."""
+    monkeypatch.setattr("streams.watchdog._INTERVAL", 0.001)
+    loop, stopped, end, looks = asyncio.get_running_loop(), 0.0, 10, 0
+    time = loop.time
+    monkeypatch.setattr(loop, "time", lambda: time() + stopped)
+
+    async def end_offsets(tps: Collection[TP]) -> dict[TP, int]:
+        return dict.fromkeys(tps, end)
+
+    async def lost_positions() -> dict[TP, int]:
+        return {}
+
+    def readable_end(tp: TP, _: int | None) -> int:
+        nonlocal looks
+        looks += 1
+        return end
+
+    consumer = SimpleNamespace(end_offsets=end_offsets, readable_end=readable_end)
+    pipeline: Any = SimpleNamespace(positions=lambda: {HERE: 10}, lost_positions=lost_positions)
+    said: list[BaseException] = []
+    app = SimpleNamespace(consumer=consumer, rebalancing=False)
+    watching = asyncio.create_task(Watchdog(app, pipeline, 0.2, said.append).run())
+    await until(lambda: looks > 2)
+    end, stopped, before = 20, 3_600.0, looks
+    await until(lambda: looks > before + 2)
+    assert said == []
+    await until(lambda: said)
+    assert isinstance(said[0], Stalled)
+    watching.cancel()
