@@ -130,8 +130,9 @@ class Stack:
         self.endpoints: dict[str, str] = {}
         self.up: Child | None = None
         self._command = [sys.executable, "-m", "deploy.cli", "up", "--run-dir", str(run_dir), *arguments]
-        # No system events other than those that tests send, and no rate limit.
-        quiet = {"SELF_REPORTING": "false", "RATE_LIMIT": "none"}
+        # No system events other than those that tests send, no rate limit, and no answer from the other store
+        # because the machine is busy.
+        quiet = {"SELF_REPORTING": "false", "RATE_LIMIT": "none", "STORE_PATIENCE": "10"}
         self._environment = {**module_environment(), **quiet, **(environment or {})}
 
     def start(self, timeout: float = 60.0) -> None:

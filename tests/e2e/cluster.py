@@ -33,6 +33,7 @@ class Cluster:
             **module_environment(),
             "SELF_REPORTING": "false",
             "RATE_LIMIT": "none",
+            "STORE_PATIENCE": "10",
         }
         self.workers: list[Child] = []
         #: The servers, by the environment names of their addresses.

@@ -28,7 +28,7 @@ from sinks.clickhouse.migrator import migrate
 from tests.audience.landing import land
 from tests.audience.world import people, services
 from tests.readings import rows as make
-from tests.readings.stores import count, insert
+from tests.readings.stores import PATIENCE, count, insert
 
 KEY = "vca_key-of-the-environment"
 CONFIG = schemathesis.Config.from_dict(
@@ -98,6 +98,7 @@ def address(
         redis_url=redis,
         api_key=KEY,
         rate_limit="none",
+        store_patience=PATIENCE,
         log_level="CRITICAL",
         export_dir=str(tmp_path_factory.mktemp("exports")),
     )
