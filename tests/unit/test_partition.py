@@ -152,7 +152,10 @@ async def test_a_crash_at_any_step_neither_loses_nor_doubles(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-async def test_what_may_pass_is_tried_until_it_passes(seed: int) -> None:
+async def test_what_may_pass_is_tried_until_it_passes(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streams.retry._FIRST_PAUSE", 0.001)
+    # However long the pauses are, the last rows are waited for.
+    monkeypatch.setattr("streams.partition._CLOSE_SECONDS", 60.0)
     rng = random.Random(seed)
     log, store = make_log(seed, views=10), MemoryStore()
     bench = Bench(log, store, block_rows=20)
@@ -663,7 +666,7 @@ async def test_a_block_in_doubt_that_retention_cut_is_not_inserted_twice(start: 
     if position < start:
         await heir.worker.process(Fetched(position, ()))
         position = heir.sought.pop()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await heir.worker.recount("now")
     store.fault = failing("insert")
     await heir.worker.process(Fetched(position, kept.read(position, 90)))
@@ -721,7 +724,7 @@ async def test_nothing_else_works_on_a_partition_whose_take_over_still_recounts(
     monkeypatch.setattr(Takeover, "recount", slow_recount)
     log.topic_id = "a topic"
     heir = Bench(log, store)
-    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
         tasks.create_task(heir.restart())
         await recounts.wait()
         # Meanwhile somebody creates the topic anew.
