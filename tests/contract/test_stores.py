@@ -200,13 +200,14 @@ class TestLedger:
         epoch = await claimed(stores, partition)
         first, second = block_of(partition, [], 0, 9), block_of(partition, [], 9, 12)
         await stores.ledgers.begin(first, epoch, "")
-        await stores.hold(partition, 0.5)
+        await stores.hold(partition, 60)
         await stores.ledgers.begin(first, epoch, "")
         await stores.ledgers.finish(first, epoch)
         with pytest.raises(Held):
             await stores.ledgers.begin(second, epoch, "m9")
         assert (await stores.ledgers.read(partition)).block_to == 9
-        await asyncio.sleep(0.6)
+        await stores.hold(partition, 0.01)
+        await asyncio.sleep(0.02)
         await stores.ledgers.begin(second, epoch, "m9")
         assert (await stores.ledgers.read(partition)).block_to == 12
 

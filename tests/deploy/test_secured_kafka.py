@@ -288,7 +288,9 @@ def test_agent_api_and_worker_need_no_more_than_the_documented_rights(
         reporter = Reporter(KafkaAccess().kafka(kafka.address), "system.events")
         async with reporter.open():
             reporter.report("/analytics/videos/{id}", "GET", 200, 0.01, time.time())
-            await asyncio.sleep(1.5)
+            assert await asyncio.to_thread(wait_until, time.monotonic() + 60, stored, worker), (
+                worker.tail() + agent.tail()
+            )
 
     def stored() -> bool:
         query = f"SELECT arraySort(groupUniqArray(type)) FROM {database}.system_events"
@@ -300,7 +302,6 @@ def test_agent_api_and_worker_need_no_more_than_the_documented_rights(
 
     try:
         asyncio.run(report())
-        assert wait_until(time.monotonic() + 60, stored, worker), worker.tail() + agent.tail()
         ready = partial(http_answers, f"http://127.0.0.1:{port}/readyz")
         assert wait_until(time.monotonic() + 20, ready, worker), worker.tail()
         spoilt = aiokafka_send(kafka.variables("agent"), "system.events", b"{")

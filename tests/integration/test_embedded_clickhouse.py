@@ -333,7 +333,7 @@ async def test_a_query_of_a_client_that_left_is_given_up(http: Http, clickhouse_
     for _ in range(12):  # more than there are reader threads
         async with aiohttp.ClientSession() as session, session.get(f"{clickhouse_server}/?{sql}") as answer:
             await answer.content.readexactly(100_000)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         assert await http.text("SELECT 1") == "1\n"
 
 
@@ -342,11 +342,11 @@ async def test_readers_do_not_wait_for_a_slow_insert(http: Http) -> None:
     sql = "INSERT INTO slow SELECT sleepEachRow(0.3) FROM numbers(6) SETTINGS max_block_size = 1"
     insert = asyncio.create_task(http(sql))
     await asyncio.sleep(0.2)
-    begun = time.monotonic()
-    for _ in range(5):
+    read = 0
+    while not insert.done():
         await http.text("SELECT count() FROM slow")
-    assert time.monotonic() - begun < 1.0
-    assert not insert.done()
+        read += 1
+    assert read > 1, "the first one waited for the insert"
     assert (await insert)[0] == 200
 
 

@@ -43,19 +43,25 @@ async def test_an_error_in_the_middle_of_an_answer_is_never_written_as_a_row(cli
 
 
 async def test_a_query_that_nobody_waits_for_any_more_ends_on_the_server_too(clickhouse_server: str) -> None:
-    reader = ClickHouseReader(f"{clickhouse_server}/default", query_timeout=0.4)
+    # It looks as long as it takes, and does not wait long for an answer.
+    looking, reader = (
+        ClickHouseReader(f"{clickhouse_server}/default", ping_timeout=10, query_timeout=seconds)
+        for seconds in (30, 0.4)
+    )
     endless = "SELECT sum(sleepEachRow(0.1)) AS endless FROM numbers(600) SETTINGS max_block_size = 1"
     running = Query("SELECT count() AS n FROM system.processes WHERE query LIKE '%AS endless%'", {})
     try:
-        (row,) = await reader.rows(Query("SELECT getSetting('max_execution_time') AS seconds", {}))
-        assert float(row["seconds"]) == 1
+        assert reader._limits()["max_execution_time"] == "1"
+        (row,) = await looking.rows(Query("SELECT getSetting('max_execution_time') AS seconds", {}))
+        assert float(row["seconds"]) == 30
         with pytest.raises(StoreUnavailableError):
             await reader.rows(Query(endless, {}))
-        async with asyncio.timeout(10):
-            while (await reader.rows(running))[0]["n"] > 1:  # this query is one
+        async with asyncio.timeout(30):
+            while (await looking.rows(running))[0]["n"] > 1:  # this query is one
                 await asyncio.sleep(0.1)
     finally:
         await reader.close()
+        await looking.close()
 
 
 async def test_queries_of_the_api_may_only_read_or_servers_would_not_end_those_of_clients_that_have_gone(
