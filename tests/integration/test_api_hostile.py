@@ -148,7 +148,7 @@ async def _raw(port: int, request: bytes) -> bytes:
     writer.write(request)
     try:
         await writer.drain()
-        return await asyncio.wait_for(reader.read(200), 10)
+        return await asyncio.wait_for(reader.read(200), 30)
     except ConnectionError:
         return b""
     finally:

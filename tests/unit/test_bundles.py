@@ -415,7 +415,7 @@ async def test_heirs_in_one_process_fetch_a_bundle_together(monkeypatch: pytest.
 async def test_live_counters_go_on_while_a_bundle_in_doubt_is_refused() -> None:
     store, crew = await _stuck("insert", committed=True)
     await crew.die()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await crew.take_over(0, Pace(14.0, 0.2))
         while await crew.read(0, 7):
             pass

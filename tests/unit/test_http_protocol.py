@@ -91,7 +91,7 @@ async def test_a_stream_ends_with_its_client_also_if_another_request_waits_behin
             await asyncio.sleep(0.01)
         ended.set()
 
-    async with serving(stream, LimitedHttpProtocol) as port, asyncio.timeout(10):
+    async with serving(stream, LimitedHttpProtocol) as port, asyncio.timeout(30):
         _, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 2)
         await began.wait()

@@ -130,6 +130,6 @@ async def test_letters_that_retention_deletes_before_they_are_sent_are_counted_a
     monkeypatch.setattr(replaying, "partitions_of", partitions)
     monkeypatch.setattr(DeadLetterTopic, "_consumer", consumer)
     replay = DeadLetterTopic({}, DEAD).send_again([each for each, _ in batch], {2: 6}, lambda _: None)
-    count, left = await asyncio.wait_for(replay, 5)
+    count, left = await asyncio.wait_for(replay, 30)
     assert (count, len(client.sent)) == (sent, sent)
     assert left == ({} if sent == 3 else {"that retention has deleted since they were read": 3 - sent})

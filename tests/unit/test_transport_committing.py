@@ -37,7 +37,7 @@ async def test_a_commit_is_left_when_kafka_is_away_and_made_when_it_is_back(
     thread: Any = object.__new__(BatchConsumerThread)
     thread._consumer, thread.tp_last_committed_at = _Consumer(), {}
     thread.consumer = SimpleNamespace(assignment=lambda: {_TP})
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         assert await thread._commit({_TP: 7}) is False
         thread._consumer.there.set()
         assert await thread._commit({_TP: 7}) is True

@@ -156,7 +156,7 @@ async def test_a_failure_is_logged_and_it_is_tried_again(monkeypatch: pytest.Mon
     log = CapturingLogger()
     monkeypatch.setattr("api.warm_up._log", log)
     async with warm_up.open():
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while len(rests) < 4:
                 await asyncio.wait([asyncio.ensure_future(asyncio.Event().wait())], timeout=0.01)
     # Two readings of two seconds each: it rests for ten times as long.
@@ -176,7 +176,7 @@ async def test_a_reading_that_goes_on_does_not_keep_the_process() -> None:
         await asyncio.Event().wait()
 
     keeper.prefetch = for_ever  # type: ignore[method-assign]
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         async with WarmUp(keeper, lambda: NOW, retention_days=1100).open():
             await begun.wait()
     assert keeper.readies == 0
