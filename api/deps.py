@@ -24,6 +24,7 @@ from api.limits import RateLimit
 from api.live_feed import Feeds
 from api.live_service import LiveService
 from api.metrics import observe_lookup, observe_query
+from api.parameters import QuestionParser
 from api.settings import Settings
 from api.shutdown import on_shutdown_signal
 from api.system_service import SystemService
@@ -162,6 +163,11 @@ async def _now(request: Request) -> datetime:
     return clock_of(request)()
 
 
+async def _parser(request: Request) -> QuestionParser:
+    settings = await _settings(request)
+    return QuestionParser(clock_of(request)(), settings.raw_retention_days, settings.rollup_retention_days)
+
+
 StoresDep = Annotated[Stores, Depends(_stores)]
 VideosDep = Annotated[VideoService, Depends(_videos)]
 UsersDep = Annotated[UserService, Depends(_users)]
@@ -170,6 +176,7 @@ ExportsDep = Annotated[ExportService, Depends(_exports)]
 SettingsDep = Annotated[Settings, Depends(_settings)]
 ClockDep = Annotated[Clock, Depends(_clock)]
 Now = Annotated[datetime, Depends(_now)]
+ParserDep = Annotated[QuestionParser, Depends(_parser)]
 
 
 def json(content: Any) -> Response:

@@ -155,42 +155,50 @@ def check_names(request: Request, known: Collection[str], repeatable: Collection
 WINDOW_PARAMETERS: Final = frozenset({"period", "start", "end", "timezone", "compare"})
 
 
-def parse_question(
-    *,
-    period: str | None,
-    default: str,
-    start: str | None,
-    end: str | None,
-    zone: str,
-    compare: str,
-    now: datetime,
-    raw_retention_days: int,
-    rollup_retention_days: int,
-) -> Question:
-    """Parse the parameters of a window; raise InvalidPeriodError for invalid ones.
+@dataclass(frozen=True, slots=True)
+class QuestionParser:
+    """Parses questions that are asked at `now`, when data are kept for so many days."""
 
-    `default` is the period if neither a period nor `start` and `end` are given.
-    """
-    if compare not in (PREVIOUS, NONE):
-        raise InvalidPeriodError(
-            f"compare must be {PREVIOUS} or {NONE}.", parameter="compare", allowed=[PREVIOUS, NONE]
+    now: datetime
+    raw_retention_days: int
+    rollup_retention_days: int
+
+    def parse(
+        self,
+        *,
+        period: str | None,
+        default: str,
+        start: str | None,
+        end: str | None,
+        zone: str,
+        compare: str = NONE,
+    ) -> Question:
+        """Parse the parameters of a window; raise InvalidPeriodError for invalid ones.
+
+        `default` is the period if neither a period nor `start` and `end` are given.
+        """
+        if compare not in (PREVIOUS, NONE):
+            raise InvalidPeriodError(
+                f"compare must be {PREVIOUS} or {NONE}.", parameter="compare", allowed=[PREVIOUS, NONE]
+            )
+        if (start is None) != (end is None):
+            missing = "start" if start is None else "end"
+            raise InvalidPeriodError(f"start and end go together; {missing} is missing.", parameter=missing)
+        if start is not None and period is not None:
+            raise InvalidPeriodError(
+                "Ask for a period, or for start and end, not for both.", parameter="period"
+            )
+        if period is not None and period not in PERIODS:
+            raise InvalidPeriodError(
+                f"period must be one of {', '.join(PERIODS)}.", parameter="period", allowed=list(PERIODS)
+            )
+        return Question(
+            period=None if start is not None else period or default,
+            start=None if start is None else instant_of(start, "start"),
+            end=None if end is None else instant_of(end, "end"),
+            zone=zone_of(zone),
+            compare=compare == PREVIOUS,
+            now=self.now,
+            raw_since=self.now - timedelta(days=self.raw_retention_days),
+            kept_since=kept_since(self.now, self.rollup_retention_days),
         )
-    if (start is None) != (end is None):
-        missing = "start" if start is None else "end"
-        raise InvalidPeriodError(f"start and end go together; {missing} is missing.", parameter=missing)
-    if start is not None and period is not None:
-        raise InvalidPeriodError("Ask for a period, or for start and end, not for both.", parameter="period")
-    if period is not None and period not in PERIODS:
-        raise InvalidPeriodError(
-            f"period must be one of {', '.join(PERIODS)}.", parameter="period", allowed=list(PERIODS)
-        )
-    return Question(
-        period=None if start is not None else period or default,
-        start=None if start is None else instant_of(start, "start"),
-        end=None if end is None else instant_of(end, "end"),
-        zone=zone_of(zone),
-        compare=compare == PREVIOUS,
-        now=now,
-        raw_since=now - timedelta(days=raw_retention_days),
-        kept_since=kept_since(now, rollup_retention_days),
-    )

@@ -30,7 +30,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from api.parameters import Question, parse_question
+from api.parameters import PREVIOUS, Question, QuestionParser
 from api.system_service import SystemService
 from api.user_service import UserService
 from api.video_service import VideoService
@@ -124,17 +124,8 @@ def endpoints(reader: ClickHouseReader, audience: UserService) -> list[Endpoint]
 
 
 def _asked() -> Question:
-    return parse_question(
-        period=_PERIOD,
-        default=_PERIOD,
-        start=None,
-        end=None,
-        zone="UTC",
-        compare="previous",
-        now=datetime.now(UTC),
-        raw_retention_days=180,
-        rollup_retention_days=1100,
-    )
+    parser = QuestionParser(datetime.now(UTC), raw_retention_days=180, rollup_retention_days=1100)
+    return parser.parse(period=_PERIOD, default="", start=None, end=None, zone="UTC", compare=PREVIOUS)
 
 
 async def measure(

@@ -14,7 +14,7 @@ from starlette.types import Scope as AsgiScope
 
 from api import parameters, schemas_exports
 from api.auth import key_of, keyed_route
-from api.deps import ExportsDep, Now, SettingsDep, Stores, StoresDep, json
+from api.deps import ExportsDep, Now, ParserDep, SettingsDep, Stores, StoresDep, json
 from api.errors import ForbiddenError
 from api.exports.columns import SYSTEM, USER, VIDEO, metrics_of
 from api.exports.orders import FORMATS, Order, format_of, kind_of
@@ -52,7 +52,7 @@ async def create_export(
     ],
     exports: ExportsDep,
     stores: StoresDep,
-    now: Now,
+    parser: ParserDep,
     settings: SettingsDep,
 ) -> Response:
     """Queue an export of videos, users or the platform itself.
@@ -68,16 +68,12 @@ async def create_export(
     kind = kind_of(body.type)
     if kind == SYSTEM:
         _check_system_scope(request, stores)
-    question = parameters.parse_question(
+    question = parser.parse(
         period=body.period if "period" in body.model_fields_set else None,
         default="30d",
         start=body.start,
         end=body.end,
         zone=body.timezone,
-        compare=parameters.NONE,
-        now=now,
-        raw_retention_days=settings.raw_retention_days,
-        rollup_retention_days=settings.rollup_retention_days,
     )
     metrics, form = metrics_of(kind, body.metrics), format_of(body.format)
 
@@ -89,7 +85,7 @@ async def create_export(
     first = await begins[kind].first() if question.needs_first else None
     window = question.window(first, ahead_of(metrics) if kind == USER else timedelta())
     described = await exports.create(
-        Order(kind, metrics, form, window), now, _base(request, settings.public_url)
+        Order(kind, metrics, form, window), parser.now, _base(request, settings.public_url)
     )
     answer = json({"success": True, "data": described})
     answer.status_code = 202

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from api import parameters, schemas_system
-from api.deps import Now, SettingsDep, SystemDep, json
+from api.deps import ParserDep, SystemDep, json
 from api.openapi import errors
 from api.parameters import EndText, PeriodText, StartText, ZoneText
 
@@ -25,8 +25,7 @@ router = APIRouter(prefix="/analytics/system", tags=["system"])
 async def get_health(
     request: Request,
     service: SystemDep,
-    now: Now,
-    settings: SettingsDep,
+    parser: ParserDep,
     period: PeriodText = None,
     start: StartText = None,
     end: EndText = None,
@@ -34,16 +33,12 @@ async def get_health(
 ) -> Response:
     """Uptime, response times, error rates and host resources. The default period is `24h`."""
     parameters.check_names(request, parameters.WINDOW_PARAMETERS - {"compare"})
-    question = parameters.parse_question(
+    question = parser.parse(
         period=period,
         default="24h",
         start=start,
         end=end,
         zone=timezone,
-        compare=parameters.NONE,
-        now=now,
-        raw_retention_days=settings.raw_retention_days,
-        rollup_retention_days=settings.rollup_retention_days,
     )
     return json(await service.health(question))
 
@@ -60,8 +55,7 @@ async def get_health(
 async def get_performance(
     request: Request,
     service: SystemDep,
-    now: Now,
-    settings: SettingsDep,
+    parser: ParserDep,
     period: PeriodText = None,
     start: StartText = None,
     end: EndText = None,
@@ -69,15 +63,11 @@ async def get_performance(
 ) -> Response:
     """Requests, jobs and storage operations. The default period is `1h`."""
     parameters.check_names(request, parameters.WINDOW_PARAMETERS - {"compare"})
-    question = parameters.parse_question(
+    question = parser.parse(
         period=period,
         default="1h",
         start=start,
         end=end,
         zone=timezone,
-        compare=parameters.NONE,
-        now=now,
-        raw_retention_days=settings.raw_retention_days,
-        rollup_retention_days=settings.rollup_retention_days,
     )
     return json(await service.performance(question))

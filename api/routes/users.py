@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from api import parameters, schemas_users
-from api.deps import Now, SettingsDep, UsersDep, json
+from api.deps import ParserDep, UsersDep, json
 from api.openapi import errors
 from api.parameters import CompareText, EndText, MetricsText, PeriodText, StartText, ZoneText
 from streams.domain.metrics import USERS, groups_of
@@ -26,8 +26,7 @@ router = APIRouter(prefix="/analytics/users", tags=["users"])
 async def get_users(
     request: Request,
     service: UsersDep,
-    now: Now,
-    settings: SettingsDep,
+    parser: ParserDep,
     period: PeriodText = None,
     metrics: MetricsText = None,
     compare: CompareText = parameters.PREVIOUS,
@@ -40,16 +39,13 @@ async def get_users(
     `compare=none` leaves `churnRate` out.
     """
     parameters.check_names(request, parameters.WINDOW_PARAMETERS | {"metrics"}, {"metrics"})
-    question = parameters.parse_question(
+    question = parser.parse(
         period=period,
         default="30d",
         start=start,
         end=end,
         zone=timezone,
         compare=compare,
-        now=now,
-        raw_retention_days=settings.raw_retention_days,
-        rollup_retention_days=settings.rollup_retention_days,
     )
     return json(await service.users(question, groups_of(USERS, metrics)))
 
@@ -66,8 +62,7 @@ async def get_users(
 async def get_engagement(
     request: Request,
     service: UsersDep,
-    now: Now,
-    settings: SettingsDep,
+    parser: ParserDep,
     period: PeriodText = None,
     start: StartText = None,
     end: EndText = None,
@@ -75,15 +70,11 @@ async def get_engagement(
 ) -> Response:
     """Duration, page views and bounces of sessions, by type of user and hour. The default period is `7d`."""
     parameters.check_names(request, parameters.WINDOW_PARAMETERS - {"compare"})
-    question = parameters.parse_question(
+    question = parser.parse(
         period=period,
         default="7d",
         start=start,
         end=end,
         zone=timezone,
-        compare=parameters.NONE,
-        now=now,
-        raw_retention_days=settings.raw_retention_days,
-        rollup_retention_days=settings.rollup_retention_days,
     )
     return json(await service.engagement(question))

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from api import parameters, schemas
-from api.deps import Now, SettingsDep, VideosDep, json
+from api.deps import ParserDep, VideosDep, json
 from api.encoded_slash import VideoId
 from api.openapi import errors
 from api.parameters import (
@@ -35,8 +35,7 @@ router = APIRouter(prefix="/analytics/videos", tags=["videos"])
 async def get_summary(
     request: Request,
     service: VideosDep,
-    now: Now,
-    settings: SettingsDep,
+    parser: ParserDep,
     period: PeriodText = None,
     start: StartText = None,
     end: EndText = None,
@@ -45,16 +44,13 @@ async def get_summary(
 ) -> Response:
     """Totals, averages, the ten most viewed videos and trends. The default period is `30d`."""
     parameters.check_names(request, parameters.WINDOW_PARAMETERS)
-    question = parameters.parse_question(
+    question = parser.parse(
         period=period,
         default="30d",
         start=start,
         end=end,
         zone=timezone,
         compare=compare,
-        now=now,
-        raw_retention_days=settings.raw_retention_days,
-        rollup_retention_days=settings.rollup_retention_days,
     )
     return json(await service.summary(question))
 
@@ -71,8 +67,7 @@ async def get_summary(
 async def get_video(
     request: Request,
     service: VideosDep,
-    now: Now,
-    settings: SettingsDep,
+    parser: ParserDep,
     video_id: VideoId,
     period: PeriodText = None,
     metrics: MetricsText = None,
@@ -87,16 +82,13 @@ async def get_video(
     Returns 404 unless the catalog has the video or it ever had an event.
     """
     parameters.check_names(request, parameters.WINDOW_PARAMETERS | {"metrics", "groupBy"}, {"metrics"})
-    question = parameters.parse_question(
+    question = parser.parse(
         period=period,
         default="7d",
         start=start,
         end=end,
         zone=timezone,
         compare=compare,
-        now=now,
-        raw_retention_days=settings.raw_retention_days,
-        rollup_retention_days=settings.rollup_retention_days,
     )
     groups = groups_of(VIDEO, metrics)
     return json(await service.video(video_id, question, groups, groupBy))

@@ -12,7 +12,7 @@ from random import Random
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from api.parameters import Question, parse_question
+from api.parameters import PREVIOUS, Question, QuestionParser
 from tests.oracle.log import PLAYBACK, SYSTEM, USERS, Accepted
 
 SECOND, MINUTE, HOUR, DAY = 1_000, 60_000, 3_600_000, 86_400_000
@@ -192,17 +192,8 @@ def stretch(rng: Random, now: datetime, accepted: list[Accepted]) -> tuple[datet
 
 def asked(period: str, zone: str, now: datetime) -> Question:
     """Return the question about a period in a time zone, compared with the previous period."""
-    return parse_question(
-        period=period,
-        default="",
-        start=None,
-        end=None,
-        zone=zone,
-        compare="previous",
-        now=now,
-        raw_retention_days=180,
-        rollup_retention_days=1100,
-    )
+    parser = QuestionParser(now, raw_retention_days=180, rollup_retention_days=1100)
+    return parser.parse(period=period, default="", start=None, end=None, zone=zone, compare=PREVIOUS)
 
 
 def now_of(text: str) -> datetime:

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from api.parameters import Question, parse_question
+from api.parameters import Question, QuestionParser
 from api.system_service import SystemService
 from api.user_service import UserService
 from sinks.clickhouse.client import connect
@@ -73,16 +73,13 @@ async def reading(url: str) -> AsyncIterator[ClickHouseReader]:
 
 def ask(zone: str, start: datetime | None, end: datetime | None = None, now: datetime = NOW) -> Question:
     """Return a question about `all`, or about a window."""
-    return parse_question(
+    return QuestionParser(now, raw_retention_days=180, rollup_retention_days=DAYS).parse(
         period=None if start else "all",
         default="",
         start=rfc3339(start) if start else None,
         end=rfc3339(end) if end else None,
         zone=zone,
         compare="previous",
-        now=now,
-        raw_retention_days=180,
-        rollup_retention_days=DAYS,
     )
 
 

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from api.parameters import parse_question
+from api.parameters import QuestionParser
 from api.system_service import SystemService
 from sinks.clickhouse.migrator import migrate
 from sinks.clickhouse.reader import ClickHouseReader
@@ -51,9 +51,8 @@ async def test_every_number_is_the_oracles(
     service = SystemService(ClickHouseSystem(store))
 
     async def compare(window: windows.Window, **asked: Any) -> None:
-        common: dict[str, Any] = {"default": "", "compare": "none", "now": NOW}
-        common |= {"raw_retention_days": 180, "rollup_retention_days": 1100}
-        ask = parse_question(**({"period": None, "start": None, "end": None} | common | asked))
+        parser = QuestionParser(NOW, raw_retention_days=180, rollup_retention_days=1100)
+        ask = parser.parse(**({"period": None, "default": "", "start": None, "end": None} | asked))
         answer = (await service.health(ask))["data"]
         health = truth.health(window)
         assert not list(differences(within_a_percent(answer, health), health)), asked

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 import pytest_asyncio
 
-from api.parameters import Question, parse_question
+from api.parameters import Question, QuestionParser
 from api.user_service import UserService
 from sinks.clickhouse.client import connect
 from sinks.clickhouse.migrator import migrate
@@ -68,16 +68,13 @@ def questions(
     def ask(
         zone: str, period: str | None, start: datetime | None = None, end: datetime | None = None
     ) -> Question:
-        return parse_question(
+        return QuestionParser(now, raw_retention_days=180, rollup_retention_days=1100).parse(
             period=period,
             default="",
             start=rfc3339(start) if start else None,
             end=rfc3339(end) if end else None,
             zone=zone,
             compare="previous",
-            now=now,
-            raw_retention_days=180,
-            rollup_retention_days=1100,
         )
 
     for turn, zone in enumerate(rng.sample(ZONES, 2 if events else 1)):
@@ -117,17 +114,8 @@ async def test_all_begins_with_what_is_kept_and_counts_nobody_as_lost_of_whom_no
         # As the TTL does.
         await client.command("DELETE FROM user_days WHERE day < {day:Date}", parameters={"day": kept})
         service, truth = UserService(ClickHouseUsers(store)), Audience(accepted)
-        asked = parse_question(
-            period="all",
-            default="",
-            start=None,
-            end=None,
-            zone="UTC",
-            compare="previous",
-            now=now,
-            raw_retention_days=20,
-            rollup_retention_days=1100,
-        )
+        parser = QuestionParser(now, raw_retention_days=20, rollup_retention_days=1100)
+        asked = parser.parse(period="all", default="", start=None, end=None, zone="UTC", compare="previous")
         answer = (await service.users(asked, ["growth", "retention"]))["data"]
         window = windows.period("all", now, ZoneInfo("UTC"), datetime.combine(kept, time(), UTC))
         expected = {"growth": truth.growth(window), "retention": truth.retention(window, now)}
