@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from api import user_answers
@@ -22,6 +22,15 @@ ENGAGEMENT: Final = "engagement"
 def ahead_of(parts: Collection[str]) -> timedelta:
     """Return for how long before a window its data are read: sessions are, to know which began before."""
     return SESSIONS_AHEAD if {"activity", ENGAGEMENT} & set(parts) else timedelta()
+
+
+def window_of(question: Question, parts: Collection[str], first: datetime | None) -> Window:
+    """Return the window of a question about these parts, with `previous` only if it compares.
+
+    `first` is the instant of the first data; None when there is none. Raises as `Question.window` does.
+    """
+    window = question.window(first, ahead_of(parts))
+    return window if question.compare else replace(window, previous=None)
 
 
 def _unnoted(question: Question, parts: Collection[str]) -> None:
@@ -42,8 +51,6 @@ class UserService:
     async def users(self, question: Question, groups: Collection[str]) -> Data:
         """Answer `GET /analytics/users`."""
         window = await self._window(question, groups)
-        if not question.compare:
-            window = replace(window, previous=None)
         _check_edges(window, question, groups)
         self.note(question, groups)
         answers: dict[str, Awaitable[Data]] = {}
@@ -64,7 +71,7 @@ class UserService:
 
     async def _window(self, question: Question, parts: Collection[str]) -> Window:
         first = await self.reader.first() if question.needs_first else None
-        return question.window(first, ahead_of(parts))
+        return window_of(question, parts, first)
 
     async def _activity(self, window: Window) -> Data:
         return user_answers.activity(await self.reader.activity(window))

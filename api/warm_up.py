@@ -15,8 +15,8 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Collection, Hashable, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Generic, Protocol, TypeVar
 from zoneinfo import ZoneInfo
@@ -25,10 +25,10 @@ import structlog
 
 from api.parameters import Question
 from api.tasks import stop
-from api.user_service import ENGAGEMENT, ahead_of
+from api.user_service import ENGAGEMENT, window_of
 from streams.domain.errors import NotKeptError, StoreUnavailableError
 from streams.domain.metrics import USERS, groups_of
-from streams.domain.windows import ALL, CALENDAR, UTC_ZONE, Window, kept_since, named, within
+from streams.domain.windows import ALL, CALENDAR, UTC_ZONE, Window, kept_since
 
 _log = structlog.get_logger(__name__)
 
@@ -75,6 +75,13 @@ class _Habit:
     zone: ZoneInfo
     compare: bool
     parts: frozenset[str]
+
+    def question(self, now: datetime, since: datetime) -> Question:
+        """Return the question as it is asked at `now`, when data are kept since `since`."""
+        # Single events matter only for windows that are no calendar days.
+        return Question(
+            self.period, None, None, self.zone, self.compare, now, raw_since=since, kept_since=since
+        )
 
 
 _USUAL: Final = (
@@ -174,12 +181,9 @@ class WarmUp(Generic[Split]):
         habits = [habit for habit, at in reversed(self._habits.items()) if at >= oldest]
         windows = []
         for habit in dict.fromkeys((*habits, *_USUAL)):
-            if habit.period == ALL and self._first is None:
+            question = habit.question(now, kept_since(now, self._retention_days))
+            if question.needs_first and self._first is None:
                 self._first = await self._prefetcher.first()
-            window = named(habit.period, zone=habit.zone, now=now, first=self._first)
-            try:
-                window = within(window, kept_since(now, self._retention_days), ahead_of(habit.parts))
-            except NotKeptError:
-                continue
-            windows.append((window if habit.compare else replace(window, previous=None), habit.parts))
+            with suppress(NotKeptError):
+                windows.append((window_of(question, habit.parts, self._first), habit.parts))
         return windows
