@@ -104,8 +104,8 @@ class PartitionWorker:
             len(memory) if memory is not None else 0,
         )
 
-    async def take_over(self, topic_id: str = "") -> int:
-        """Claim the partition, recover its ledger and return the offset to read from.
+    async def take_over(self, topic_id: str) -> None:
+        """Claim the partition and recover its ledger; it is read from `next_fetch` on.
 
         `topic_id` is Kafka's id of the topic; empty when it is unknown. A call that is cancelled goes on, and
         the next one waits for it: a rebalance must not begin all this anew.
@@ -118,7 +118,6 @@ class PartitionWorker:
             if self._taking_over.cancelled():
                 raise Released("take over") from None
             raise
-        return self._follower.next_fetch
 
     async def process(self, fetched: Fetched) -> None:
         """Process a fetched batch; on return its live counters are durable and its rows gathered for a block.

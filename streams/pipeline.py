@@ -33,10 +33,6 @@ Seek = Callable[[Mapping[TP, int]], Awaitable[None]]
 """Makes the consumer read partitions from offsets on."""
 
 
-async def _nowhere(_: Mapping[TP, int]) -> None:
-    """Seek nothing."""
-
-
 class Broker(Protocol):
     """The operations that the pipeline needs of Kafka."""
 
@@ -92,13 +88,12 @@ class Pipeline:
         self._lost: dict[TP, Partition] = {}
         self._take_overs = asyncio.Semaphore(_TAKEN_AT_ONCE)
 
-    async def take_over(self, tps: set[TP], seek: Seek = _nowhere) -> dict[TP, int]:
-        """Take assigned partitions over; return the offset to read each partition from that is owned.
+    async def take_over(self, tps: set[TP], seek: Seek) -> None:
+        """Take assigned partitions over; `seek` those that are owned, each once its offset is known.
 
         Those that this worker had before, and nobody has claimed since, go on where they are. In a rebalance
         Kafka takes all partitions away and gives many back: if each were claimed and looked up anew every
-        time, none would get any further while rebalances come faster than that takes. `seek` is told each
-        offset as soon as it is known, so that none waits for the others.
+        time, none would get any further while rebalances come faster than that takes.
         """
         await self.give_up(set(self._workers))
         self._lost.clear()
@@ -132,12 +127,11 @@ class Pipeline:
 
         seek_together = Together(seek_some)
 
-        async def take(tp: TP, worker: PartitionWorker) -> dict[TP, int]:
-            is_taken = await self._take_over_one(tp, worker, ids.get(tp.topic, ""))
-            return await seek_together([tp]) if is_taken else {}
+        async def take(tp: TP, worker: PartitionWorker) -> None:
+            if await self._take_over_one(tp, worker, ids.get(tp.topic, "")):
+                await seek_together([tp])
 
-        taken = await asyncio.gather(*(take(tp, workers[tp]) for tp in workers.keys() - ready.keys()))
-        return ready | {tp: offset for each in taken for tp, offset in each.items()}
+        await asyncio.gather(*(take(tp, workers[tp]) for tp in workers.keys() - ready.keys()))
 
     async def _still_owned(self, cluster: str) -> dict[TP, PartitionWorker]:
         """Return the resting workers whose partitions nobody has claimed since; raises `Unavailable`.

@@ -45,7 +45,7 @@ _ID_TIMEOUT_SECONDS: Final = 0.5
 class PartitionKeeper(Protocol):
     """Knows the offsets of partitions; the pipeline implements it."""
 
-    async def take_over(self, tps: set[TP], seek: Callable[[Mapping[TP, int]], Awaitable[None]]) -> object:
+    async def take_over(self, tps: set[TP], seek: Callable[[Mapping[TP, int]], Awaitable[None]]) -> None:
         """Take assigned partitions over; call `seek` with the offset to read each from, once it is known."""
 
     def safe_offsets(self) -> Mapping[TP, int]:

@@ -147,6 +147,17 @@ def pipeline_of(
     )
 
 
+async def taken(pipeline: Pipeline, tps: set[TP]) -> dict[TP, int]:
+    """Take partitions over; return the offset that was sought of each."""
+    offsets: dict[TP, int] = {}
+
+    async def seek(some: Mapping[TP, int]) -> None:
+        offsets.update(some)
+
+    await pipeline.take_over(tps, seek)
+    return offsets
+
+
 class Bench:
     """One partition's worker with its surroundings; `restart` makes a new one on the same stores."""
 
@@ -185,7 +196,8 @@ class Bench:
                 on_failure=self.failures.append,
             )
         )
-        return await self.worker.take_over(self.log.topic_id)
+        await self.worker.take_over(self.log.topic_id)
+        return self.worker.next_fetch
 
     async def die_in_insert(self, size: int, more: int, step: str) -> None:
         """Store the first `size` records as a block, and die at a step of the insert of the next one.

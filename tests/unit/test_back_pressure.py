@@ -15,7 +15,7 @@ from streams.assignment import Fetched
 from streams.budget import Budget
 from streams.pace import Pace
 from streams.retry import Released, Retry
-from tests.pipeline.bench import NOW, TOPIC, Bench, Broker, Log, pipeline_of, view
+from tests.pipeline.bench import NOW, TOPIC, Bench, Broker, Log, pipeline_of, taken, view
 from tests.waiting import turns, until
 
 _ROW = 300
@@ -185,7 +185,7 @@ async def test_no_position_is_judged_while_one_partition_waits() -> None:
     broker = Broker(_log("p", views=1))
     pipeline = pipeline_of(broker, store, failures)
     first, second = TP(TOPIC, 0), TP(TOPIC, 1)
-    await pipeline.take_over({first, second})
+    await taken(pipeline, {first, second})
     assert pipeline.positions() == {first: 0, second: 0}
 
     await pipeline.process(first, Fetched(0, broker.log.records))
