@@ -29,4 +29,6 @@ Failures:
 - `watchdog` ends a worker that makes no progress; `exit_codes` are the worker's exit statuses
 
 Observability: `metrics` and `gauges` for Prometheus, `health` over HTTP, `logs`, `tracing`.
+
+`loop_time` is the clock of all timers and durations.
 """

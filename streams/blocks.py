@@ -20,6 +20,7 @@ from sinks.single_flight import shared_result
 from streams.bundles import Bundles, InFlightBlock, begin, record_insert, try_to_begin, while_owned
 from streams.domain import traces
 from streams.landed import Landed
+from streams.loop_time import loop_time
 from streams.pace import SHARED_BYTES, SHARED_ROWS, Group, Pace
 from streams.retry import Retry
 
@@ -136,7 +137,7 @@ class BlockWriter:
         block = self._open
         self._batch_links += traces.current_links()
         if block.start == block.end:
-            self._opened_at = _now()
+            self._opened_at = loop_time()
         block.chunks.extend(chunks)
         size = sum(chunk.size for chunk in chunks)
         self._open_bytes += size
@@ -191,7 +192,7 @@ class BlockWriter:
         # It begins where the block in doubt does, and so takes its place in the ledger. Kafka may have the
         # record before `start`, and its fingerprint is unknown.
         self._open = replace(block, end=start, mark="", landed=start, rows=0, chunks=[])
-        self._opened_at = _now()
+        self._opened_at = loop_time()
         self._changed.set()
         return is_in
 
@@ -251,7 +252,7 @@ class BlockWriter:
     async def _write_open_block(self) -> None:
         """Insert the open block, alone or together with small blocks of other partitions."""
         shares = self._can_share()
-        self._pace.note_insert(self.group if shares else self.partition, _now())
+        self._pace.note_insert(self.group if shares else self.partition, loop_time())
         if shares and (along := self._companions()):
             sealed = [writer._seal() for writer in (self, *along)]
             # The shipment goes on when this partition is given up: it has blocks of others.
@@ -337,7 +338,7 @@ class BlockWriter:
         """Insert one block that was begun in the ledger, a while ago if it `waited`."""
         block = sealed.block
         if block.rows:
-            began = _now()
+            began = loop_time()
             with traces.span("insert block", sealed.batches, token=block.token, rows=block.rows):
                 write = while_owned(lambda: self._sink.write(block), [self._landed], waited)
                 await self._retry.forever(write, "insert a block", **_place(block))
@@ -365,7 +366,7 @@ class BlockWriter:
         if block.rows and pace.budget.is_exhausted:
             return 0.0
         rows = pace.buffered_rows(self.group) if self._can_share() else block.rows
-        return self._opened_at + pace.linger(_now(), rows, behind=self._behind) - _now()
+        return self._opened_at + pace.linger(loop_time(), rows, behind=self._behind) - loop_time()
 
     async def _wait_until_due(self) -> bool:
         """Wait until a block is due or in flight; return False when the writer is closing and has no rows."""
@@ -385,7 +386,3 @@ class BlockWriter:
 def _place(block: Block) -> dict[str, int]:
     """Return a block's offsets, as fields for the log."""
     return {"offset_from": block.start, "offset_to": block.end}
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

@@ -42,6 +42,7 @@ from sinks.base import (
 from sinks.single_flight import SingleFlight
 from streams.domain import traces
 from streams.landed import Landed, check, still_owned
+from streams.loop_time import loop_time
 from streams.metrics import METRICS
 from streams.pace import Pace
 from streams.retry import Released, Retry
@@ -246,7 +247,7 @@ class _Shipment:
     async def _insert(self, begun: Sequence[InFlightBlock], packed: bytes) -> None:
         rows = sum(each.block.rows for each in begun)
         links = [link for each in begun for link in each.batches]
-        began = _now()
+        began = loop_time()
         landed = [each.landed for each in begun]
         is_sure = True
 
@@ -342,7 +343,7 @@ def while_owned(
         if must_check and all(each.is_certain for each in owned):
             await still_owned(owned)  # Otherwise `check` looks at that, too.
         await check(owned)
-        must_check, began = True, _now()
+        must_check, began = True, loop_time()
         answered = asyncio.get_running_loop().create_future()
         for each in owned:
             each.answered = answered
@@ -369,14 +370,10 @@ def _decline(begun: Sequence[InFlightBlock]) -> None:
 
 def record_insert(blocks: Sequence[InFlightBlock], began: float, pace: Pace) -> None:
     """Record a finished insert in the metrics and the pace; `began` is a time of the event loop."""
-    topic, now = blocks[0].block.partition.topic, _now()
+    topic, now = blocks[0].block.partition.topic, loop_time()
     pace.note_duration(now - began)
     METRICS.insert_seconds.labels(topic).observe(now - began)
     METRICS.insert_rows.labels(topic).observe(sum(each.block.rows for each in blocks))
     METRICS.inserted_bytes.labels(topic).inc(sum(each.size for each in blocks))
     for each in blocks:
         METRICS.row_wait_seconds.labels(topic).observe(now - each.opened_at)
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

@@ -15,6 +15,7 @@ from math import inf
 from typing import Final
 
 from sinks.base import Archive, Fenced, LedgerStore, Partition, Unexpected
+from streams.loop_time import loop_time
 
 #: A server that lost its power is not back sooner than this, in seconds.
 _AWAY: Final = 2.0
@@ -60,7 +61,7 @@ class Landed:
     @property
     def is_certain(self) -> bool:
         """Whether ClickHouse was seen so shortly ago that it cannot have lost rows since, if it answers."""
-        return _now() - self._seen_at <= _AWAY
+        return loop_time() - self._seen_at <= _AWAY
 
     def expect(self, end: int) -> None:
         """Note that a block with rows before offset `end` may be inserted from now on."""
@@ -126,7 +127,7 @@ async def still_owned(partitions: Sequence[Landed]) -> list[Landed]:
 
 
 async def _compare(partitions: Sequence[Landed]) -> None:
-    began = _now()
+    began = loop_time()
     owned = await still_owned(partitions)
     ends = [each.end for each in owned]
     places = [(each.log, each.partition.topic, each.partition.number) for each in owned]
@@ -136,7 +137,3 @@ async def _compare(partitions: Sequence[Landed]) -> None:
             await each._compare_closely()
     for each in partitions:
         each.seen(began)
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

@@ -6,7 +6,6 @@ unchecked: it must start at the position, and come from the log that the positio
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
@@ -23,6 +22,7 @@ from streams.ledger import (
     log_mismatch,
     next_incarnation,
 )
+from streams.loop_time import loop_time
 from streams.metrics import METRICS
 from streams.retry import Retry
 from streams.seeking import SeekTracker
@@ -50,7 +50,7 @@ class LogFollower:
         self._log_bounds = assignment.log_bounds
         self._retry = retry
         self._takeover = Takeover(assignment, retry)
-        self._seeks = SeekTracker(assignment.seek, lambda: asyncio.get_running_loop().time())
+        self._seeks = SeekTracker(assignment.seek, loop_time)
         self._recounts = 0
         #: Why the last comparison took the log for another one, empty if it did not, and how often in a row.
         self._mismatch, self._mismatches = "", 0

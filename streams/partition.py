@@ -22,6 +22,7 @@ from streams.domain.arrivals import Record, UnreadableBatch, is_unkeyed
 from streams.landed import Landed
 from streams.ledger import fingerprint
 from streams.log_follower import LogFollower
+from streams.loop_time import loop_time
 from streams.metrics import METRICS
 from streams.retry import Released, Retry
 
@@ -179,7 +180,7 @@ class PartitionWorker:
         self._warn_if_unkeyed(records[0])
         state = self._follower.state
         state.writer.note_backlog(fetched.backlog)
-        began, topic = _now(), self.partition.topic
+        began, topic = loop_time(), self.partition.topic
         with traces.span(
             "take batch",
             traces.links_of(records),
@@ -195,7 +196,7 @@ class PartitionWorker:
         self._rotate_memory(records[-1])
         state.newest_at = records[-1].timestamp / 1000
         METRICS.batch_records.labels(topic).observe(len(records))
-        METRICS.batch_seconds.labels(topic).observe(_now() - began)
+        METRICS.batch_seconds.labels(topic).observe(loop_time() - began)
         self._busy = False
 
     def _warn_if_unkeyed(self, record: Record) -> None:
@@ -243,10 +244,10 @@ class PartitionWorker:
                 folded.live,
                 folded.books,
             )
-            began = _now()
+            began = loop_time()
             with traces.span("count"):
                 await retry.forever(lambda: stores.live.write(batch), "count", **place)
-            METRICS.count_seconds.labels(self.partition.topic).observe(_now() - began)
+            METRICS.count_seconds.labels(self.partition.topic).observe(loop_time() - began)
             retry.log.debug("counted", stored=folded.books.stored, read=folded.books.read, **place)
             state.counted = end
             METRICS.count_records(self.partition.topic, folded.books)
@@ -295,7 +296,3 @@ def _split(records: Sequence[Record], bounds: Sequence[int]) -> Iterator[Sequenc
             yield records[begin:cut]
             begin = cut
     yield records[begin:]
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

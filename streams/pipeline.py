@@ -17,6 +17,7 @@ from sinks.together import Together
 from streams.assignment import Assignment, Fetched, Limits, LogBounds, MakeFolder, PartitionStatus, Stores
 from streams.landed import check
 from streams.ledger import both_have, is_behind
+from streams.loop_time import loop_time
 from streams.metrics import METRICS
 from streams.pace import Pace
 from streams.partition import PartitionWorker
@@ -115,12 +116,12 @@ class Pipeline:
         self._workers = dict(workers)
         ready = {tp: worker.next_fetch for tp, worker in workers.items() if worker.is_ready}
         await seek(ready)
-        sought_at = _now() if ready else -inf
+        sought_at = loop_time() if ready else -inf
 
         async def seek_some(tps: Collection[TP]) -> dict[TP, int]:
             nonlocal sought_at
-            await asyncio.sleep(sought_at + _SEEK_SECONDS - _now())
-            sought_at = _now()
+            await asyncio.sleep(sought_at + _SEEK_SECONDS - loop_time())
+            sought_at = loop_time()
             offsets = {tp: workers[tp].next_fetch for tp in tps if self._workers.get(tp) is workers[tp]}
             await seek(offsets)
             return offsets
@@ -341,7 +342,7 @@ class Pipeline:
 
         Partitions share streams, insert slots and the budget, so one that waits holds up the others.
         """
-        now = asyncio.get_running_loop().time()
+        now = loop_time()
         if any(worker.retry.is_waiting(now) for worker in self._workers.values()):
             return {}
         return {tp: worker.position for tp, worker in self._workers.items() if worker.is_ready}
@@ -359,7 +360,3 @@ class Pipeline:
         logs = self._stores.archive.logs
         await asyncio.gather(*(logs(partition.topic, partition.number) for partition in lost.values()))
         return {tp: both_have(ledgers[partition]) for tp, partition in lost.items() if tp in self._lost}
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 import structlog
 
 from sinks.base import Unavailable
+from streams.loop_time import loop_time
 from streams.metrics import METRICS
 
 T = TypeVar("T")
@@ -81,13 +82,13 @@ class Retry:
         call = object()
         try:
             while True:
-                self._began_at[call] = asyncio.get_running_loop().time()
+                self._began_at[call] = loop_time()
                 try:
                     return await operation()
                 except Unavailable as error:
                     self._failing.add(call)
                     METRICS.retries.labels(error.store, what).inc()
-                    if (now := asyncio.get_running_loop().time()) >= silent_until:
+                    if (now := loop_time()) >= silent_until:
                         if pause >= _LONGEST_PAUSE:
                             silent_until = now + _TELL_SECONDS
                         self.log.warning(

@@ -25,6 +25,7 @@ from streams.ledger import (
     time_of,
     withdrawn,
 )
+from streams.loop_time import loop_time
 from streams.metrics import METRICS
 from streams.retry import Retry
 
@@ -110,7 +111,7 @@ class Takeover:
 
         async def ask() -> int | None:
             nonlocal asked_at
-            asked_at = asyncio.get_running_loop().time()
+            asked_at = loop_time()
             return await self._stores.archive.next_offset(place.log, place.topic, place.partition)
 
         return await self._retry.forever(ask, "ask how far"), asked_at

@@ -29,6 +29,7 @@ from mode.utils.futures import notify
 from sinks.together import Together
 from streams.assignment import Fetched, LogBounds
 from streams.fetching import Portion, patch_aiokafka
+from streams.loop_time import loop_time
 from streams.topic_ids import ask_for_ids
 
 T = TypeVar("T")
@@ -171,7 +172,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
 
     async def _current_ids(self, consumer: Any) -> Mapping[str, str]:
         """Return topic ids at most `_ID_MAX_AGE_SECONDS` old; none while brokers do not answer."""
-        now = asyncio.get_running_loop().time()
+        now = loop_time()
         if now >= self._refresh_ids_at:
             self._refresh_ids_at = now + _ID_MAX_AGE_SECONDS
             try:

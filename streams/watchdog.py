@@ -14,6 +14,7 @@ from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from sinks.base import Unavailable
+from streams.loop_time import loop_time
 from streams.pipeline import Pipeline
 
 _INTERVAL: Final = 5.0
@@ -38,12 +39,11 @@ class Watchdog:
 
     async def run(self) -> None:
         """Watch for ever."""
-        clock = asyncio.get_running_loop().time
-        before, watched = clock(), 0.0
+        before, watched = loop_time(), 0.0
         while True:
             await asyncio.sleep(_INTERVAL)
             # A process that was stopped itself has not seen partitions stand still meanwhile.
-            now = clock()
+            now = loop_time()
             watched, before = watched + min(now - before, 2 * _INTERVAL), now
             if not self._app.rebalancing:
                 await self.refresh_lost()
