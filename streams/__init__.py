@@ -20,7 +20,8 @@ A partition:
   come in order and from the same log, and seeks (`seeking`) if they do not
 - `batch` folds records with the rules in `streams.domain`; `catalog` knows the lengths of videos
 - `blocks` gathers rows for ClickHouse, within the memory `budget` and for as long as `pace` allows; `bundles`
-  inserts blocks of several partitions together, and `landed` sees whether ClickHouse still has what it had
+  sends blocks of several partitions together. Each of their `inserts` is begun in the ledger before it is
+  sent, once `landed` has seen that ClickHouse has what it had
 
 Failures:
 

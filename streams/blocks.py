@@ -17,8 +17,9 @@ from opentelemetry.trace import Link
 
 from sinks.base import Block, BlockId, BlockSink, Encoded, LedgerStore, Partition
 from sinks.single_flight import shared_result
-from streams.bundles import Bundles, InFlightBlock, begin, record_insert, try_to_begin, while_owned
+from streams.bundles import Bundles
 from streams.domain import traces
+from streams.inserts import InFlightBlock, begin, record_insert, try_to_begin, while_owned
 from streams.landed import Landed
 from streams.loop_time import loop_time
 from streams.pace import SHARED_BYTES, SHARED_ROWS, Group, Pace
