@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
-from streams.domain import metrics
+from streams.domain import definitions
 from streams.domain.measures import Formula, Sums
-from streams.domain.metrics import change, rounded, value
+from streams.domain.metrics import bitrate, change, rounded, value
 from streams.domain.timeline import Timeline
 from streams.domain.video_readings import SummaryReading, VideoReading
 from streams.domain.windows import Stretch, Window, rfc3339
@@ -69,14 +69,14 @@ def _period(window: Window, compare: bool) -> Data:
 
 
 def _views(reading: VideoReading, timeline: Timeline, points: list[Sums], compare: bool) -> Data:
-    answer: Data = {"total": value(metrics.VIEWS, reading.total), "unique": reading.unique}
+    answer: Data = {"total": value(definitions.VIEWS, reading.total), "unique": reading.unique}
     if compare:
-        answer["change"] = _trend(metrics.VIEWS, reading)
+        answer["change"] = _trend(definitions.VIEWS, reading)
     answer["byCountry"] = _ordered(reading.countries, _SHOWN)
     answer["byDevice"] = _ordered(reading.devices)
     answer["byPlatform"] = _ordered(reading.platforms)
     answer["timeline"] = [
-        {"date": key, "views": value(metrics.VIEWS, sums), "unique": reading.unique_points.get(place, 0)}
+        {"date": key, "views": value(definitions.VIEWS, sums), "unique": reading.unique_points.get(place, 0)}
         for place, (key, sums) in enumerate(zip(timeline.keys, points, strict=True))
     ]
     return answer
@@ -84,14 +84,14 @@ def _views(reading: VideoReading, timeline: Timeline, points: list[Sums], compar
 
 def _engagement(total: Sums, timeline: Timeline, points: list[Sums], *, completes: bool) -> Data:
     return {
-        "averageWatchTime": value(metrics.AVERAGE_WATCH_TIME, total),
-        "completionRate": value(metrics.COMPLETION_RATE, total) if completes else None,
+        "averageWatchTime": value(definitions.AVERAGE_WATCH_TIME, total),
+        "completionRate": value(definitions.COMPLETION_RATE, total) if completes else None,
         **{name: total.get(name, 0) for name in ("likes", "comments", "shares")},
         "timeline": [
             {
                 "date": key,
-                "watchTime": value(metrics.WATCH_TIME, sums),
-                "completionRate": value(metrics.COMPLETION_RATE, sums) if completes else None,
+                "watchTime": value(definitions.WATCH_TIME, sums),
+                "completionRate": value(definitions.COMPLETION_RATE, sums) if completes else None,
             }
             for key, sums in zip(timeline.keys, points, strict=True)
         ],
@@ -100,14 +100,14 @@ def _engagement(total: Sums, timeline: Timeline, points: list[Sums], *, complete
 
 def _performance(total: Sums, timeline: Timeline, points: list[Sums]) -> Data:
     return {
-        "bufferingRate": value(metrics.BUFFERING_RATE, total),
-        "averageBitrate": metrics.bitrate(total),
-        "errorRate": value(metrics.ERROR_RATE, total),
+        "bufferingRate": value(definitions.BUFFERING_RATE, total),
+        "averageBitrate": bitrate(total),
+        "errorRate": value(definitions.ERROR_RATE, total),
         "timeline": [
             {
                 "date": key,
-                "bufferingRate": value(metrics.BUFFERING_RATE, sums),
-                "errorRate": value(metrics.ERROR_RATE, sums),
+                "bufferingRate": value(definitions.BUFFERING_RATE, sums),
+                "errorRate": value(definitions.ERROR_RATE, sums),
             }
             for key, sums in zip(timeline.keys, points, strict=True)
         ],
@@ -129,29 +129,29 @@ def summary(reading: SummaryReading, titles: Mapping[str, str], *, compare: bool
     recorded = reading.recorded
     data: Data = {
         "totalVideos": reading.videos,
-        "totalViews": value(metrics.VIEWS, total),
-        "totalWatchTime": value(metrics.WATCH_TIME, total),
+        "totalViews": value(definitions.VIEWS, total),
+        "totalWatchTime": value(definitions.WATCH_TIME, total),
         "averageEngagement": {
-            "watchTime": value(metrics.AVERAGE_WATCH_TIME, total),
-            "completionRate": value(metrics.COMPLETION_RATE, recorded) if recorded is not None else None,
+            "watchTime": value(definitions.AVERAGE_WATCH_TIME, total),
+            "completionRate": value(definitions.COMPLETION_RATE, recorded) if recorded is not None else None,
             **{name: _mean(reading.reactions.get(name, 0), reading.videos) for name in ("likes", "comments")},
         },
         "topVideos": [
             {
                 "id": ranked.id,
                 "title": titles.get(ranked.id),
-                "views": value(metrics.VIEWS, ranked.sums),
-                "watchTime": value(metrics.WATCH_TIME, ranked.sums),
-                "engagement": value(metrics.ENGAGEMENT, ranked.sums),
+                "views": value(definitions.VIEWS, ranked.sums),
+                "watchTime": value(definitions.WATCH_TIME, ranked.sums),
+                "engagement": value(definitions.ENGAGEMENT, ranked.sums),
             }
             for ranked in reading.top
         ],
     }
     if compare:
         data["trends"] = {
-            "views": _trend(metrics.VIEWS, reading),
-            "watchTime": _trend(metrics.WATCH_TIME, reading),
-            "engagement": _trend(metrics.ENGAGEMENT, reading),
+            "views": _trend(definitions.VIEWS, reading),
+            "watchTime": _trend(definitions.WATCH_TIME, reading),
+            "engagement": _trend(definitions.ENGAGEMENT, reading),
         }
     return data
 

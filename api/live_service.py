@@ -12,7 +12,7 @@ import structlog
 from api.answers import LIVE, STORE, Data, envelope
 from api.video_service import NOTHING_RECENT
 from sinks.single_flight import SingleFlight
-from streams.domain import metrics
+from streams.domain import definitions
 from streams.domain.errors import StoreUnavailableError, UnknownVideoError
 from streams.domain.live import LiveReader, LiveReading, last_hour, ranked
 from streams.domain.measures import Total
@@ -110,8 +110,8 @@ def _now(reading: LiveReading, window: Window) -> Data:
         "timeline": [
             {
                 "minute": rfc3339(datetime.fromtimestamp(minute * 60, UTC)),
-                "views": value(metrics.VIEWS, reading.minutes.get(minute, {})),
-                "watchTime": value(metrics.WATCH_TIME, reading.minutes.get(minute, {})),
+                "views": value(definitions.VIEWS, reading.minutes.get(minute, {})),
+                "watchTime": value(definitions.WATCH_TIME, reading.minutes.get(minute, {})),
                 "likes": value(_LIKES, reading.minutes.get(minute, {})),
             }
             for minute in range(first, last)

@@ -18,8 +18,9 @@ from api import answers
 from api.answers import LIVE, STORE, Data
 from api.parameters import Question
 from sinks.single_flight import let_go
-from streams.domain import metrics
+from streams.domain.definitions import VIDEO
 from streams.domain.errors import StoreUnavailableError, UnknownVideoError
+from streams.domain.metrics import measures_of
 from streams.domain.timeline import Timeline, group_by_of, timeline
 from streams.domain.video_readings import Catalog, CatalogEntry, SummaryReading, VideoReader, VideoReading
 from streams.domain.windows import Window
@@ -52,7 +53,7 @@ class VideoService:
             entry = await self.catalog.entry(video_id)
         window = question.window(entry.first if entry else None)
         points = timeline(window, group_by_of(group_by, window))
-        measures = metrics.measures_of(metrics.VIDEO, groups)
+        measures = measures_of(VIDEO, groups)
         if question.live:
             try:
                 answer = await self._live_video(video_id, window, points, measures, question.compare)

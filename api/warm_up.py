@@ -26,8 +26,9 @@ import structlog
 from api.parameters import Question
 from api.tasks import stop
 from api.user_service import ENGAGEMENT, window_of
+from streams.domain.definitions import USERS
 from streams.domain.errors import NotKeptError, StoreUnavailableError
-from streams.domain.metrics import USERS, groups_of
+from streams.domain.metrics import groups_of
 from streams.domain.windows import ALL, CALENDAR, UTC_ZONE, Window, kept_since
 
 _log = structlog.get_logger(__name__)

@@ -48,8 +48,9 @@ from sinks.clickhouse.known_cache import KnownCache
 from sinks.clickhouse.reader import ClickHouseReader
 from sinks.clickhouse.system_reader import ClickHouseSystem
 from sinks.clickhouse.user_reader import ClickHouseUsers
+from streams.domain.definitions import USERS, VIDEO
 from streams.domain.instruments import CACHE
-from streams.domain.metrics import USERS, VIDEO, groups_of
+from streams.domain.metrics import groups_of
 
 _PERIOD: Final = "30d"
 #: Seconds of requests to each endpoint before its measurement: connections are opened, and the API caches

@@ -22,8 +22,8 @@ from docs import capacity_page, events_page, monitoring_page, schema_page, sdk_p
 from sinks.kafka.access import KafkaAccess
 from streams.domain.asyncapi import asyncapi
 from streams.domain.contract import TOPICS, Topic, json_schema
+from streams.domain.definitions import METRICS, Metric
 from streams.domain.measures import MEASURES, Anchor
-from streams.domain.metrics import METRICS, Metric
 from streams.settings import Settings as WorkerSettings
 
 _HERE: Final = Path(__file__).parent

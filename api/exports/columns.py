@@ -15,33 +15,33 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from streams.domain import metrics
-from streams.domain.errors import InvalidMetricsError
+from streams.domain import definitions
 from streams.domain.measures import Formula, Total
+from streams.domain.metrics import some_of
 
 VIDEO, USER, SYSTEM = "video", "user", "system"
 TYPES: Final = (VIDEO, USER, SYSTEM)
 
 #: Over sums of the columns of `video_15m`, by metric and column.
 VIDEO_COLUMNS: Final[dict[str, dict[str, Formula]]] = {
-    "views": {"views": metrics.VIEWS},
+    "views": {"views": definitions.VIEWS},
     "engagement": {
-        "watchTime": metrics.WATCH_TIME,
-        "averageWatchTime": metrics.AVERAGE_WATCH_TIME,
+        "watchTime": definitions.WATCH_TIME,
+        "averageWatchTime": definitions.AVERAGE_WATCH_TIME,
         "completions": Total(("completions",)),
-        "completionRate": metrics.COMPLETION_RATE,
+        "completionRate": definitions.COMPLETION_RATE,
         "likes": Total(("likes",)),
         "comments": Total(("comments",)),
         "shares": Total(("shares",)),
-        "engagement": metrics.ENGAGEMENT,
+        "engagement": definitions.ENGAGEMENT,
     },
     "performance": {
         "bufferingTime": Total(("rebuffer_ms",), per=1000),
-        "bufferingRate": metrics.BUFFERING_RATE,
-        "averageBitrateKbps": metrics.BITRATE,
+        "bufferingRate": definitions.BUFFERING_RATE,
+        "averageBitrateKbps": definitions.BITRATE,
         "attempts": Total(("attempts",)),
         "failedViews": Total(("fatals",)),
-        "errorRate": metrics.ERROR_RATE,
+        "errorRate": definitions.ERROR_RATE,
     },
 }
 #: Expressions over the columns that `queries` makes for every day.
@@ -104,16 +104,4 @@ def metrics_of(kind: str, asked: Iterable[str] | None) -> tuple[str, ...]:
 
     Raises InvalidMetricsError for one that the type does not have, and for none at all.
     """
-    allowed = METRICS[kind]
-    if asked is None:
-        return allowed
-    names = {name.strip() for text in asked for name in text.split(",")}
-    unknown = sorted(names.difference(allowed))
-    if unknown or not names:
-        raise InvalidMetricsError(
-            f"metrics of a {kind} export must be some of {', '.join(allowed)}.",
-            parameter="metrics",
-            unknown=[name[:64] for name in unknown[:10]],
-            allowed=list(allowed),
-        )
-    return tuple(name for name in allowed if name in names)
+    return some_of(METRICS[kind], asked, f"metrics of a {kind} export")

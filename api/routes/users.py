@@ -9,7 +9,8 @@ from api import parameters, schemas_users
 from api.deps import ParserDep, UsersDep, json
 from api.openapi import errors
 from api.parameters import CompareText, EndText, MetricsText, PeriodText, StartText, ZoneText
-from streams.domain.metrics import USERS, groups_of
+from streams.domain.definitions import USERS
+from streams.domain.metrics import groups_of
 
 router = APIRouter(prefix="/analytics/users", tags=["users"])
 

@@ -18,7 +18,8 @@ from api.parameters import (
     StartText,
     ZoneText,
 )
-from streams.domain.metrics import VIDEO, groups_of
+from streams.domain.definitions import VIDEO
+from streams.domain.metrics import groups_of
 
 router = APIRouter(prefix="/analytics/videos", tags=["videos"])
 

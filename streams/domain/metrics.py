@@ -1,64 +1,13 @@
-"""The metric registry: which metrics the API accepts, which measures they need, how they are computed.
-
-`definitions` has one definition of each number; `docs/metrics.md` is made from it.
-"""
+"""What follows from the definitions: groups that can be asked for, their measures, and rounded numbers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Final
 
-from streams.domain.definitions import (
-    AVERAGE_WATCH_TIME,
-    BITRATE,
-    BUFFERING_RATE,
-    COMPLETION_RATE,
-    EMPTY,
-    ENGAGEMENT,
-    ERROR_RATE,
-    HEALTH,
-    METRICS,
-    NULL,
-    PERFORMANCE,
-    REACTION_RATE,
-    SHARE_WATCHED,
-    SUMMARY,
-    USER_ENGAGEMENT,
-    USERS,
-    VIDEO,
-    VIEWS,
-    WATCH_TIME,
-    ZERO,
-    Metric,
-)
+from streams.domain.definitions import BITRATE, METRICS, SUMMARY, USERS, VIDEO
 from streams.domain.errors import InvalidMetricsError
 from streams.domain.measures import Formula, Sums
-
-__all__ = [
-    "AVERAGE_WATCH_TIME",
-    "BITRATE",
-    "BUFFERING_RATE",
-    "COMPLETION_RATE",
-    "EMPTY",
-    "ENGAGEMENT",
-    "ERROR_RATE",
-    "GROUPS",
-    "HEALTH",
-    "METRICS",
-    "NULL",
-    "PERFORMANCE",
-    "REACTION_RATE",
-    "SHARE_WATCHED",
-    "SUMMARY",
-    "SUMMARY_MEASURES",
-    "USERS",
-    "USER_ENGAGEMENT",
-    "VIDEO",
-    "VIEWS",
-    "WATCH_TIME",
-    "ZERO",
-    "Metric",
-]
 
 #: Allowed values of `metrics=`, by endpoint; other endpoints do not have the parameter.
 GROUPS: Final = {
@@ -73,19 +22,23 @@ def groups_of(endpoint: str, asked: Iterable[str] | None) -> tuple[str, ...]:
     Returns the groups in the registry's order, each once. Raises InvalidMetricsError for a group that the
     endpoint does not have, and for a list with nothing in it.
     """
-    allowed = GROUPS[endpoint]
+    return some_of(GROUPS[endpoint], asked)
+
+
+def some_of(allowed: tuple[str, ...], asked: Iterable[str] | None, what: str = "metrics") -> tuple[str, ...]:
+    """Do the same for any names of metrics that are `allowed`; `what` says in the error what they are of."""
     if asked is None:
         return allowed
-    names = [name.strip() for text in asked for name in text.split(",")]
-    unknown = sorted({name for name in names if name not in allowed})
+    names = {name.strip() for text in asked for name in text.split(",")}
+    unknown = sorted(names.difference(allowed))
     if unknown or not names:
         raise InvalidMetricsError(
-            f"metrics must be some of {', '.join(allowed)}.",
+            f"{what} must be some of {', '.join(allowed)}.",
             parameter="metrics",
             unknown=[name[:64] for name in unknown[:10]],
             allowed=list(allowed),
         )
-    return tuple(group for group in allowed if group in names)
+    return tuple(name for name in allowed if name in names)
 
 
 def measures_of(endpoint: str, groups: Iterable[str] | None = None) -> tuple[str, ...]:

@@ -8,8 +8,8 @@ from random import Random
 
 import pytest
 
+from streams.domain.definitions import METRICS
 from streams.domain.measures import MEASURES
-from streams.domain.metrics import METRICS
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -17,7 +17,8 @@ from sinks.clickhouse.client import connect
 from sinks.clickhouse.migrator import migrate
 from sinks.clickhouse.reader import ClickHouseReader
 from sinks.clickhouse.user_reader import ClickHouseUsers
-from streams.domain.metrics import USERS, groups_of
+from streams.domain.definitions import USERS
+from streams.domain.metrics import groups_of
 from streams.domain.windows import rfc3339
 from tests.audience.comparison import differences
 from tests.audience.landing import land

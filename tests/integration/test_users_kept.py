@@ -24,8 +24,9 @@ from sinks.clickhouse.native_reader import Table, TableQuery
 from sinks.clickhouse.queries import Query
 from sinks.clickhouse.reader import ClickHouseReader
 from sinks.clickhouse.user_reader import ClickHouseUsers
+from streams.domain.definitions import USERS
 from streams.domain.errors import StoreUnavailableError
-from streams.domain.metrics import USERS, groups_of
+from streams.domain.metrics import groups_of
 from streams.domain.windows import named
 from tests.audience.comparison import differences
 from tests.audience.landing import land

@@ -7,7 +7,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from api import answers, schemas
-from streams.domain.metrics import GROUPS, VIDEO
+from streams.domain.definitions import VIDEO
+from streams.domain.metrics import GROUPS
 from streams.domain.timeline import GroupBy, timeline
 from streams.domain.video_readings import RankedVideo, SummaryReading, VideoReading
 from streams.domain.windows import Window, named

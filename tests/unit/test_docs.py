@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from docs.generate import DOCUMENTS
-from streams.domain.metrics import METRICS
+from streams.domain.definitions import METRICS
 
 DOCS = Path(__file__).parents[2] / "docs"
 OPENAPI = json.loads((DOCS / "openapi.json").read_text())

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from api import answers, errors, schemas, schemas_exports
-from streams.domain.metrics import GROUPS, METRICS, SUMMARY, VIDEO
+from streams.domain.definitions import METRICS, SUMMARY, VIDEO
+from streams.domain.metrics import GROUPS
 from tests.unit import test_api_answers as made
 
 REFERENCE = Path(__file__).parents[1] / "golden" / "reference"

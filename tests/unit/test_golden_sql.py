@@ -8,7 +8,8 @@ import pytest
 
 from sinks.clickhouse import queries
 from sinks.clickhouse.queries import Query
-from streams.domain.metrics import VIDEO, measures_of
+from streams.domain.definitions import VIDEO
+from streams.domain.metrics import measures_of
 from streams.domain.timeline import group_by_of, timeline
 from streams.domain.windows import Window, custom, named, zone_of
 from tests.golden import FOLDER, check_query

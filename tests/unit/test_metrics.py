@@ -7,19 +7,12 @@ from collections.abc import Iterable
 import pytest
 
 from docs import schema_page
-from streams.domain import metrics
+from streams.domain import definitions, metrics
+from streams.domain.definitions import METRICS, VIDEO
 from streams.domain.errors import InvalidMetricsError
 from streams.domain.events import TAGS
 from streams.domain.measures import MEASURES, Anchor, Formula, anchored
-from streams.domain.metrics import (
-    METRICS,
-    SUMMARY_MEASURES,
-    VIDEO,
-    change,
-    groups_of,
-    measures_of,
-    value,
-)
+from streams.domain.metrics import SUMMARY_MEASURES, change, groups_of, measures_of, value
 from streams.domain.rows import PlaybackRow, columns
 
 SUMS = {
@@ -42,15 +35,15 @@ SUMS = {
 @pytest.mark.parametrize(
     ("formula", "wanted"),
     [
-        (metrics.VIEWS, 150),
-        (metrics.WATCH_TIME, 9000.0),
-        (metrics.AVERAGE_WATCH_TIME, 60.0),
-        (metrics.COMPLETION_RATE, 0.4),
-        (metrics.BUFFERING_RATE, 0.1),
-        (metrics.ERROR_RATE, 0.015),
-        (metrics.SHARE_WATCHED, 0.6),
-        (metrics.REACTION_RATE, 0.2),
-        (metrics.ENGAGEMENT, 0.52),
+        (definitions.VIEWS, 150),
+        (definitions.WATCH_TIME, 9000.0),
+        (definitions.AVERAGE_WATCH_TIME, 60.0),
+        (definitions.COMPLETION_RATE, 0.4),
+        (definitions.BUFFERING_RATE, 0.1),
+        (definitions.ERROR_RATE, 0.015),
+        (definitions.SHARE_WATCHED, 0.6),
+        (definitions.REACTION_RATE, 0.2),
+        (definitions.ENGAGEMENT, 0.52),
     ],
 )
 def test_formulas_are_what_they_say(formula: Formula, wanted: float) -> None:
@@ -66,16 +59,16 @@ def test_a_bitrate_is_told_in_whole_kilobits() -> None:
 def test_counts_are_zero_and_ratios_null_when_there_is_nothing() -> None:
     for metric in METRICS:
         if metric.formula:
-            wanted = {metrics.ZERO: 0, metrics.EMPTY: 0, metrics.NULL: None}[metric.empty]
+            wanted = {definitions.ZERO: 0, definitions.EMPTY: 0, definitions.NULL: None}[metric.empty]
             assert value(metric.formula, {}) == wanted, metric.field
 
 
 def test_reactions_count_at_most_once_a_view() -> None:
-    assert value(metrics.ENGAGEMENT, SUMS | {"likes": 10_000}) == 0.68
+    assert value(definitions.ENGAGEMENT, SUMS | {"likes": 10_000}) == 0.68
 
 
 def test_engagement_is_unknown_where_no_length_is() -> None:
-    assert value(metrics.ENGAGEMENT, SUMS | {"sized": 0}) is None
+    assert value(definitions.ENGAGEMENT, SUMS | {"sized": 0}) is None
 
 
 def test_change_is_relative_and_null_without_a_before() -> None:
@@ -97,7 +90,7 @@ def test_measures_are_columns_of_the_raw_table_or_reactions() -> None:
 def test_every_group_is_asked_by_name_once_and_in_order() -> None:
     assert groups_of(VIDEO, None) == ("views", "engagement", "performance")
     assert groups_of(VIDEO, ["performance, views", "views"]) == ("views", "performance")
-    assert groups_of(metrics.USERS, ["growth"]) == ("growth",)
+    assert groups_of(definitions.USERS, ["growth"]) == ("growth",)
 
 
 @pytest.mark.parametrize(
