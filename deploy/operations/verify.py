@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sinks.base import Books, Ledger, Partition, log_name
-from sinks.clickhouse.audit import SUMS, Bounds, Difference, Forgotten, Ingested, Where
+from sinks.clickhouse.audit import Bounds, Difference, Forgotten, Ingested, Where
+from sinks.clickhouse.rollups import SUMS
 from sinks.redis.window import LiveCounters
 
 #: ClickHouse's own offsets by log, topic and partition.

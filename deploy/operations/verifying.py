@@ -27,8 +27,9 @@ from deploy.operations.verify import (
 )
 from sinks.base import Books, Ledger, Partition, log_name
 from sinks.clickhouse.archive import ClickHouseArchive
-from sinks.clickhouse.audit import ROLLUP_QUERIES, Audit, RollupQuery
+from sinks.clickhouse.audit import Audit
 from sinks.clickhouse.kept import first_instant
+from sinks.clickhouse.rollups import ROLLUP_QUERIES, RollupQuery
 from sinks.redis.ledger import RedisLedgers, read_ledgers
 from sinks.redis.window import RedisWindow, expected
 from streams.domain.aggregate import MINUTE_MS, Live, fold_playback, fold_users

@@ -20,7 +20,7 @@ Caches, so that answers about users do not read past days again:
 
 Operations:
 
-- `audit` compares roll-ups with raw rows; `shadow` rebuilds roll-ups, as far as raw events are `kept`;
+- `audit` compares the `rollups` with raw rows; `shadow` rebuilds them, as far as raw events are `kept`;
   `forgetting` removes a person
 - `analyst` creates the user for ad hoc SQL; `client` connects
 """

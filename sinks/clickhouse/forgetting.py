@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Any, Final
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
@@ -21,6 +21,7 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 from sinks.clickhouse.audit import Audit
 from sinks.clickhouse.client import available
 from sinks.clickhouse.cluster import LOCAL, Cluster
+from sinks.clickhouse.instants import aware
 
 _BY_ID: Final = "sipHash64(user_id) IN ({users})"
 _BY_HASH: Final = "user IN ({users})"
@@ -80,7 +81,7 @@ class Forgetting:
                 f"SELECT max(greatest(occurred_at, received_at)), count() FROM {table}"
                 f" WHERE {self._condition(table)} OR session_id IN ({self._sessions()})"
             )
-        seen = [at.replace(tzinfo=UTC) if at.tzinfo is None else at for at, rows in newest if rows]
+        seen = [aware(at) for at, rows in newest if rows]
         return max(seen, default=None)
 
     async def others_in_sessions(self) -> dict[str, int]:

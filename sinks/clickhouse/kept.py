@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Final
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
 from sinks.clickhouse.client import available
 from sinks.clickhouse.instants import aware
+from streams.domain.windows import UTC_ZONE, midnight
 
 #: Raw events, and the days (UTC) on which, by roll-ups, such events happened.
 _EVENT_DAYS: Final = (
@@ -69,4 +70,4 @@ async def gaps(client: AsyncClient) -> list[Gap]:
 
 
 def _midnight_after(day: date) -> datetime:
-    return datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=1)
+    return midnight(day + timedelta(days=1), UTC_ZONE)

@@ -16,8 +16,8 @@ from typing import Any, Final
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
-from sinks.clickhouse.audit import NOT_ROLLED_UP, RAW
 from sinks.clickhouse.client import available
+from sinks.clickhouse.rollups import NOT_ROLLED_UP, RAW
 
 #: Every row must count here, even identical ones, and at once: no deduplication, no asynchronous inserts.
 _FILL: Final = {

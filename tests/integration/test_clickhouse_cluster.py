@@ -23,7 +23,7 @@ from deploy.operations.rebuilding import Rebuild, RebuildError
 from sinks.base import Block, Partition, Unavailable
 from sinks.clickhouse import sink as sinks
 from sinks.clickhouse.archive import ClickHouseArchive
-from sinks.clickhouse.audit import ROLLUP_QUERIES, Audit
+from sinks.clickhouse.audit import Audit
 from sinks.clickhouse.client import READING, connect
 from sinks.clickhouse.cluster import Cluster
 from sinks.clickhouse.day_cache import DayCache
@@ -33,6 +33,7 @@ from sinks.clickhouse.migrator import migrate
 from sinks.clickhouse.native_writer import Columns
 from sinks.clickhouse.reader import ClickHouseReader
 from sinks.clickhouse.replicas import CONSISTENT
+from sinks.clickhouse.rollups import ROLLUP_QUERIES
 from sinks.clickhouse.shadow import Shadow
 from sinks.clickhouse.sink import ClickHouseBlocks
 from sinks.clickhouse.user_reader import ClickHouseUsers

@@ -15,7 +15,7 @@ import pytest_asyncio
 
 from deploy.operations.verify import kept_sums, raw_rows
 from sinks.base import Unavailable
-from sinks.clickhouse.audit import ROLLUP_QUERIES, SUMS, Audit, Difference
+from sinks.clickhouse.audit import Audit, Difference
 from sinks.clickhouse.client import READING, connect
 from sinks.clickhouse.forgetting import (
     PERSONAL,
@@ -26,6 +26,7 @@ from sinks.clickhouse.forgetting import (
     is_rebuilt,
 )
 from sinks.clickhouse.migrator import migrate
+from sinks.clickhouse.rollups import ROLLUP_QUERIES, SUMS
 from sinks.clickhouse.shadow import Shadow
 from tests.audience.landing import land
 from tests.audience.world import now_of, people, services

@@ -16,9 +16,10 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 from deploy.operations.rebuilding import Rebuild, RebuildError, whole_months
 from sinks.base import Block, Partition
 from sinks.clickhouse import client as clickhouse
-from sinks.clickhouse.audit import ROLLUP_QUERIES, Audit
+from sinks.clickhouse.audit import Audit
 from sinks.clickhouse.kept import first_instant, gaps
 from sinks.clickhouse.migrator import migrate
+from sinks.clickhouse.rollups import ROLLUP_QUERIES
 from sinks.clickhouse.shadow import Shadow
 from sinks.clickhouse.sink import ClickHouseBlocks
 from sinks.redis.client import connect as connect_redis

@@ -26,17 +26,9 @@ from deploy.operations.verifying import Verification
 from docs.schema_page import feeds, tables
 from sinks.base import Books, Ledger, Partition
 from sinks.clickhouse.archive import ClickHouseArchive
-from sinks.clickhouse.audit import (
-    NOT_ROLLED_UP,
-    RAW,
-    ROLLUP_QUERIES,
-    SUMS,
-    Bounds,
-    Difference,
-    Forgotten,
-    Ingested,
-)
+from sinks.clickhouse.audit import Bounds, Difference, Forgotten, Ingested
 from sinks.clickhouse.forgetting import PERSONAL
+from sinks.clickhouse.rollups import NOT_ROLLED_UP, RAW, ROLLUP_QUERIES, SUMS
 from sinks.redis.window import LiveCounters, RedisWindow, expected
 from streams.domain.aggregate import Live
 from streams.settings import Settings
@@ -125,7 +117,7 @@ def test_of_people_every_roll_up_is_forgotten_or_keeps_sums_only() -> None:
 
     found = {each.table for each in ROLLUP_QUERIES if is_of_people(each.table)}
     assert found - SUMS - PERSONAL.keys() == set(), (
-        "sinks/clickhouse: add to PERSONAL in forgetting.py if it has ids of people, else to SUMS in audit.py"
+        "sinks/clickhouse: add to PERSONAL in forgetting.py if it has ids of people, else SUMS in rollups.py"
     )
 
 
@@ -182,7 +174,7 @@ def test_every_table_is_compared_or_has_a_reason_not_to_be() -> None:
     assert len(known) == len(set(known))
     there = {*(table.name for table in tables()), "schema_migrations"}
     assert set(known) - there == set()
-    assert there - set(known) == set(), "sinks/clickhouse/audit.py: add to ROLLUP_QUERIES or NOT_ROLLED_UP"
+    assert there - set(known) == set(), "sinks/clickhouse/rollups.py: add to ROLLUP_QUERIES or NOT_ROLLED_UP"
 
 
 def test_every_column_of_a_roll_up_is_compared() -> None:
