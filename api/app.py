@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 
@@ -26,7 +27,6 @@ from api.root_path import RootPath, path_of
 from api.routes import exports, health, live, system, users, videos
 from api.settings import Settings
 from api.telemetry import Telemetry, configure_logging, tracing_config
-from api.video_service import utc_now
 from streams.domain.access import Scope
 from streams.domain.instruments import expose_build_info
 
@@ -38,7 +38,11 @@ def _version() -> str:
         return "0.0.0"
 
 
-def create_app(settings: Settings | None = None, *, clock: Clock = utc_now) -> FastAPI:
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def create_app(settings: Settings | None = None, *, clock: Clock = _utc_now) -> FastAPI:
     """Return the application.
 
     Settings are read from the environment when none are given. `clock` returns aware UTC. Stores are

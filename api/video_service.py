@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Final
 
 import structlog
@@ -134,8 +133,3 @@ def _video_answer(
     live = entry.live if entry is not None else None
     data = answers.video(reading, window, points, groups, compare=compare, live=live)
     return answers.envelope(data, window, source)
-
-
-def utc_now() -> datetime:
-    """Return the current time; all answers use this clock."""
-    return datetime.now(UTC)

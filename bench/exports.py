@@ -19,7 +19,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from bench.api import api_process, standing
+from bench.standing import api_process, standing
 from sinks.clickhouse.client import options
 
 _DAYS = 10

@@ -79,9 +79,9 @@ def ratios(rounds: Sequence[Mapping[str, Run]]) -> dict[str, float]:
     }
 
 
-def fallen(seen: Ratios, reference: Ratios, tolerance: float = TOLERANCE) -> list[str]:
+def fallen(seen: Ratios, reference: Ratios) -> list[str]:
     """Name the ratios that are lower than their reference by more than the tolerance, or that are missing."""
-    return [name for name, was in reference.items() if seen.get(name, 0.0) < was * (1 - tolerance)]
+    return [name for name, was in reference.items() if seen.get(name, 0.0) < was * (1 - TOLERANCE)]
 
 
 def _round(running: Stack, number: int, encoded: Sequence[Block]) -> dict[str, Run]:

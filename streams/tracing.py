@@ -12,10 +12,10 @@ from streams.domain import traces
 log = structlog.get_logger(__name__)
 
 
-def configure(service: str = "videocloud-worker") -> Callable[[], None]:
+def configure() -> Callable[[], None]:
     """Export traces if the environment names a destination; return the function that flushes the last ones.
 
-    `OTEL_SERVICE_NAME` overrides `service`.
+    The service is `OTEL_SERVICE_NAME`, by default `videocloud-worker`.
     """
     if not traces.wanted(os.environ):
         return lambda: None
@@ -28,7 +28,7 @@ def configure(service: str = "videocloud-worker") -> Callable[[], None]:
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-    resource = Resource.create({"service.name": os.environ.get("OTEL_SERVICE_NAME") or service})
+    resource = Resource.create({"service.name": os.environ.get("OTEL_SERVICE_NAME") or "videocloud-worker"})
     provider = TracerProvider(resource=resource)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     trace.set_tracer_provider(provider)

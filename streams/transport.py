@@ -16,11 +16,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, ClassVar, Final, Protocol, TypeVar, cast
 
-from aiokafka.errors import (
-    KafkaError,
-    NoOffsetForPartitionError,
-    OffsetOutOfRangeError,
-)
+from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage, Message

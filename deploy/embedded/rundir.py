@@ -6,12 +6,12 @@ import contextlib
 import fcntl
 import json
 import os
-import secrets
 import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from deploy import endpoints
+from streams.domain.access import new_secret
 
 from .ports import free_port
 
@@ -112,7 +112,7 @@ class RunDirectory:
         with contextlib.suppress(FileNotFoundError):
             if key := self.key_file.read_text().strip():
                 return key
-        key = "vca_" + secrets.token_urlsafe(24)
+        key = new_secret()
         self._replace(self.key_file, key + "\n", mode=0o600)
         return key
 

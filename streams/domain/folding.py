@@ -15,10 +15,7 @@ from msgspec import Struct
 
 from streams.domain.aggregate import Live, fold_playback
 from streams.domain.arrivals import Arrival, Decoder, Record, Rejected, to_arrivals
-from streams.domain.events import (
-    Playback,
-    PlaybackEvent,
-)
+from streams.domain.events import Playback, PlaybackEvent
 from streams.domain.generations import Generations, Key
 from streams.domain.rows import PlaybackRow, Row
 from streams.domain.views import ViewState, advance, restore

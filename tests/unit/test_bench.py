@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 
-from bench.api import end_of_data
 from bench.cost import REST, shares, step_of
 from bench.freshness import Seen
 from bench.pipeline import Run
 from bench.smoke import REFERENCE, Reference, fallen, ratios
+from bench.standing import end_of_data
 
 _REFERENCE = {"events/s : stock Faust": 6.0, "worker CPU : stock Faust": 10.0}
 _ROOT = "MainThread;run_worker (/app/streams/app.py:256);Worker._start (/lib/mode/worker.py:257)"
