@@ -111,7 +111,7 @@ class RecoveryPlan:
     pending_block: tuple[int, int] | None
     #: Whether the ledger must be written before anything else.
     rewrite_ledger: bool = False
-    #: Whether the live window must be rebuilt under the ledger's generation.
+    #: Whether the live window must be recounted, under a new generation.
     rebuild_live: bool = False
 
 
@@ -127,8 +127,6 @@ def plan_recovery(ledger: Ledger, landed: int | None) -> RecoveryPlan:
         # Rows beyond every block that the ledger began: it was lost, or restored from an older file.
         fresh = replace(
             ledger,
-            # A rebuild that a crash interrupted must not be added to; no two claims share an epoch.
-            generation=ledger.epoch,
             counted=landed,
             counted_mark="",
             block_from=landed,

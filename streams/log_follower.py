@@ -31,7 +31,7 @@ from streams.takeover import PartitionState, Takeover
 #: How often in a row Kafka must show an earlier topic's id before that one is taken for the topic: only a
 #: restored cluster has it again, and random brokers are asked.
 _RESTORED: Final = 30
-#: Generations of recounts lie far above those of take-overs, which are epochs.
+#: Bits of a recount's generation that have its number; those above have the epoch, which no two claims share.
 _RECOUNT_BITS: Final = 20
 
 
