@@ -85,7 +85,7 @@ def page() -> str:
         "redis": ceil(cores(top, "Redis")),
         "clickhouse_cores": f"{top * COSTS['ClickHouse'] / 1e6:.1f}",
         "clickhouse": clickhouse,
-        "shards": shards,
+        "shards_of": f"{shards} shard{'s' if shards > 1 else ''}",
         "block_rows": f"{top / partitions:,.0f}",
         "inserts": f"{partitions / shards:.0f}",
         "raw_days": _RAW_DAYS,
