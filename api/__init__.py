@@ -18,8 +18,9 @@ Requests:
 
 Responses:
 
-- `answers`, `user_answers` and `system_answers` turn readings into answers, in the shapes of `schemas`,
-  `schemas_users`, `schemas_system`, `schemas_live` and `schemas_exports`; `errors` gives errors one shape
+- `video_answers`, `user_answers` and `system_answers` turn readings into `answers`, in the shapes of
+  `schemas`, `schemas_users`, `schemas_system`, `schemas_live` and `schemas_exports`; `errors` gives errors
+  one shape
 - `etag_gzip` handles conditional requests and compression; `head` answers HEAD requests
 - `openapi` completes the OpenAPI document; `dashboard` is a page that shows the answers in the browser
 

@@ -1,7 +1,7 @@
 """What responses look like: the source of the OpenAPI document.
 
-Hot routes send dictionaries of `api/answers.py` as they are; tests hold them against these models. The
-examples are those of the API reference.
+Routes send dictionaries (`api/answers.py`) as they are; tests hold them against these models. The examples
+are those of the API reference.
 """
 
 from __future__ import annotations

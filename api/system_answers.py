@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
-from api.user_answers import ordered, ratio
+from api.answers import Data, ordered, ratio
 from streams.domain.metrics import rounded
 from streams.domain.system_readings import (
     FALLIBLE,
@@ -19,7 +19,6 @@ from streams.domain.system_readings import (
 )
 from streams.domain.windows import Window
 
-Data = dict[str, Any]
 _UNITS: Final = ("B", "KB", "MB", "GB", "TB", "PB", "EB")
 _LOADS: Final = 3
 #: Types of jobs in an answer, at most: more are ids that a service sends as types.

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Iterable, Sequence
+from typing import Final
 
-from streams.domain.metrics import rounded
+from api.answers import Data, ordered, ratio
 from streams.domain.user_readings import (
     DAYS_LATER,
     ActivityReading,
@@ -17,19 +17,8 @@ from streams.domain.user_readings import (
 )
 from streams.domain.windows import Window, midnight
 
-Data = dict[str, Any]
 #: The source of new users without a signup or without a source.
 UNKNOWN: Final = "unknown"
-
-
-def ratio(above: float, below: float) -> float | None:
-    """Return `above / below`, rounded as all answers are; None when `below` is 0."""
-    return rounded(above / below) if below else None
-
-
-def ordered(counts: Mapping[str, int]) -> dict[str, int]:
-    """Return the counts that are not 0, largest first, then by name."""
-    return dict(sorted(((n, c) for n, c in counts.items() if c), key=lambda item: (-item[1], item[0])))
 
 
 def activity(reading: ActivityReading) -> Data:

@@ -13,8 +13,8 @@ from typing import Final
 
 import structlog
 
-from api import answers
-from api.answers import LIVE, STORE, Data
+from api import video_answers
+from api.answers import LIVE, STORE, Data, envelope
 from api.parameters import Question
 from sinks.single_flight import let_go
 from streams.domain.definitions import VIDEO
@@ -110,7 +110,7 @@ class VideoService:
             if source == STORE:
                 raise
             titles = {}
-        return answers.envelope(answers.summary(reading, titles, compare=question.compare), window, source)
+        return envelope(video_answers.summary(reading, titles, compare=question.compare), window, source)
 
 
 async def _known(entry: CatalogEntry) -> CatalogEntry:
@@ -131,5 +131,5 @@ def _video_answer(
     if entry is not None and not entry.known:
         raise UnknownVideoError(video_id)
     live = entry.live if entry is not None else None
-    data = answers.video(reading, window, points, groups, compare=compare, live=live)
-    return answers.envelope(data, window, source)
+    data = video_answers.video(reading, window, points, groups, compare=compare, live=live)
+    return envelope(data, window, source)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from api import answers, schemas
+from api import answers, schemas, video_answers
 from streams.domain.definitions import VIDEO
 from streams.domain.metrics import GROUPS
 from streams.domain.timeline import GroupBy, timeline
@@ -46,7 +46,7 @@ FULL = VideoReading(
 
 def video(reading: VideoReading, window: Window = WEEK, **options: Any) -> dict[str, Any]:
     given: dict[str, Any] = {"groups": GROUPS[VIDEO], "compare": True, "live": False} | options
-    return answers.video(reading, window, timeline(window, GroupBy.DAY), **given)
+    return video_answers.video(reading, window, timeline(window, GroupBy.DAY), **given)
 
 
 def test_a_full_answer() -> None:
@@ -143,7 +143,7 @@ SUMMARY = SummaryReading(
 
 
 def test_a_summary() -> None:
-    data = answers.summary(SUMMARY, {"a": "First"}, compare=True)
+    data = video_answers.summary(SUMMARY, {"a": "First"}, compare=True)
     assert data == {
         "totalVideos": 4,
         "totalViews": 20,
@@ -160,7 +160,7 @@ def test_a_summary() -> None:
 
 def test_a_summary_of_nothing() -> None:
     nothing = SummaryReading(0, {}, {}, None, {}, {}, ())
-    data = answers.summary(nothing, {}, compare=True)
+    data = video_answers.summary(nothing, {}, compare=True)
     assert data["averageEngagement"] == {
         "watchTime": None,
         "completionRate": None,
@@ -168,7 +168,7 @@ def test_a_summary_of_nothing() -> None:
         "comments": None,
     }
     assert data["trends"] == {"views": None, "watchTime": None, "engagement": None}
-    assert "trends" not in answers.summary(nothing, {}, compare=False)
+    assert "trends" not in video_answers.summary(nothing, {}, compare=False)
     schemas.Summary.model_validate(data)
 
 

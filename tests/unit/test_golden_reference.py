@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from api import answers, errors, schemas, schemas_exports
+from api import errors, schemas, schemas_exports, video_answers
 from streams.domain.definitions import METRICS, SUMMARY, VIDEO
 from streams.domain.metrics import GROUPS
 from tests.unit import test_api_answers as made
@@ -37,14 +37,14 @@ def shape(value: Any, name: str = "") -> Any:
 
 
 def test_a_videos_answer_has_the_references_shape() -> None:
-    data = answers.video(made.FULL, made.WEEK, made.DAYS, GROUPS[VIDEO], compare=True, live=False)
+    data = video_answers.video(made.FULL, made.WEEK, made.DAYS, GROUPS[VIDEO], compare=True, live=False)
     wanted = shape(example("video")["data"])
     assert shape(data) == wanted
     assert json.dumps(shape(data)) == json.dumps(wanted), "the order of the fields"
 
 
 def test_a_summarys_answer_has_the_references_shape() -> None:
-    data = answers.summary(made.SUMMARY, {"a": "First"}, compare=True)
+    data = video_answers.summary(made.SUMMARY, {"a": "First"}, compare=True)
     wanted = shape(example("summary")["data"])
     assert json.dumps(shape(data)) == json.dumps(wanted)
 
