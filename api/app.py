@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 
 from fastapi import Depends, FastAPI, Request
 from fastapi_offline import FastAPIOffline
@@ -28,14 +27,7 @@ from api.routes import exports, health, live, system, users, videos
 from api.settings import Settings
 from api.telemetry import Telemetry, configure_logging, tracing_config
 from streams.domain.access import Scope
-from streams.domain.instruments import expose_build_info
-
-
-def _version() -> str:
-    try:
-        return version("videocloud-analytics")
-    except PackageNotFoundError:
-        return "0.0.0"
+from streams.domain.instruments import expose_build_info, product_version
 
 
 def _utc_now() -> datetime:
@@ -74,7 +66,7 @@ def create_app(settings: Settings | None = None, *, clock: Clock = _utc_now) -> 
         title="VideoCloud Analytics",
         summary="Real-time analytics for a video platform.",
         description=openapi.DESCRIPTION,
-        version=_version(),
+        version=product_version(),
         lifespan=lifespan,
         # A redirect would name the server by the caller's Host header and, behind a proxy that ends TLS, send
         # the caller and the key in its headers to plain HTTP.

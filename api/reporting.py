@@ -23,7 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.metrics import REPORTS_DROPPED
 from api.tasks import stop
-from api.telemetry import METHODS, PROBE_PATHS, is_long
+from api.telemetry import PROBE_PATHS, is_long, named
 from sinks.kafka.reasons import line, quieten
 
 _log = structlog.get_logger(__name__)
@@ -132,8 +132,7 @@ class Reporter:
 class Reporting:
     """ASGI middleware: reports every request to the application's `state.reporter`.
 
-    The endpoint is the route's template, so that ids do not make endpoints. A stream of events, or a file,
-    counts as answered when it begins.
+    A stream of events, or a file, counts as answered when it begins.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -161,7 +160,5 @@ class Reporting:
         finally:
             reporter: Reporter | None = scope["app"].state.reporter
             if reporter is not None:
-                route = getattr(scope.get("route"), "path", "unmatched")
-                method = scope["method"] if scope["method"] in METHODS else "other"
                 seconds = (answered or time.perf_counter()) - began
-                reporter.report(route, method, status, seconds, time.time())
+                reporter.report(*named(scope), status, seconds, time.time())

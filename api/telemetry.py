@@ -30,7 +30,7 @@ MAX_BODY_BYTES: Final = 65_536
 #: Requested by machines every few seconds: they would drown requests of people in logs and reports.
 PROBE_PATHS: Final = {"/healthz", "/readyz", "/metrics"}
 #: Methods that are counted by name; others count as `other`.
-METHODS: Final = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+_METHODS: Final = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 
 def configure_logging(level: str) -> None:
@@ -106,6 +106,12 @@ def is_long(start: Message) -> bool:
     return headers.get("content-type", "").startswith("text/event-stream") or "accept-ranges" in headers
 
 
+def named(scope: Scope) -> tuple[str, str]:
+    """Return the template of a request's route, so that ids make no names, and its method."""
+    method = scope["method"]
+    return getattr(scope.get("route"), "path", "unmatched"), method if method in _METHODS else "other"
+
+
 class Telemetry:
     """ASGI middleware: gives every answer of the application a request id, a log line and a count.
 
@@ -158,8 +164,7 @@ class Telemetry:
                 self._count(scope, seen["status"], (seen["answered"] or ended) - began, ended - began)
 
     def _count(self, scope: Scope, status: int, answered: float, seconds: float) -> None:
-        route = getattr(scope.get("route"), "path", "unmatched")
-        method = scope["method"] if scope["method"] in METHODS else "other"
+        route, method = named(scope)
         REQUESTS.labels(route, method, str(status)).inc()
         REQUEST_SECONDS.labels(route).observe(answered)
         if scope["path"] not in PROBE_PATHS:

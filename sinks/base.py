@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from streams.domain.aggregate import Live
 from streams.domain.generations import Key
@@ -337,6 +337,10 @@ class BundleStore(Protocol):
 
     async def drop(self, name: str) -> None:
         """Delete a bundle that no ledger names any more. Raises `Unavailable`."""
+
+
+#: Greater than every offset: a bound for `Archive.recent` that leaves nothing out.
+BEYOND_ALL: Final = 1 << 62
 
 
 class Archive(Protocol):

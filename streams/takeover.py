@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass, field, replace
 from math import inf
 
-from sinks.base import Block, BlockId, Ledger, log_name
+from sinks.base import BEYOND_ALL, Block, BlockId, Ledger, log_name
 from streams.assignment import Assignment
 from streams.batch import BatchFolder
 from streams.blocks import BlockWriter
@@ -28,9 +28,6 @@ from streams.ledger import (
 from streams.loop_time import loop_time
 from streams.metrics import METRICS
 from streams.retry import Retry
-
-#: Greater than every offset.
-_EVERYTHING = 1 << 62
 
 
 @dataclass(slots=True)
@@ -245,7 +242,7 @@ class Takeover:
         for incarnation in range(ledger.incarnation):
             # Records of the topic before it was created anew were counted, too.
             log = self.place(incarnation).log
-            parts = await self._recount_log(folder, ledger, since, log, _EVERYTHING, parts)
+            parts = await self._recount_log(folder, ledger, since, log, BEYOND_ALL, parts)
         return await self._recount_log(folder, ledger, since, folder.place.log, ledger.counted or 0, parts)
 
     async def _recount_log(

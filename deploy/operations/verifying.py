@@ -25,7 +25,7 @@ from deploy.operations.verify import (
     steady,
     window,
 )
-from sinks.base import Books, Ledger, Partition, log_name
+from sinks.base import BEYOND_ALL, Books, Ledger, Partition, log_name
 from sinks.clickhouse.archive import ClickHouseArchive
 from sinks.clickhouse.audit import Audit
 from sinks.clickhouse.kept import first_instant
@@ -43,8 +43,6 @@ _MINUTES: Final = 60
 _AHEAD: Final = 6
 #: Partitions whose live counters are compared at a time: the rows of an hour of each are in memory.
 _AT_ONCE: Final = 4
-#: Greater than every offset.
-_EVERYTHING: Final = 1 << 62
 
 Ledgers = dict[Partition, tuple[Ledger, Books]]
 Progress = Callable[[str], None]
@@ -170,7 +168,7 @@ class Verification:
         live = Live()
         for incarnation in range(ledger.incarnation + 1):
             # Records of the topic before it was created anew were counted, too.
-            before = read.counted if incarnation == ledger.incarnation else _EVERYTHING
+            before = read.counted if incarnation == ledger.incarnation else BEYOND_ALL
             log = log_name(where.cluster, incarnation)
             async for rows in self._archive.recent(
                 table, row, log, where.topic, where.number, before=before, since=first * MINUTE_MS

@@ -218,15 +218,19 @@ def histogram(instrument: Instrument) -> Histogram:
     return Histogram(instrument.name, instrument.help, instrument.labels, buckets=instrument.buckets)
 
 
+def product_version() -> str:
+    """Return the version that runs; 0.0.0 for sources that are not installed."""
+    try:
+        return version("videocloud-analytics")
+    except PackageNotFoundError:
+        return "0.0.0"
+
+
 def expose_build_info() -> None:
     """Set the build info of this process; further calls do nothing."""
     if not _build_info:
-        try:
-            running = version("videocloud-analytics")
-        except PackageNotFoundError:
-            running = "0.0.0"
         _build_info.append(gauge(BUILD))
-        _build_info[0].labels(running, python_version()).set(1)
+        _build_info[0].labels(product_version(), python_version()).set(1)
 
 
 _build_info: list[Gauge] = []
