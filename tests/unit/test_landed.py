@@ -44,7 +44,7 @@ async def test_who_was_seen_a_moment_ago_is_not_asked_again_unless_an_answer_fai
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     archive = _Archive(50)
-    monkeypatch.setattr(landed, "_now", lambda: archive.now)
+    monkeypatch.setattr(landed, "loop_time", lambda: archive.now)
     known, _ = await _known(archive, 50, 50)
     assert not known.is_certain
     for _ in range(3):
@@ -100,7 +100,7 @@ async def test_an_answer_that_took_too_long_is_not_trusted_at_once_and_not_waite
 ) -> None:
     archive = _Archive(50)
     archive.seconds = seconds
-    monkeypatch.setattr(landed, "_now", lambda: archive.now)
+    monkeypatch.setattr(landed, "loop_time", lambda: archive.now)
     known, _ = await _known(archive, 50, 50)
     await known.check()
     assert archive.asked == asked
@@ -108,7 +108,7 @@ async def test_an_answer_that_took_too_long_is_not_trusted_at_once_and_not_waite
 
 async def test_partitions_of_one_worker_are_asked_for_together(monkeypatch: pytest.MonkeyPatch) -> None:
     archive = _Archive(50)
-    monkeypatch.setattr(landed, "_now", lambda: archive.now)
+    monkeypatch.setattr(landed, "loop_time", lambda: archive.now)
     known, ledgers = await _known(archive, 50, 50)
     other = Landed(archive, ledgers, "cluster", Partition("cluster", "user.events", 3), 1, end=0, most=0)
     await ledgers.claim(other.partition)  # That one moved to another worker, which is no wonder.
