@@ -17,6 +17,7 @@ from sinks.base import Unavailable
 from streams.loop_time import loop_time
 from streams.pipeline import Pipeline
 
+#: Seconds between two looks at most, and for which a store may be asked.
 _INTERVAL: Final = 5.0
 
 
@@ -39,12 +40,12 @@ class Watchdog:
 
     async def run(self) -> None:
         """Watch for ever."""
-        before, watched = loop_time(), 0.0
+        before, watched, interval = loop_time(), 0.0, min(_INTERVAL, self._patience / 4)
         while True:
-            await asyncio.sleep(_INTERVAL)
+            await asyncio.sleep(interval)
             # A process that was stopped itself has not seen partitions stand still meanwhile.
             now = loop_time()
-            watched, before = watched + min(now - before, 2 * _INTERVAL), now
+            watched, before = watched + min(now - before, 2 * interval), now
             if not self._app.rebalancing:
                 await self.refresh_lost()
                 await self.refresh_ends(watched)

@@ -27,7 +27,7 @@ if missing := jars.missing():
 #: Views of a transaction.
 VIEWS = 40
 #: In which the watchdog looks often enough to end a worker that takes nothing of what waits for six seconds.
-LOOKS_SECONDS = 17
+LOOKS_SECONDS = 11
 
 
 def broker(folder: Path) -> Server:
@@ -75,7 +75,7 @@ async def counted(running: Platform, expected: int) -> None:
     async with asyncio.timeout(60):
         while [await total(running, period) for period in ("1h", "1d")] != [expected] * 2:
             await asyncio.sleep(0.2)
-    await asyncio.sleep(1.5)
+    await asyncio.sleep(0.5)
     assert [await total(running, period) for period in ("1h", "1d")] == [expected] * 2
 
 
