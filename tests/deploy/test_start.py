@@ -39,6 +39,12 @@ def _until(true: Callable[[], bool], what: Callable[[], str]) -> None:
         time.sleep(0.1)
 
 
+def _is_whole(health: dict[str, Any]) -> bool:
+    """Say whether nothing of the platform's health is unknown, and the API was ready at a probe."""
+    resources = health["resources"].values()
+    return bool(health["uptime"]) and not any(None in resource.values() for resource in resources)
+
+
 @dataclass(frozen=True)
 class Host:
     """One host with the containers of the compose file: where they run and what they are told."""
@@ -182,10 +188,13 @@ def test_the_services_get_healthy_and_end_in_order_and_write_nowhere_else(host: 
             checked = host.run(name, *check, *more)
             assert (checked.returncode, checked.stdout) == (0, f"{name} ready\n"), checked.stderr
         # The whole way: from the agent through Kafka and the worker into both stores, and out of the API.
-        path = "/analytics/system/health?period=1h"
         _until(
-            lambda: host.ask(path)["data"]["resources"]["memory"]["usage"] is not None,
+            lambda: _is_whole(host.ask("/analytics/system/health?period=1h")["data"]),
             lambda: f"no sample of the host arrives:\n{host.log('agent')}\n{host.log('worker')}",
+        )
+        _until(
+            lambda: host.ask("/analytics/system/performance?period=1h")["data"]["api"]["requests"]["total"],
+            lambda: f"the API does not report its requests:\n{host.log('api')}\n{host.log('worker')}",
         )
         for name, process in running.items():
             process.send_signal(signal.SIGTERM)

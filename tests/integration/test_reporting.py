@@ -1,4 +1,4 @@
-"""The API and the host report themselves: through a broker, and through a whole stack."""
+"""The API and the host report themselves, through a broker. Through all of it: deploy/test_start.py."""
 
 from __future__ import annotations
 
@@ -13,10 +13,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
-import aiohttp
 import msgspec
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -28,7 +26,6 @@ from deploy.embedded.process import module_environment
 from deploy.host_agent import probe, sample
 from streams.domain.events import ApiRequest, HealthProbe, HostSample
 from tests.audience.world import now_of
-from tests.conftest import Stack
 from tests.readings.stores import NOWHERE, serving
 
 NOW = now_of("2050-11-20T08:07:41.250")
@@ -116,30 +113,3 @@ def test_an_agent_ends_when_told_although_the_api_answers_too_slowly(broker: str
         finally:
             agent.kill()
             agent.wait()
-
-
-@pytest.mark.slow
-async def test_a_running_stack_knows_how_it_is(tmp_path: Path) -> None:
-    stack = Stack(tmp_path / ".run", ("--api-port", str(free_port())), {"SELF_REPORTING": "true"})
-    await asyncio.to_thread(stack.start)
-    try:
-        assert "agent" in stack.pids()
-        url, key = stack.endpoints["API_URL"], stack.endpoints["API_KEY"]
-        async with aiohttp.ClientSession(headers={"X-API-Key": key}) as session:
-
-            async def ask(path: str) -> Any:
-                async with session.get(f"{url}/analytics/system/{path}") as answer:
-                    return (await answer.json())["data"]
-
-            # A machine that is busy elsewhere may answer the first probe too late.
-            async with asyncio.timeout(90):
-                while not (health := await ask("health"))["uptime"] or (
-                    health["resources"]["cpu"]["usage"] is None
-                ):
-                    await asyncio.sleep(0.5)
-            assert 0 < health["uptime"] <= 1
-            for resource in health["resources"].values():
-                assert None not in resource.values()
-            assert (await ask("performance"))["api"]["requests"]["total"] > 0
-    finally:
-        assert await asyncio.to_thread(stack.stop) == 0
