@@ -35,12 +35,15 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 from structlog.testing import capture_logs
+from typer.testing import CliRunner
 
 from api.reporting import Reporter
+from deploy.cli import app
 from deploy.embedded.kafka import jars
 from deploy.embedded.ports import free_port
 from deploy.embedded.probes import http_answers, port_answers
 from deploy.embedded.process import Child, module_environment, wait_until
+from deploy.explain import explain
 from sinks.kafka.access import KafkaAccess
 from tests.deploy import certificates
 
@@ -176,24 +179,40 @@ def vca(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "deploy.cli", *arguments]
 
 
-def run(variables: Mapping[str, str], *command: str) -> subprocess.CompletedProcess[str]:
+@dataclass(frozen=True)
+class Done:
+    """What a command ended with."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def run(variables: Mapping[str, str], *command: str) -> Done:
+    """Run a command in this process: one of its own would import for a second."""
+    done = CliRunner().invoke(app, command, env={**variables, "COLUMNS": "250"})
+    failure = explain(done.exception) if isinstance(done.exception, Exception) else ""
+    return Done(done.exit_code, done.stdout, done.stderr + failure)
+
+
+def run_process(variables: Mapping[str, str], *command: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, **module_environment(), **variables, "COLUMNS": "250"}
     return subprocess.run(vca(*command), env=environment, capture_output=True, text=True, timeout=60)
 
 
 def test_a_wrong_password_and_a_wrong_authority_are_told_and_a_right_one_makes_topics(kafka: Secured) -> None:
-    wrong_password = run(kafka.variables("topics", "wrong"), "topics")
+    wrong_password = run_process(kafka.variables("topics", "wrong"), "topics")
     assert wrong_password.returncode == 1
     assert "SaslAuthenticationFailed" in wrong_password.stderr
     assert kafka.address in wrong_password.stderr and "check KAFKA_SASL_USERNAME" in wrong_password.stderr
-    wrong_authority = run({**kafka.variables("topics"), "KAFKA_SSL_CA": ""}, "topics")
+    wrong_authority = run_process({**kafka.variables("topics"), "KAFKA_SSL_CA": ""}, "topics")
     assert wrong_authority.returncode == 1 and "KAFKA_SSL_CA must be the CA" in wrong_authority.stderr
-    no_right = run(kafka.variables("nobody"), "topics")
+    no_right = run_process(kafka.variables("nobody"), "topics")
     assert no_right.returncode == 1 and "user nobody lacks a right" in no_right.stderr
     for done in (wrong_password, wrong_authority, no_right):
         assert PASSWORD not in done.stderr and "Traceback" not in done.stderr
-    done = run(kafka.variables("topics"), "topics")
-    assert done.returncode == 0 and "created playback.events" in done.stdout, done.stderr
+    made = run(kafka.variables("topics"), "topics")
+    assert made.returncode == 0 and "created playback.events" in made.stdout, made.stderr
 
 
 def test_a_worker_without_rights_waits_and_names_them_and_so_do_the_commands(
