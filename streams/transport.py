@@ -197,6 +197,26 @@ class _NoReadOffsets(dict[TP, int | None]):
         """Ignore offsets."""
 
 
+class _NoAcknowledgements(dict[TP, "_NoAcknowledgements"]):
+    """Keeps none of the offsets that Faust's streams acknowledge; it is also what each partition has of them.
+
+    Only Faust's own commit would remove them, and `force_commit` takes its place. They would be a list and a
+    set that grow with each batch, for as long as the partition stays. Faust's compiled streams write to them
+    without calling `ack`.
+    """
+
+    def __missing__(self, tp: TP) -> _NoAcknowledgements:
+        return self
+
+    def __contains__(self, _: object) -> bool:
+        return False
+
+    def add(self, offset: int) -> None:
+        """Ignore an offset."""
+
+    append = add
+
+
 class BatchConsumer(driver.Consumer):
     """A Faust consumer that yields batches and keeps no offsets of its own."""
 
@@ -207,6 +227,7 @@ class BatchConsumer(driver.Consumer):
         """Prepare; arguments are Faust's."""
         super().__init__(*args, **kwargs)
         self._read_offset = _NoReadOffsets()
+        self._acked = self._acked_index = _NoAcknowledgements()
         self._bounds = Together(self._ask_bounds)
         self._taking_over: asyncio.Future[None] | None = None
 
