@@ -1,4 +1,4 @@
-"""The command line: ``vca up`` and one command for each process of the product.
+"""The command line: `vca up` and one command for each process of the product.
 
 Heavy imports are inside the commands, so that help is quick and a command needs only its own libraries.
 """

@@ -14,7 +14,7 @@ class Growth:
         self._said = _FIRST - 1
 
     def notice(self, size: int) -> str | None:
-        """Return a warning when ``size`` bytes of memory passed a mark for the first time, else None."""
+        """Return a warning when `size` bytes of memory passed a mark for the first time, else None."""
         mark = size // _GIB
         if mark <= self._said:
             return None

@@ -1,6 +1,6 @@
 """Run a command that ends with its parent, even when the parent was killed with SIGKILL.
 
-``python guard.py PARENT_PID COMMAND...``, with standard input a pipe whose other end only the parent holds.
+`python guard.py PARENT_PID COMMAND...`, with standard input a pipe whose other end only the parent holds.
 On Linux the kernel does it (PR_SET_PDEATHSIG) and this process becomes the command. Elsewhere this process
 stays, passes signals on, and kills the command when the pipe closes. Only the standard library is used, so
 it starts in milliseconds.

@@ -16,11 +16,11 @@ _LIMIT = 10
 class LogTail:
     """The new lines of one log file since the last read.
 
-    ``everything`` False leaves warnings, errors, and of a traceback its last line, which names the exception.
+    `everything` False leaves warnings, errors, and of a traceback its last line, which names the exception.
     """
 
     def __init__(self, path: Path, start: int, everything: bool, harmless: tuple[str, ...] = ()) -> None:
-        """Begin at byte ``start`` of the file. A line that holds a text of ``harmless`` is never shown."""
+        """Begin at byte `start` of the file. A line that holds a text of `harmless` is never shown."""
         self._path = path
         self._offset = start
         self._everything = everything

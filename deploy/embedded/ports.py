@@ -29,7 +29,7 @@ def is_free(port: int) -> bool:
 
 
 def free_port(preferred: int | None = None) -> int:
-    """Return ``preferred`` if it is free, else another free port; raise OSError when there is none."""
+    """Return `preferred` if it is free, else another free port; raise OSError when there is none."""
     if preferred is not None and is_free(preferred):
         return preferred
     for candidates in (_RANGE[os.getpid() % _SLICES :: _SLICES], _RANGE):

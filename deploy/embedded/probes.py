@@ -19,7 +19,7 @@ _API_VERSIONS = struct.pack(">hhih3s", 18, 0, 1, 3, b"vca")
 
 
 def kafka_answers(bootstrap: str) -> bool:
-    """Return whether any broker of ``host:port[,host:port...]`` speaks Kafka's protocol without TLS."""
+    """Return whether any broker of `host:port[,host:port...]` speaks Kafka's protocol without TLS."""
     return any(_broker_answers(address.strip()) for address in bootstrap.split(",") if address.strip())
 
 
@@ -35,7 +35,7 @@ def _broker_answers(address: str) -> bool:
 
 
 def port_answers(addresses: str) -> bool:
-    """Say whether any ``host:port`` of a comma-separated list accepts connections (TLS or not)."""
+    """Say whether any `host:port` of a comma-separated list accepts connections (TLS or not)."""
     for address in addresses.split(","):
         host, _, port = address.strip().rpartition(":")
         try:
@@ -47,7 +47,7 @@ def port_answers(addresses: str) -> bool:
 
 
 def redis_answers(url: str) -> bool:
-    """Say whether the Redis at ``url`` answers PING; one that is still loading its data does not yet.
+    """Say whether the Redis at `url` answers PING; one that is still loading its data does not yet.
 
     Of a cluster, every node must.
     """
@@ -61,7 +61,7 @@ def redis_answers(url: str) -> bool:
 
 
 def http_answers(url: str) -> bool:
-    """Say whether a GET of ``url`` gives a 2xx."""
+    """Say whether a GET of `url` gives a 2xx."""
     try:
         with urllib.request.urlopen(url, timeout=_TIMEOUT) as answer:
             return 200 <= int(answer.status) < 300

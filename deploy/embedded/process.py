@@ -18,7 +18,7 @@ _GUARD = Path(__file__).with_name("guard.py")
 
 
 class Child:
-    """One process under ``guard``.
+    """One process under `guard`.
 
     Start it from the main thread: on Linux "the parent's death" means that of the thread that forked.
     The child is in a session of its own, so Ctrl-C in a terminal reaches only the one who stops it in order.
@@ -27,7 +27,7 @@ class Child:
     def __init__(
         self, name: str, command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None
     ) -> None:
-        """Start the command. Its output is appended to ``log``; ``environment`` adds to this process's."""
+        """Start the command. Its output is appended to `log`; `environment` adds to this process's."""
         self.name = name
         self.command = tuple(command)
         self.log = log
@@ -59,7 +59,7 @@ class Child:
             self._process.send_signal(signal.SIGTERM)
 
     def stop(self, grace: float) -> None:
-        """End the process: SIGTERM, then SIGKILL after ``grace`` seconds. Returns when it is gone."""
+        """End the process: SIGTERM, then SIGKILL after `grace` seconds. Returns when it is gone."""
         self.terminate()
         if self.exit_code is None:
             try:
@@ -88,7 +88,7 @@ class Child:
 
 
 def bound_log(log: Path, limit: int = LOG_BYTES) -> None:
-    """Move the content of a log of more than ``limit`` bytes to ``<log>.1``, in place of what was there.
+    """Move the content of a log of more than `limit` bytes to `<log>.1`, in place of what was there.
 
     The process goes on writing to the same file, which is open for appending; a line that it writes at this
     very moment may be lost.
@@ -99,7 +99,7 @@ def bound_log(log: Path, limit: int = LOG_BYTES) -> None:
 
 
 def describe_exit(code: int) -> str:
-    """Describe how a process ended: ``ended with exit code 1``, ``was killed by SIGSEGV``."""
+    """Describe how a process ended: `ended with exit code 1`, `was killed by SIGSEGV`."""
     if code >= 0:
         return f"ended with exit code {code}"
     try:
@@ -109,13 +109,13 @@ def describe_exit(code: int) -> str:
 
 
 def module_environment() -> dict[str, str]:
-    """Return the PYTHONPATH with which ``python -m`` finds this project's packages from any directory."""
+    """Return the PYTHONPATH with which `python -m` finds this project's packages from any directory."""
     root = str(Path(__file__).resolve().parents[2])
     return {"PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))}
 
 
 def wait_until(deadline: float, ready: Callable[[], bool], child: Child | None) -> bool:
-    """Poll ``ready()``: True when it is; False once the child ended or ``deadline`` (monotonic) is past."""
+    """Poll `ready()`: True when it is; False once the child ended or `deadline` (monotonic) is past."""
     while True:
         if ready():
             return True

@@ -10,7 +10,7 @@ class Restarts:
     """
 
     def __init__(self, first: float = 1.0, longest: float = 30.0, healthy: float = 60.0) -> None:
-        """Pause ``first`` seconds at first, ``longest`` at most; ``healthy`` seconds of running reset it."""
+        """Pause `first` seconds at first, `longest` at most; `healthy` seconds of running reset it."""
         self._first = first
         self._longest = longest
         self._healthy = healthy
@@ -18,7 +18,7 @@ class Restarts:
         self.due: float | None = None
 
     def ended(self, started: float, now: float) -> float:
-        """Note that a run which began at ``started`` has ended; return the pause, and set ``due``."""
+        """Note that a run which began at `started` has ended; return the pause, and set `due`."""
         if now - started >= self._healthy:
             self._failures = 0
         # After a night of failures, the power alone would be too large for a float.
@@ -28,7 +28,7 @@ class Restarts:
         return pause
 
     def is_due(self, now: float) -> bool:
-        """Say whether the pause is over; True once per ``ended``."""
+        """Say whether the pause is over; True once per `ended`."""
         if self.due is None or now < self.due:
             return False
         self.due = None

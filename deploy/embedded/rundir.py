@@ -11,13 +11,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from deploy import endpoints
+from deploy.embedded.ports import free_port
 from streams.domain.access import new_secret
-
-from .ports import free_port
 
 
 class AlreadyRunningError(Exception):
-    """Another supervisor holds the folder; ``pid`` is its process id, 0 when it could not be read."""
+    """Another supervisor holds the folder; `pid` is its process id, 0 when it could not be read."""
 
     def __init__(self, folder: Path, pid: int) -> None:
         """Say who holds which folder."""
@@ -101,7 +100,7 @@ class RunDirectory:
         return found
 
     def port(self, name: str, default: int | None = None) -> int:
-        """Return a free port: the last one of ``name``, else ``default``, else any; and record it."""
+        """Return a free port: the last one of `name`, else `default`, else any; and record it."""
         noted = self.ports()
         noted[name] = free_port(noted.get(name, default))
         self._replace(self._ports_file, json.dumps(noted, indent=2))
@@ -117,11 +116,11 @@ class RunDirectory:
         return key
 
     def write_endpoints(self, values: Mapping[str, str]) -> None:
-        """Write ``endpoints.env`` (see `deploy.endpoints`), readable by its owner only."""
+        """Write `endpoints.env` (see `deploy.endpoints`), readable by its owner only."""
         self._replace(self.endpoints_file, endpoints.encode(values), mode=0o600)
 
     def write_pids(self, pids: Mapping[str, int]) -> None:
-        """Write ``pids.json``: the name of each process and its id."""
+        """Write `pids.json`: the name of each process and its id."""
         self._replace(self.pids_file, json.dumps(dict(pids), indent=2))
 
     def _replace(self, path: Path, text: str, mode: int = 0o644) -> None:

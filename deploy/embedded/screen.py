@@ -8,10 +8,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from deploy.embedded.rundir import RunDirectory
+from deploy.embedded.servers import without_password
 from deploy.terminal import printable, printable_lines
-
-from .rundir import RunDirectory
-from .servers import without_password
 
 _COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "bright_cyan", "bright_magenta", "bright_green")
 
@@ -20,7 +19,7 @@ class Screen:
     """Messages of the supervisor and log lines of the processes, in one colour per process."""
 
     def __init__(self, console: Console) -> None:
-        """Write to ``console``; colours are left out where it is no terminal."""
+        """Write to `console`; colours are left out where it is no terminal."""
         self._console = console
         self._colours: dict[str, str] = {}
 

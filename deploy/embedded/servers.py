@@ -17,8 +17,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-from .probes import http_answers, kafka_answers, redis_answers
-from .process import Child, describe_exit, module_environment, wait_until
+from deploy.embedded.probes import http_answers, kafka_answers, redis_answers
+from deploy.embedded.process import Child, describe_exit, module_environment, wait_until
 
 
 class StartError(Exception):
@@ -46,7 +46,7 @@ class Server:
 
 
 def start(server: Server, logs: Path, timeout: float = 20.0) -> Child:
-    """Start a server and wait until it answers; raise StartError when it does not in ``timeout`` seconds."""
+    """Start a server and wait until it answers; raise StartError when it does not in `timeout` seconds."""
     child = Child(server.name, server.command, logs / f"{server.name}.log", server.environment)
     if wait_until(time.monotonic() + timeout, server.ready, child):
         return child
@@ -99,7 +99,7 @@ def _redis_program() -> str:
 
 
 def redis(port: int, data: Path) -> Server:
-    """Describe Redis with its append-only file in ``data``, synced every second.
+    """Describe Redis with its append-only file in `data`, synced every second.
 
     While a sync waits for a slow disk, Redis answers before it has written to the file: then even SIGKILL
     loses acknowledged writes, of two seconds at most. Processes that count in Redis must be able to replay.
@@ -127,7 +127,7 @@ def redis(port: int, data: Path) -> Server:
 
 
 def clickhouse(port: int, data: Path, memory: int | None = None) -> Server:
-    """Describe the stand-in for ClickHouse: chDB behind ClickHouse's HTTP interface, data in ``data``."""
+    """Describe the stand-in for ClickHouse: chDB behind ClickHouse's HTTP interface, data in `data`."""
     # Looked for, not imported: loading the engine takes 300 MB, and only the server's own process needs it.
     if find_spec("chdb") is None:
         raise _extra("the stand-in ClickHouse", "chdb")
@@ -150,5 +150,5 @@ def clickhouse_ping(url: str) -> str:
 
 
 def without_password(address: str) -> str:
-    """Return an address fit for the console: its password, if it has one, as ``***``."""
+    """Return an address fit for the console: its password, if it has one, as `***`."""
     return re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", address)

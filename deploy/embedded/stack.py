@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from . import probes, servers
-from .kafka import jars
-from .kafka.nodes import nodes
-from .ports import is_free
-from .process import Child, module_environment, wait_until
-from .rundir import RunDirectory
-from .servers import Server, StartError
+from deploy.embedded import probes, servers
+from deploy.embedded.kafka import jars
+from deploy.embedded.kafka.nodes import nodes
+from deploy.embedded.ports import is_free
+from deploy.embedded.process import Child, module_environment, wait_until
+from deploy.embedded.rundir import RunDirectory
+from deploy.embedded.servers import Server, StartError
 
 DATABASE = "videocloud"
 _ADDRESSES = ("KAFKA_BOOTSTRAP_SERVERS", "REDIS_URL", "CLICKHOUSE_URL")
@@ -31,9 +31,9 @@ _EMBEDDED_BROKER = {"SESSION_TIMEOUT": "6", "REBALANCE_TIMEOUT": "6", "TOPIC_PAR
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What to run. ``external`` maps variable names, such as CLICKHOUSE_URL, to addresses of real servers.
+    """What to run. `external` maps variable names, such as CLICKHOUSE_URL, to addresses of real servers.
 
-    ``self_reporting`` says whether an agent samples this host, ``kafka`` whether the broker is Apache Kafka.
+    `self_reporting` says whether an agent samples this host, `kafka` whether the broker is Apache Kafka.
     """
 
     external: Mapping[str, str] = field(default_factory=dict)
@@ -49,8 +49,8 @@ class Options:
 class Service:
     """A process of the product.
 
-    ``restart`` says whether it is started again when it ends. ``talks`` says that its whole log belongs on
-    the console, but for lines that hold a text of ``harmless``. ``environment`` is for this
+    `restart` says whether it is started again when it ends. `talks` says that its whole log belongs on
+    the console, but for lines that hold a text of `harmless`. `environment` is for this
     process alone.
     """
 
@@ -65,7 +65,7 @@ class Service:
 
 
 def command_line(*arguments: str) -> tuple[str, ...]:
-    """Return the command that runs ``vca ARGUMENTS`` with this Python."""
+    """Return the command that runs `vca ARGUMENTS` with this Python."""
     return (sys.executable, "-m", "deploy.cli", *arguments)
 
 
@@ -89,7 +89,7 @@ def _broker(options: Options, run: RunDirectory) -> Server:
 def external(given: Mapping[str, str], run: RunDirectory) -> dict[str, str]:
     """Return the addresses of real servers among environment variables.
 
-    A shell that has read the folder's ``endpoints.env`` still has the addresses of its own last run, where
+    A shell that has read the folder's `endpoints.env` still has the addresses of its own last run, where
     nobody listens now: they are no servers of others.
     """
     own = {

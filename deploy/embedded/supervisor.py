@@ -3,7 +3,7 @@
 Servers are started first and stopped last. A worker or API that ends is started again with a growing pause.
 A server that ends takes everything down, because starting it again would not bring back what it held: the
 stand-in broker's log is in its memory. Whatever happens to this process, its children end with it
-(``guard``).
+(`guard`).
 """
 
 from __future__ import annotations
@@ -17,18 +17,17 @@ from typing import NoReturn
 
 import psutil
 
+from deploy.embedded import probes, servers, stack
+from deploy.embedded.growth import Growth
+from deploy.embedded.kafka import jars
+from deploy.embedded.logtail import LogTail
+from deploy.embedded.process import Child, bound_log, describe_exit, wait_until
+from deploy.embedded.restarts import Restarts
+from deploy.embedded.rundir import RunDirectory
+from deploy.embedded.screen import Screen
+from deploy.embedded.servers import Server, StartError
+from deploy.embedded.stack import Options, Service
 from streams.exit_codes import REFUSED
-
-from . import probes, servers, stack
-from .growth import Growth
-from .kafka import jars
-from .logtail import LogTail
-from .process import Child, bound_log, describe_exit, wait_until
-from .restarts import Restarts
-from .rundir import RunDirectory
-from .screen import Screen
-from .servers import Server, StartError
-from .stack import Options, Service
 
 _TICK = 0.2
 # On a busy machine, with nothing compiled yet, it needed 34 s. One that has ended is not waited for.
@@ -50,7 +49,7 @@ class _Running:
 
 
 class Supervisor:
-    """One run of the stack in one folder. ``run`` blocks until it ends; call it from the main thread."""
+    """One run of the stack in one folder. `run` blocks until it ends; call it from the main thread."""
 
     def __init__(self, options: Options, run: RunDirectory, screen: Screen) -> None:
         """Take the plan, the folder and the screen; nothing is started yet."""

@@ -1,4 +1,4 @@
-"""Run the stand-in ClickHouse: ``python -m deploy.embedded.clickhouse --path DIR --port N``."""
+"""Run the stand-in ClickHouse: `python -m deploy.embedded.clickhouse --path DIR --port N`."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ time.tzset()
 
 from aiohttp import web  # noqa: E402
 
-from .engine import Engine, Limits  # noqa: E402
-from .errors import EngineError  # noqa: E402
-from .front import Front, create_app  # noqa: E402
+from deploy.embedded.clickhouse.engine import Engine, Limits  # noqa: E402
+from deploy.embedded.clickhouse.errors import EngineError  # noqa: E402
+from deploy.embedded.clickhouse.front import Front, create_app  # noqa: E402
 
 _GRACE_SECONDS = 3.0
 _STOP_SECONDS = 8.0

@@ -11,7 +11,7 @@ from uuid import uuid4
 import lz4.frame
 from aiohttp import BodyPartReader, web
 
-from .errors import BAD_ARGUMENTS, NOT_IMPLEMENTED, EngineError
+from deploy.embedded.clickhouse.errors import BAD_ARGUMENTS, NOT_IMPLEMENTED, EngineError
 
 try:
     from compression import zstd  # type: ignore[import-not-found,unused-ignore]
@@ -54,8 +54,8 @@ _OTHER_NATIVE = 54_454
 class Call:
     """What a client asked for.
 
-    ``sql`` is the statement with the data of an INSERT behind it, as bytes, because Native data is no text.
-    ``settings`` are applied to this one statement. ``parameters`` are the ``param_*`` of the query string.
+    `sql` is the statement with the data of an INSERT behind it, as bytes, because Native data is no text.
+    `settings` are applied to this one statement. `parameters` are the `param_*` of the query string.
     """
 
     sql: bytes

@@ -1,6 +1,6 @@
 """The chDB engine, run so that many requests can share it.
 
-Every request gets a chDB handle of its own (0.1 ms): settings, the current database and ``readonly`` are
+Every request gets a chDB handle of its own (0.1 ms): settings, the current database and `readonly` are
 state of a handle, so nothing of one request leaks into the next, and handles work in parallel.
 All methods block; the front calls them from threads.
 """
@@ -22,10 +22,10 @@ from urllib.parse import urlencode
 
 import chdb
 
-from . import formats
-from .call import Call
-from .errors import BAD_ARGUMENTS, CANNOT_WRITE, NOT_IMPLEMENTED, EngineError
-from .statement import Kind, Statement
+from deploy.embedded.clickhouse import formats
+from deploy.embedded.clickhouse.call import Call
+from deploy.embedded.clickhouse.errors import BAD_ARGUMENTS, CANNOT_WRITE, NOT_IMPLEMENTED, EngineError
+from deploy.embedded.clickhouse.statement import Kind, Statement
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _FILE_CHUNK = 1 << 20
@@ -73,9 +73,9 @@ class Engine:
     """One chDB database directory. chDB serves one process: never open the same directory twice."""
 
     def __init__(self, path: Path, limits: Limits, more: str = "") -> None:
-        """Open or create the database at ``path``; raise EngineError when chDB refuses it.
+        """Open or create the database at `path`; raise EngineError when chDB refuses it.
 
-        ``more`` are elements for ClickHouse's configuration.
+        `more` are elements for ClickHouse's configuration.
         """
         path.mkdir(parents=True, exist_ok=True)
         subprocess.run(["sh", str(_FORGET_TORN_INSERTS), str(path)], check=True)
@@ -118,7 +118,7 @@ class Engine:
 
     @contextmanager
     def _handle(self, call: Call) -> Iterator[Any]:
-        """Lend a handle with the database and settings of ``call``; chDB's errors become EngineError."""
+        """Lend a handle with the database and settings of `call`; chDB's errors become EngineError."""
         with closing(self._connect()) as handle:
             try:
                 if call.database and call.database != "default":
@@ -172,7 +172,7 @@ class Engine:
         return "{}"
 
     def rows(self, statement: Statement, call: Call, name: str) -> Generator[bytes]:
-        """Yield the result in format ``name``, piece by piece where the format allows it.
+        """Yield the result in format `name`, piece by piece where the format allows it.
 
         The first piece comes after the first block is ready, so most errors are raised before it. Close the
         iterator when the client goes away: the query is then cancelled.

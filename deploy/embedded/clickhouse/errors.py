@@ -28,7 +28,7 @@ CANNOT_WRITE = 75
 class EngineError(Exception):
     """An error that the client sees, with ClickHouse's numeric code.
 
-    ``str(error)`` is the whole body: ``Code: N. DB::Exception: text``.
+    `str(error)` is the whole body: `Code: N. DB::Exception: text`.
     """
 
     def __init__(self, code: int, body: str) -> None:

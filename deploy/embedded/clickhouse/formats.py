@@ -55,7 +55,7 @@ def content_type(name: str) -> str:
 
 
 def split_header(chunk: bytes, lines: int) -> bytes:
-    """Return the first ``lines`` lines of a chunk, line ends included."""
+    """Return the first `lines` lines of a chunk, line ends included."""
     end = 0
     for _ in range(lines):
         found = chunk.find(b"\n", end)

@@ -1,6 +1,6 @@
 """ClickHouse's HTTP interface in front of the engine.
 
-What clickhouse-connect, curl, JDBC and Node's client use is here: GET and POST, settings and ``param_*`` in
+What clickhouse-connect, curl, JDBC and Node's client use is here: GET and POST, settings and `param_*` in
 the query string, inserts with their data in the body, errors with their code. There are no sessions, and no
 users: every request may do everything, so the server binds the loopback interface and refuses requests that
 a web page caused.
@@ -17,12 +17,12 @@ from uuid import uuid4
 
 from aiohttp import web
 
-from . import formats
-from .call import Call, read_call
-from .engine import DEFAULT_FORMAT, Engine
-from .errors import EngineError
-from .pump import Piece, Pump
-from .statement import Kind, Statement, parse
+from deploy.embedded.clickhouse import formats
+from deploy.embedded.clickhouse.call import Call, read_call
+from deploy.embedded.clickhouse.engine import DEFAULT_FORMAT, Engine
+from deploy.embedded.clickhouse.errors import EngineError
+from deploy.embedded.clickhouse.pump import Piece, Pump
+from deploy.embedded.clickhouse.statement import Kind, Statement, parse
 
 MAX_BODY = 1 << 30
 _READERS, _WRITERS = 8, 4
@@ -35,7 +35,7 @@ class Front:
     """The handlers of one engine; readers and writers have threads of their own, so neither waits."""
 
     def __init__(self, engine: Engine) -> None:
-        """Take over an open engine; ``close`` closes it."""
+        """Take over an open engine; `close` closes it."""
         self._engine = engine
         self._readers = ThreadPoolExecutor(_READERS, "reader")
         self._writers = ThreadPoolExecutor(_WRITERS, "writer")
@@ -116,7 +116,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @web.middleware
 async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn errors into ClickHouse's bodies: ``Code: N. DB::Exception: text`` and the code header."""
+    """Turn errors into ClickHouse's bodies: `Code: N. DB::Exception: text` and the code header."""
     try:
         return await handler(request)
     except EngineError as error:
@@ -142,7 +142,7 @@ async def _only_local(request: web.Request, handler: Handler) -> web.StreamRespo
 
 
 def create_app(front: Front) -> web.Application:
-    """Build the aiohttp application. Run it with ``auto_decompress=False``: ``call`` undoes encodings."""
+    """Build the aiohttp application. Run it with `auto_decompress=False`: `call` undoes encodings."""
     app = web.Application(client_max_size=MAX_BODY, middlewares=[_only_local, _errors])
     app.router.add_get("/ping", front.ping)
     app.router.add_get("/replicas_status", front.ping)

@@ -13,7 +13,7 @@ _PIECE = 1 << 16
 
 
 class Piece(NamedTuple):
-    """A part of a result; ``last`` says that nothing follows."""
+    """A part of a result; `last` says that nothing follows."""
 
     data: bytes
     last: bool
@@ -22,12 +22,12 @@ class Piece(NamedTuple):
 class Pump:
     """The bytes of one result, in pieces of 64 KiB or more, read ahead by at most four pieces.
 
-    The whole iteration, and its end, happens in one thread of ``executor``; a small result crosses once.
-    ``read`` gives the next piece or raises what the iterator raised. ``stop`` must be called in any case.
+    The whole iteration, and its end, happens in one thread of `executor`; a small result crosses once.
+    `read` gives the next piece or raises what the iterator raised. `stop` must be called in any case.
     """
 
     def __init__(self, executor: Executor, source: Callable[[], Generator[bytes]]) -> None:
-        """Start reading ``source()`` in a thread. Must be called in a running event loop."""
+        """Start reading `source()` in a thread. Must be called in a running event loop."""
         self._loop = asyncio.get_running_loop()
         self._queue: asyncio.Queue[Piece | Exception] = asyncio.Queue(_AHEAD)
         self._stopped = False

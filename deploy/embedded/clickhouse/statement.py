@@ -44,10 +44,10 @@ class Kind(Enum):
 class Statement:
     """One SQL statement, its FORMAT clause taken out.
 
-    ``format`` is None when the statement names none. ``data`` holds the bytes after an INSERT's FORMAT
-    clause and is empty for all other kinds, ``source_at`` where a clause that names its source goes in its
-    ``sql``: before SETTINGS. ``whole`` says that the result must not be cut into chunks,
-    because it ends in a part of its own (WITH TOTALS). ``file_clause`` says that it asks for a file of the
+    `format` is None when the statement names none. `data` holds the bytes after an INSERT's FORMAT
+    clause and is empty for all other kinds, `source_at` where a clause that names its source goes in its
+    `sql`: before SETTINGS. `whole` says that the result must not be cut into chunks,
+    because it ends in a part of its own (WITH TOTALS). `file_clause` says that it asks for a file of the
     client (INTO OUTFILE, FROM INFILE), which no server does.
     """
 
@@ -62,7 +62,7 @@ class Statement:
 
 @dataclass(frozen=True, slots=True)
 class _Token:
-    """One token at nesting depth 0; ``word`` is upper case, or empty when it is no bare word."""
+    """One token at nesting depth 0; `word` is upper case, or empty when it is no bare word."""
 
     word: bytes
     text: bytes

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from ..servers import ServerMissingError
+from deploy.embedded.servers import ServerMissingError
 
 VERSION: Final = "4.3.1"
 _JAVA: Final = 17

@@ -9,9 +9,9 @@ from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
-from ..probes import kafka_answers
-from ..process import module_environment
-from ..servers import Server
+from deploy.embedded.probes import kafka_answers
+from deploy.embedded.process import module_environment
+from deploy.embedded.servers import Server
 
 #: Broker port and controller port of a node.
 Ports = tuple[int, int]
