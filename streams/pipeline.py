@@ -6,7 +6,8 @@ It knows the stores only by their protocols, and Kafka only by `Broker`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from contextlib import asynccontextmanager
 from math import inf
 from typing import Final, Protocol
 
@@ -212,16 +213,23 @@ class Pipeline:
         worker = self._workers.get(tp)
         if worker is None or not worker.is_ready:
             return
+        async with self._judged(tp, worker):
+            try:
+                await worker.process(fetched)
+            except asyncio.CancelledError:
+                # Interrupted: the folder's memory no longer matches the stores.
+                self._drop(tp, worker, None)
+                raise
+
+    @asynccontextmanager
+    async def _judged(self, tp: TP, worker: PartitionWorker) -> AsyncIterator[None]:
+        """Drop a worker that lost its partition; end the process for an error that nobody expects."""
         try:
-            await worker.process(fetched)
+            yield
         except Fenced as error:
             self._drop(tp, worker, error)
         except Released:
             pass
-        except asyncio.CancelledError:
-            # Interrupted: the folder's memory no longer matches the stores.
-            self._drop(tp, worker, None)
-            raise
         except Exception as error:
             await self._end(error)
             raise
@@ -235,17 +243,13 @@ class Pipeline:
             return
         for partition, request in wanted.items():
             tp, worker = workers[partition]
-            try:
-                await worker.recount(request)
-            except Fenced as error:
-                self._drop(tp, worker, error)
-            except (Released, Unavailable) as error:
-                worker.retry.log.warning(
-                    "recount of the live window failed; it will be retried", error=str(error)[:300]
-                )
-            except Exception as error:
-                await self._end(error)
-                raise
+            async with self._judged(tp, worker):
+                try:
+                    await worker.recount(request)
+                except (Released, Unavailable) as error:
+                    worker.retry.log.warning(
+                        "recount of the live window failed; it will be retried", error=str(error)[:300]
+                    )
 
     async def compare_ledgers(self) -> None:
         """Check that Redis has lost nothing; call this every few seconds.
@@ -284,20 +288,14 @@ class Pipeline:
         await asyncio.gather(*(self._compare_log(tp, worker, ids) for tp, worker in workers.items()))
 
     async def _compare_log(self, tp: TP, worker: PartitionWorker, ids: Mapping[str, str]) -> None:
-        try:
-            await worker.compare_log(ids.get(tp.topic, ""))
-        except Fenced as error:
-            self._drop(tp, worker, error)
-        except Released:
-            pass
-        except Unavailable as error:
-            worker.retry.log.warning(
-                "the partition's log could not be compared with Kafka; it will be retried",
-                error=str(error)[:300],
-            )
-        except Exception as error:
-            await self._end(error)
-            raise
+        async with self._judged(tp, worker):
+            try:
+                await worker.compare_log(ids.get(tp.topic, ""))
+            except Unavailable as error:
+                worker.retry.log.warning(
+                    "the partition's log could not be compared with Kafka; it will be retried",
+                    error=str(error)[:300],
+                )
 
     async def _topic_ids(self, topics: Collection[str]) -> Mapping[str, str]:
         try:
