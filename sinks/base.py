@@ -56,6 +56,10 @@ class Partition:
         return f"{self.cluster}/{self.topic}/{self.number}"
 
 
+#: Where a row is from: log (cluster and incarnation), topic and partition.
+Where = tuple[str, str, int]
+
+
 def log_name(cluster: str, incarnation: int) -> str:
     """Return the name of a log; a topic that was created anew in the same cluster is another log."""
     return f"{cluster}#{incarnation}" if incarnation else cluster
@@ -349,7 +353,7 @@ class Archive(Protocol):
     async def next_offset(self, log: str, topic: str, partition: int) -> int | None:
         """Return the offset after the last stored row of a log's partition; None when it has none."""
 
-    async def ends(self, places: Collection[tuple[str, str, int]]) -> dict[tuple[str, str, int], int]:
+    async def ends(self, places: Collection[Where]) -> dict[Where, int]:
         """Return the `next_offset` of several logs' partitions that have rows, by log, topic and partition.
 
         Quick and in one request; a cluster may answer as it was a moment ago, unlike for `next_offset`.

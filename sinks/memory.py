@@ -26,6 +26,7 @@ from sinks.base import (
     Partition,
     Unavailable,
     Unexpected,
+    Where,
 )
 from streams.domain.aggregate import Live
 from streams.domain.generations import Key
@@ -310,7 +311,7 @@ class MemoryArchive:
         ]
         return max(offsets) + 1 if offsets else None
 
-    async def ends(self, places: Collection[tuple[str, str, int]]) -> dict[tuple[str, str, int], int]:
+    async def ends(self, places: Collection[Where]) -> dict[Where, int]:
         """Return the offset after the last stored row of each log's partition that has rows."""
         ends = {place: await self.next_offset(*place) for place in places}
         return {place: end for place, end in ends.items() if end is not None}
@@ -374,7 +375,7 @@ class MemoryArchive:
             and row.occurred_at >= since
         ]
 
-    async def catalog(self, since: int, ends: Mapping[tuple[str, str, int], int]) -> list[CatalogRow]:
+    async def catalog(self, since: int, ends: Mapping[Where, int]) -> list[CatalogRow]:
         """Return every catalog version received from `since` on, or that `ends` lacks; oldest first."""
         rows = [
             row

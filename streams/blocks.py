@@ -67,6 +67,7 @@ class BlockWriter:
         self._pace, self._retry = pace, retry
         self._max_rows = max_rows
         self._pending_end, self._pending_bundle = pending_end, pending_bundle
+        #: When the first row of the open block came (the loop's time).
         self._opened_at = 0.0
         #: Bytes of the rows in the open block.
         self._open_bytes = 0

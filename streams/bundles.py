@@ -33,6 +33,7 @@ from sinks.base import (
     LedgerStore,
     Unavailable,
     Unexpected,
+    Where,
 )
 from sinks.single_flight import SingleFlight
 from streams.domain import traces
@@ -128,7 +129,7 @@ class Bundles:
         )
 
 
-def _where(block: BlockId) -> tuple[str, str, int]:
+def _where(block: BlockId) -> Where:
     return block.log, block.partition.topic, block.partition.number
 
 

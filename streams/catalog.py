@@ -8,7 +8,7 @@ from typing import Final, Protocol
 
 import structlog
 
-from sinks.base import Unavailable
+from sinks.base import Unavailable, Where
 from streams.domain.catalog import Catalog
 from streams.domain.rows import CatalogRow
 
@@ -21,17 +21,15 @@ _OVERLAP_MS: Final = 120_000
 #: Rows after which other tasks have their turn.
 _AT_ONCE: Final = 5_000
 
-#: Log, topic and partition.
-Source = tuple[str, str, int]
-
 
 class CatalogHistory(Protocol):
     """The stored catalog; ClickHouse's archive implements it."""
 
-    async def catalog(self, since: int, ends: Mapping[Source, int]) -> Iterable[CatalogRow]:
+    async def catalog(self, since: int, ends: Mapping[Where, int]) -> Iterable[CatalogRow]:
         """Return every version received from `since` (epoch ms) on, or that `ends` lacks; oldest first.
 
-        `ends` has by source the offset after the last version that is known. Titles and owners may be empty.
+        `ends` has by log, topic and partition the offset after the last version that is known. Titles and
+        owners may be empty.
         """
 
 
@@ -50,7 +48,7 @@ class CatalogFeed:
 
     async def run(self) -> None:
         """Refresh from the history for ever."""
-        newest, ends = 0, dict[Source, int]()
+        newest, ends = 0, dict[Where, int]()
         while True:
             try:
                 # Record times are not enough: a clock may be ahead of others, and a partition far behind.

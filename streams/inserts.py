@@ -31,6 +31,7 @@ class InFlightBlock:
     from_mark: str
     #: Bytes of the block's rows.
     size: int
+    #: When its first row came (the loop's time).
     opened_at: float
     #: Traces of the batches whose rows are in the block.
     batches: list[Link]

@@ -65,10 +65,10 @@ class Pace:
         self._rate = inserts_per_second
         self._max_wait = max_wait
         self._writers: dict[Group, list[BlockWriter]] = {}
-        #: When the last insert of each group, or of a partition alone, began.
+        #: When the last insert of each group, or of a partition alone, began (the loop's time).
         self._began_at: dict[Hashable, float] = {}
         self._backlogs: dict[Partition, int] = {}
-        #: Average duration of an insert.
+        #: Average duration of an insert, in seconds.
         self._insert_seconds = 0.0
         self.slots = asyncio.Semaphore(_CONCURRENCY)
 

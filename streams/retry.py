@@ -44,6 +44,7 @@ class Retry:
         self._released = asyncio.Event()
         #: Operations whose last attempt failed; one that succeeds says nothing about another store.
         self._failing: set[object] = set()
+        #: When the attempt that is under way began (the loop's time).
         self._began_at: dict[object, float] = {}
         #: Retries of other owners, whose operations this partition waits for.
         self._shared: set[Retry] = set()

@@ -16,9 +16,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol
 
 from deploy.operations.lag import cursors
-from sinks.base import Ledger, Partition, log_name
+from sinks.base import Ledger, Partition, Where, log_name
 from sinks.clickhouse.kept import Gap
-from sinks.clickhouse.shadow import Shadow, Where
+from sinks.clickhouse.shadow import Shadow
 from sinks.redis.holds import HoldLost, Holds
 from sinks.redis.ledger import read_ledgers
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sinks.base import Books, Ledger, Partition, log_name
-from sinks.clickhouse.audit import Bounds, Difference, Forgotten, Ingested, Where
+from sinks.base import Books, Ledger, Partition, Where, log_name
+from sinks.clickhouse.audit import Bounds, Difference, Forgotten, Ingested
 from sinks.clickhouse.rollups import SUMS
 from sinks.redis.window import LiveCounters
 

@@ -71,9 +71,9 @@ class Verification:
         say("live counters")
         checks.append(await self._live())
         start = oldest if since is None else max(since, oldest)
-        for question in ROLLUP_QUERIES:
-            say(question.table)
-            check = await self._rollup(question, start)
+        for query in ROLLUP_QUERIES:
+            say(query.table)
+            check = await self._rollup(query, start)
             if start == horizon:
                 check.notes.append(f"compared from {start:%Y-%m-%d} on: raw events reach no further back")
             checks.append(check)
@@ -184,12 +184,12 @@ class Verification:
             await asyncio.sleep(_PAUSE / 2)
         return None
 
-    async def _rollup(self, question: RollupQuery, since: datetime) -> Check:
-        check = Check(f"{question.table} against raw events", compared=len(question.values))
-        readings = [await self._audit.rollup(question, since)]
+    async def _rollup(self, query: RollupQuery, since: datetime) -> Check:
+        check = Check(f"{query.table} against raw events", compared=len(query.values))
+        readings = [await self._audit.rollup(query, since)]
         while readings[-1] and len(readings) < _TRIES:
             await asyncio.sleep(_PAUSE * (len(readings) > 1))
-            readings.append(await self._audit.rollup(question, since))
+            readings.append(await self._audit.rollup(query, since))
         differences, moving = lasting(readings)
         if differences:
             differences, kept = kept_sums(differences, await self._audit.forgotten())

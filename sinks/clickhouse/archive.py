@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
+from sinks.base import Where
 from sinks.clickhouse.client import available
 from sinks.clickhouse.replicas import Replicas
 from sinks.together import Together
@@ -56,11 +57,11 @@ class ClickHouseArchive:
         place = log, topic, partition
         return (await self._ends([place])).get(place)
 
-    async def ends(self, places: Collection[tuple[str, str, int]]) -> dict[tuple[str, str, int], int]:
+    async def ends(self, places: Collection[Where]) -> dict[Where, int]:
         """Return `next_offset` of several logs' partitions, without waiting for replicas that are behind."""
         return await self._ends(places)
 
-    async def _ask_ends(self, places: Collection[tuple[str, str, int]]) -> dict[tuple[str, str, int], int]:
+    async def _ask_ends(self, places: Collection[Where]) -> dict[Where, int]:
         with available():
             result = await self._client.query(
                 "SELECT toString(log), topic, partition, max(next_offset) FROM ingested_offsets"
@@ -186,7 +187,7 @@ class ClickHouseArchive:
                 return
             after = rows[-1].offset + 1
 
-    async def catalog(self, since: int, ends: Mapping[tuple[str, str, int], int]) -> Iterator[CatalogRow]:
+    async def catalog(self, since: int, ends: Mapping[Where, int]) -> Iterator[CatalogRow]:
         """Return every catalog version received from `since` (epoch ms) on, or that `ends` lacks, by age.
 
         `ends` has by log, topic and partition the offset after the last version that is known. Titles and

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
+from sinks.base import Where
 from sinks.clickhouse.client import available
 from sinks.clickhouse.cluster import LOCAL
 from sinks.clickhouse.instants import aware
@@ -24,10 +25,6 @@ _SINCE: Final = "occurred_at >= {since:DateTime('UTC')}"
 _TOLERANCE: Final = 1e-9
 #: Checksums are sums of 64-bit numbers modulo this.
 _CHECKSUMS: Final = 1 << 64
-
-
-#: Log, topic and partition.
-Where = tuple[str, str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,42 +75,42 @@ class Audit:
         """Use a client bound to the analytics database of that name."""
         self._client, self._database = client, database
 
-    async def rollup(self, question: RollupQuery, since: datetime) -> dict[tuple[datetime, str], Difference]:
+    async def rollup(self, query: RollupQuery, since: datetime) -> dict[tuple[datetime, str], Difference]:
         """Return the differences of a roll-up, by bucket (from `since` on) and name of the value.
 
         The raw tables must be complete from `since` on. Rows that arrive between the two queries differ for a
         moment: then run it again.
         """
-        raw = self._raw(question.table, await self._views(), _SINCE)
+        raw = self._raw(query.table, await self._views(), _SINCE)
         known = ""
-        if question.table == "users":
+        if query.table == "users":
             # A user may have events in the window and before; only the roll-up has the first one.
             known = (
                 " AND user NOT IN (SELECT user FROM users"
                 " GROUP BY user HAVING min(first_seen) < {since:DateTime('UTC')})"
             )
-        names = list(question.values)
-        values = ", ".join(f"{expression} AS v{n}" for n, expression in enumerate(question.values.values()))
+        names = list(query.values)
+        values = ", ".join(f"{expression} AS v{n}" for n, expression in enumerate(query.values.values()))
 
         def side(source: str, condition: str) -> str:
-            merged = question.merged.replace("{source}", source)
+            merged = query.merged.replace("{source}", source)
             return (
-                f"SELECT toDateTime({question.bucket}, 'UTC') AS at, {values} FROM {merged}"
+                f"SELECT toDateTime({query.bucket}, 'UTC') AS at, {values} FROM {merged}"
                 f" WHERE at >= {{since:DateTime('UTC')}}{condition} GROUP BY at"
             )
 
         least = await self._values(side(f"({raw})", known), since)
-        rolled_up = await self._values(side(question.table, ""), since)
+        rolled_up = await self._values(side(query.table, ""), since)
         # Read last: a roll-up never exceeds the bound from raw rows that are read later.
-        most = await self._values(side(question.upper_bound, ""), since) if question.upper_bound else least
+        most = await self._values(side(query.upper_bound, ""), since) if query.upper_bound else least
         differences = {}
         nothing: tuple[Any, ...] = (0,) * len(names)
         for at in sorted(least.keys() | rolled_up.keys()):
             low, mine, high = (found.get(at, nothing) for found in (least, rolled_up, most))
             for n, name in enumerate(names):
-                allowed = Bounds(low[n], high[n]) if question.upper_bound else low[n]
+                allowed = Bounds(low[n], high[n]) if query.upper_bound else low[n]
                 if not _allows(allowed, mine[n]):
-                    differences[at, name] = Difference(question.table, at, name, allowed, mine[n])
+                    differences[at, name] = Difference(query.table, at, name, allowed, mine[n])
         return differences
 
     async def rows_query(self, table: str, condition: str) -> tuple[tuple[str, ...], str]:

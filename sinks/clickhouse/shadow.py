@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
+from sinks.base import Where
 from sinks.clickhouse.client import available
 from sinks.clickhouse.rollups import NOT_ROLLED_UP, RAW
 
@@ -48,8 +49,6 @@ _ROWS_AT_ONCE: Final = 3_000_000
 #: Partitions in one statement that has bounds for each: a statement is limited to 256 KB.
 _MOVED_AT_ONCE: Final = 500
 _END: Final = (1 << 64) - 1
-#: Log, topic and partition.
-Where = tuple[str, str, int]
 
 
 @dataclass(frozen=True, slots=True)
