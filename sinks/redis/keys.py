@@ -76,24 +76,9 @@ def prefix_of_all(tag: str) -> str:
     return f"vc:{{{tag}}}:"
 
 
-def totals(tag: str, generation: int, minute: int) -> str:
-    """Key of all videos' measures in a minute (hash)."""
-    return f"{prefix(tag, generation)}t:{minute}"
-
-
 def video(tag: str, generation: int, minute: int, video_id: str) -> str:
     """Key of one video's measures in a minute (hash)."""
     return f"{prefix(tag, generation)}v:{minute}:{video_id}"
-
-
-def viewers(tag: str, generation: int, minute: int, video_id: str) -> str:
-    """Key of the users who started a view of the video in a minute (set)."""
-    return f"{prefix(tag, generation)}u:{minute}:{video_id}"
-
-
-def top(tag: str, generation: int, minute: int) -> str:
-    """Key of the videos with a measure in a minute, by views (sorted set)."""
-    return f"{prefix(tag, generation)}top:{minute}"
 
 
 def watching(tag: str, generation: int) -> str:
