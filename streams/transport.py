@@ -227,7 +227,8 @@ class BatchConsumer(driver.Consumer):
         """Prepare; arguments are Faust's."""
         super().__init__(*args, **kwargs)
         self._read_offset = _NoReadOffsets()
-        self._acked = self._acked_index = _NoAcknowledgements()
+        none: Any = _NoAcknowledgements()
+        self._acked = self._acked_index = none
         self._bounds = Together(self._ask_bounds)
         self._taking_over: asyncio.Future[None] | None = None
 

@@ -60,7 +60,7 @@ async def test_acknowledged_batches_leave_nothing_behind(is_compiled: bool) -> N
     made = consumer()
     stream = _compiled_stream(made) if is_compiled else None
     for offset in (7, 7, 8, 3):
-        message = ConsumerMessage(*_TP, offset, 0.0, 0, [], None, [], None, None, None)
+        message = ConsumerMessage(*_TP, offset, 0.0, 0, [], None, None, None, tp=_TP)
         message.refcount = 1
         made._unacked_messages.add(message)
         if stream:
