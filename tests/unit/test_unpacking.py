@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import struct
+import zlib
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -104,6 +105,32 @@ def test_a_batch_that_cannot_be_unpacked_is_one_letter(broken: bytes) -> None:
     assert [record.offset for record in taken] == [0, 1, 2, 3, 4, 7, 8, 9]
     assert taken[5].value == broken
     assert "cannot be unpacked" in taken[5].reason
+
+
+def _read_with(decompress: Callable[[Any], bytes], data: bytes | memoryview) -> bytes | None:
+    try:
+        return decompress(data)
+    except (OSError, EOFError, zlib.error):
+        return None
+
+
+def test_gzip_is_read_as_the_standard_library_reads_it() -> None:
+    one, other = gzip.compress(b"some" * 50, mtime=0), gzip.compress(b"", mtime=0)
+    told = [
+        b"",
+        one,
+        one + other + one,
+        one + bytes(9),
+        one + bytes(3) + one,
+        one + b"x",
+        b"x" + one,
+        one[:4] + one,
+    ]
+    told += [one[:end] for end in range(len(one))]
+    told += [one[:at] + bytes([one[at] ^ 1]) + one[at + 1 :] for at in range(len(one))]
+    decode: Any = default_records.gzip_decode
+    for data in told:
+        assert _read_with(decode, memoryview(data)) == _read_with(gzip.decompress, data), data
 
 
 def test_a_letter_of_a_batch_says_so() -> None:
