@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from math import inf
 from typing import Any
 
 import pytest
@@ -107,14 +108,30 @@ def _bundles(store: MemoryStore) -> set[str]:
     return {token for token in store.tokens if token.startswith("bundle:")}
 
 
+class _Gathering(Pace):
+    """Lets no rows be due before all are there, however long this process takes: else they go alone."""
+
+    has_all = False
+
+    def linger(self, now: float, rows: int, *, behind: bool) -> float:
+        return super().linger(now, rows, behind=behind) if self.has_all else inf
+
+    def end(self) -> None:
+        self.has_all = True
+        for writers in self._writers.values():
+            for writer in writers:
+                writer._changed.set()
+
+
 async def _at_work(
     store: MemoryStore, partitions: int, *, block_rows: int = 1_000, longest: float = 0.2
 ) -> Crew:
     """Return partitions of one process, each with eighteen records that it has taken."""
-    crew, pace = Crew(store, partitions, views=3, block_rows=block_rows), Pace(14.0, longest)
+    crew, pace = Crew(store, partitions, views=3, block_rows=block_rows), _Gathering(14.0, longest)
     for number in range(partitions):
         await crew.take_over(number, pace)
         assert await crew.read(number, 18)
+    pace.end()
     return crew
 
 
