@@ -42,7 +42,7 @@ def _until(true: Callable[[], bool], what: Callable[[], str]) -> None:
 def _is_whole(health: dict[str, Any]) -> bool:
     """Say whether nothing of the platform's health is unknown, and the API was ready at a probe."""
     resources = health["resources"].values()
-    return bool(health["uptime"]) and not any(None in resource.values() for resource in resources)
+    return 0 < (health["uptime"] or 0) <= 1 and not any(None in resource.values() for resource in resources)
 
 
 @dataclass(frozen=True)
