@@ -5,6 +5,8 @@ The published documents show them and a test decodes each, so an example that no
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 Example = dict[str, Any]
@@ -20,8 +22,7 @@ _VIEW: Final[Example] = {"videoId": "vid_42", "viewId": "view_9c1e", **_PERSON}
 _STARTED: Final = "2026-11-23T19:30:01.120Z"
 _SERVICE: Final[Example] = {"service": "gateway"}
 
-#: By the event's name on the wire.
-EVENTS: Final[dict[str, Example]] = {
+_EVENTS: Final[dict[str, Example]] = {
     "view.attempt": {
         "type": "view.attempt",
         "eventId": "evt_0101",
@@ -184,6 +185,10 @@ EVENTS: Final[dict[str, Example]] = {
         "ok": True,
     },
 }
+
+#: By the event's name on the wire, each view's and person's in the order they happened. Read-only: what takes
+#: one out and puts it back changes that order for everyone in the process.
+EVENTS: Final[Mapping[str, Example]] = MappingProxyType(_EVENTS)
 
 #: The value of a catalog record.
 CATALOG_ENTRY: Final[Example] = {
