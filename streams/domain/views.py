@@ -18,6 +18,8 @@ from streams.domain.rows import PlaybackRow
 #: Width of the sequence window, as in IPsec anti-replay (RFC 4303, section 3.4.3).
 WINDOW: Final = 64
 _WINDOW_MASK: Final = (1 << WINDOW) - 1
+#: Stretches kept of a view whose length is not known: only who seeks on purpose has more before its start.
+MAX_EARLY: Final = 64
 #: A view is complete when it reached this share of the content.
 COMPLETE_SHARE: Final = 0.95
 #: Content is cut into this many equal parts for the audience retention curve.
@@ -40,7 +42,7 @@ class ViewState(Struct, gc=False):
     touched: int = 0
     credited: int = 0
     #: Stretches `(from, to)` of content whose length nobody has told yet: the `view.start` that may tell
-    #: it has not come. One that is further behind than the window never comes, so they are few.
+    #: it has not come. None touches another, so a viewer who does not seek has one.
     early: tuple[tuple[int, int], ...] = ()
     begun: bool = False
     sized: bool = False
@@ -74,8 +76,8 @@ class ViewState(Struct, gc=False):
         """Take in a stretch of content that was played: how far it reached, and the parts that it touched."""
         duration = self.duration_ms
         if not duration:
-            if not self.begun and len(self.early) < WINDOW:
-                self.early = (*self.early, (from_ms, to_ms))
+            if not self.begun:
+                self.early = joined(self.early, min(from_ms, to_ms), to_ms)[:MAX_EARLY]
             return
         if to_ms >= COMPLETE_SHARE * duration:
             self.reached_end = True
@@ -87,6 +89,20 @@ class ViewState(Struct, gc=False):
             early, self.early = self.early, ()
             for from_ms, to_ms in early:
                 self.play(from_ms, to_ms)
+
+
+def joined(stretches: tuple[tuple[int, int], ...], from_ms: int, to_ms: int) -> tuple[tuple[int, int], ...]:
+    """Return stretches that do not touch, and one more, which takes in those that it touches.
+
+    Together they touch the same parts of any content as before, and reach as far.
+    """
+    apart = []
+    for stretch in stretches:
+        if stretch[0] <= to_ms and from_ms <= stretch[1]:
+            from_ms, to_ms = min(from_ms, stretch[0]), max(to_ms, stretch[1])
+        else:
+            apart.append(stretch)
+    return (*apart, (from_ms, to_ms))
 
 
 def parts_of(from_ms: int, to_ms: int, duration_ms: int) -> int:

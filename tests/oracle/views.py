@@ -117,7 +117,7 @@ def outcome(video: str, events: list[Accepted]) -> list[Fact]:
     parts: set[int] = set()
     by_start: int | None = None
     by_catalog: int | None = None
-    early: list[dict[str, Any]] = []
+    early: list[tuple[int, int]] = []
     waits = True
     for accepted in events:
         event = accepted.event
@@ -128,15 +128,15 @@ def outcome(video: str, events: list[Accepted]) -> list[Fact]:
         known = known or length is not None
         if event["type"] == "view.end" and event["reason"] == "ended":
             complete = True
-        played = [event] if _carries_totals(event) and event.get("toMs") else []
+        played = [stretch(event)] if _carries_totals(event) and event.get("toMs") else []
         if length is None:
             waits = waits and event["type"] != "view.start"
-            early = [*early, *played][:64] if waits else []
+            kept = in_one_piece([*early, *played])
+            early = (kept if len(kept) <= 64 else early) if waits else []
             continue
-        for stretch in [*early, *played]:
-            complete = complete or 100 * stretch["toMs"] >= 95 * length
-            if stretch.get("fromMs") is not None:
-                parts |= parts_touched(stretch["fromMs"], stretch["toMs"], length)
+        for begin, end in [*early, *played]:
+            complete = complete or 100 * end >= 95 * length
+            parts |= parts_touched(begin, end, length)
         early = []
     found.append(Fact(video, started_at, "views", 1))
     found.append(Fact(video, started_at, "completions", int(complete)))
@@ -159,6 +159,24 @@ def first_frame(video: str, events: list[Accepted]) -> Start | None:
         dimension(event.get("device"), _DEVICES),
         dimension(event.get("platform"), _PLATFORMS),
     )
+
+
+def stretch(event: dict[str, Any]) -> tuple[int, int]:
+    """Return the content that an event says was played; without a beginning before its end, just that end."""
+    end = event["toMs"]
+    begin = event.get("fromMs")
+    return (end if begin is None else min(begin, end), end)
+
+
+def in_one_piece(stretches: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return stretches in order of content, those that touch or overlap as one."""
+    pieces: list[tuple[int, int]] = []
+    for begin, end in sorted(stretches):
+        if pieces and begin <= pieces[-1][1]:
+            pieces[-1] = (pieces[-1][0], max(end, pieces[-1][1]))
+        else:
+            pieces.append((begin, end))
+    return pieces
 
 
 def parts_touched(from_ms: int, to_ms: int, length: int) -> set[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import copy
+from itertools import pairwise
 from typing import Any
 
 from hypothesis import given
@@ -227,13 +228,43 @@ def test_what_was_played_counts_also_if_the_start_that_tells_the_length_comes_la
     assert outcome(beats[1], start, beats[0]) == in_order
 
 
+def arrivals_of(*events: Playback) -> list[tuple[Arrival[Playback], int]]:
+    return [
+        (Arrival(event, 0, START, START, START, 0, 0, "a", True, "US", "tv", "web"), 0) for event in events
+    ]
+
+
 def test_content_whose_start_tells_no_length_is_not_kept_in_mind() -> None:
     start = ViewStart(**audience, seq=0, startup_ms=0)
+    seeks = [heartbeat(seq, 2000 * seq, 2000 * seq + 1000) for seq in range(1, 200)]
     state = ViewState()
-    arrivals = [(Arrival(event, 0, START, START, START, 0, 0, "a", True, "US", "tv", "web"), 0)
-                for event in (start, *(heartbeat(seq, 0, 1000) for seq in range(1, 200)))]  # fmt: skip
-    run(state, arrivals[1:])
+    run(state, arrivals_of(*seeks))
     assert len(state.early) == 64
     state = ViewState()
-    run(state, arrivals)
+    run(state, arrivals_of(start, *seeks))
     assert not state.early
+
+
+def test_whoever_does_not_seek_is_one_stretch_in_mind() -> None:
+    state = ViewState()
+    run(state, arrivals_of(*(heartbeat(seq, 1000 * seq, 1000 * (seq + 1)) for seq in range(500))))
+    assert state.early == ((0, 500_000),)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 120), st.integers(1, 100)), max_size=12),
+    st.integers(1, 130),
+)
+def test_joined_stretches_touch_the_same_parts_and_reach_as_far(
+    played: list[tuple[int, int]], duration_ms: int
+) -> None:
+    state, parts = ViewState(), 0
+    for from_ms, to_ms in played:
+        state.play(from_ms, to_ms)
+        parts |= parts_of(from_ms, to_ms, duration_ms)
+    kept = sorted(state.early)
+    assert all(one[1] < other[0] for one, other in pairwise(kept))
+    state.duration_ms = duration_ms
+    state.measure()
+    assert state.touched == parts
+    assert state.reached_end == any(100 * to_ms >= 95 * duration_ms for _, to_ms in played)
