@@ -17,16 +17,16 @@ GROUPS: Final = {
 
 
 def groups_of(endpoint: str, asked: Iterable[str] | None) -> tuple[str, ...]:
-    """Parse `metrics=`, repeated or separated by commas; all groups when it is not given.
-
-    Returns the groups in the registry's order, each once. Raises InvalidMetricsError for a group that the
-    endpoint does not have, and for a list with nothing in it.
-    """
+    """Parse `metrics=` into groups of an endpoint, as `some_of` does."""
     return some_of(GROUPS[endpoint], asked)
 
 
 def some_of(allowed: tuple[str, ...], asked: Iterable[str] | None, what: str = "metrics") -> tuple[str, ...]:
-    """Do the same for any names of metrics that are `allowed`; `what` says in the error what they are of."""
+    """Parse names, repeated or separated by commas; return those of `allowed`, in its order, each once.
+
+    All are returned when none are given. Raises InvalidMetricsError for a name that is not allowed, and for a
+    list with nothing in it; its message calls the names `what`.
+    """
     if asked is None:
         return allowed
     names = {name.strip() for text in asked for name in text.split(",")}

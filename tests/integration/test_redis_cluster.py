@@ -58,7 +58,7 @@ def cluster(redis_cluster_server: str) -> Iterator[Any]:
 
 @pytest_asyncio.fixture
 async def redis(cluster: Any, redis_cluster_server: str) -> AsyncIterator[Any]:
-    client = connect(redis_cluster_server)
+    client = connect(redis_cluster_server, connect_timeout=10, read_timeout=20)
     yield client
     await client.aclose()
 
@@ -105,7 +105,7 @@ async def test_many_may_begin_at_once(cluster: Any, redis_cluster_server: str) -
     """A worker takes over all its partitions with its first commands."""
     before = [0] * 32
     for _ in range(5):
-        fresh = connect(redis_cluster_server)
+        fresh = connect(redis_cluster_server, connect_timeout=10, read_timeout=20)
         ledgers = RedisLedgers(fresh)
         claims = (ledgers.claim(Partition("c", topic, n)) for topic in "abcd" for n in range(8))
         epochs = [ledger.epoch for ledger in await asyncio.gather(*claims)]
