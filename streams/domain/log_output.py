@@ -26,27 +26,24 @@ def level_number(level: str) -> int:
 
 def to_stderr() -> structlog.WriteLoggerFactory:
     """Return what makes structlog write to standard error, as long as that takes lines."""
-    return structlog.WriteLoggerFactory(cast(TextIO, _LossyFile(sys.stderr)))
+    return structlog.WriteLoggerFactory(cast(TextIO, _LossyStderr()))
 
 
-class _LossyFile:
-    """Writes log lines to a file while that is possible; on a full disk or a closed pipe they are dropped.
+class _LossyStderr:
+    """Writes log lines while that is possible; on a full disk or a closed pipe they are dropped.
 
     So are all of them by a process that was started with standard error closed, for which Python has None.
+    Whoever replaces `sys.stderr` for a while, as test runners do, gets the lines of that time.
     """
-
-    def __init__(self, file: TextIO | None) -> None:
-        """Write to `file`."""
-        self._file = file
 
     def write(self, text: str) -> None:
         """Write a line, or drop it."""
         with suppress(OSError):
-            if self._file is not None:
-                self._file.write(text)
+            if sys.stderr is not None:
+                sys.stderr.write(text)
 
     def flush(self) -> None:
-        """Flush the file; lines that it cannot take now may still be written later."""
+        """Flush standard error; lines that it cannot take now may still be written later."""
         with suppress(OSError):
-            if self._file is not None:
-                self._file.flush()
+            if sys.stderr is not None:
+                sys.stderr.flush()

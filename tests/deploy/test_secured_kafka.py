@@ -35,16 +35,15 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 from structlog.testing import capture_logs
-from typer.testing import CliRunner
 
 from api.reporting import Reporter
-from deploy.cli import app
 from deploy.embedded.kafka import jars
 from deploy.embedded.ports import free_port
 from deploy.embedded.probes import http_answers, port_answers
 from deploy.embedded.process import Child, module_environment, wait_until
 from deploy.explain import explain
 from sinks.kafka.access import KafkaAccess
+from tests.commands import invoke
 from tests.deploy import certificates
 
 if missing := jars.missing() or certificates.missing():
@@ -189,8 +188,7 @@ class Done:
 
 
 def run(variables: Mapping[str, str], *command: str) -> Done:
-    """Run a command in this process: one of its own would import for a second."""
-    done = CliRunner().invoke(app, command, env={**variables, "COLUMNS": "250"})
+    done = invoke(variables, *command)
     failure = explain(done.exception) if isinstance(done.exception, Exception) else ""
     return Done(done.exit_code, done.stdout, done.stderr + failure)
 

@@ -11,11 +11,9 @@ from typing import Any
 
 import orjson
 import pytest
-from typer.testing import CliRunner, Result
 
 from api import schemas
 from api.telemetry import configure_logging
-from deploy.cli import app
 from deploy.embedded import servers
 from deploy.embedded.ports import free_port
 from deploy.embedded.process import Child
@@ -24,6 +22,7 @@ from sinks.redis import keys
 from sinks.redis.client import connect
 from sinks.redis.key_store import RedisKeyStore
 from streams.domain.access import Scope, digest_of, is_secret, new_key, new_secret
+from tests.commands import invoke
 from tests.readings import rows as make
 from tests.readings.pages import PAGE, hidden
 from tests.readings.stores import Api, count, insert, serving
@@ -58,12 +57,8 @@ def settings(redis: Server) -> dict[str, Any]:
     return {"redis_url": redis.url, "clickhouse_url": "http://127.0.0.1:9/none", "require_key": True}
 
 
-def invoke(redis: Server, *arguments: str) -> Result:
-    return CliRunner().invoke(app, ["keys", *arguments], env={"REDIS_URL": redis.url, "COLUMNS": "200"})
-
-
 def vca(redis: Server, *arguments: str) -> str:
-    result = invoke(redis, *arguments)
+    result = invoke({"REDIS_URL": redis.url}, "keys", *arguments)
     assert result.exit_code == 0, result.output
     return result.stdout
 
@@ -116,7 +111,7 @@ async def test_keys_are_listed_and_revoked_and_only_their_hashes_are_kept(
     assert key_id in await asyncio.to_thread(vca, redis, "revoke", key_id)
     async with serving(lambda: NOW, **settings) as api:
         assert await status(api, SUMMARY, secret) == 401
-    gone = await asyncio.to_thread(invoke, redis, "revoke", key_id)
+    gone = await asyncio.to_thread(invoke, {"REDIS_URL": redis.url}, "keys", "revoke", key_id)
     assert gone.exit_code == 1
     assert f"there is no key {key_id}" in gone.stderr
 
@@ -137,14 +132,14 @@ async def test_keys_that_come_and_go_leave_nothing_behind(redis: Server) -> None
 
 def test_a_name_is_shown_literally_and_cannot_keep_a_key_from_its_owner(redis: Server) -> None:
     name = "team [a/b] [/c] \x1b[2Jcleared"
-    made = invoke(redis, "create", name)
+    made = invoke({"REDIS_URL": redis.url}, "keys", "create", name)
     assert made.exit_code == 0
     assert is_secret(made.stdout.strip())
     assert r"team [a/b] [/c] \x1b[2Jcleared" in made.stderr
     listed = vca(redis, "list")
     (line,) = (each for each in listed.splitlines() if r"team [a/b] [/c] \x1b[2Jcleared" in each)
     assert r"team [a/b] [/c] \x1b[2Jcleared" in vca(redis, "revoke", line.split()[0])
-    gone = invoke(redis, "revoke", "[/c]")
+    gone = invoke({"REDIS_URL": redis.url}, "keys", "revoke", "[/c]")
     assert gone.exit_code == 1
     assert "there is no key [/c]" in gone.stderr
 

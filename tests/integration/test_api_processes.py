@@ -15,14 +15,13 @@ from uuid import uuid4
 import httpx2
 import psutil
 import pytest
-from typer.testing import CliRunner
 
-from deploy.cli import app
 from deploy.embedded.ports import free_port
 from deploy.embedded.probes import http_answers
 from deploy.embedded.process import Child, module_environment, wait_until
 from deploy.embedded.stack import command_line
 from sinks.clickhouse.migrator import migrate
+from tests.commands import invoke
 
 LIMIT = 12
 HEALTH = "/analytics/system/health"
@@ -43,7 +42,7 @@ class Api:
     def key(self) -> str:
         """Return a new API key, which has asked nothing yet."""
         arguments = ["keys", "create", "processes", "--scope", "system", "--scope", "read"]
-        return CliRunner().invoke(app, arguments, env={"REDIS_URL": self.redis}).stdout.strip()
+        return invoke({"REDIS_URL": self.redis}, *arguments).stdout.strip()
 
     def connections(self, stack: ExitStack) -> list[http.client.HTTPConnection]:
         """Return a connection to each of the processes; the kernel decides who accepts one."""

@@ -18,10 +18,8 @@ from uuid import uuid4
 import pytest
 import pytest_asyncio
 from redis import Redis, RedisCluster
-from typer.testing import CliRunner
 
 from api.exports.jobs import Job, Jobs, Status, new_id
-from deploy.cli import app
 from deploy.embedded.probes import redis_answers
 from deploy.operations import examining
 from sinks.base import Books, Ledger, LiveBatch, Partition, Unavailable
@@ -33,6 +31,7 @@ from sinks.redis.sink import RedisLive
 from streams.domain.aggregate import Live, fold_playback
 from streams.domain.errors import StoreUnavailableError
 from streams.settings import Settings
+from tests.commands import invoke
 from tests.readings import rows as make
 from tests.readings.stores import count, serving
 
@@ -88,9 +87,8 @@ async def test_answers_add_up_over_the_nodes(cluster: Any, redis_cluster_server:
 
 async def test_keys_and_limits_work_as_on_one_server(cluster: Any, redis_cluster_server: str) -> None:
     await count(redis_cluster_server, rows(10), NOW, PARTITIONS)
-    made = await asyncio.to_thread(
-        CliRunner().invoke, app, ["keys", "create", "dashboards"], env={"REDIS_URL": redis_cluster_server}
-    )
+    variables = {"REDIS_URL": redis_cluster_server}
+    made = await asyncio.to_thread(invoke, variables, "keys", "create", "dashboards")
     assert made.exit_code == 0, made.output
     headers = {"X-API-Key": made.stdout.strip()}
     limited = settings(redis_cluster_server, require_key=True, rate_limit="3/minute")

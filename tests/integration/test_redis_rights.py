@@ -11,9 +11,7 @@ from typing import Any
 
 import pytest
 from redis.asyncio import Redis
-from typer.testing import CliRunner
 
-from deploy.cli import app
 from deploy.embedded import servers
 from deploy.embedded.ports import free_port
 from deploy.operations import examining
@@ -23,6 +21,7 @@ from sinks.redis.bundles import RedisBundles
 from sinks.redis.client import connect
 from sinks.redis.ledger import RedisLedgers, read_ledgers, request_recount
 from streams.settings import Settings
+from tests.commands import invoke
 from tests.readings import rows as make
 from tests.readings.stores import count, insert, serving
 
@@ -92,7 +91,7 @@ async def test_worker_api_and_commands_need_no_more_than_the_documented_rule(
         await client.aclose()
 
     def keys(*arguments: str) -> str:
-        done = CliRunner().invoke(app, ["keys", *arguments], env={"REDIS_URL": url, "COLUMNS": "200"})
+        done = invoke({"REDIS_URL": url}, "keys", *arguments)
         assert done.exit_code == 0, done.output
         return done.stdout.strip()
 
@@ -127,7 +126,7 @@ async def test_doctor_and_keys_name_a_wrong_password_and_a_missing_right(url: st
     wrong = url.replace(PASSWORD, "wrong-one")
     (reachable,) = await examining.redis(Settings(redis_url=wrong))
     assert "user and password in REDIS_URL" in reachable.advice
-    done = await asyncio.to_thread(CliRunner().invoke, app, ["keys", "list"], env={"REDIS_URL": wrong})
+    done = await asyncio.to_thread(invoke, {"REDIS_URL": wrong}, "keys", "list")
     assert "user and password in REDIS_URL" in str(done.exception) and "wrong-one" not in str(done.exception)
     await owner.execute_command("ACL", "SETUSER", USER, "resetkeys", "~other:*")
     (rights,) = [each for each in await examining.redis(Settings(redis_url=url)) if each.name == "rights"]

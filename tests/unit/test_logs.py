@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 
 import faust
@@ -69,3 +70,21 @@ def test_a_log_without_standard_error_stops_no_work(
         structlog.get_logger("a worker").error("retrying", operation="insert a block")
     finally:
         structlog.configure(**before)
+
+
+@pytest.mark.parametrize("configure", [logs.configure, configure_logging])
+def test_a_log_outlives_what_standard_error_was_when_it_was_configured(
+    configure: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As that of a command in a test runner, after which the first warning failed: its file was closed."""
+    before = structlog.get_config()
+    replaced = StringIO()
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "stderr", replaced)
+            configure("INFO")
+        replaced.close()
+        structlog.get_logger("a worker").error("retrying", operation="insert a block")
+    finally:
+        structlog.configure(**before)
+    assert "insert a block" in capsys.readouterr().err
