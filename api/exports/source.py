@@ -10,7 +10,6 @@ import aiohttp
 from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.exceptions import Error
 
-from sinks.base import Unavailable
 from sinks.clickhouse.client import READING, READING_ONLY, available, connect
 from sinks.clickhouse.queries import Query
 
@@ -62,25 +61,25 @@ class Source:
                 answer = await self._client.raw_stream(
                     query.sql, parameters=query.parameters, settings=settings, fmt=encoding
                 )
-                async with answer as pieces:
-                    yield _checked(pieces)
-        except Unavailable:
-            raise
         except Error as error:
             raise BrokenSourceError(str(error)) from error
+        # Errors of the caller, such as a full disk, pass as they are: they are not ClickHouse's.
+        async with answer as pieces:
+            yield _checked(pieces)
 
 
 async def _checked(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Yield the pieces; raise BrokenSourceError if they end with ClickHouse's error block."""
+    """Yield the pieces; raise as `Source.stream` does if the connection or the query fails meanwhile."""
     tail = b""
-    try:
-        async for piece in pieces:
-            tail = (tail + piece)[-len(_EXCEPTION_END) :]
-            yield piece
-    except (aiohttp.ClientError, OSError) as error:
-        # The connection also breaks after an error block; without one, it was the network.
-        if tail == _EXCEPTION_END:
-            raise BrokenSourceError(_GAVE_UP) from error
-        raise
+    with available():
+        try:
+            async for piece in pieces:
+                tail = (tail + piece)[-len(_EXCEPTION_END) :]
+                yield piece
+        except (aiohttp.ClientError, OSError) as error:
+            # The connection also breaks after an error block; without one, it was the network.
+            if tail == _EXCEPTION_END:
+                raise BrokenSourceError(_GAVE_UP) from error
+            raise
     if tail == _EXCEPTION_END:
         raise BrokenSourceError(_GAVE_UP)

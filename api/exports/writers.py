@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import datetime
 from importlib import import_module
 from pathlib import Path
@@ -60,7 +61,13 @@ class LocalFile:
         """Create the file."""
         self._file = path.open("wb")
         self.write = self._file.write
-        self.close = self.abandon = self._file.close
+        self.close = self._file.close
+
+    def abandon(self) -> None:
+        """See `Out.abandon`."""
+        # What is still buffered may not fit on the disk.
+        with suppress(OSError):
+            self._file.close()
 
 
 class Sink(Protocol):
@@ -208,6 +215,7 @@ class _Workbook:
         xlsxwriter = import_module("xlsxwriter")
 
         self.rows: int | None = 0
+        self._refused: type[Exception] = xlsxwriter.exceptions.FileCreateError
         self._path = path
         # xlsxwriter keeps the rows of each sheet in a file of its own until the end.
         self._folder = path.with_name(f"{path.name}.sheets")
@@ -273,12 +281,18 @@ class _Workbook:
     def close(self) -> None:
         if not self._names:
             self._book.add_worksheet()
-        self._book.close()
+        try:
+            self._book.close()
+        except self._refused as error:
+            # xlsxwriter's own class, around the error of the disk.
+            raise error.args[0] from None
         rmtree(self._folder, ignore_errors=True)
 
     def abandon(self) -> None:
         # Not `close`, which would write the file; without its folder it is never written.
         for sheet in self._book.worksheets():
-            sheet.row_data_fh.close()
+            # What is still buffered may not fit on the disk, and then most of all the rest must go.
+            with suppress(OSError):
+                sheet.row_data_fh.close()
         rmtree(self._folder, ignore_errors=True)
         self._book.fileclosed = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import gc
 import io
 import zipfile
 from collections.abc import AsyncIterator
@@ -23,7 +24,9 @@ from redis.asyncio import Redis
 from api.exports.jobs import Job, Jobs, Status, new_id
 from api.exports.orders import Order
 from api.exports.queries import statement
+from api.exports.runner import Runner
 from api.exports.source import BrokenSourceError, Source
+from api.exports.storage import Folder
 from api.schemas_exports import ExportResponse
 from sinks.clickhouse.client import connect
 from sinks.clickhouse.migrator import migrate
@@ -39,6 +42,8 @@ from tests.readings.stores import Api, insert, serving
 
 NOW = now_of("2050-11-20T08:07:41.250")
 FAILED = ("videocloud_api_exports_total", {"outcome": "failed"})
+#: A file whose disk is always full.
+FULL = Path("/dev/full")
 FORMULA = '=HYPERLINK("http://x")'
 
 
@@ -385,6 +390,36 @@ async def test_a_result_that_breaks_off_is_never_taken_for_a_whole_one(clickhous
             assert b"".join([piece async for piece in pieces]).count(b"\n") == 11
     finally:
         await source.close()
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="this machine has no /dev/full")
+@pytest.mark.parametrize("form", ["csv", "xlsx"])
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+async def test_a_full_disk_fails_an_export_at_once_and_is_not_taken_for_clickhouse_away(
+    landed: str, redis_server: str, tmp_path: Path, form: str
+) -> None:
+    redis, source = Redis.from_url(redis_server), Source(landed)
+    jobs = Jobs(redis)
+    await redis.delete("vc:{exports}:open")
+    order = Order("system", ("api",), form, named("1h", zone=zone_of("UTC"), now=NOW))
+    job = Job(new_id(), order.to_json(), form, Status.QUEUED, NOW, NOW + timedelta(hours=1))
+    (tmp_path / f"{job.id}.{jobs.owner}.part").symlink_to(FULL)
+    await jobs.add(job)
+    running = asyncio.create_task(Runner(jobs, source, Folder(tmp_path), float("inf")).run())
+    try:
+        async with asyncio.timeout(20):
+            # One that waits for a store would be tried again half a minute later.
+            while (found := await jobs.find(job.id)) is None or found.status is not Status.FAILED:
+                await asyncio.sleep(0.02)
+        assert "could not be written on the server" in found.reason
+        assert list(tmp_path.iterdir()) == []
+    finally:
+        running.cancel()
+        await asyncio.wait({running})
+        await source.close()
+        await redis.aclose()
+        # xlsxwriter's archive, which zipfile then tries to write once more.
+        gc.collect()
 
 
 async def test_a_job_given_back_is_taken_up_by_another_process(redis_server: str) -> None:

@@ -8,6 +8,7 @@ import io
 import json
 import os
 import re
+import resource
 import zipfile
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
@@ -112,6 +113,25 @@ def test_a_stream_that_breaks_leaves_no_workbook(tmp_path: Path) -> None:
         asyncio.run(writers.write(pieces(), book))
     assert os.listdir(tmp_path) == []
     assert all(sheet.row_data_fh.closed for sheet in book._book.worksheets())
+
+
+@pytest.mark.parametrize("form", [CSV, XLSX])
+def test_a_stream_that_breaks_while_the_disk_is_full_leaves_nothing_on_it(tmp_path: Path, form: str) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        yield COMPACT
+        raise ConnectionError
+
+    path = tmp_path / "book"
+    sink = writers.workbook(path) if form == XLSX else writers.sink_of(form, writers.LocalFile(path))
+    most, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        # The outcome is that of the stream, not that of rows that still waited to be written.
+        with pytest.raises(ConnectionError):
+            asyncio.run(writers.write(pieces(), sink))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, hard))
+    assert not list(tmp_path.glob("book.*"))
 
 
 def test_an_order_is_read_as_it_was_written() -> None:
