@@ -45,6 +45,8 @@ class Reporter:
         self._access = access
         self._topic = topic
         self._waiting: deque[bytes] = deque()
+        #: Whether Kafka failed after it last took an event.
+        self._away = False
 
     def report(self, endpoint: str, method: str, status: int, seconds: float, at: float) -> None:
         """Report a request that ended at `at` (epoch seconds); it never waits and never fails."""
@@ -75,29 +77,28 @@ class Reporter:
     async def _run(self) -> None:
         # Silence aiokafka's repeated messages; this class logs an outage once.
         quieten()
-        pause, longest = _RETRY_SECONDS
-        away = False
+        shortest, longest = _RETRY_SECONDS
+        pause = shortest
         task = asyncio.current_task()
         # A client library may swallow a cancellation, or turn it into an error of its own.
         while task is None or not task.cancelling():
             try:
-                await self._connected(away)
+                await self._connected()
             except (KafkaError, OSError, TimeoutError) as error:
-                if not away:
+                if not self._away:
                     _log.warning("requests cannot be reported to Kafka; retrying", reason=line(error))
-                away = True
+                    pause = shortest
+                self._away = True
             await asyncio.sleep(pause)
             pause = min(2 * pause, longest)
 
-    async def _connected(self, away: bool) -> None:
+    async def _connected(self) -> None:
         """Send until Kafka fails."""
         producer = AIOKafkaProducer(**self._access, acks=1, client_id=SERVICE, request_timeout_ms=10_000)
         try:
             await producer.start()
             # A client starts without any right on the topic; this fails without one.
             await producer.partitions_for(self._topic)
-            if away:
-                _log.info("requests are reported to Kafka again")
             while True:
                 await asyncio.sleep(_PAUSE_SECONDS)
                 await self._flush(producer)
@@ -121,6 +122,10 @@ class Reporter:
                     sent += 1
             finally:
                 REPORTS_DROPPED.inc(len(batch) - sent)
+            if self._away:
+                # Not as soon as there is a connection: without the right to write there is one, too.
+                self._away = False
+                _log.info("requests are reported to Kafka again")
 
     async def _send(self, producer: Any, event: bytes) -> asyncio.Future[Any]:
         sent: asyncio.Future[Any] = await producer.send(self._topic, event, key=SERVICE.encode())

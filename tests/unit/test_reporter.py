@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from aiokafka.errors import KafkaTimeoutError
 from prometheus_client import REGISTRY
+from structlog import make_filtering_bound_logger, wrap_logger
+from structlog.testing import LogCapture
 
 from api.reporting import Reporter
 
@@ -50,3 +52,57 @@ async def test_events_that_kafka_refuses_are_counted_and_not_logged_one_by_one(
         await asyncio.sleep(0.1)
         gc.collect()
     assert complaints == []
+
+
+class Wavering:
+    """A producer of a Kafka that fails for a while, twice, and takes events in between."""
+
+    fails: ClassVar[list[bool]] = []
+    taken: ClassVar[list[bytes]] = []
+
+    def __init__(self, **access: Any) -> None: ...
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+    async def partitions_for(self, topic: str) -> set[int]:
+        return {0}
+
+    async def send(self, topic: str, value: bytes, key: bytes) -> asyncio.Future[Any]:
+        sent: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        if self.fails.pop(0):
+            sent.set_exception(KafkaTimeoutError())
+        else:
+            self.taken.append(value)
+            sent.set_result(None)
+        return sent
+
+
+async def test_each_outage_of_kafka_is_told_and_begins_with_short_pauses(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pauses: list[float] = []
+    sleep = asyncio.sleep
+
+    async def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if reporter._waiting or len(Wavering.fails) == 0:
+            await sleep(0)
+        else:
+            reporter.report("/analytics/live", "GET", 200, 0.01, 0.0)
+
+    Wavering.fails = [True, True, True, False, False, True, True, False]
+    monkeypatch.setattr("api.reporting.AIOKafkaProducer", Wavering)
+    # Its own logger may be another test's.
+    logs = LogCapture()
+    monkeypatch.setattr("api.reporting._log", wrap_logger(None, [logs], make_filtering_bound_logger(0)))
+    reporter = Reporter({}, "system.events")
+    with monkeypatch.context() as slept:
+        slept.setattr("api.reporting.asyncio.sleep", pause)
+        async with asyncio.timeout(30), reporter.open():
+            while Wavering.fails:
+                await sleep(0)
+    assert [entry["log_level"] for entry in logs.entries] == ["warning", "info", "warning", "info"]
+    assert [seconds for seconds in pauses if seconds >= 1] == [1, 2, 4, 1, 2]
+    assert len(Wavering.taken) == 3
