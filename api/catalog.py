@@ -26,7 +26,7 @@ Value = TypeVar("Value")
 
 @dataclass(slots=True)
 class _Cache(Generic[Key, Value]):
-    """An LRU cache of values with the time of their reading."""
+    """Values with the time of their reading; those read longest ago make room for others."""
 
     entries: OrderedDict[Key, tuple[float, Value]] = field(default_factory=OrderedDict)
 

@@ -904,17 +904,21 @@ class TestArchive:
         )
         assert [row.offset for row in found] == [0, 1, 2, 3, 4, 5]
 
-    async def test_recent_rows_come_in_order(self, tables: Tables, partition: Partition) -> None:
+    async def test_recent_rows_come_in_order_however_many_come_at_once(
+        self, tables: Tables, partition: Partition, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         rows = rows_of(2)
         await tables.blocks.write(block_of(partition, rows, 0, 20, tables.blocks))
-        found = [
-            row
-            async for some in tables.archive.recent(
-                "playback_events", PlaybackRow, LOG, "playback.events", 0, 10, int(NOW - 3600) * 1000
-            )
-            for row in some
-        ]
-        assert found == rows[:10]
+        for at_once in (4, 5, 1000):
+            monkeypatch.setattr("sinks.clickhouse.archive._ROWS_AT_ONCE", at_once)
+            found = [
+                some
+                async for some in tables.archive.recent(
+                    "playback_events", PlaybackRow, LOG, "playback.events", 0, 10, int(NOW - 3600) * 1000
+                )
+            ]
+            assert [row for some in found for row in some] == rows[:10]
+            assert all(found)
 
     async def test_the_catalog_is_told_by_time_and_by_what_is_not_known_yet(self, tables: Tables) -> None:
         topic = "video.catalog"

@@ -138,3 +138,19 @@ async def test_an_unknown_video_is_asked_for_every_time(catalog: CachedCatalog, 
     assert not (await catalog.entry("new")).known
     shelf.entries["new"] = CatalogEntry(listed=True)
     assert (await catalog.entry("new")).known
+
+
+async def test_of_videos_that_come_and_go_only_those_read_last_are_remembered(
+    catalog: CachedCatalog, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.catalog._MAX_ENTRIES", 2)
+    shelf.entries = {video: CatalogEntry(listed=True, title=video.upper()) for video in "abc"}
+    for video in "abc":
+        await catalog.entry(video)
+    # More than fit, all of which the answer must have.
+    assert await catalog.titles(["a", "b", "c"]) == {"a": "A", "b": "B", "c": "C"}
+    shelf.up = False
+    assert [(await catalog.entry(video)).title for video in "bc"] == ["B", "C"]
+    with pytest.raises(StoreUnavailableError):
+        await catalog.entry("a")
+    assert await catalog.titles(["a", "b", "c"]) == {"b": "B", "c": "C"}

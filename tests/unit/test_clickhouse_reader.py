@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import Any, cast
 
 import pytest
 
-from sinks.clickhouse.native_reader import Shape, TableQuery
+from sinks.clickhouse.native_reader import Shape, Table, TableQuery
 from sinks.clickhouse.queries import Query
 from sinks.clickhouse.reader import ClickHouseReader
 from streams.domain.errors import StoreUnavailableError
@@ -17,6 +18,33 @@ SHAPE = Shape(user="UInt64", bits="UInt8")
 TABLE = sent(SHAPE, [(1, 2), (3, 4)])
 
 
+@pytest.fixture(params=[False, True], ids=["small", "large"])
+def large(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Make every table one that is read in a thread, or none."""
+    if request.param:
+        monkeypatch.setattr("sinks.clickhouse.reader._LARGE", 0)
+    return bool(request.param)
+
+
+async def test_a_table_is_the_same_wherever_it_is_read(large: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, threads = ClickHouseReader("http://127.0.0.1:1/videocloud"), list[int]()
+    read = Shape.read
+
+    def reading(shape: Shape, answer: bytes) -> Table:
+        threads.append(threading.get_ident())
+        return read(shape, answer)
+
+    async def answered(query: Query, form: str) -> bytes:
+        return TABLE
+
+    monkeypatch.setattr(reader, "_answer", answered)
+    monkeypatch.setattr(Shape, "read", reading)
+    table = await reader.table(TableQuery(Query("SELECT 1", {}), SHAPE))
+    assert (table["user"].tolist(), table["bits"].tolist()) == ([1, 3], [2, 4])
+    assert (threads != [threading.get_ident()]) is large
+
+
+@pytest.mark.usefixtures("large")
 @pytest.mark.parametrize(
     ("answer", "packed"),
     [(b'{"views":1}\n{"vie', False), (b'{"views":1}\nCode: 241. DB::Exception', False), (TABLE[:-1], True)],

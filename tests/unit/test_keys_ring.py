@@ -155,6 +155,28 @@ async def test_of_keys_that_come_and_go_only_some_are_remembered(shelf: Shelf, t
     assert len(ring._used) == 10
 
 
+async def test_whoever_tries_many_keys_does_not_fill_the_memory(
+    shelf: Shelf, time: Time, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.keys._MAX_ENTRIES", 3)
+    ring, secret = Keyring(shelf, clock=time), put(shelf, Scope.READ)
+    assert await ring.find(secret, NOW)
+    wrong = [new_secret() for _ in range(10)]
+    for each in wrong:
+        assert await ring.find(each, NOW) is None
+    assert (len(ring._unknown), len(ring._known)) == (3, 1)
+    asked = shelf.asked
+    # The wrong ones have not displaced a right one, and only the latest of them are remembered.
+    assert await ring.find(secret, NOW)
+    assert await ring.find(wrong[-1], NOW) is None
+    assert shelf.asked == asked
+    assert await ring.find(wrong[0], NOW) is None
+    assert shelf.asked == asked + 1
+    for _ in range(4):
+        assert await ring.find(put(shelf, Scope.READ), NOW)
+    assert len(ring._known) == 3
+
+
 def test_the_api_is_open_only_without_any_demand_for_keys(shelf: Shelf) -> None:
     assert Keyring(shelf).open
     assert not Keyring(shelf, "key").open
