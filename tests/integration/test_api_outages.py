@@ -16,12 +16,14 @@ import pytest
 import pytest_asyncio
 from redis.asyncio import Redis
 
+from api.limits import COOLDOWN_SECONDS, RateLimit
 from api.settings import Settings
 from deploy.embedded import servers
 from deploy.embedded.ports import free_port
 from deploy.embedded.process import Child
 from sinks.clickhouse.migrator import migrate
 from sinks.redis import keys
+from sinks.redis.client import CircuitBreaker
 from sinks.redis.key_store import RedisKeyStore
 from streams.domain.access import Scope, digest_of, new_key, new_secret
 from tests.readings import rows as make
@@ -230,6 +232,37 @@ async def test_a_request_waits_for_a_silent_redis_once(world: World, monkeypatch
                 response = await api.client.get(path, headers=headers)
                 assert response.status_code == 503
                 assert time.monotonic() - began < 3, path
+
+
+async def test_a_silent_redis_limits_nobody_and_is_counted_in_again_once_it_answers(world: World) -> None:
+    now = 100.0
+    breaker = CircuitBreaker(0.5, lambda: now)
+    limit = RateLimit(
+        world.urls["redis_url"], "2/minute", prefix="vc:test", breaker=breaker, clock=lambda: now
+    )
+    try:
+        passed, allowance = await limit.hit("a")
+        assert passed and allowance is not None and allowance.remaining == 1
+        with hanging(world.redis):
+            assert await limit.hit("a") == (True, None)
+            assert breaker.is_open
+            async with asyncio.timeout(10):
+                for _ in range(100):
+                    assert await limit.hit("a") == (True, None)
+            now += COOLDOWN_SECONDS
+            assert await limit.hit("a") == (True, None)
+        now += COOLDOWN_SECONDS
+        # No answer to a question from before comes as that to one of now.
+        passed, allowance = await limit.hit("b")
+        assert passed and allowance is not None and allowance.remaining == 1
+        assert (await limit.hit("b"))[0]
+        passed, allowance = await limit.hit("b")
+        assert not passed and allowance is not None and allowance.remaining == 0
+        # Another part of the API met a silent Redis.
+        breaker.trip()
+        assert await limit.hit("b") == (True, None)
+    finally:
+        await limit.close()
 
 
 async def test_stores_that_come_back_are_used_again(world: World) -> None:
