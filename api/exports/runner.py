@@ -97,6 +97,9 @@ class Runner:
             draft = await self._storage.draft(job, self._jobs.owner)
             await self._write(job, draft)
             rows, size = draft.sink.rows, draft.sink.size
+            # A process that was paused may find the file of the one that has the job now: it must stay.
+            if not await self._store(job, partial(self._jobs.renew, job.id, rows, size)):
+                raise _LostLeaseError
             await self._with_lease(job, draft, draft.publish())
             if await self._store(job, partial(self._jobs.complete, job.id, rows, size)):
                 seconds = time.monotonic() - began
@@ -119,6 +122,8 @@ class Runner:
             await self._failed(job, _NO_SPACE, error)
         finally:
             if draft is not None:
+                # Also of an order that could not be read, or a task that was cancelled before it began.
+                draft.sink.abandon()
                 draft.discard()
 
     async def _failed(self, job: Job, reason: str, error: Exception) -> None:
@@ -170,14 +175,9 @@ class Runner:
 
     async def _copy(self, order: orders.Order, sink: writers.Sink) -> None:
         """Run the query, and write its result."""
-        encoding = writers.ENCODINGS[order.format]
-        try:
-            query = queries.statement(order)
-            async with self._source.stream(query, encoding, dict(writers.SETTINGS)) as pieces:
-                await writers.write(pieces, sink)
-        except BaseException:
-            sink.abandon()
-            raise
+        query, encoding = queries.statement(order), writers.ENCODINGS[order.format]
+        async with self._source.stream(query, encoding, dict(writers.SETTINGS)) as pieces:
+            await writers.write(pieces, sink)
 
 
 def _record_failure(job: Job, reason: str) -> None:
