@@ -471,6 +471,15 @@ async def test_a_key_for_exports_does_not_open_the_system(world: World, redis_se
         assert (await api.client.post("/analytics/export", json={"type": "video"})).status_code == 401
 
 
+async def test_a_file_that_is_gone_is_a_failed_export(world: World) -> None:
+    told = await world.ended((await world.order(type="system", period="1h"))["exportId"])
+    (path,) = Path(world.settings["export_dir"]).iterdir()
+    path.unlink()
+    answer = await world.download(told["downloadUrl"])
+    assert (answer.status_code, answer.json()["error"]["code"]) == (500, "ANALYTICS_EXPORT_FAILED")
+    assert "Ask for a new export" in answer.json()["error"]["message"]
+
+
 async def test_before_it_is_there_the_file_is_a_conflict(world: World, redis_server: str) -> None:
     redis = Redis.from_url(redis_server)
     try:
