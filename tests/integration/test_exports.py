@@ -28,6 +28,7 @@ from api.exports.runner import Runner
 from api.exports.source import BrokenSourceError, Source
 from api.exports.storage import Folder
 from api.schemas_exports import ExportResponse
+from sinks.base import Unavailable
 from sinks.clickhouse.client import connect
 from sinks.clickhouse.migrator import migrate
 from sinks.clickhouse.queries import Query
@@ -36,6 +37,7 @@ from streams.domain.access import Scope, digest_of, new_key, new_secret
 from streams.domain.windows import named, zone_of
 from tests.audience.landing import land
 from tests.audience.world import now_of, people, services
+from tests.faults.proxy import Proxy, http_is_whole
 from tests.readings import rows as make
 from tests.readings.pages import PAGE, hidden
 from tests.readings.stores import Api, insert, serving
@@ -390,6 +392,25 @@ async def test_a_result_that_breaks_off_is_never_taken_for_a_whole_one(clickhous
             assert b"".join([piece async for piece in pieces]).count(b"\n") == 11
     finally:
         await source.close()
+
+
+@pytest.mark.parametrize("encoding", ["CSVWithNames", "Parquet"])
+async def test_when_the_connection_breaks_off_clickhouse_is_away_and_is_asked_again(
+    clickhouse_server: str, encoding: str
+) -> None:
+    proxy = Proxy(urlsplit(clickhouse_server).port or 8123, http_is_whole)
+    source = Source(f"http://127.0.0.1:{proxy.port}/default")
+    rows = "SELECT number, randomPrintableASCII(1000) AS text FROM numbers({count:UInt64})"
+    try:
+        with pytest.raises(Unavailable):
+            async with source.stream(Query(rows, {"count": 50_000}), encoding, {}) as pieces:
+                async for _ in pieces:
+                    proxy.cut()
+        async with source.stream(Query(rows, {"count": 10}), encoding, {}) as pieces:
+            assert len(b"".join([piece async for piece in pieces])) > 10_000
+    finally:
+        await source.close()
+        proxy.close()
 
 
 @pytest.mark.skipif(not FULL.exists(), reason="this machine has no /dev/full")
