@@ -8,12 +8,16 @@ from __future__ import annotations
 import asyncio
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from clickhouse_connect.driver.exceptions import OperationalError
 
 import api.exports
 import sinks.clickhouse
+from sinks.base import Unavailable
+from sinks.clickhouse.archive import ClickHouseArchive
 from sinks.clickhouse.cluster import MERGED, Cluster, check
 from sinks.clickhouse.migrator import migrations, tables_of
 from sinks.clickhouse.replicas import Replicas
@@ -151,3 +155,35 @@ async def test_partitions_taken_over_together_wait_for_the_replicas_together() -
     before = len(node.sent)
     await replicas.catch_up()
     assert len(node.sent) == before + 5
+
+
+class Shard(Node):
+    """A node that has rows of a partition, and whose replicas may not get what they lack."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stuck = False
+
+    async def command(self, statement: str, settings: dict[str, Any]) -> None:
+        await super().command(statement, settings)
+        if self.stuck:
+            raise OperationalError("a replica does not get what it lacks")
+
+    async def query(self, statement: str, parameters: dict[str, Any]) -> Any:
+        self.sent.append("SELECT")
+        return SimpleNamespace(result_rows=[("log", "topic", 0, 7)])
+
+
+async def test_where_a_partition_ends_is_never_asked_before_the_replicas_are_there() -> None:
+    shard = Shard()
+    archive = ClickHouseArchive(shard, "analytics")  # type: ignore[arg-type]
+    assert await archive.next_offset("log", "topic", 0) == 7
+    assert [sent.split()[0] for sent in shard.sent] == ["SYSTEM"] * 5 + ["SELECT"]
+    shard.sent.clear()
+    shard.stuck = True
+    asked = [archive.next_offset("log", "topic", 0) for _ in range(3)]
+    found = await asyncio.gather(*asked, return_exceptions=True)
+    assert [type(error) for error in found] == [Unavailable] * 3
+    assert "SELECT" not in shard.sent
+    shard.stuck = False
+    assert await archive.next_offset("log", "topic", 0) == 7
