@@ -2,7 +2,8 @@
 
 Setup:
 
-- `app` makes a Faust app from `settings`; `faust_worker` is Faust without its fixed sleeps and limits
+- `app` makes a Faust app from `settings`; `faust_worker` is Faust without its fixed sleeps and limits, and
+  assigns partitions to workers as `balance` says
 - `topics` names and creates the topics
 
 Reading:

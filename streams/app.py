@@ -41,7 +41,7 @@ from streams.domain.folding import Folder, Place, PlaybackFolder
 from streams.domain.generations import Generations
 from streams.domain.instruments import expose_build_info
 from streams.exit_codes import FAULT, REFUSED
-from streams.faust_worker import DisklessApp, PromptTables, PromptWorker, run_until_stopped
+from streams.faust_worker import DisklessApp, EvenAssignor, PromptTables, PromptWorker, run_until_stopped
 from streams.gauges import Gauges
 from streams.health import Health, Problem, serve
 from streams.lanes import Lanes
@@ -142,6 +142,7 @@ def create_app(settings: Settings, redis: Redis, clickhouse: AsyncClient, health
         key_serializer="raw",
         web_enabled=False,
         TableManager=PromptTables,
+        PartitionAssignor=EvenAssignor,
         topic_disable_leader=True,
         topic_allow_declare=False,
         consumer_auto_offset_reset="none",

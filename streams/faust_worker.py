@@ -1,14 +1,21 @@
-"""Faust without its fixed sleeps and folders, and with our exit status."""
+"""Faust without its fixed sleeps and folders, with an even assignment of partitions and our exit status."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 import faust
+import structlog
+from faust.assignor.client_assignment import ClientAssignment
+from faust.assignor.partition_assignor import PartitionAssignor
 from faust.tables.manager import TableManager
 
+from streams.balance import balance
 from streams.exit_codes import FAULT
+
+log = structlog.get_logger(__name__)
 
 
 class DisklessApp(faust.App):
@@ -24,6 +31,32 @@ class PromptTables(TableManager):
     async def sleep(self, n: Any, **_: Any) -> None:
         """Only yield to the event loop."""
         await asyncio.sleep(0)
+
+
+class EvenAssignor(PartitionAssignor):
+    """An assignor that gives each worker its share; only that of the group's leader is asked.
+
+    Its name and its messages are those of Faust's, so that both may be in one group, as during an upgrade.
+    Standbys and what Faust tells of tables, requests and transactions are left out: there are none of these.
+    """
+
+    def _perform_assignment(self, cluster: Any, member_metadata: Mapping[str, Any]) -> Any:
+        told = {member: self._get_client_metadata(metadata) for member, metadata in member_metadata.items()}
+        self._update_member_urls(told)
+        readers: dict[str, list[str]] = {}
+        for member, metadata in member_metadata.items():
+            for topic in metadata.subscription:
+                readers.setdefault(topic, []).append(member)
+        partitions = {topic: cluster.partitions_for_topic(topic) for topic in readers}
+        if missing := sorted(topic for topic, numbers in partitions.items() if not numbers):
+            log.warning("topics do not exist: none of their partitions is assigned", topics=missing)
+        shares = balance(
+            {topic: numbers for topic, numbers in partitions.items() if numbers},
+            readers,
+            {member: metadata.assignment.actives for member, metadata in told.items()},
+        )
+        assignments = {member: ClientAssignment(actives=own, standbys={}) for member, own in shares.items()}
+        return self._protocol_assignments(assignments, {}, {}, {})
 
 
 class PromptWorker(faust.Worker):
