@@ -61,7 +61,7 @@ def test_a_security_linter_has_nothing_to_say() -> None:
     # Left out: CL-0019 wants digests beside tags, which only a registry knows, and CL-0026 limits of CPU,
     # which would slow everybody down on a host with idle cores.
     command = [compose.tool("compose-lint"), "--fail-on", "low", "--format", "json"]
-    # Of a copy: it warns of what is mounted from below /root, where a clone may well be, or /dev, where TMPDIR
+    # Of a copy: it warns of what is mounted from below /root, where a clone may be, or /dev, where TMPDIR
     # may be, and takes what a .env beside the file says for written in the file.
     with TemporaryDirectory(dir="/tmp") as folder:
         copy = shutil.copy(compose.FILE, folder)
