@@ -77,7 +77,8 @@ class ViewState(Struct, gc=False):
         duration = self.duration_ms
         if not duration:
             if not self.begun:
-                self.early = joined(self.early, min(from_ms, to_ms), to_ms)[:MAX_EARLY]
+                # Not `min`: a call costs as much as the rest for whoever does not seek.
+                self.early = joined(self.early, from_ms if from_ms < to_ms else to_ms, to_ms)[:MAX_EARLY]
             return
         if to_ms >= COMPLETE_SHARE * duration:
             self.reached_end = True
@@ -96,6 +97,8 @@ def joined(stretches: tuple[tuple[int, int], ...], from_ms: int, to_ms: int) -> 
 
     Together they touch the same parts of any content as before, and reach as far.
     """
+    if len(stretches) == 1 and stretches[0][1] == from_ms:
+        return ((stretches[0][0], to_ms),)
     apart = []
     for stretch in stretches:
         if stretch[0] <= to_ms and from_ms <= stretch[1]:
