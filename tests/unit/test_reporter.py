@@ -17,11 +17,10 @@ from api.reporting import Reporter
 DROPPED = "videocloud_api_reports_dropped_total"
 
 
-class Refusing:
-    """A producer of which every event fails, as those of one batch do in aiokafka: each for itself."""
+class Connected:
+    """A producer that connects."""
 
-    def __init__(self, **access: Any) -> None:
-        self.sent: list[asyncio.Future[Any]] = []
+    def __init__(self, **access: Any) -> None: ...
 
     async def start(self) -> None: ...
 
@@ -29,6 +28,10 @@ class Refusing:
 
     async def partitions_for(self, topic: str) -> set[int]:
         return {0}
+
+
+class Refusing(Connected):
+    """One of which every event fails, as those of one batch do in aiokafka: each for itself."""
 
     async def send(self, topic: str, value: bytes, key: bytes) -> asyncio.Future[Any]:
         sent: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -54,20 +57,11 @@ async def test_events_that_kafka_refuses_are_counted_and_not_logged_one_by_one(
     assert complaints == []
 
 
-class Wavering:
-    """A producer of a Kafka that fails for a while, twice, and takes events in between."""
+class Wavering(Connected):
+    """One of a Kafka that fails for a while, twice, and takes events in between."""
 
     fails: ClassVar[list[bool]] = []
     taken: ClassVar[list[bytes]] = []
-
-    def __init__(self, **access: Any) -> None: ...
-
-    async def start(self) -> None: ...
-
-    async def stop(self) -> None: ...
-
-    async def partitions_for(self, topic: str) -> set[int]:
-        return {0}
 
     async def send(self, topic: str, value: bytes, key: bytes) -> asyncio.Future[Any]:
         sent: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
