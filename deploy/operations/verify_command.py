@@ -93,7 +93,9 @@ def _show(console: Console, checks: list[Check], ok: bool) -> None:
             console.print(
                 f"[dim]{printable(check.name)}: {printable(line)}[/]", highlight=False, soft_wrap=True
             )
-    if ok:
+    if ok and any(check.notes for check in checks):
+        console.print("\nWhat was compared agrees; the lines above name the rest.", highlight=False)
+    elif ok:
         console.print("\nEverything agrees.", highlight=False)
     else:
         console.print(

@@ -7,12 +7,15 @@ import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from io import StringIO
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from deploy.operations.verify import (
+    Check,
     balance,
     kept_sums,
     lasting,
@@ -22,6 +25,7 @@ from deploy.operations.verify import (
     steady,
     window,
 )
+from deploy.operations.verify_command import _show
 from deploy.operations.verifying import Verification
 from docs.schema_page import feeds, tables
 from sinks.base import Books, Ledger, Partition
@@ -264,3 +268,21 @@ async def test_live_counters_of_a_few_partitions_are_compared_at_a_time_and_told
     assert check.compared == 19
     assert check.differences == ["18", "19"]
     assert check.notes == ["c/playback.events/9: ClickHouse did not catch up with Redis; see `vca lag`"]
+
+
+@pytest.mark.parametrize(
+    ("check", "last"),
+    [
+        (Check("live"), "Everything agrees."),
+        (
+            Check("live", notes=["9: did not catch up"]),
+            "What was compared agrees; the lines above name the rest.",
+        ),
+        (Check("live", differences=["9: 1, but 2"], notes=["8: did not catch up"]), "`vca rebuild` repairs"),
+    ],
+    ids=["all", "a part", "differs"],
+)
+def test_the_last_line_claims_no_more_than_was_compared(check: Check, last: str) -> None:
+    told = StringIO()
+    _show(Console(file=told, width=120), [Check("books"), check], ok=not check.differences)
+    assert told.getvalue().splitlines()[-1].startswith(last)
