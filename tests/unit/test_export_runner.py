@@ -12,8 +12,6 @@ from typing import Any
 
 import aiohttp
 import pytest
-from structlog import make_filtering_bound_logger, wrap_logger
-from structlog.testing import LogCapture
 
 from api.exports.jobs import Job, Status
 from api.exports.orders import Order
@@ -22,6 +20,7 @@ from api.exports.source import BrokenSourceError, _checked
 from api.exports.storage import Folder, StorageUnavailableError
 from streams.domain.errors import StoreUnavailableError
 from streams.domain.windows import named, zone_of
+from tests.logs import captured
 from tests.waiting import until
 
 NOW = datetime(2024, 3, 30, 14, 5, tzinfo=UTC)
@@ -30,13 +29,8 @@ ORDER = Order("system", ("api",), "csv", named("1h", zone=zone_of("UTC"), now=NO
 
 @pytest.fixture
 def logs(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """Yield what the runner logs from now on; its own logger may be another test's."""
-    capture = LogCapture()
-    monkeypatch.setattr(
-        "api.exports.runner._log", wrap_logger(None, [capture], make_filtering_bound_logger(0))
-    )
-    entries: list[Any] = capture.entries
-    return entries
+    """Return what the runner logs from now on."""
+    return captured(monkeypatch, "api.exports.runner._log")
 
 
 class FakeJobs:

@@ -10,18 +10,17 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-import structlog
-from structlog.testing import LogCapture
 
 from sinks.base import Block, Fenced, Ledger, Unavailable, Unexpected
 from sinks.memory import MemoryBlocks, MemoryStore
-from streams import landed, retry
+from streams import landed
 from streams.assignment import Fetched
 from streams.domain.aggregate import Live, fold_playback
 from streams.ledger import at_newest_incarnation
 from streams.metrics import METRICS
 from streams.pace import Pace
 from streams.takeover import Takeover
+from tests.logs import captured
 from tests.pipeline.bench import NOW, Bench, Log, failing, view
 from tests.waiting import until
 
@@ -109,8 +108,7 @@ async def test_a_log_is_taken_once_and_its_books_balance() -> None:
 async def test_a_producer_without_keys_is_told_of_once(
     key: bytes | str | None, warnings: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said = LogCapture()
-    monkeypatch.setattr(retry, "log", structlog.wrap_logger(None, [said], structlog.BoundLogger))
+    said = captured(monkeypatch, "streams.retry.log")
     log, store = Log(), MemoryStore()
     for event in view("v0", START_MS):
         # A name is that of the field whose value is the key.
@@ -120,7 +118,7 @@ async def test_a_producer_without_keys_is_told_of_once(
     before = told._value.get()
     batches = [1, 2, 3]
     await Bench(log, store).run(batches)
-    assert len([line for line in said.entries if "without a key" in line["event"]]) == warnings
+    assert len([line for line in said if "without a key" in line["event"]]) == warnings
     # Each batch, so that it is seen for as long as it goes on.
     assert (told._value.get() - before >= 3) is bool(warnings)
     assert len(store.tables["playback_events"]) == len(log.records)

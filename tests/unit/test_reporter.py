@@ -9,10 +9,9 @@ from typing import Any, ClassVar
 import pytest
 from aiokafka.errors import KafkaTimeoutError
 from prometheus_client import REGISTRY
-from structlog import make_filtering_bound_logger, wrap_logger
-from structlog.testing import LogCapture
 
 from api.reporting import Reporter
+from tests.logs import captured
 
 DROPPED = "videocloud_api_reports_dropped_total"
 
@@ -88,15 +87,13 @@ async def test_each_outage_of_kafka_is_told_and_begins_with_short_pauses(
 
     Wavering.fails = [True, True, True, False, False, True, True, False]
     monkeypatch.setattr("api.reporting.AIOKafkaProducer", Wavering)
-    # Its own logger may be another test's.
-    logs = LogCapture()
-    monkeypatch.setattr("api.reporting._log", wrap_logger(None, [logs], make_filtering_bound_logger(0)))
+    entries = captured(monkeypatch, "api.reporting._log")
     reporter = Reporter({}, "system.events")
     with monkeypatch.context() as slept:
         slept.setattr("api.reporting.asyncio.sleep", pause)
         async with asyncio.timeout(30), reporter.open():
             while Wavering.fails:
                 await sleep(0)
-    assert [entry["log_level"] for entry in logs.entries] == ["warning", "info", "warning", "info"]
+    assert [entry["log_level"] for entry in entries] == ["warning", "info", "warning", "info"]
     assert [seconds for seconds in pauses if seconds >= 1] == [1, 2, 4, 1, 2]
     assert len(Wavering.taken) == 3
