@@ -6,8 +6,6 @@ take no longer than a binary search if somebody constructs ids whose hashes clus
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from threading import Lock
 from typing import Any, Final
 
 import numpy as np
@@ -23,8 +21,6 @@ _TOGETHER_BITS: Final = 1
 _PLACES: Final = 5 / 3
 #: Places that are probed one by one, before a binary search; longer runs are rare, or constructed.
 _STEPS: Final = 8
-#: A `HashMap` has slots for the results of look-ups of one in so many of its hashes, or up to twice as many.
-_RECENT: Final = 8
 _HALF: Final = np.uint64(32)
 #: An odd number whose multiples are evenly distributed: 2^64 divided by the golden ratio.
 _SPREAD: Final = np.uint64(0x9E3779B97F4A7C15)
@@ -176,50 +172,6 @@ def distinct_by_group(hashes: Numbers, groups: NDArray[np.uint8], count: int) ->
     return counts
 
 
-class Recent:
-    """Results of the latest look-ups: one request looks up nearly the same hashes as the one before.
-
-    They are in so little memory that it mostly stays in the processor's cache, which halves the time. The
-    leading bits of a hash are its slot; of several hashes with one slot, the last one is there.
-    """
-
-    def __init__(self, hashes: int, kind: np.dtype[Any]) -> None:
-        """Reserve slots for so many hashes, and values of a kind."""
-        bits = max(3, hashes.bit_length())
-        self._shift = np.uint64(64 - bits)
-        # No hash has another one's slot in its leading bits, so these are equal to none.
-        self._hashes = ~(np.arange(1 << bits, dtype=np.uint64) << self._shift)
-        self._there = np.zeros(1 << bits, np.bool_)
-        self._values = np.zeros(1 << bits, kind)
-        self._lock = Lock()
-
-    @property
-    def nbytes(self) -> int:
-        """Return the bytes that it takes."""
-        return self._hashes.nbytes + self._there.nbytes + self._values.nbytes
-
-    def find(
-        self, some: Numbers, look_up: Callable[[Numbers], tuple[Flags, NDArray[Any]]]
-    ) -> tuple[Flags, NDArray[Any]]:
-        """Return what `look_up` returns for hashes, and ask it for those only that are not here."""
-        # NumPy lets other threads run in the middle; for them, a look-up takes less time than waiting.
-        if not self._lock.acquire(blocking=False):
-            return look_up(some)
-        try:
-            slots = _leading(some, self._shift)
-            there, values = _at(self._there, slots), _at(self._values, slots)
-            new = np.flatnonzero(_at(self._hashes, slots) != some)
-            if len(new):
-                asked, at = some.take(new), slots.take(new)
-                there[new], values[new] = found = look_up(asked)
-                # Of equal indexes, the last one counts, in all three.
-                self._hashes[at] = asked
-                self._there[at], self._values[at] = found
-            return there, values
-        finally:
-            self._lock.release()
-
-
 class HashMap:
     """A map from 64-bit hashes to numbers, for look-ups that mostly find one.
 
@@ -239,7 +191,6 @@ class HashMap:
         first = np.cumsum(taken, dtype=np.int32) - taken
         self._hashes = _at(ascending, first)
         self._values = _at(values, first)
-        self._recent = Recent(len(ascending) // _RECENT, values.dtype)
 
     @classmethod
     def of(cls, table: Table) -> HashMap:
@@ -250,15 +201,12 @@ class HashMap:
     @property
     def nbytes(self) -> int:
         """Return the bytes that it takes."""
-        return self._hashes.nbytes + self._values.nbytes + self._recent.nbytes
+        return self._hashes.nbytes + self._values.nbytes
 
     def find(self, some: Numbers) -> tuple[Flags, NDArray[Any]]:
         """Return whether hashes are in the map, and their values; 0 for those that are not."""
         if not len(self._hashes):
             return np.zeros(len(some), np.bool_), np.zeros(len(some), self._values.dtype)
-        return self._recent.find(some, self._look_up)
-
-    def _look_up(self, some: Numbers) -> tuple[Flags, NDArray[Any]]:
         there, at = _search(self._hashes, some, self._places(some))
         return there, _at(self._values, at) * there
 

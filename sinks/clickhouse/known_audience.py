@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Hashable, Mapping
 from datetime import date
+from functools import partial
 from typing import Final, TypeVar
 
 import structlog
@@ -18,11 +19,12 @@ from sinks.clickhouse.day_cache import Rows, Split
 from sinks.clickhouse.hash_index import HashMap
 from sinks.clickhouse.instants import milliseconds
 from sinks.clickhouse.known_cache import K, Known, KnownCache
-from sinks.clickhouse.known_sessions import LENGTH, SESSION, KnownSessions, RecentSessions
+from sinks.clickhouse.known_sessions import KnownSessions, RecentSessions
 from sinks.clickhouse.known_users import KnownUsers, RecentUsers, Signups
-from sinks.clickhouse.native_reader import Shape, Table, TableQuery
+from sinks.clickhouse.native_reader import Table, TableQuery
 from sinks.clickhouse.queries import Query
 from sinks.clickhouse.reader import ClickHouseReader
+from sinks.clickhouse.recent_rows import RecentRows, block_numbers
 from sinks.clickhouse.session_queries import reach
 from sinks.clickhouse.user_queries import flag_numbers
 from sinks.single_flight import SingleFlight
@@ -50,8 +52,10 @@ class KnownAudience:
         """Query through `store`, which the caller closes."""
         self._store = store
         self._cache = cache
+        self._reads = SingleFlight[None]()
         self._users = SingleFlight[RecentUsers]()
         self._signups = SingleFlight[Rows]()
+        self._numbered: bool | None = None
 
     async def prefetch(
         self, window: Window, stretches: Stretches, parts: Collection[str], split: Split
@@ -132,7 +136,7 @@ class KnownAudience:
 
     async def sessions(self, window: Window, split: Split) -> Rows | None:
         """See `session_queries.sessions_by_device_since`."""
-        return await self._of_sessions(window, split, LENGTH, RecentSessions.by_device)
+        return await self._of_sessions(window, split, RecentSessions.by_device)
 
     async def engagement(self, window: Window, split: Split) -> Rows | None:
         """See `session_queries.sessions_by_type_and_hour_since`."""
@@ -141,23 +145,25 @@ class KnownAudience:
             return None
         on_the_wall = clock(window.zone, window.start, window.end)
         return await self._of_sessions(
-            window, split, SESSION, lambda sessions: sessions.by_type_and_hour(visitors, on_the_wall)
+            window, split, lambda sessions: sessions.by_type_and_hour(visitors, on_the_wall)
         )
 
     async def _of_sessions(
-        self, window: Window, split: Split, shape: Shape, rows_of: Callable[[RecentSessions], Rows]
+        self, window: Window, split: Split, rows_of: Callable[[RecentSessions], Rows]
     ) -> Rows | None:
-        """Return `rows_of` the sessions with events since a split, which are read in a shape."""
+        """Return `rows_of` the sessions with events since a split."""
         known = self._cached(window, {}, _sessions(window, split), KnownSessions, split)
         if known is None:
             return None
-        recent = await self._store.table(known_queries.sessions_since(window, split.day, shape))
+        last = reach(window)["day_to"]
 
-        def compute() -> Rows | None:
+        def compute(recent: RecentRows) -> Rows | None:
             sessions = known.since(recent, milliseconds(window.start), milliseconds(window.end))
             return None if sessions is None else rows_of(sessions)
 
-        return await _compute(len(recent), compute)
+        return await self._up_to_date(
+            known.recent(last), partial(known_queries.sessions_since, last, split.day), compute
+        )
 
     async def _recent_users(self, window: Window, stretches: Stretches, split: Split) -> RecentUsers | None:
         known = self._known_users(window, stretches, split)
@@ -169,13 +175,38 @@ class KnownAudience:
     async def _users_since(
         self, known: KnownUsers, window: Window, stretches: Stretches, split: Split
     ) -> RecentUsers:
-        """Return the users with events since a split; all parts of an answer share one query."""
+        """Return the users with events since a split, which all parts of an answer share."""
+        query = partial(known_queries.users_since, stretches, window, split.day)
 
-        async def read() -> RecentUsers:
-            recent = await self._store.table(known_queries.users_since(stretches, window, split.day))
-            return await _compute(len(recent), lambda: known.since(recent, _end(window)))
+        def compute(recent: RecentRows) -> RecentUsers:
+            return known.since(recent, _end(window))
 
-        return await self._users.run((_users(window, stretches, split), split), read)
+        return await self._users.run(known, lambda: self._up_to_date(known.recent, query, compute))
+
+    async def _up_to_date(
+        self,
+        recent: RecentRows,
+        query: Callable[[int | None], TableQuery],
+        compute: Callable[[RecentRows], T],
+    ) -> T:
+        """Bring rows up to date, and compute something of them.
+
+        `query` returns the query for what changed after a block. Concurrent answers share it.
+        """
+
+        async def read() -> None:
+            if self._numbered is None:
+                (row,) = await self._store.rows(block_numbers())
+                self._numbered = bool(row["numbered"])
+            changed = await self._store.table(query(recent.block if self._numbered else None))
+            async with recent.lock:
+                if not self._numbered:
+                    recent.clear()
+                await _compute(len(recent) + len(changed), lambda: recent.update(changed))
+
+        await self._reads.run(recent, read)
+        async with recent.lock:
+            return await _compute(len(recent), lambda: compute(recent))
 
     def _cached(
         self, window: Window, stretches: Stretches, key: Hashable, kind: type[K], split: Split

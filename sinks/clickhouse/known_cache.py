@@ -65,7 +65,8 @@ class KnownCache:
         """Read a value that is not cached yet, or is due to be renewed.
 
         `read` is called with the available bytes, unless there are none, and may return None for a value that
-        takes more. Its errors are raised.
+        takes more, or cannot be read now. The one that is cached then serves until it is too old. Errors of
+        `read` are raised.
         """
         now, version = self._clock(), (split.day, split.version)
         entry = self._entries.get(key)
@@ -77,6 +78,8 @@ class KnownCache:
         others = (other for name, other in self._entries.items() if name != key and other.version == version)
         available = self._max_bytes - sum(_bytes(other) for other in others)
         known = await read(available) if available > 0 else None
+        if known is None and entry is not None and entry.known and self._serves(entry, split, self._max_age):
+            return
         # The size includes the index, which is known only now.
         fits = known is not None and known.nbytes <= available
         self._entries[key] = _Entry(version, now, known if fits else None)

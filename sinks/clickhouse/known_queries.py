@@ -16,6 +16,7 @@ from sinks.clickhouse import known_sessions, known_users
 from sinks.clickhouse.instants import LocalDays, clock_parameters, indented, text
 from sinks.clickhouse.native_reader import Shape, TableQuery
 from sinks.clickhouse.queries import Query
+from sinks.clickhouse.recent_rows import COLUMN, Since
 from sinks.clickhouse.session_queries import HOUR, SESSIONS, reach
 from sinks.clickhouse.user_queries import Flags
 from streams.domain.local_time import clock, split_days
@@ -50,17 +51,23 @@ def users_before(stretches: Mapping[str, Stretch], window: Window, day: date) ->
     return TableQuery(Query(sql, active.parameters | bound), known_users.KNOWN)
 
 
-def users_since(stretches: Mapping[str, Stretch], window: Window, day: date) -> TableQuery:
-    """Return users active since a day in one of the stretches: the shape `known_users.RECENT`."""
-    active = Flags(stretches, since=day)
+def users_since(
+    stretches: Mapping[str, Stretch], window: Window, day: date, block: int | None = None
+) -> TableQuery:
+    """Return users active since a day in one of the stretches: the shape `known_users.RECENT`.
+
+    With `block`, only those with activity in blocks after it (`recent_rows.py`). With None, which is for
+    tables whose blocks tell nothing, that column is 0.
+    """
+    active = Flags(stretches, since=Since(day, block))
     split = split_days(window.zone, midnight(day, UTC_ZONE), window.end)
     days = LocalDays(split)
     local = days.first if split.trivial else f"if({days.head} != 0, {days.first}, {days.second})"
-    columns = {"user": "user", "day": "min(local)", "active": "groupBitOr(active)"}
+    columns = {"user": "user", "day": "min(local)", "active": "groupBitOr(active)", "block": "max(block)"}
     sql = (
         f"SELECT\n    {known_users.RECENT.columns(columns)}\n"
         "FROM\n(\n"
-        f"    SELECT user, active, {local} AS local\n"
+        f"    SELECT user, active, {local} AS local, block\n"
         f"    FROM\n    (\n{indented(active.sql, 2)}\n    )\n"
         ")\n"
         "GROUP BY user"
@@ -95,9 +102,14 @@ _SESSION: Final = {
 
 
 def _sessions(
-    where: str, more: str, bound: Mapping[str, Any], shape: Shape = known_sessions.SESSION
+    where: str,
+    more: str,
+    bound: Mapping[str, Any],
+    shape: Shape = known_sessions.SESSION,
+    block: str = "0",
 ) -> TableQuery:
-    sql = f"SELECT\n    {shape.columns(_SESSION)}\nFROM session_days\nWHERE {where}\nGROUP BY session{more}"
+    columns = shape.columns(_SESSION | {COLUMN: f"max({block})"})
+    sql = f"SELECT\n    {columns}\nFROM session_days\nWHERE {where}\nGROUP BY session{more}"
     return TableQuery(Query(sql, dict(bound)), shape)
 
 
@@ -118,10 +130,14 @@ def sessions_before(window: Window, day: date) -> tuple[TableQuery, TableQuery]:
     return _sessions(whole, order, bound), _sessions(before, order, bound, known_sessions.ID)
 
 
-def sessions_since(window: Window, day: date, shape: Shape = known_sessions.SESSION) -> TableQuery:
-    """Return sessions with events since a day: the shape `known_sessions.SESSION`, or a part of it."""
-    bound = {"open": day, "day_to": reach(window)["day_to"]}
-    return _sessions("day >= {open:Date} AND day <= {day_to:Date}", "", bound, shape)
+def sessions_since(last: date, day: date, block: int | None = None) -> TableQuery:
+    """Return sessions with events since a day, and none after a last day: shape `known_sessions.RECENT`.
+
+    With `block`, only those with events in blocks after it, as in `users_since`.
+    """
+    since = Since(day, block)
+    where = f"day >= {{open:Date}} AND day <= {{day_to:Date}}{since.condition('session_days', 'session')}"
+    return _sessions(where, "", {"day_to": last} | since.parameters, known_sessions.RECENT, since.block)
 
 
 def visitors_before(window: Window, day: date) -> TableQuery:

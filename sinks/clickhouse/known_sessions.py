@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import date
 from functools import cached_property
 from itertools import pairwise
 from typing import Any, Final
@@ -16,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sinks.clickhouse.day_cache import Rows
-from sinks.clickhouse.hash_index import Flags, HashMap, HashSet, Numbers, distinct_by_group
+from sinks.clickhouse.hash_index import Flags, HashMap, HashSet, Numbers, Places, distinct_by_group
 from sinks.clickhouse.native_reader import Shape, Table
+from sinks.clickhouse.recent_rows import RecentRows
 from streams.domain.local_time import Clock
 from streams.domain.user_readings import BOUNCE_MS
 
@@ -31,8 +33,8 @@ SESSION: Final = Shape(
     acted="UInt8",
     watched="UInt8",
 )
-#: The columns of a session that sums by device need.
-LENGTH: Final = Shape(session="UInt64", opening="UInt64", last_ms="Int64")
+#: The same, over the days since a day.
+RECENT: Final = Shape(**SESSION.kinds, block="UInt64")
 #: Only the id of a session.
 ID: Final = Shape(session="UInt64")
 #: Bit h of `bits`: a session of the user began in hour h of a local day of the window; and `EARLIER`.
@@ -42,8 +44,9 @@ EARLIER: Final = 1 << 24
 _HOURS: Final = 24
 _HOUR_MS: Final = 3_600_000
 _DEVICE_BITS: Final = 4
-#: Row number of a session of which only the id is known.
+#: Row number of a session of which only the id is known, and of one that is not known.
 _NO_ROW: Final = -1
+_UNKNOWN: Final = -2
 
 Integers = NDArray[np.int64]
 
@@ -58,20 +61,33 @@ class KnownSessions:
         self._ids = HashSet(ids)
         self._rows = np.where(first < len(sessions), first, _NO_ROW).astype(np.int32)
         self._sessions = sessions.without("session")
+        self._recent: dict[date, RecentRows] = {}
 
     @property
     def nbytes(self) -> int:
         """Return the bytes that it takes."""
-        return self._ids.nbytes + self._rows.nbytes + self._sessions.nbytes
+        recent = sum(rows.nbytes for rows in self._recent.values())
+        return self._ids.nbytes + self._rows.nbytes + self._sessions.nbytes + recent
 
-    def since(self, recent: Table, start_ms: int, end_ms: int) -> RecentSessions | None:
-        """Return the sessions of a window with events since the day.
+    def recent(self, last: date) -> RecentRows:
+        """Return the sessions with events since the day, up to a last day, as they were read last."""
+        return self._recent.setdefault(last, RecentRows(RECENT))
 
-        `recent` is a table of the shape `SESSION`, or `LENGTH` where that is enough. Returns None when a
-        session goes on of which only the id is known.
+    def since(self, recent: RecentRows, start_ms: int, end_ms: int) -> RecentSessions | None:
+        """Return the sessions of a window with events since the day, from rows of the shape `RECENT`.
+
+        Returns None when a session goes on of which only the id is known.
         """
-        known, at = self._ids.find(recent["session"])
-        rows = self._rows.take(at)
+
+        def look_up(rows: Places) -> tuple[NDArray[Any], ...]:
+            here, at = self._ids.find(recent["session"].take(rows))
+            found = np.full(len(rows), _UNKNOWN, np.int32)
+            found[here] = self._rows.take(at)
+            return (found,)
+
+        (rows,) = recent.looked_up(self, look_up)
+        known = np.flatnonzero(rows != _UNKNOWN)
+        rows = rows.take(known)
         if np.any(rows == _NO_ROW):
             return None
         then = self._sessions.take(rows)
@@ -93,7 +109,7 @@ class RecentSessions:
     What changed is the sum over all sessions as they are now, less the sum over the known ones as they were.
     """
 
-    recent: Table
+    recent: RecentRows
     opened_ms: Integers
     inside: Flags
     known: NDArray[np.intp]
@@ -114,7 +130,7 @@ class RecentSessions:
         """
         users = self.recent["user"].copy()
         users[self.known] = self.then["user"]
-        _, bits = visitors.find(users)
+        _, bits = self.recent.looked_up(visitors, lambda rows: visitors.find(users.take(rows)))
         hours = _hours(self.opened_ms, clock)
         groups = self._groups((bits & EARLIER == 0) * np.uint8(_HOURS) + hours, 2 * _HOURS)
         # A user who had a session in that hour before is counted already.

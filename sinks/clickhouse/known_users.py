@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sinks.clickhouse.day_cache import Rows
-from sinks.clickhouse.hash_index import HashMap, Numbers, contained
+from sinks.clickhouse.hash_index import HashMap, Numbers, Places, contained
 from sinks.clickhouse.native_reader import Shape, Table
+from sinks.clickhouse.recent_rows import RecentRows
 
 #: All users known before a day. Bit n of `bits`: active in the n-th stretch; and the two bits below.
 KNOWN: Final = Shape(user="UInt64", bits="UInt8")
@@ -23,7 +24,7 @@ KNOWN: Final = Shape(user="UInt64", bits="UInt8")
 EARLIER: Final = 1 << 6
 SIGNED_UP: Final = 1 << 7
 #: Users active since a day: the number of their first local day since, and bits of stretches as above.
-RECENT: Final = Shape(user="UInt64", day="Int32", active="UInt8")
+RECENT: Final = Shape(user="UInt64", day="Int32", active="UInt8", block="UInt64")
 
 
 class KnownUsers:
@@ -32,20 +33,28 @@ class KnownUsers:
     def __init__(self, known: Table) -> None:
         """Index a table of the shape `KNOWN`, in order of users."""
         self._users = HashMap.of(known)
+        #: The users active since the day, when they are read the next time.
+        self.recent = RecentRows(RECENT)
 
     @property
     def nbytes(self) -> int:
         """Return the bytes that it takes."""
-        return self._users.nbytes
+        return self._users.nbytes + self.recent.nbytes
 
-    def since(self, recent: Table, end: int) -> RecentUsers:
-        """Return the users active since the day, from a table of the shape `RECENT`.
+    def since(self, recent: RecentRows, end: int) -> RecentUsers:
+        """Return the users active since the day, from rows of the shape `RECENT`.
 
         `end` is the number of the first local day after the window.
         """
-        known, before = self._users.find(recent["user"])
+
+        def look_up(rows: Places) -> tuple[NDArray[Any], ...]:
+            return self._users.find(recent["user"].take(rows))
+
+        known, before = recent.looked_up(self, look_up)
         new = np.flatnonzero((recent["day"] < end) & ~known)
-        return RecentUsers(before, recent["active"], recent["user"].take(new), recent["day"].take(new))
+        return RecentUsers(
+            before.copy(), recent["active"].copy(), recent["user"].take(new), recent["day"].take(new)
+        )
 
     def signups(self, rows: Sequence[Mapping[str, Any]]) -> Signups:
         """Return signups since the day, from rows of `signups_since`."""

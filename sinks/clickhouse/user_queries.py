@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from sinks.clickhouse.instants import indented, ranges, text
 from sinks.clickhouse.queries import Query
+from sinks.clickhouse.recent_rows import COLUMN, Since
 from streams.domain.windows import QUARTER, Stretch, Window, ceiling, cover, floor
 
 #: Both have `user_id` and `occurred_at`; together they have every event of a person.
@@ -111,8 +112,8 @@ _HEARD: Final = "SELECT user FROM user_days WHERE day >= {open:Date}"
 class Flags:
     """Rows of `user` and `active`: bit n says that the user was active in the stretch of that number.
 
-    With `before`, days from that one on are left out. With `since`, days before that one are left out, and
-    there are the columns `day` and `slots`. With `active_since`, there are only rows of users with events
+    With `before`, days from that one on are left out. With `since`, only what that selects is read, and there
+    are the columns `day`, `slots` and `block`. With `active_since`, there are only rows of users with events
     since that day, and there is a column `day`.
     """
 
@@ -121,10 +122,10 @@ class Flags:
         stretches: Mapping[str, Stretch],
         before: date | None = None,
         active_since: date | None = None,
-        since: date | None = None,
+        since: Since | None = None,
     ) -> None:
         """Number the stretches as `flag_numbers` does."""
-        self.parameters: dict[str, Any] = {}
+        self.parameters: dict[str, Any] = dict(since.parameters) if since else {}
         self._before = before
         self._since = since
         self._active_since = active_since
@@ -148,12 +149,15 @@ class Flags:
             if self._before is not None:
                 last = min(last, self._before - _DAY)
             if self._since is not None:
-                first = max(first, self._since)
+                first = max(first, self._since.day)
             within = f"day >= {self._bind('Date', first)} AND day <= {self._bind('Date', last)}"
             flags = f"{_flags(conditions)} AS active"
             if self._active_since is None:
-                more = "" if self._since is None else "day, slots, "
-                yield f"SELECT {more}user, {flags}\nFROM user_days\nWHERE {within} AND active != 0"
+                more = changed = ""
+                if self._since is not None:
+                    more = f"day, slots, {self._since.block} AS {COLUMN}, "
+                    changed = self._since.condition("user_days", "user")
+                yield f"SELECT {more}user, {flags}\nFROM user_days\nWHERE {within} AND active != 0{changed}"
             else:
                 # PREWHERE leaves few rows, so the flags are computed last.
                 yield f"SELECT day, user, {flags}\nFROM user_days\nPREWHERE {within} AND user IN ({_HEARD})"

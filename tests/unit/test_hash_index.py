@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sinks.clickhouse.hash_index import Flags, HashMap, HashSet, Numbers, Recent, contained, distinct_by_group
+from sinks.clickhouse.hash_index import HashMap, HashSet, contained, distinct_by_group
 from sinks.clickhouse.native_reader import Shape
 from tests.audience.tables import table
 
@@ -57,56 +57,6 @@ def test_a_mark_is_that_of_the_hash_and_0_where_there_is_none(
     there, found = HashMap.of(table(MARK, sorted(marks.items()))).find(numbers(asked))
     assert there.tolist() == [each in marks for each in asked]
     assert found.tolist() == [marks.get(each, 0) for each in asked]
-
-
-@given(
-    st.dictionaries(ANY | CROWDED, st.integers(0, 255), max_size=300),
-    st.lists(st.lists(ANY | CROWDED, max_size=50), max_size=4),
-    st.data(),
-)
-def test_a_map_that_was_asked_before_answers_the_same(
-    marks: dict[int, int], times: list[list[int]], data: st.DataObject
-) -> None:
-    asked_before = HashMap.of(table(MARK, sorted(marks.items())))
-    ever = [*marks, *(each for asked in times for each in asked)]
-    for others in times:
-        asked = others + data.draw(st.lists(st.sampled_from(ever), max_size=300)) if ever else others
-        there, found = asked_before.find(numbers(asked))
-        assert there.tolist() == [each in marks for each in asked]
-        assert found.tolist() == [marks.get(each, 0) for each in asked]
-
-
-def test_a_look_up_in_the_middle_of_another_neither_waits_nor_disturbs() -> None:
-    recent = Recent(100, np.dtype(np.uint8))
-    asked = numbers([1, 2**63, LARGEST])
-
-    def truth(some: Numbers) -> tuple[Flags, Numbers]:
-        return some > np.uint64(1), (some >> np.uint64(62)).astype(np.uint8)
-
-    def in_the_middle(some: Numbers) -> tuple[Flags, Numbers]:
-        there, values = recent.find(asked[::-1], truth)
-        assert there.tolist() == [True, True, False]
-        assert values.tolist() == [3, 2, 0]
-        return truth(some)
-
-    for look_up in (in_the_middle, truth):
-        there, values = recent.find(asked, look_up)
-        assert there.tolist() == [False, True, True]
-        assert values.tolist() == [0, 2, 3]
-
-
-def test_what_was_just_looked_up_is_not_looked_up_again() -> None:
-    recent = Recent(1000, np.dtype(np.uint8))
-    looked_up = []
-
-    def look_up(some: Numbers) -> tuple[Flags, Numbers]:
-        looked_up.append(some.tolist())
-        return some > np.uint64(0), some.astype(np.uint8)
-
-    first, more = [number << 56 for number in range(200)], [number << 56 for number in range(256)]
-    for asked in (first, more, more):
-        recent.find(numbers(asked), look_up)
-    assert looked_up == [first, more[200:]]
 
 
 @given(

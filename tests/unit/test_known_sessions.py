@@ -10,7 +10,16 @@ from random import Random
 import pytest
 
 from sinks.clickhouse.hash_index import HashMap
-from sinks.clickhouse.known_sessions import EARLIER, ID, SESSION, VISITOR, KnownSessions, RecentSessions
+from sinks.clickhouse.known_sessions import (
+    EARLIER,
+    ID,
+    RECENT,
+    SESSION,
+    VISITOR,
+    KnownSessions,
+    RecentSessions,
+)
+from sinks.clickhouse.recent_rows import RecentRows
 from streams.domain.local_time import Clock
 from tests.audience.tables import table
 
@@ -134,6 +143,10 @@ def told(rows: list[dict[str, int]], *keys: str) -> Sums:
     return {key: row for key, row in found.items() if any(row.values())}
 
 
+def recent(rows: Iterable[tuple[int, ...]]) -> RecentRows:
+    return RecentRows.of(RECENT, table(RECENT, [(*row, 1) for row in rows]))
+
+
 @pytest.mark.parametrize("clock", [UTC, SHIFTED])
 def test_the_difference_is_that_of_the_sums(clock: Clock) -> None:
     rng = Random(7)
@@ -148,7 +161,7 @@ def test_the_difference_is_that_of_the_sums(clock: Clock) -> None:
             table(SESSION, [part.row(session) for session, part in sorted(before.items())]),
             table(ID, [(session,) for session in sorted(before)]),
         )
-        heard = table(SESSION, [part.row(session) for session, part in now.items()])
+        heard = recent(part.row(session) for session, part in now.items())
         late = known.since(heard, START, END)
         assert late is not None
         devices, hours = (
@@ -166,12 +179,12 @@ def test_the_difference_is_that_of_the_sums(clock: Clock) -> None:
 def test_a_session_of_which_only_the_id_is_known_is_a_question_for_the_store(id_: int) -> None:
     known = KnownSessions(table(SESSION, []), table(ID, [(5,), (9,)]))
     back = Part(TODAY, 1, 1, TODAY, 1, False, False).row(id_)
-    assert known.since(table(SESSION, [back]), START, END) is None
+    assert known.since(recent([back]), START, END) is None
 
 
 def new(*sessions: Part) -> RecentSessions:
     """Return sessions of which none was known before."""
-    heard = table(SESSION, [part.row(number) for number, part in enumerate(sessions)])
+    heard = recent(part.row(number) for number, part in enumerate(sessions))
     late = KnownSessions(table(SESSION, []), table(ID, [])).since(heard, START, END)
     assert late is not None
     return late
