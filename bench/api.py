@@ -16,9 +16,11 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -36,8 +38,9 @@ from api.warm_up import WarmUp
 from bench.freshness import percentile
 from bench.metrics import samples
 from bench.recorder import Recorder, run
-from bench.rollups import Size
+from bench.rollups import Size, going_on
 from bench.standing import Standing, serving
+from sinks.clickhouse.client import connect
 from sinks.clickhouse.day_cache import DayCache, Split
 from sinks.clickhouse.known_audience import KnownAudience
 from sinks.clickhouse.known_cache import KnownCache
@@ -60,6 +63,8 @@ _IDLE_SHARE: Final = 0.1
 _IDLE_SECONDS: Final = 7
 #: Size of the cache of known users in the service that records the queries.
 _KNOWN_BYTES: Final = 1 << 30
+#: Inserts per second into a table, as by a worker.
+_INSERTS: Final = 4
 _VIDEO_ID: Final = "vid_000000"
 _USERS_PATH: Final = "/analytics/users"
 
@@ -125,12 +130,43 @@ def _asked() -> Question:
     return parser.parse(period=_PERIOD, default="", start=None, end=None, zone="UTC", compare=PREVIOUS)
 
 
+@asynccontextmanager
+async def traffic(behind: Standing, size: Size, rows: int) -> AsyncIterator[None]:
+    """Insert so many rows into the tables of sessions and users a second, in four inserts each; none if 0."""
+    running, client = True, await connect(behind.url)
+
+    async def insert() -> None:
+        for turn in count():
+            for statement in going_on(size, datetime.now(UTC).date(), max(1, rows // _INSERTS), turn):
+                await client.command(statement)
+            await asyncio.sleep(1 / _INSERTS)
+            if not running:
+                break
+
+    inserting = asyncio.create_task(insert()) if rows else None
+    try:
+        yield
+    finally:
+        running = False
+        if inserting is not None:
+            await inserting
+        await client.close()
+
+
 async def measure(
-    api_url: str, behind: Standing, seconds: float, only: str, wait: float = 0.0
+    api_url: str,
+    behind: Standing,
+    size: Size,
+    seconds: float,
+    only: str,
+    wait: float = 0.0,
+    live: int = 0,
 ) -> dict[str, Times]:
     """Request every endpoint for some seconds; answers and their bare queries take turns.
 
     Before that, wait `wait` seconds, or until ClickHouse is idle if 0: the API warms its cache at its start.
+    With `live`, so many rows a second are inserted meanwhile. What an answer reads depends on what changed
+    since the one before: its queries are recorded anew each time.
     """
     await (asyncio.sleep(wait) if wait else _until_idle(behind.clickhouse))
     reader = Recorder(behind.url, ping_timeout=60, query_timeout=300)
@@ -138,7 +174,7 @@ async def measure(
     audience, warm_up = reading_ahead(reader)
     measured: dict[str, Times] = {}
     try:
-        async with aiohttp.ClientSession(api_url) as session:
+        async with aiohttp.ClientSession(api_url) as session, traffic(behind, size, live):
             for endpoint in endpoints(reader, audience):
                 if only not in endpoint.name:
                     continue
@@ -157,6 +193,10 @@ async def measure(
                 queries = reader.asked
                 until, cpu = time.monotonic() + seconds, _cpu(behind.clickhouse)
                 while time.monotonic() < until or len(times.answers) < 5:
+                    if live:
+                        reader.asked = []
+                        await endpoint.ask(_asked())
+                        queries = reader.asked
                     times.answers.append(await _answer(session, endpoint))
                     began = time.perf_counter()
                     for together in queries:
@@ -263,6 +303,9 @@ def main(
         float | None,
         typer.Option(min=0, max=23.99, help="Hours of today that have data. [default: those until now]"),
     ] = None,
+    live: Annotated[
+        int, typer.Option(min=0, help="Rows per second that change sessions and users of today meanwhile.")
+    ] = 0,
     keep: Annotated[
         Path | None, typer.Option(help="Folder that keeps the generated data for the next run.")
     ] = None,
@@ -273,7 +316,7 @@ def main(
     for each in millions or [1, 100]:
         size = Size.of(each * 1_000_000, daily_users)
         with serving(size, console, keep, hours) as (address, behind):
-            measured[each] = asyncio.run(measure(address, behind, seconds, only, wait))
+            measured[each] = asyncio.run(measure(address, behind, size, seconds, only, wait, live))
     console.print(table(measured))
 
 

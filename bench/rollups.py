@@ -63,6 +63,23 @@ def fill(client: Client, size: Size, now: datetime, tell: Callable[[str], None])
             client.command(statement)
 
 
+def going_on(size: Size, today: date, rows: int, turn: int) -> Iterator[str]:
+    """Yield inserts of a moment: sessions and users of the last filled day go on, others in each turn."""
+    number = DAYS - 1
+    some = f"numbers(cityHash64({turn}) % {max(1, size.daily_users // 2)}, {rows})"
+    yield (
+        "INSERT INTO session_days (day, session, first, last, pages, actions, played)\n"
+        f"SELECT toDate('{today}'), cityHash64(number, {number}), bitNot(toUInt128(0)),"
+        f" toDateTime64('{today} 23:59:00', 3, 'UTC') + toIntervalMillisecond({turn} % 60000), 1, 0, 0"
+        f" FROM {some}"
+    )
+    yield (
+        "INSERT INTO user_days (day, user, slots)\n"
+        f"SELECT toDate('{today}'), {_user(size, number, 'number')},"
+        f" bitShiftLeft(toUInt128(1), {turn} % 96) FROM {some}"
+    )
+
+
 def _midnight(day: date) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
