@@ -16,7 +16,8 @@ Caches, so that answers about users do not read past days again:
 
 - `day_cache` keeps the results for days that are over, `known_cache` the users and sessions of those days
 - `known_audience` computes today's difference with `known_users` and `known_sessions`: they look up in
-  `hash_index` the rows of `known_queries`, which `native_reader` reads as arrays
+  `hash_index` the rows of `known_queries`, which `native_reader` reads as arrays; those of today are kept in
+  `recent_rows`, and only what changed is read
 
 Operations:
 

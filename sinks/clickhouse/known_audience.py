@@ -27,7 +27,7 @@ from sinks.clickhouse.reader import ClickHouseReader
 from sinks.clickhouse.recent_rows import RecentRows, block_numbers
 from sinks.clickhouse.session_queries import reach
 from sinks.clickhouse.user_queries import flag_numbers
-from sinks.single_flight import SingleFlight
+from sinks.single_flight import SingleFlight, shared_result
 from streams.domain.errors import StoreUnavailableError
 from streams.domain.local_time import clock, day_number
 from streams.domain.windows import UTC_ZONE, Stretch, Window, aligned, midnight
@@ -199,14 +199,11 @@ class KnownAudience:
                 (row,) = await self._store.rows(block_numbers())
                 self._numbered = bool(row["numbered"])
             changed = await self._store.table(query(recent.block if self._numbered else None))
-            async with recent.lock:
-                if not self._numbered:
-                    recent.clear()
-                await _compute(len(recent) + len(changed), lambda: recent.update(changed))
+            update = recent.update if self._numbered else recent.replace
+            await _with_lock(recent, len(changed), lambda: update(changed))
 
         await self._reads.run(recent, read)
-        async with recent.lock:
-            return await _compute(len(recent), lambda: compute(recent))
+        return await _with_lock(recent, 0, lambda: compute(recent))
 
     def _cached(
         self, window: Window, stretches: Stretches, key: Hashable, kind: type[K], split: Split
@@ -222,6 +219,16 @@ async def _compute(rows: int, compute: Callable[[], T]) -> T:
     interpreter lock when it starts, and again when it ends.
     """
     return compute() if rows <= _FEW else await asyncio.to_thread(compute)
+
+
+async def _with_lock(recent: RecentRows, more_rows: int, compute: Callable[[], T]) -> T:
+    """Run a computation over rows with their lock, to its end: a caller that is cancelled leaves it alone."""
+
+    async def run() -> T:
+        async with recent.lock:
+            return await _compute(len(recent) + more_rows, compute)
+
+    return await shared_result(asyncio.create_task(run()))
 
 
 def _users(window: Window, stretches: Stretches, split: Split) -> Hashable:

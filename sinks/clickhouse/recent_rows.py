@@ -88,8 +88,8 @@ def block_numbers() -> Query:
 class RecentRows:
     """A table with a row for each key, whose rows are replaced in place; new ones come last.
 
-    The first column of its shape is the key, and one is `COLUMN`. Who reads rows over an `await`, or in
-    another thread, holds `lock`, as whoever calls `update`.
+    The first column of its shape is the key, and one is `COLUMN`. Whoever reads or updates rows, or looks up
+    with them, holds `lock` until that is done.
     """
 
     def __init__(self, shape: Shape) -> None:
@@ -112,6 +112,8 @@ class RecentRows:
         self._ascending: Numbers = np.empty(0, np.uint64)
         self._rows: NDArray[np.int32] = np.empty(0, np.int32)
         self._found: WeakKeyDictionary[object, _Found] = WeakKeyDictionary()
+        #: Kept as a number, because another thread may add to the dictionary while `nbytes` is asked for.
+        self._found_bytes = 0
         #: All blocks up to this one are in the rows.
         self.block = 0
         self._latest = 0
@@ -134,9 +136,8 @@ class RecentRows:
     @property
     def nbytes(self) -> int:
         """Return the bytes that it takes."""
-        found = [column for each in self._found.values() for column in each.columns]
-        arrays = [*self._columns.values(), self._written, self._ascending, self._rows, *found]
-        return sum(array.nbytes for array in arrays)
+        arrays = [*self._columns.values(), self._written, self._ascending, self._rows]
+        return sum(array.nbytes for array in arrays) + self._found_bytes
 
     def update(self, changed: Table) -> None:
         """Write the rows of the keys that a query for blocks after `block` returned."""
@@ -147,6 +148,11 @@ class RecentRows:
         # Which keys have changed, and what their rows are now, a query reads one after the other: only what
         # was visible before it is certain to be in both. All rows are read at once.
         self.block, self._latest = latest if everything else self._latest, latest
+
+    def replace(self, everything: Table) -> None:
+        """Forget all rows, and write those of a query for everything."""
+        self.clear()
+        self.update(everything)
 
     def _write(self, rows: Places, changed: Table) -> None:
         self._update += 1
@@ -189,6 +195,7 @@ class RecentRows:
                 found.columns[number] = _longer(found.columns[number], self._length)
                 found.columns[number][rows] = column
             found.update = self._update
+        self._found_bytes = sum(column.nbytes for each in self._found.values() for column in each.columns)
         return [column[: self._length] for column in found.columns]
 
 

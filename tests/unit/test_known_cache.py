@@ -86,6 +86,22 @@ async def test_what_takes_more_than_its_rows_did_is_not_kept() -> None:
     assert not memory.has("a")
 
 
+async def test_what_cannot_be_renewed_serves_until_it_is_too_old() -> None:
+    memory = Memory()
+    await memory.keep("a")
+
+    async def read(room: int) -> Thing | None:
+        return None
+
+    for now in (46, 59):
+        memory.now = now
+        await memory.kept.refresh("a", SPLIT, read)
+        assert memory.has("a")
+    memory.now = 60
+    await memory.kept.refresh("a", SPLIT, read)
+    assert not memory.has("a")
+
+
 async def test_without_memory_nothing_is_read() -> None:
     memory = Memory(0)
     await memory.keep("a")
