@@ -60,17 +60,27 @@ class KnownAudience:
     async def prefetch(
         self, window: Window, stretches: Stretches, parts: Collection[str], split: Split
     ) -> None:
-        """Prefetch what `parts` of answers about a window and its stretches need."""
+        """Prefetch what `parts` of answers about a window and its stretches need.
+
+        With it, today's rows are read, so that an answer needs only what changed since.
+        """
         if not _fits(window, stretches, split.day):
             return
         if {"activity", "growth", "retention"} & set(parts):
-            users = known_queries.users_before(stretches, window, split.day)
-            await self._prefetch(_users(window, stretches, split), users, split, KnownUsers)
+            key = _users(window, stretches, split)
+            asked = known_queries.users_before(stretches, window, split.day)
+            await self._prefetch(key, asked, split, KnownUsers)
+            users = self._cache.peek(key, KnownUsers, split)
+            if users is not None and not len(users.recent):
+                await self._users_since(users, window, stretches, split)
         if "engagement" in parts:
             visitors = known_queries.visitors_before(window, split.day)
             await self._prefetch(_visitors(window, split), visitors, split, HashMap.of)
         if {"activity", "engagement"} & set(parts):
             await self._prefetch_sessions(window, split)
+            sessions = self._cache.peek(_sessions(window, split), KnownSessions, split)
+            if sessions is not None and not len(sessions.recent(_last(window))):
+                await self._sessions_since(sessions, window, split, lambda recent: None)
 
     async def _prefetch(
         self, key: Hashable, asked: TableQuery, split: Split, make: Callable[[Table], Known]
@@ -155,15 +165,19 @@ class KnownAudience:
         known = self._cached(window, {}, _sessions(window, split), KnownSessions, split)
         if known is None:
             return None
-        last = reach(window)["day_to"]
 
         def compute(recent: RecentRows) -> Rows | None:
             sessions = known.since(recent, milliseconds(window.start), milliseconds(window.end))
             return None if sessions is None else rows_of(sessions)
 
-        return await self._up_to_date(
-            known.recent(last), partial(known_queries.sessions_since, last, split.day), compute
-        )
+        return await self._sessions_since(known, window, split, compute)
+
+    async def _sessions_since(
+        self, known: KnownSessions, window: Window, split: Split, compute: Callable[[RecentRows], T]
+    ) -> T:
+        """Compute something of the sessions with events since a split."""
+        query = partial(known_queries.sessions_since, _last(window), split.day)
+        return await self._up_to_date(known.recent(_last(window)), query, compute)
 
     async def _recent_users(self, window: Window, stretches: Stretches, split: Split) -> RecentUsers | None:
         known = self._known_users(window, stretches, split)
@@ -243,6 +257,12 @@ def _visitors(window: Window, split: Split) -> Hashable:
 def _sessions(window: Window, split: Split) -> Hashable:
     # Shared by all windows that begin on one day, in any zone.
     return "sessions", reach(window)["day_from"], split.day
+
+
+def _last(window: Window) -> date:
+    """Return the last day to read of a window's sessions."""
+    day: date = reach(window)["day_to"]
+    return day
 
 
 def _fits(window: Window, stretches: Stretches, day: date) -> bool:

@@ -53,11 +53,15 @@ class KnownCache:
 
     def get(self, key: Hashable, kind: type[K], split: Split) -> K | None:
         """Return the value of a key for the days before a split, if it is cached and of that kind."""
-        entry = self._entries.get(key)
-        known = entry.known if entry is not None and self._serves(entry, split, self._max_age) else None
-        found = known if isinstance(known, kind) else None
+        found = self.peek(key, kind, split)
         self._on_lookup(found is not None)
         return found
+
+    def peek(self, key: Hashable, kind: type[K], split: Split) -> K | None:
+        """Return what `get` returns, without a call of `on_lookup`."""
+        entry = self._entries.get(key)
+        known = entry.known if entry is not None and self._serves(entry, split, self._max_age) else None
+        return known if isinstance(known, kind) else None
 
     async def refresh(
         self, key: Hashable, split: Split, read: Callable[[int], Awaitable[Known | None]]

@@ -188,10 +188,10 @@ async def test_answers_are_right_after_each_of_many_inserts_and_read_only_what_c
     await world.land([event for event in everything if _day(event) < NOW.date()])
     half = len(today) // 2
     await world.land(today[:half])
-    await ahead.read()
     # Otherwise ClickHouse merges so little at once, and all of it is in a part with something new.
     tables = "session_days", "user_days"
     await world.command("SYSTEM STOP MERGES {}", *tables)
+    await ahead.read()
     read = []
     for turn, begin in enumerate(range(half, len(today), 8)):
         await world.land(today[begin : begin + 8])
@@ -203,9 +203,9 @@ async def test_answers_are_right_after_each_of_many_inserts_and_read_only_what_c
         assert not await world.wrong(ZONES[turn % 3], "30d"), turn
         read.append(sum(world.store.tables))
     assert set(ahead.looks) == {True}
-    # Each zone reads everything once, then what has changed since two answers ago, or what was merged.
+    # What has changed since two answers ago is read, or what was merged.
     assert len(read) > 20
-    assert max(read[3:12]) < 100 < min(read[0], read[1], read[12])
+    assert max(read[:12]) < 100 < read[12]
 
 
 async def test_what_is_too_much_for_clickhouse_keeps_nothing_else_from_being_read(
