@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Hashable, Mapping
+from contextlib import suppress
 from datetime import date
 from functools import partial
 from typing import Final, TypeVar
@@ -72,7 +73,8 @@ class KnownAudience:
             await self._prefetch(key, asked, split, KnownUsers)
             users = self._cache.peek(key, KnownUsers, split)
             if users is not None and not len(users.recent):
-                await self._users_since(users, window, stretches, split)
+                with suppress(StoreUnavailableError):  # The next answer reads them.
+                    await self._users_since(users, window, stretches, split)
         if "engagement" in parts:
             visitors = known_queries.visitors_before(window, split.day)
             await self._prefetch(_visitors(window, split), visitors, split, HashMap.of)
@@ -80,7 +82,8 @@ class KnownAudience:
             await self._prefetch_sessions(window, split)
             sessions = self._cache.peek(_sessions(window, split), KnownSessions, split)
             if sessions is not None and not len(sessions.recent(_last(window))):
-                await self._sessions_since(sessions, window, split, lambda recent: None)
+                with suppress(StoreUnavailableError):
+                    await self._sessions_since(sessions, window, split, lambda recent: None)
 
     async def _prefetch(
         self, key: Hashable, asked: TableQuery, split: Split, make: Callable[[Table], Known]
