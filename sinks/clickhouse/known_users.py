@@ -33,7 +33,7 @@ class KnownUsers:
     def __init__(self, known: Table) -> None:
         """Index a table of the shape `KNOWN`, in order of users."""
         self._users = HashMap.of(known)
-        #: The users active since the day, when they are read the next time.
+        #: The users active since the day, as they were read last.
         self.recent = RecentRows(RECENT)
 
     @property
