@@ -44,6 +44,9 @@ EARLIER: Final = 1 << 24
 _HOURS: Final = 24
 _HOUR_MS: Final = 3_600_000
 _DEVICE_BITS: Final = 4
+#: For how many last days the sessions of today are kept. Windows that end tonight, in any time zone, need
+#: two; others may end on any day of the next year.
+_LAST_DAYS: Final = 4
 #: Row number of a session of which only the id is known, and of one that is not known.
 _NO_ROW: Final = -1
 _UNKNOWN: Final = -2
@@ -70,8 +73,15 @@ class KnownSessions:
         return self._ids.nbytes + self._rows.nbytes + self._sessions.nbytes + recent
 
     def recent(self, last: date) -> RecentRows:
-        """Return the sessions with events since the day, up to a last day, as they were read last."""
-        return self._recent.setdefault(last, RecentRows(RECENT))
+        """Return the sessions with events since the day, up to a last day, as they were read last.
+
+        They are kept for the few last days that were asked for most recently.
+        """
+        rows = self._recent.pop(last, None)
+        self._recent[last] = RecentRows(RECENT) if rows is None else rows
+        if len(self._recent) > _LAST_DAYS:
+            del self._recent[next(iter(self._recent))]
+        return self._recent[last]
 
     def since(self, recent: RecentRows, start_ms: int, end_ms: int) -> RecentSessions | None:
         """Return the sessions of a window with events since the day, from rows of the shape `RECENT`.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import date, timedelta
 from random import Random
 
 import pytest
@@ -180,6 +181,20 @@ def test_a_session_of_which_only_the_id_is_known_is_a_question_for_the_store(id_
     known = KnownSessions(table(SESSION, []), table(ID, [(5,), (9,)]))
     back = Part(TODAY, 1, 1, TODAY, 1, False, False).row(id_)
     assert known.since(recent([back]), START, END) is None
+
+
+def test_today_is_kept_for_few_ends_of_windows_and_for_those_that_are_asked_for() -> None:
+    known = KnownSessions(table(SESSION, []), table(ID, []))
+    tonight = date(2050, 11, 20)
+    kept = known.recent(tonight)
+    kept.update(table(RECENT, [(*Part(TODAY, 1, 1, TODAY, 1, False, False).row(7), 1)]))
+    for later in range(1, 100):
+        other = known.recent(tonight + timedelta(days=later))
+        other.update(table(RECENT, [(*Part(TODAY, 1, 1, TODAY, 1, False, False).row(7), 1)]))
+        assert known.recent(tonight + timedelta(days=later)) is other
+        assert known.recent(tonight) is kept
+    assert known.nbytes < 6 * kept.nbytes
+    assert not len(known.recent(tonight + timedelta(days=1)))
 
 
 def new(*sessions: Part) -> RecentSessions:
