@@ -143,7 +143,7 @@ class RecentRows:
         """Write the rows of the keys that a query for blocks after `block` returned."""
         everything = not self._length
         if len(changed):
-            self._write(self._places(changed[self._key]), changed)
+            self._write(changed)
         latest = max(self._latest, int(changed[COLUMN].max(initial=0)))
         # Which keys have changed, and what their rows are now, a query reads one after the other: only what
         # was visible before it is certain to be in both. All rows are read at once.
@@ -154,18 +154,21 @@ class RecentRows:
         self.clear()
         self.update(everything)
 
-    def _write(self, rows: Places, changed: Table) -> None:
+    def _write(self, changed: Table) -> None:
+        # Whatever takes memory comes first: where there is none, the rows stay as they were.
+        places = self._places(changed[self._key])
+        length = max(self._length, int(places.max()) + 1)
+        written = _longer(self._written, length)
+        columns = {name: _longer(column, length) for name, column in self._columns.items()}
         self._update += 1
-        self._written = _longer(self._written, self._length)
-        self._written[rows] = self._update
-        for name, column in self._columns.items():
-            self._columns[name] = _longer(column, self._length)
-            self._columns[name][rows] = changed[name]
+        written[places] = self._update
+        for name, column in columns.items():
+            column[places] = changed[name]
+        self._written, self._columns, self._length = written, columns, length
 
     def _places(self, keys: Numbers) -> Places:
-        """Return the rows of keys; those that are not there yet get new ones."""
+        """Return the rows of keys; those that are not there yet get the next ones."""
         if not self._length:
-            self._length = len(keys)
             return np.arange(len(keys))
         if len(self._ascending) != self._length:
             order = np.argsort(self[self._key])
@@ -176,9 +179,8 @@ class RecentRows:
         if len(new):
             new = new.take(np.argsort(keys.take(new)))
             rows[new] = np.arange(self._length, self._length + len(new))
-            self._ascending = np.insert(self._ascending, at.take(new), keys.take(new))
-            self._rows = np.insert(self._rows, at.take(new), rows.take(new))
-            self._length += len(new)
+            ascending = np.insert(self._ascending, at.take(new), keys.take(new))
+            self._ascending, self._rows = ascending, np.insert(self._rows, at.take(new), rows.take(new))
         return rows
 
     def looked_up(self, whom: object, look_up: LookUp) -> list[NDArray[Any]]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from sinks.clickhouse import recent_rows
 from sinks.clickhouse.hash_index import Places
 from sinks.clickhouse.native_reader import Shape, Table
 from sinks.clickhouse.recent_rows import RecentRows
@@ -112,6 +114,33 @@ def test_nothing_is_read_as_changed_until_there_is_something() -> None:
     assert rows.block == 0
     rows.update(table(SHAPE, [(5, 1, 3)]))
     assert (kept(rows), rows.block) == ({5: 1}, 3)
+
+
+@pytest.mark.parametrize("begun", [0, 3])
+def test_rows_for_which_there_is_no_memory_change_nothing(
+    begun: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    everything = [(key, 1, 9) for key in range(40)]
+    longer = recent_rows._longer
+    for lasts in range(3):
+        rows = RecentRows(SHAPE)
+        rows.update(table(SHAPE, [(key, 0, 5) for key in range(begun)]))
+        calls = iter(range(10))
+
+        def scarce(
+            column: NDArray[Any], length: int, calls: Iterator[int] = calls, lasts: int = lasts
+        ) -> NDArray[Any]:
+            if next(calls) == lasts:
+                raise MemoryError
+            return longer(column, length)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(recent_rows, "_longer", scarce)
+            with pytest.raises(MemoryError):
+                rows.update(table(SHAPE, everything))
+        assert (kept(rows), rows.block) == (dict.fromkeys(range(begun), 0), 5 if begun else 0)
+        rows.update(table(SHAPE, everything))
+        assert (kept(rows), rows.block) == (dict.fromkeys(range(40), 1), 5 if begun else 9)
 
 
 @pytest.mark.parametrize("seed", range(5))
