@@ -10,6 +10,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+import structlog
+
 from api.exports import signed_links
 from api.exports.errors import (
     ExpiredExportError,
@@ -29,7 +31,13 @@ from streams.domain.errors import StoreUnavailableError
 from streams.domain.windows import rfc3339
 
 _ID: Final = re.compile(r"exp_[0-9a-f]{24}", re.ASCII)
-_GONE: Final = "The file is not there any more. Ask for a new export."
+_log = structlog.get_logger(__name__)
+
+
+def gone(export_id: str) -> FailedExportError:
+    """Return the error for a file that somebody removed before its time, and log it."""
+    _log.warning("the file of an export was removed before it expired", export=export_id)
+    return FailedExportError(export_id, "The file is not there any more. Ask for a new export.")
 
 
 class ExportService:
@@ -83,7 +91,7 @@ class ExportService:
         except (StorageUnavailableError, StorageRefusedError) as error:
             raise StoreUnavailableError("exports", str(error)) from error
         if found is None:
-            raise FailedExportError(export_id, _GONE)
+            raise gone(export_id)
         return found, job.extension
 
     async def _find(self, export_id: str, now: datetime) -> Job:

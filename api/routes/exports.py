@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+from collections.abc import Mapping
 from datetime import datetime, timedelta
+from pathlib import Path as FilePath
 from typing import Annotated, Protocol
 
 from fastapi import APIRouter, Body, Path, Query, Request
@@ -18,6 +22,7 @@ from api.deps import ExportsDep, Now, ParserDep, SettingsDep, Stores, StoresDep,
 from api.errors import ForbiddenError
 from api.exports.columns import SYSTEM, USER, VIDEO, metrics_of
 from api.exports.orders import FORMATS, Order, format_of, kind_of
+from api.exports.service import gone
 from api.openapi import errors
 from api.user_service import ahead_of
 from streams.domain.access import Scope
@@ -123,16 +128,38 @@ async def get_export(
 class _File(FileResponse):
     """A file, or the piece of it that the header Range names; a wrong one is an error in the common shape."""
 
+    def __init__(self, export_id: str, path: FilePath, form: str, headers: Mapping[str, str]) -> None:
+        """Answer an export's file, which has a format, with headers besides those of its content."""
+        super().__init__(path, media_type=FORMATS[form], filename=f"{export_id}.{form}", headers=headers)
+        self._export_id = export_id
+
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
-        """Send the file; a malformed Range, or one outside of the file, raises `HTTPException` with 416."""
+        """Send the file.
+
+        A malformed Range, or one outside of the file, raises `HTTPException` with 416; a file that is gone
+        raises `FailedExportError`.
+        """
+        # The status waits for the content: the file is opened in between, and may have been removed by then.
+        waiting: list[Message] = []
 
         async def checked(message: Message) -> None:
-            if message["type"] == "http.response.start" and message["status"] in (400, 416):
-                size = Headers(raw=message["headers"]).get("content-range")
-                raise HTTPException(416, headers={"Content-Range": size} if size else None)
+            if message["type"] == "http.response.start":
+                if message["status"] in (400, 416):
+                    size = Headers(raw=message["headers"]).get("content-range")
+                    raise HTTPException(416, headers={"Content-Range": size} if size else None)
+                waiting.append(message)
+                return
+            if waiting:
+                await send(waiting.pop())
             await send(message)
 
-        await super().__call__(scope, receive, checked)
+        try:
+            # Starlette's own look at the file would raise another error.
+            self.stat_result = await asyncio.to_thread(os.stat, self.path)
+            self.set_stat_headers(self.stat_result)
+            await super().__call__(scope, receive, checked)
+        except FileNotFoundError as error:
+            raise gone(self._export_id) from error
 
 
 @downloads.get(
@@ -159,4 +186,4 @@ async def download_export(
     headers = {"Cache-Control": "private, no-store", "X-Content-Type-Options": "nosniff"}
     if isinstance(found, str):
         return RedirectResponse(found, headers=headers)
-    return _File(found, media_type=FORMATS[form], filename=f"{id}.{form}", headers=headers)
+    return _File(id, found, form, headers)

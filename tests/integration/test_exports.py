@@ -7,13 +7,14 @@ import csv
 import gc
 import io
 import zipfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urljoin, urlsplit
 
+import anyio
 import httpx2
 import orjson
 import pytest
@@ -38,6 +39,7 @@ from streams.domain.windows import named, zone_of
 from tests.audience.landing import land
 from tests.audience.world import now_of, people, services
 from tests.faults.proxy import Proxy, http_is_whole
+from tests.logs import captured
 from tests.readings import rows as make
 from tests.readings.pages import PAGE, hidden
 from tests.readings.stores import Api, insert, serving
@@ -83,9 +85,9 @@ class World:
                 await asyncio.sleep(0.05)
         return told
 
-    async def download(self, url: str) -> httpx2.Response:
+    async def download(self, url: str, headers: Mapping[str, str] | None = None) -> httpx2.Response:
         parts = urlsplit(url)
-        return await self.api.client.get(f"{parts.path}?{parts.query}")
+        return await self.api.client.get(f"{parts.path}?{parts.query}", headers=headers)
 
     async def file(self, **body: Any) -> httpx2.Response:
         told = await self.ended((await self.order(**body))["exportId"])
@@ -499,6 +501,36 @@ async def test_a_file_that_is_gone_is_a_failed_export(world: World) -> None:
     answer = await world.download(told["downloadUrl"])
     assert (answer.status_code, answer.json()["error"]["code"]) == (500, "ANALYTICS_EXPORT_FAILED")
     assert "Ask for a new export" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("removed", ["after it was found", "after its size was read"])
+@pytest.mark.parametrize("asked", [{}, {"Range": "bytes=0-9"}, {"Range": "bytes=0-1,4-5"}])
+async def test_a_file_that_goes_while_it_is_downloaded_is_a_failed_export(
+    world: World, monkeypatch: pytest.MonkeyPatch, removed: str, asked: dict[str, str]
+) -> None:
+    told = await world.ended((await world.order(type="system", period="1h"))["exportId"])
+    find, open_file = Folder.find, anyio.open_file
+
+    async def finding(folder: Folder, job: Job, now: datetime) -> Path | None:
+        path = await find(folder, job, now)
+        assert path is not None
+        path.unlink()
+        return path
+
+    async def opening(path: Path, *, mode: Literal["rb"]) -> Any:
+        path.unlink()
+        return await open_file(path, mode=mode)
+
+    if removed == "after it was found":
+        monkeypatch.setattr(Folder, "find", finding)
+    else:
+        monkeypatch.setattr(anyio, "open_file", opening)
+    lines = captured(monkeypatch, "api.exports.service._log")
+    answer = await world.download(told["downloadUrl"], asked)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (500, "ANALYTICS_EXPORT_FAILED")
+    assert "Ask for a new export" in answer.json()["error"]["message"]
+    assert answer.headers["Content-Type"] == "application/json"
+    assert [line["export"] for line in lines] == [told["exportId"]]
 
 
 async def test_before_it_is_there_the_file_is_a_conflict(world: World, redis_server: str) -> None:
