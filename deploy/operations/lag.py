@@ -62,6 +62,9 @@ def lags(
     found = []
     for where, end in sorted(ends.items(), key=lambda each: (each[0].topic, each[0].number)):
         counted, stored = cursors(ledgers.get(where))
+        if end.is_another and min(counted, stored) > end.end:
+            # Its next worker begins at the start.
+            counted = stored = end.start
         # A partition that no worker has read yet begins at the start of its log: nothing of it is lost.
         begun = where in ledgers and not ledgers[where].is_new
         behind = min(counted, stored) < end.end and end.waiting_since is not None

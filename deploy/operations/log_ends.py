@@ -21,11 +21,16 @@ _FETCH_BYTES: Final = 65_536
 
 @dataclass(frozen=True, slots=True)
 class LogEnds:
-    """First offset, offset after the last record, and time of the next record from a position (epoch s)."""
+    """First offset, offset after the last record, and time of the next record from a position (epoch s).
+
+    A log that Kafka says to end before the position is not the one that the position is of; its next record
+    is then its first.
+    """
 
     start: int
     end: int
     waiting_since: float | None
+    is_another: bool = False
 
 
 async def partitions_of(brokers: Mapping[str, Any], topics: Collection[str]) -> dict[str, list[int]]:
@@ -73,31 +78,43 @@ async def read_ends(
         starts, ends = await asyncio.gather(
             consumer.beginning_offsets(list(by_tp)), consumer.end_offsets(list(by_tp))
         )
-        for tp, where in by_tp.items():
-            consumer.seek(tp, max(positions[where], starts[tp]))
-        first = await _first_records(consumer, set(by_tp))
+        begins = {tp: max(positions[where], starts[tp]) for tp, where in by_tp.items()}
+        for tp, begin in begins.items():
+            consumer.seek(tp, begin)
+        first, others = await _first_records(consumer, set(by_tp), starts)
         found = {}
         for tp, where in by_tp.items():
             record = first.get(tp)
             end = max(ends[tp], starts[tp], consumer.highwater(tp) or 0, record.offset + 1 if record else 0)
             if record is None and await consumer.position(tp) >= end:
                 # The rest are transaction markers and aborted records.
-                end = max(positions[where], starts[tp])
-            found[where] = LogEnds(starts[tp], end, record.timestamp / 1000 if record else None)
+                end = starts[tp] if tp in others else begins[tp]
+            since = record.timestamp / 1000 if record else None
+            found[where] = LogEnds(starts[tp], end, since, tp in others)
         return found
     finally:
         await consumer.stop()
 
 
-async def _first_records(consumer: Any, wanted: set[TopicPartition]) -> dict[TopicPartition, Any]:
-    """Return the next record of each partition that has one."""
+async def _first_records(
+    consumer: Any, wanted: set[TopicPartition], starts: Mapping[TopicPartition, int]
+) -> tuple[dict[TopicPartition, Any], set[TopicPartition]]:
+    """Return the next record of each partition that has one, and the partitions that end before it.
+
+    Of those, it is the first record of the log.
+    """
     found: dict[TopicPartition, Any] = {}
+    others: set[TopicPartition] = set()
     while wanted:
         try:
             batches = await consumer.getmany(*wanted, timeout_ms=_SILENCE_MS)
         except OffsetOutOfRangeError as error:
-            # Past the end: the log is not the one that the ledger refers to.
-            wanted -= set(error.args[0])
+            outside = set(error.args[0])
+            # Retention may have deleted the start since it was asked for.
+            wanted -= outside & others
+            for tp in outside - others:
+                consumer.seek(tp, starts[tp])
+            others |= outside
             continue
         if not batches:
             break
@@ -105,4 +122,4 @@ async def _first_records(consumer: Any, wanted: set[TopicPartition]) -> dict[Top
             found[tp] = records[0]
             consumer.pause(tp)
         wanted -= set(batches)
-    return found
+    return found, others
