@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol
@@ -19,7 +20,8 @@ from deploy.operations.lag import cursors
 from sinks.base import Ledger, Partition, Where, log_name
 from sinks.clickhouse.kept import Gap
 from sinks.clickhouse.shadow import Shadow
-from sinks.redis.holds import HoldLost, Holds
+from sinks.redis import keys
+from sinks.redis.holds import HoldLost, Holds, Turn, TurnTaken
 from sinks.redis.ledger import read_ledgers
 
 #: Maximum number of rows left for the moment in which inserts are held.
@@ -92,7 +94,8 @@ class Rebuild:
     ) -> None:
         """Rebuild the data of a Kafka cluster's workers; `redis` returns bytes."""
         self._redis, self._shadow, self._cluster, self._steps = redis, shadow, cluster, steps
-        self._holds = Holds(redis, f"rebuild {time.time_ns():x}")
+        holder = f"rebuild {time.time_ns():x}"
+        self._turn, self._holds = Turn(redis, keys.REBUILD, holder), Holds(redis, holder)
         self._drain = drain
 
     async def run(self, since: datetime | None) -> float:
@@ -100,12 +103,28 @@ class Rebuild:
 
         Raises `RebuildError`, `HeldByAnother`, `Unavailable`.
         """
-        shadow, start = self._shadow, since or datetime(1970, 1, 1, tzinfo=UTC)
-        if await shadow.is_spread():
+        if await self._shadow.is_spread():
             raise RebuildError(
                 "The tables are spread over a cluster, which this command does not support. Re-process "
                 "into another database instead: docs/runbook.md, Re-process."
             )
+        try:
+            async with self._turn:
+                return await self._run(since)
+        except TurnTaken as error:
+            raise RebuildError(
+                "another `vca rebuild rollups` is running, or was killed within the last minute; nothing was"
+                " changed: wait for it"
+            ) from error
+        except HoldLost as error:
+            raise RebuildError(
+                "this process stood still for a minute, or Redis lost data, and another rebuild may have"
+                " begun; nothing was changed: run it again"
+            ) from error
+
+    async def _run(self, since: datetime | None) -> float:
+        """Do what `run` says, while no other process does."""
+        shadow, start = self._shadow, since or datetime(1970, 1, 1, tzinfo=UTC)
         await shadow.create()
         try:
             ends = ends_of(await self._ledgers())
@@ -113,17 +132,23 @@ class Rebuild:
             self._steps.total(sum(piece.rows for piece in pieces))
             for piece in pieces:
                 self._steps.say(f"{piece.table} of {piece.month // 100}-{piece.month % 100:02}")
+                await self._turn.keep()
                 await shadow.fill(piece, ends)
                 self._steps.done(piece.rows)
             for _ in range(_ROUNDS):
                 self._steps.say("events that arrived meanwhile")
+                await self._turn.keep()
                 now = ends_of(await self._ledgers())
                 ends, few = await self._advance(ends, now)
                 if few:
                     break
+            await self._turn.keep()
             return await self._switch(ends, start, since)
         finally:
-            await shadow.drop()
+            # In another process' turn, the database is that process'.
+            with suppress(TurnTaken, HoldLost):
+                await self._turn.keep()
+                await shadow.drop()
 
     async def _ledgers(self) -> dict[Partition, Ledger]:
         """Return all ledgers. Those of other clusters do not move; logs without one are included at once."""

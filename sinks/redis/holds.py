@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from typing import Final
+from contextlib import suppress
+from typing import Final, Self
 
 from redis.asyncio import Redis
 
-from sinks.base import Partition
+from sinks.base import Partition, Unavailable
 from sinks.redis.ledger import ledger_key
 from sinks.redis.scripts import Script
 
@@ -28,7 +29,11 @@ class HeldByAnother(Exception):
 
 
 class HoldLost(Exception):
-    """The hold expired before its holder was done: blocks may have been begun since."""
+    """The hold expired before its holder was done: blocks, or another's turn, may have begun since."""
+
+
+class TurnTaken(Exception):
+    """It is another's turn."""
 
 
 class Holds:
@@ -66,3 +71,47 @@ class Holds:
                     lost.append(partition)
         if lost:
             raise HoldLost(f"the hold on inserts of {', '.join(map(str, lost))} was lost")
+
+
+class Turn:
+    """A turn at something that only one process may do at a time: `async with Turn(...)`.
+
+    It is kept in the background. A process that was frozen for longer than that notices it with `keep`.
+    """
+
+    def __init__(self, redis: Redis, key: str, holder: str, seconds: float = HOLD_SECONDS) -> None:
+        """Take turns by a key, under a unique name; `redis` returns bytes."""
+        self._script, self._key = Script(redis, "hold"), key
+        self._holder, self._seconds = holder, seconds
+
+    async def __aenter__(self) -> Self:
+        """Begin the turn. Raises `TurnTaken`, `Unavailable`."""
+        await self._step(self._seconds, held=False)
+        self._keeping = asyncio.create_task(self._keep())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """End it; if it was lost, or Redis is away, it has ended or will."""
+        self._keeping.cancel()
+        await asyncio.wait([self._keeping])
+        with suppress(TurnTaken, Unavailable):
+            await self._step(0, held=False)
+
+    async def keep(self) -> None:
+        """Extend the turn, from now. Raises `HoldLost` or `TurnTaken` if it had expired."""
+        await self._step(self._seconds, held=True)
+
+    async def _keep(self) -> None:
+        with suppress(TurnTaken, HoldLost):
+            while True:
+                await asyncio.sleep(self._seconds / 3)
+                with suppress(Unavailable):
+                    await self.keep()
+
+    async def _step(self, seconds: float, *, held: bool) -> None:
+        answer = await self._script(self._key, self._holder, int(seconds * 1000), int(held))
+        verdict, detail = (part.decode() for part in answer)
+        if verdict == "BUSY":
+            raise TurnTaken(f"it is the turn of {detail}")
+        if verdict == "LOST":
+            raise HoldLost("the turn was lost")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,14 +15,15 @@ import pytest
 from clickhouse_connect.driver.asyncclient import AsyncClient
 
 from deploy.operations.rebuilding import Rebuild, RebuildError, whole_months
-from sinks.base import Block, Partition
+from sinks.base import Block, Partition, Where
 from sinks.clickhouse import client as clickhouse
 from sinks.clickhouse.audit import Audit
 from sinks.clickhouse.kept import first_instant, gaps
 from sinks.clickhouse.migrator import migrate
 from sinks.clickhouse.rollups import ROLLUP_QUERIES
-from sinks.clickhouse.shadow import Shadow
+from sinks.clickhouse.shadow import Piece, Shadow
 from sinks.clickhouse.sink import ClickHouseBlocks
+from sinks.redis import keys
 from sinks.redis.client import connect as connect_redis
 from sinks.redis.ledger import RedisLedgers, ledger_key
 from streams.domain.rows import PlaybackRow, UserRow
@@ -234,6 +236,67 @@ async def test_a_block_in_doubt_that_no_worker_ends_stops_the_rebuild_and_nothin
         await ledgers.finish(doubt, ledger.epoch)
         await ledgers.begin(replace(doubt, start=30, end=31), ledger.epoch, "")
         assert await tables.ask(f"EXISTS DATABASE {tables.shadow.name}") == [(0,)]
+    finally:
+        await redis.aclose()
+
+
+class Halting(Shadow):
+    """Waits after its first piece."""
+
+    def __init__(self, client: AsyncClient, database: str) -> None:
+        super().__init__(client, database)
+        self.reached, self.go_on = asyncio.Event(), asyncio.Event()
+
+    async def fill(self, piece: Piece, ends: Mapping[Where, int]) -> None:
+        await super().fill(piece, ends)
+        self.reached.set()
+        await self.go_on.wait()
+
+
+async def test_a_second_rebuild_is_refused_while_one_is_running(tables: Tables, redis_server: str) -> None:
+    redis = connect_redis(redis_server)
+    try:
+        await tables.views(0, 5)
+        await tables.likes(0, 7)
+        first = Halting(tables.client, tables.shadow.name.removesuffix("_rebuild"))
+        running = asyncio.create_task(Rebuild(redis, first, "c", Silent()).run(None))
+        await first.reached.wait()
+        with pytest.raises(RebuildError, match="another .* is running"):
+            await Rebuild(redis, tables.shadow, "c", Silent()).run(None)
+        first.go_on.set()
+        await running
+        assert await tables.wrong() == set()
+        assert await tables.sums() == [(5, 20_000, 7)]
+        # It has come to its end.
+        await Rebuild(redis, tables.shadow, "c", Silent()).run(None)
+        assert await redis.exists(keys.REBUILD) == 0
+    finally:
+        await redis.aclose()
+
+
+async def test_a_rebuild_that_stood_still_while_another_began_changes_nothing(
+    tables: Tables, redis_server: str
+) -> None:
+    redis = connect_redis(redis_server)
+    try:
+        await tables.views(0, 5)
+        await tables.likes(0, 7)
+        frozen = Halting(tables.client, tables.shadow.name.removesuffix("_rebuild"))
+        running = asyncio.create_task(Rebuild(redis, frozen, "c", Silent()).run(None))
+        await frozen.reached.wait()
+        # Its turn has expired.
+        await redis.hset(keys.REBUILD, "hold_until", 0)
+        other = Halting(tables.client, tables.shadow.name.removesuffix("_rebuild"))
+        later = asyncio.create_task(Rebuild(redis, other, "c", Silent()).run(None))
+        await other.reached.wait()
+        frozen.go_on.set()
+        with pytest.raises(RebuildError, match="nothing was changed"):
+            await running
+        # Neither its database nor its turn is ended by the one before.
+        other.go_on.set()
+        await later
+        assert await tables.wrong() == set()
+        assert await tables.sums() == [(5, 20_000, 7)]
     finally:
         await redis.aclose()
 
