@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 
 import msgspec
 import pytest
 
+from sinks.base import Unavailable, Where
 from sinks.memory import MemoryArchive, MemoryStore
 from streams import catalog
 from streams.catalog import CatalogFeed
 from streams.domain.catalog import Catalog
 from streams.domain.rows import CatalogRow
+from tests.logs import captured
 from tests.waiting import until
 
 NOW_MS = 1_795_000_000_000
@@ -46,6 +49,43 @@ async def test_an_entry_is_known_though_one_with_a_later_time_came_before(
         await until(lambda: feed.length_ms("of another partition") == 60_000)
         rows.append(_row("of the same", 0, 1, then))
         await until(lambda: feed.length_ms("of the same") == 60_000)
+    finally:
+        reading.cancel()
+
+
+class Away(MemoryArchive):
+    """ClickHouse, which is away for some questions."""
+
+    questions, until = 0, 0
+
+    async def catalog(self, since: int, ends: Mapping[Where, int]) -> list[CatalogRow]:
+        self.questions += 1
+        if self.questions <= self.until:
+            raise Unavailable("ClickHouse: away", "clickhouse")
+        return await super().catalog(since, ends)
+
+
+async def test_while_clickhouse_is_away_what_is_known_stays_and_afterwards_all_is_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(catalog, "_REFRESH_SECONDS", 0.001)
+    told = captured(monkeypatch, "streams.catalog.log")
+    store = MemoryStore()
+    away = Away(store)
+    feed = CatalogFeed(away)
+    store.tables["video_catalog"].append(_row("early", 0, 0, NOW_MS))
+    # It is away from the start, and once more later.
+    away.until = 3
+    reading = asyncio.create_task(feed.run())
+    try:
+        await until(lambda: feed.length_ms("early") == 60_000)
+        assert [line["error"] for line in told] == ["ClickHouse: away"] * 3
+        away.until = away.questions + 3
+        feed.update([_row("of an own partition", 1, 0, NOW_MS)])
+        store.tables["video_catalog"].append(_row("of another one", 2, 0, NOW_MS - HOUR_MS))
+        await until(lambda: len(told) >= 5)
+        assert (feed.length_ms("early"), feed.length_ms("of an own partition")) == (60_000, 60_000)
+        await until(lambda: feed.length_ms("of another one") == 60_000)
     finally:
         reading.cancel()
 
