@@ -98,6 +98,9 @@ READING_ONLY: Final = {"readonly": "2"}
 #: Newer servers aggregate groups beyond the first 16,384 of a thread later: the API's queries (by video,
 #: session and user of a day) take up to 30 % longer that way.
 GROUPING: Final = {"enable_adaptive_aggregator": "0"}
+#: Servers from 25.3 to 25.7 may remember which rows an `IN (SELECT ...)` did not select, and leave them out
+#: when the subquery has another result (ClickHouse's issue 84508, mended in 25.8 and some patches of these).
+SELECTING: Final = {"use_query_condition_cache": "0"}
 
 
 def database_of(url: str) -> str:
