@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -26,6 +27,15 @@ _STAYS: Final = (
     " events)",
     "records in Kafka and its dead letters, until the topics' retention deletes them: replay none of them",
     "export files, until EXPORT_HOURS are over, and backups: run this again after you restore one",
+)
+
+
+_REBUILT: Final = (
+    "`vca rebuild rollups` is running or was interrupted: wait for it, or run it again (`vca doctor`)"
+)
+_TAKEN: Final = (
+    "`vca rebuild rollups` or another `vca forget --delete` is running, or was killed within the last minute:"
+    " wait for it"
 )
 
 
@@ -115,9 +125,13 @@ async def run(
         is_rebuilt,
     )
     from sinks.clickhouse.migrator import checksums
+    from sinks.redis import keys
+    from sinks.redis.client import connect as connect_redis
+    from sinks.redis.holds import Turn, TurnTaken
 
     # Parts of many gigabytes are rewritten.
     client = await connect_clickhouse(chosen.clickhouse_url, read_timeout=3600.0, settings=dict(READING))
+    redis = connect_redis(chosen.redis_url)
     try:
         steps.say("looking")
         found = await schema_state.ask(client, checksums())
@@ -134,28 +148,30 @@ async def run(
         )
         if not delete or not known.total:
             return known
-        if await is_rebuilt(client):
-            raise ForgetError(
-                "`vca rebuild rollups` is running or was interrupted: wait for it, or run it again"
-                " (`vca doctor`)"
-            )
-        if not anyway:
-            check_silence(known.last_seen, now)
-        steps.total(len(PERSONAL))
+        # A rebuild that began now would restore rows that it has already read.
+        async with Turn(redis, keys.REBUILD, f"forget {time.time_ns():x}"):
+            if await is_rebuilt(client):
+                raise ForgetError(_REBUILT)
+            if not anyway:
+                check_silence(known.last_seen, now)
+            steps.total(len(PERSONAL))
 
-        def done(table: str) -> None:
-            steps.say(table)
-            steps.done(1)
+            def done(table: str) -> None:
+                steps.say(table)
+                steps.done(1)
 
-        await forgetting.remove(whole_from(now, chosen.raw_retention_days), done)
-        if left := {table: rows for table, rows in (await forgetting.row_counts()).items() if rows}:
-            told = ", ".join(f"{rows:,} in {table}" for table, rows in left.items())
-            raise ForgetError(f"events arrived meanwhile: {told} are left. Run this again")
+            await forgetting.remove(whole_from(now, chosen.raw_retention_days), done)
+            if left := {table: rows for table, rows in (await forgetting.row_counts()).items() if rows}:
+                told = ", ".join(f"{rows:,} in {table}" for table, rows in left.items())
+                raise ForgetError(f"events arrived meanwhile: {told} are left. Run this again")
         return replace(known, removed=True)
+    except TurnTaken as error:
+        raise ForgetError(_TAKEN) from error
     except MutationFailedError as error:
         raise ForgetError(str(error)) from error
     finally:
         await client.close()
+        await redis.aclose()
 
 
 def check_silence(last_seen: datetime | None, now: datetime) -> None:

@@ -113,8 +113,8 @@ class Rebuild:
                 return await self._run(since)
         except TurnTaken as error:
             raise RebuildError(
-                "another `vca rebuild rollups` is running, or was killed within the last minute; nothing was"
-                " changed: wait for it"
+                "another `vca rebuild rollups`, or `vca forget --delete`, is running or was killed within the"
+                " last minute; nothing was changed: wait for it"
             ) from error
         except HoldLost as error:
             raise RebuildError(

@@ -15,7 +15,7 @@ key: a rebuilt window is written beside the old one, and one field of the ledger
 | `vc:{tag}:<gen>:on` | zset | every video that is watched, by its newest event (epoch ms) |
 | `vc:{tag}:<gen>:on:<video>` | zset | the video's views, each by its newest event (epoch ms) |
 | `vc:bundle:<id>` | hash | blocks of several partitions in one insert, until that is done |
-| `vc:rebuild` | hash | who rebuilds roll-ups now, and until when that holds |
+| `vc:rebuild` | hash | who rebuilds roll-ups or forgets somebody now, and until when that holds |
 | `vc:keys` | hash | API keys as JSON, by digest; never expires |
 | `vc:keys:used` | hash | when each API key was last used (epoch s), by digest |
 | `vc:limits:...` | | requests of each API key in the running stretch, kept by the `limits` library |
@@ -30,7 +30,7 @@ from streams.domain.arrivals import SKEW_MS
 
 #: Partitions with live counters; members are tags without braces.
 LOGS: Final = "vc:logs"
-#: Whose turn it is to rebuild roll-ups.
+#: Whose turn it is to rebuild roll-ups, or to remove rows that a rebuild would restore.
 REBUILD: Final = "vc:rebuild"
 #: API keys, and when they were last used.
 API_KEYS: Final = "vc:keys"

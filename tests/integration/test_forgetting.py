@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from random import Random
@@ -13,6 +13,10 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from deploy.operations import forget_command
+from deploy.operations.forget_command import ForgetError
+from deploy.operations.progress import Bar
+from deploy.operations.rebuilding import Rebuild, RebuildError
 from deploy.operations.verify import kept_sums, raw_rows
 from sinks.base import Unavailable
 from sinks.clickhouse.audit import Audit, Difference
@@ -28,6 +32,10 @@ from sinks.clickhouse.forgetting import (
 from sinks.clickhouse.migrator import migrate
 from sinks.clickhouse.rollups import ROLLUP_QUERIES, SUMS
 from sinks.clickhouse.shadow import Shadow
+from sinks.redis import keys
+from sinks.redis.client import connect as connect_redis
+from sinks.redis.holds import Turn
+from streams.settings import Settings
 from tests.audience.landing import land
 from tests.audience.world import now_of, people, services
 from tests.oracle.log import PLAYBACK, USERS, Accepted, user_of
@@ -286,6 +294,88 @@ async def test_a_run_that_was_cut_short_is_run_again_and_books_still_balance(
     await forgetting.remove(WHOLE, lambda _: None)
     assert await forgetting.row_counts() == dict.fromkeys(PERSONAL, 0)
     assert await forgetting.last_seen() is None
+    assert (await world.unexplained())[0] == []
+
+
+async def test_while_somebody_is_forgotten_nothing_is_rebuilt_that_would_bring_them_back(
+    world: World, redis_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(clickhouse_url=world.url, redis_url=redis_server)
+    reached, go_on, delete = asyncio.Event(), asyncio.Event(), Forgetting._delete
+
+    async def waiting(self: Forgetting, table: str, condition: str) -> None:
+        reached.set()
+        await go_on.wait()
+        await delete(self, table, condition)
+
+    monkeypatch.setattr(Forgetting, "_delete", waiting)
+    running = asyncio.create_task(
+        forget_command.run(settings, [PERSON], Bar(None), NOW, delete=True, anyway=True)
+    )
+    await reached.wait()
+    redis = connect_redis(redis_server)
+    try:
+        rebuilding = Rebuild(redis, Shadow(world.client, world.database), "c", Bar(None))
+        with pytest.raises(RebuildError, match="vca forget"):
+            await rebuilding.run(None)
+        go_on.set()
+        known = await running
+        assert known.removed and known.rows["user_events"] > 0
+        assert set((await (await world.forgetting(PERSON)).row_counts()).values()) == {0}
+        await rebuilding.run(None)
+        assert set((await (await world.forgetting(PERSON)).row_counts()).values()) == {0}
+    finally:
+        await redis.aclose()
+
+
+async def test_nobody_is_forgotten_while_a_rebuild_is_running_or_was_interrupted(
+    world: World, redis_server: str
+) -> None:
+    settings = Settings(clickhouse_url=world.url, redis_url=redis_server)
+    forgetting = await world.forgetting(PERSON)
+    before = await forgetting.row_counts()
+    redis = connect_redis(redis_server)
+    shadow = Shadow(world.client, world.database)
+
+    async def forget() -> None:
+        await forget_command.run(settings, [PERSON], Bar(None), NOW, delete=True, anyway=True)
+
+    try:
+        async with Turn(redis, keys.REBUILD, "a rebuild that only begins"):
+            with pytest.raises(ForgetError, match="vca rebuild rollups"):
+                await forget()
+        await shadow.create()
+        with pytest.raises(ForgetError, match="vca rebuild rollups"):
+            await forget()
+        await shadow.drop()
+        assert await forgetting.row_counts() == before
+        await forget()
+        assert set((await forgetting.row_counts()).values()) == {0}
+    finally:
+        await shadow.drop()
+        await redis.aclose()
+
+
+async def test_a_person_who_comes_back_while_being_forgotten_is_told_of(
+    world: World, redis_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(clickhouse_url=world.url, redis_url=redis_server)
+    remove = Forgetting.remove
+
+    async def removing(self: Forgetting, whole: date, done: Callable[[str], None]) -> None:
+        await remove(self, whole, done)
+        await insert(world.url, [make.reaction("clip", NOW, user_id=PERSON)])
+
+    monkeypatch.setattr(Forgetting, "remove", removing)
+    with pytest.raises(ForgetError, match="1 in user_events are left. Run this again"):
+        await forget_command.run(settings, [PERSON], Bar(None), NOW, delete=True, anyway=True)
+    monkeypatch.undo()
+    # An hour later it is still too early.
+    soon = NOW + timedelta(hours=1)
+    with pytest.raises(ForgetError, match="Run this after"):
+        await forget_command.run(settings, [PERSON], Bar(None), soon, delete=True, anyway=False)
+    later = NOW + timedelta(hours=3)
+    assert (await forget_command.run(settings, [PERSON], Bar(None), later, delete=True, anyway=False)).removed
     assert (await world.unexplained())[0] == []
 
 
