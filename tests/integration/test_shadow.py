@@ -301,6 +301,62 @@ async def test_a_rebuild_that_stood_still_while_another_began_changes_nothing(
         await redis.aclose()
 
 
+async def test_a_log_that_is_new_since_a_rebuild_began_stops_it_and_nothing_is_changed(
+    tables: Tables, redis_server: str
+) -> None:
+    redis = connect_redis(redis_server)
+    new = Partition(f"c{uuid4().hex[:8]}", "playback.events", 0)
+    try:
+        await tables.views(0, 5)
+        await tables.client.command(
+            "INSERT INTO video_15m (video_id, bucket, views) VALUES ('vid', now(), 3)"
+        )
+        halting = Halting(tables.client, tables.shadow.name.removesuffix("_rebuild"))
+        running = asyncio.create_task(Rebuild(redis, halting, new.cluster, Silent()).run(None))
+        await halting.reached.wait()
+        await RedisLedgers(redis).claim(new)
+        halting.go_on.set()
+        with pytest.raises(RebuildError, match=f"{new.cluster}.* is new since.*nothing was changed"):
+            await running
+        assert await tables.wrong() == VIDEOS
+        assert await tables.ask(f"EXISTS DATABASE {tables.shadow.name}") == [(0,)]
+    finally:
+        await redis.delete(ledger_key(new))
+        await redis.aclose()
+
+
+class Slow(Shadow):
+    """Loses the hold of a ledger while it puts the first month in place."""
+
+    def __init__(self, client: AsyncClient, database: str, redis: Any, ledger: str) -> None:
+        super().__init__(client, database)
+        self._redis, self._ledger = redis, ledger
+
+    async def replace_partition(self, table: str, partition: str, filled: bool) -> None:
+        await self._redis.hset(self._ledger, "hold_until", 0)
+        await super().replace_partition(table, partition, filled)
+
+
+async def test_a_hold_that_expired_while_months_were_put_in_place_is_told(
+    tables: Tables, redis_server: str
+) -> None:
+    redis = connect_redis(redis_server)
+    partition = Partition(f"c{uuid4().hex[:8]}", "playback.events", 0)
+    try:
+        await tables.views(0, 5)
+        await RedisLedgers(redis).claim(partition)
+        slow = Slow(tables.client, tables.shadow.name.removesuffix("_rebuild"), redis, ledger_key(partition))
+        with pytest.raises(RebuildError, match="rows of that time may be missing.*run this again"):
+            await Rebuild(redis, slow, partition.cluster, Silent()).run(None)
+        # No hold is left, and nothing hinders the next run.
+        assert not await redis.hexists(ledger_key(partition), "hold")
+        await Rebuild(redis, tables.shadow, partition.cluster, Silent()).run(None)
+        assert await tables.wrong() == set()
+    finally:
+        await redis.delete(ledger_key(partition))
+        await redis.aclose()
+
+
 async def test_a_block_that_a_cluster_of_before_left_in_doubt_is_rolled_up(
     tables: Tables, redis_server: str
 ) -> None:
