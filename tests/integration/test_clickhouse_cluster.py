@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from random import Random
+from types import SimpleNamespace
 from typing import Any
 from urllib.error import HTTPError
 from uuid import uuid4
@@ -18,10 +19,12 @@ from zoneinfo import ZoneInfo
 import pytest
 import pytest_asyncio
 from clickhouse_connect.driver.exceptions import DatabaseError
+from clickhouse_connect.driver.httpclient import HttpClient
 
 from deploy.operations.rebuilding import Rebuild, RebuildError
 from sinks.base import Block, Partition, Unavailable
 from sinks.clickhouse import sink as sinks
+from sinks.clickhouse.analyst import admit
 from sinks.clickhouse.archive import ClickHouseArchive
 from sinks.clickhouse.audit import Audit
 from sinks.clickhouse.client import READING, connect
@@ -29,7 +32,7 @@ from sinks.clickhouse.cluster import Cluster
 from sinks.clickhouse.day_cache import DayCache
 from sinks.clickhouse.known_audience import KnownAudience
 from sinks.clickhouse.known_cache import KnownCache
-from sinks.clickhouse.migrator import migrate
+from sinks.clickhouse.migrator import migrate, migrations
 from sinks.clickhouse.native_writer import Columns
 from sinks.clickhouse.reader import ClickHouseReader
 from sinks.clickhouse.replicas import CONSISTENT
@@ -38,13 +41,23 @@ from sinks.clickhouse.shadow import Shadow
 from sinks.clickhouse.sink import ClickHouseBlocks
 from sinks.clickhouse.user_reader import ClickHouseUsers
 from sinks.redis.client import connect as connect_redis
+from streams.domain.errors import MigrationError
 from streams.domain.rows import PlaybackRow
 from streams.domain.windows import named
 from tests.audience.landing import land
 from tests.audience.world import now_of, people, services
 from tests.readings import rows as make
 from tests.readings.stores import insert, serving
-from tests.servers.clickhouse_cluster import ONE, TWO, clickhouse_cluster, lay, lay_over, send, statements
+from tests.servers.clickhouse_cluster import (
+    ONE,
+    TWO,
+    alone,
+    clickhouse_cluster,
+    lay,
+    lay_over,
+    send,
+    statements,
+)
 
 NOW = now_of("2024-03-30T14:05:27")
 OLD = "start=2024-02-01T00:00:07Z&end=2024-03-30T09:13:21Z"
@@ -306,3 +319,92 @@ def test_a_fill_puts_what_all_shards_have_on_one(server: str, databases: dict[st
     before = int(send(here, "SELECT count() FROM signups"))
     send(here, fill)
     assert int(send(here, "SELECT count() FROM signups")) == 2 * before > 0
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Run statements as on a server without Keeper; return those that are no SELECT, as they were sent."""
+    command, found = HttpClient.command, list[str]()
+
+    def run_alone(self: HttpClient, cmd: str, *arguments: Any, **others: Any) -> Any:
+        if not cmd.startswith("SELECT"):
+            found.append(cmd)
+        return command(self, alone(cmd), *arguments, **others)
+
+    monkeypatch.setattr(HttpClient, "command", run_alone)
+    return found
+
+
+def shape(server: str, database: str) -> str:
+    """Return how every table of a database is made, but for those that record the migrations."""
+    made = send(
+        server,
+        f"SELECT name, create_table_query FROM system.tables WHERE database = '{database}'"
+        " AND name != 'schema_migrations' ORDER BY name FORMAT TSV",
+    )
+    return made.replace(database, "db")
+
+
+def test_a_cluster_is_migrated_once_and_on_every_node(server: str, sent: list[str]) -> None:
+    name = f"migrated_{uuid4().hex[:8]}"
+    options = {"cluster": ONE, "raw_retention_days": 18_000, "rollup_retention_days": 18_000}
+    options |= {"deduplication_window": 1000, "analyst_password": "it's"}
+    applied: Any = migrate(f"{server}/{name}", **options)  # type: ignore[arg-type]
+    assert applied == [migration.name for migration in migrations()]
+    changes = [each for each in sent if not each.lstrip().startswith("INSERT INTO")]
+    assert len(changes) > 40
+    assert [each for each in changes if f"ON CLUSTER '{ONE}'" not in each] == []
+    lay(server, ONE, laid := f"laid_{uuid4().hex[:8]}")
+    assert shape(server, name) == shape(server, laid)
+    sent.clear()
+    assert migrate(f"{server}/{name}", **options) == []  # type: ignore[arg-type]
+    # The database, the analyst (whom this server refuses), and the table of migrations.
+    assert len(sent) == 3
+
+
+def test_the_migration_of_a_cluster_may_be_killed_at_any_statement(
+    server: str, sent: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(Exception):
+        pass
+
+    run_alone, left = HttpClient.command, 0
+
+    def until_killed(self: HttpClient, cmd: str, *arguments: Any, **others: Any) -> Any:
+        nonlocal left
+        if left == 0:
+            raise Killed
+        left -= 1
+        return run_alone(self, cmd, *arguments, **others)
+
+    whole, killed = f"whole_{uuid4().hex[:8]}", f"killed_{uuid4().hex[:8]}"
+    migrate(f"{server}/{whole}", cluster=ONE)
+    monkeypatch.setattr(HttpClient, "command", until_killed)
+    for statements_done in range(1, 400, 11):
+        left = statements_done
+        try:
+            migrate(f"{server}/{killed}", cluster=ONE)
+        except Killed:
+            continue
+        break
+    else:
+        pytest.fail("it never came to its end")
+    left = -1
+    assert migrate(f"{server}/{killed}", cluster=ONE) == []
+    assert shape(server, killed) == shape(server, whole)
+
+
+def test_a_cluster_that_is_not_set_up_gets_nothing(server: str, sent: list[str]) -> None:
+    with pytest.raises(MigrationError, match="knows no cluster 'other'"):
+        migrate(f"{server}/refused", cluster="other", analyst_password="any")
+    assert sent == []
+
+
+def test_the_analyst_of_a_cluster_is_made_on_every_node_by_sound_sql(server: str) -> None:
+    told: list[str] = []
+    recording: Any = SimpleNamespace(command=told.append)
+    assert admit(recording, "videocloud", r"a 'quoted\ one", f"ON CLUSTER '{ONE}'")
+    assert len(told) == 6
+    for statement in told:
+        assert f" ON CLUSTER '{ONE}' " in statement
+        assert send(server, f"EXPLAIN AST {statement}").strip(), statement
