@@ -94,6 +94,12 @@ FastAPI instrumentation.
 """
 
 
+_BESIDES: Final = """\
+In addition, `process_*` metrics report memory, CPU and start time. A worker updates the gauges of its
+partitions every five seconds, and not during a rebalance: `videocloud_partitions` follows one up to five
+seconds later."""
+
+
 def _rows(process: Process) -> list[str]:
     def kind(instrument: Instrument) -> str:
         return instrument.kind.value
@@ -111,7 +117,7 @@ def page() -> str:
     lines = [_INTRODUCTION, "## Metrics", ""]
     for process, title in ((Process.WORKER, "Worker"), (Process.API, "API"), (Process.BOTH, "Both")):
         lines += [f"### {title}", "", *_rows(process), ""]
-    lines += ["In addition, `process_*` metrics report memory, CPU and start time.", "", "## Dashboards", ""]
+    lines += [_BESIDES, "", "## Dashboards", ""]
     for dashboard in DASHBOARDS:
         titles = ", ".join(row.title.lower() for row in dashboard.rows)
         lines.append(f"- **{dashboard.title}**: {dashboard.about} Rows: {titles}.")
