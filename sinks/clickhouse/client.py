@@ -100,7 +100,7 @@ READING_ONLY: Final = {"readonly": "2"}
 GROUPING: Final = {"enable_adaptive_aggregator": "0"}
 #: Servers from 25.3 to 25.7 may remember which rows an `IN (SELECT ...)` did not select, and leave them out
 #: when the subquery has another result (ClickHouse's issue 84508, mended in 25.8 and some patches of these).
-SELECTING: Final = {"use_query_condition_cache": "0"}
+_SELECTING: Final = {"use_query_condition_cache": "0"}
 
 
 def database_of(url: str) -> str:
@@ -147,7 +147,7 @@ async def connect(
             client_name=name,
             settings=settings,
         )
-    for setting, value in (where_known or {}).items():
+    for setting, value in {**_SELECTING, **(where_known or {})}.items():
         known = client.server_settings.get(setting)
         if known is not None and not known.readonly:
             client.set_client_setting(setting, value)

@@ -15,15 +15,7 @@ from clickhouse_connect.driver.exceptions import Error
 
 from sinks.base import QueryObserver, Unavailable, ignore_query
 from sinks.clickhouse import facts, queries
-from sinks.clickhouse.client import (
-    GROUPING,
-    READING,
-    READING_ONLY,
-    REFUSING,
-    SELECTING,
-    available,
-    connect,
-)
+from sinks.clickhouse.client import GROUPING, READING, READING_ONLY, REFUSING, available, connect
 from sinks.clickhouse.migrator import checksums
 from sinks.clickhouse.native_reader import FORMAT, Table, TableQuery
 from sinks.clickhouse.queries import Query
@@ -89,7 +81,7 @@ class ClickHouseReader:
                         connections=self._connections + 4,
                         name="vca-api",
                         settings=READING | self._limits(),
-                        where_known=GROUPING | SELECTING | READING_ONLY,
+                        where_known=GROUPING | READING_ONLY,
                     )
                 )
             async with asyncio.timeout(1.5 * self._ping_timeout):

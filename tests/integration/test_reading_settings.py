@@ -45,7 +45,7 @@ async def test_an_error_in_the_middle_of_an_answer_is_never_written_as_a_row(cli
 async def test_no_server_remembers_what_an_earlier_result_of_a_subquery_did_not_select(
     clickhouse_server: str,
 ) -> None:
-    """Answers ask for `session IN (SELECT ...)` again and again, where ClickHouse 25.3 to 25.7 may err."""
+    """Answers ask for `IN (SELECT ...)` again and again, and ClickHouse 25.3 to 25.7 may err."""
     cached = "SELECT toUInt8(getSetting('use_query_condition_cache')) AS cached"
     client = await connect(f"{clickhouse_server}/default")
     reader = ClickHouseReader(f"{clickhouse_server}/default")
@@ -53,6 +53,7 @@ async def test_no_server_remembers_what_an_earlier_result_of_a_subquery_did_not_
         if "use_query_condition_cache" not in client.server_settings:
             pytest.skip("This server has no such cache.")
         assert await reader.rows(Query(cached, {})) == [{"cached": 0}]
+        assert (await client.query(cached)).result_rows == [(0,)]
     finally:
         await reader.close()
         await client.close()
