@@ -1,8 +1,8 @@
-"""Holds on inserts into ClickHouse, for operations during which no block may be begun (`vca rebuild`).
+"""Holds on inserts into ClickHouse, and turns at what only one process may do (`vca rebuild`, `vca forget`).
 
-A hold is stored in the ledger and checked by the script that begins a block, so check and beginning are one
-atomic step. It expires by itself, so that a holder that died blocks nobody; a holder that was too slow gets
-`HoldLost` at its next step.
+A hold on inserts is stored in the ledger and checked by the script that begins a block, so check and
+beginning are one atomic step. A turn is a hold on a key of its own. Both expire by themselves, so that a
+holder that died blocks nobody; a holder that was too slow gets `HoldLost` at its next step.
 """
 
 from __future__ import annotations
@@ -36,35 +36,45 @@ class TurnTaken(Exception):
     """It is another's turn."""
 
 
+class _Hold:
+    """The script `hold` for one holder, whose name is unique."""
+
+    def __init__(self, redis: Redis, holder: str) -> None:
+        self._script, self._holder = Script(redis, "hold"), holder
+
+    async def step(self, key: str, seconds: float, *, held: bool) -> tuple[str, str]:
+        """Hold a key for so long, 0 to end it; `held` if it must be held already. Return the verdict."""
+        verdict, detail = await self._script(key, self._holder, int(seconds * 1000), int(held))
+        return verdict.decode(), detail.decode()
+
+
 class Holds:
     """One holder's hold on some partitions."""
 
     def __init__(self, redis: Redis, holder: str, seconds: float = HOLD_SECONDS) -> None:
         """Hold under a unique name; `redis` returns bytes."""
-        self._script = Script(redis, "hold")
-        self._holder, self._ms = holder, int(seconds * 1000)
+        self._hold, self._seconds = _Hold(redis, holder), seconds
 
     async def take(self, partitions: Iterable[Partition]) -> None:
         """Hold the partitions' inserts. Raises `HeldByAnother`, `Unavailable`."""
-        await self._each(partitions, self._ms, False)
+        await self._each(partitions, self._seconds, held=False)
 
     async def keep(self, partitions: Iterable[Partition]) -> None:
         """Extend the hold, from now. Raises `HoldLost` if it had expired."""
-        await self._each(partitions, self._ms, True)
+        await self._each(partitions, self._seconds, held=True)
 
     async def release(self, partitions: Iterable[Partition], *, checked: bool) -> None:
         """End the hold. When `checked`, raises `HoldLost` if a partition's hold had expired."""
-        await self._each(partitions, 0, checked)
+        await self._each(partitions, 0, held=checked)
 
-    async def _each(self, partitions: Iterable[Partition], ms: int, held: bool) -> None:
+    async def _each(self, partitions: Iterable[Partition], seconds: float, *, held: bool) -> None:
         lost, every = [], list(partitions)
         for begin in range(0, len(every), _AT_ONCE):
             some = every[begin : begin + _AT_ONCE]
             answers = await asyncio.gather(
-                *(self._script(ledger_key(each), self._holder, ms, int(held)) for each in some)
+                *(self._hold.step(ledger_key(each), seconds, held=held) for each in some)
             )
-            for partition, answer in zip(some, answers, strict=True):
-                verdict, detail = (part.decode() for part in answer)
+            for partition, (verdict, detail) in zip(some, answers, strict=True):
                 if verdict == "BUSY":
                     raise HeldByAnother(f"{detail} already holds the inserts of {partition}")
                 if verdict == "LOST":
@@ -81,8 +91,7 @@ class Turn:
 
     def __init__(self, redis: Redis, key: str, holder: str, seconds: float = HOLD_SECONDS) -> None:
         """Take turns by a key, under a unique name; `redis` returns bytes."""
-        self._script, self._key = Script(redis, "hold"), key
-        self._holder, self._seconds = holder, seconds
+        self._hold, self._key, self._seconds = _Hold(redis, holder), key, seconds
 
     async def __aenter__(self) -> Self:
         """Begin the turn. Raises `TurnTaken`, `Unavailable`."""
@@ -109,8 +118,7 @@ class Turn:
                     await self.keep()
 
     async def _step(self, seconds: float, *, held: bool) -> None:
-        answer = await self._script(self._key, self._holder, int(seconds * 1000), int(held))
-        verdict, detail = (part.decode() for part in answer)
+        verdict, detail = await self._hold.step(self._key, seconds, held=held)
         if verdict == "BUSY":
             raise TurnTaken(f"it is the turn of {detail}")
         if verdict == "LOST":

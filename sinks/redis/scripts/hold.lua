@@ -1,5 +1,6 @@
 -- Holds a partition's inserts: no block is begun until the hold ends. What was begun before goes on.
--- KEYS: ledger
+-- A key of another kind is a turn at something that only its holder may do.
+-- KEYS: ledger, or the key of a turn
 -- ARGV: holder, ms to hold (0 ends it), '1' when it must be held already
 -- Answers with a verdict: OK, BUSY (another holds it), LOST (it was not held all the time).
 local ledger = redis.call('HMGET', KEYS[1], 'hold', 'hold_until')
