@@ -26,7 +26,7 @@ from sinks.clickhouse.native_reader import Table, TableQuery
 from sinks.clickhouse.queries import Query
 from sinks.clickhouse.reader import ClickHouseReader
 from sinks.clickhouse.recent_rows import RecentRows, block_numbers
-from sinks.clickhouse.session_queries import reach
+from sinks.clickhouse.session_queries import last_day, reach
 from sinks.clickhouse.user_queries import flag_numbers
 from sinks.single_flight import SingleFlight, shared_result
 from streams.domain.errors import StoreUnavailableError
@@ -81,7 +81,7 @@ class KnownAudience:
         if {"activity", "engagement"} & set(parts):
             await self._prefetch_sessions(window, split)
             sessions = self._cache.peek(_sessions(window, split), KnownSessions, split)
-            if sessions is not None and not len(sessions.recent(_last(window))):
+            if sessions is not None and not len(sessions.recent(last_day(window))):
                 with suppress(StoreUnavailableError):
                     await self._sessions_since(sessions, window, split, lambda recent: None)
 
@@ -179,8 +179,8 @@ class KnownAudience:
         self, known: KnownSessions, window: Window, split: Split, compute: Callable[[RecentRows], T]
     ) -> T:
         """Compute something of the sessions with events since a split."""
-        query = partial(known_queries.sessions_since, _last(window), split.day)
-        return await self._up_to_date(known.recent(_last(window)), query, compute)
+        query = partial(known_queries.sessions_since, last_day(window), split.day)
+        return await self._up_to_date(known.recent(last_day(window)), query, compute)
 
     async def _recent_users(self, window: Window, stretches: Stretches, split: Split) -> RecentUsers | None:
         known = self._known_users(window, stretches, split)
@@ -260,12 +260,6 @@ def _visitors(window: Window, split: Split) -> Hashable:
 def _sessions(window: Window, split: Split) -> Hashable:
     # Shared by all windows that begin on one day, in any zone.
     return "sessions", reach(window)["day_from"], split.day
-
-
-def _last(window: Window) -> date:
-    """Return the last day to read of a window's sessions."""
-    day: date = reach(window)["day_to"]
-    return day
 
 
 def _fits(window: Window, stretches: Stretches, day: date) -> bool:

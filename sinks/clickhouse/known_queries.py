@@ -63,11 +63,11 @@ def users_since(
     split = split_days(window.zone, midnight(day, UTC_ZONE), window.end)
     days = LocalDays(split)
     local = days.first if split.trivial else f"if({days.head} != 0, {days.first}, {days.second})"
-    columns = {"user": "user", "day": "min(local)", "active": "groupBitOr(active)", "block": "max(block)"}
+    columns = {"user": "user", "day": "min(local)", "active": "groupBitOr(active)", COLUMN: f"max({COLUMN})"}
     sql = (
         f"SELECT\n    {known_users.RECENT.columns(columns)}\n"
         "FROM\n(\n"
-        f"    SELECT user, active, {local} AS local, block\n"
+        f"    SELECT user, active, {local} AS local, {COLUMN}\n"
         f"    FROM\n    (\n{indented(active.sql, 2)}\n    )\n"
         ")\n"
         "GROUP BY user"
@@ -137,7 +137,8 @@ def sessions_since(last: date, day: date, block: int | None = None) -> TableQuer
     """
     since = Since(day, block)
     where = f"day >= {{open:Date}} AND day <= {{day_to:Date}}{since.condition('session_days', 'session')}"
-    return _sessions(where, "", {"day_to": last} | since.parameters, known_sessions.RECENT, since.block)
+    bound = {"open": day, "day_to": last} | since.parameters
+    return _sessions(where, "", bound, known_sessions.RECENT, since.block)
 
 
 def visitors_before(window: Window, day: date) -> TableQuery:

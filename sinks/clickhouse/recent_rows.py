@@ -25,11 +25,11 @@ from sinks.clickhouse.native_reader import Shape, Table
 from sinks.clickhouse.queries import Query
 
 #: The last block in the part of a row.
-BLOCK: Final = "toUInt64(splitByChar('_', _part)[3])"
+_BLOCK: Final = "toUInt64(splitByChar('_', _part)[3])"
 #: The column of a table with the last block of all parts of a key.
 COLUMN: Final = "block"
 #: The engine of tables whose blocks are numbered as above.
-ENGINE: Final = "AggregatingMergeTree"
+_ENGINE: Final = "AggregatingMergeTree"
 #: The tables that are read in this way.
 _TABLES: Final = ("session_days", "user_days")
 #: What a full array grows to, as a multiple of its length.
@@ -51,12 +51,12 @@ class Since:
     @property
     def block(self) -> str:
         """Return the number of the block of a row."""
-        return "0" if self.changed_after is None else BLOCK
+        return "0" if self.changed_after is None else _BLOCK
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """Return the values that `condition` binds, and `open`, the day."""
-        return {"open": self.day} | ({"block": self.changed_after} if self.changed_after else {})
+        """Return the values that `condition` binds."""
+        return {"open": self.day, "block": self.changed_after} if self.changed_after else {}
 
     def condition(self, table: str, key: str) -> str:
         """Return the condition, to be added to others, that a key has changed."""
@@ -64,7 +64,7 @@ class Since:
             return ""
         return (
             f"\n    AND {key} IN (SELECT {key} FROM {table}"
-            f" WHERE day >= {{open:Date}} AND {BLOCK} > {{block:UInt64}})"
+            f" WHERE day >= {{open:Date}} AND {_BLOCK} > {{block:UInt64}})"
         )
 
 
@@ -81,7 +81,7 @@ def block_numbers() -> Query:
     return Query(
         "SELECT count() = {tables:UInt8} AS numbered FROM system.tables"
         " WHERE database = currentDatabase() AND name IN {names:Array(String)} AND engine = {engine:String}",
-        {"tables": len(_TABLES), "names": list(_TABLES), "engine": ENGINE},
+        {"tables": len(_TABLES), "names": list(_TABLES), "engine": _ENGINE},
     )
 
 
@@ -117,13 +117,6 @@ class RecentRows:
         #: All blocks up to this one are in the rows.
         self.block = 0
         self._latest = 0
-
-    @classmethod
-    def of(cls, shape: Shape, table: Table) -> RecentRows:
-        """Return the rows of a table."""
-        recent = cls(shape)
-        recent.update(table)
-        return recent
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         """Return a column, which the next update changes."""

@@ -122,10 +122,14 @@ FROM
 WHERE {_OPENED}"""
 
 
+def last_day(window: Window) -> date:
+    """Return the last day to read of a window's sessions."""
+    return (window.end.astimezone(UTC) - timedelta(microseconds=1)).date() + SESSION_SILENCE
+
+
 def reach(window: Window, before: date | None = None) -> dict[str, Any]:
     """Return the bound edges of a window, and the days to read of its sessions: none from `before` on."""
-    first = window.start.astimezone(UTC).date()
-    last = (window.end.astimezone(UTC) - timedelta(microseconds=1)).date() + SESSION_SILENCE
+    first, last = window.start.astimezone(UTC).date(), last_day(window)
     return {
         "start_ms": milliseconds(window.start),
         "end_ms": milliseconds(window.end),

@@ -8,6 +8,7 @@ import numpy as np
 
 from sinks.clickhouse.native_reader import Shape, Table
 from sinks.clickhouse.native_writer import text, varint
+from sinks.clickhouse.recent_rows import RecentRows
 
 
 def sent(shape: Shape, rows: Sequence[Sequence[int]]) -> bytes:
@@ -22,3 +23,10 @@ def sent(shape: Shape, rows: Sequence[Sequence[int]]) -> bytes:
 def table(shape: Shape, rows: Sequence[Sequence[int]]) -> Table:
     """Return the table of some rows."""
     return shape.read(sent(shape, rows))
+
+
+def recent(shape: Shape, rows: Sequence[Sequence[int]]) -> RecentRows:
+    """Return rows that were read once."""
+    kept = RecentRows(shape)
+    kept.update(table(shape, rows))
+    return kept

@@ -22,6 +22,7 @@ from sinks.clickhouse.known_sessions import (
 )
 from sinks.clickhouse.recent_rows import RecentRows
 from streams.domain.local_time import Clock
+from tests.audience import tables
 from tests.audience.tables import table
 
 HOUR_MS = 3_600_000
@@ -145,7 +146,7 @@ def told(rows: list[dict[str, int]], *keys: str) -> Sums:
 
 
 def recent(rows: Iterable[tuple[int, ...]]) -> RecentRows:
-    return RecentRows.of(RECENT, table(RECENT, [(*row, 1) for row in rows]))
+    return tables.recent(RECENT, [(*row, 1) for row in rows])
 
 
 @pytest.mark.parametrize("clock", [UTC, SHIFTED])

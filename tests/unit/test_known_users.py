@@ -6,8 +6,7 @@ from collections import Counter
 from random import Random
 
 from sinks.clickhouse.known_users import EARLIER, KNOWN, RECENT, SIGNED_UP, KnownUsers
-from sinks.clickhouse.recent_rows import RecentRows
-from tests.audience.tables import table
+from tests.audience.tables import recent, table
 
 #: Two of the stretches are one.
 NUMBERS = {"daily": 0, "monthly": 1, "active": 1, "previous": 2}
@@ -20,10 +19,6 @@ def counts(flags: dict[int, int]) -> dict[str, int]:
     row = {name: sum(bits >> number & 1 for bits in flags.values()) for name, number in NUMBERS.items()}
     row["lost"] = sum(bits >> 2 & 1 and not bits >> 1 & 1 for bits in flags.values())
     return row
-
-
-def recent(rows: list[tuple[int, ...]]) -> RecentRows:
-    return RecentRows.of(RECENT, table(RECENT, rows))
 
 
 def test_the_difference_is_that_of_the_counts() -> None:
@@ -41,7 +36,7 @@ def test_the_difference_is_that_of_the_counts() -> None:
         }
         before_today = KnownUsers(table(KNOWN, sorted(marks.items())))
         late = before_today.since(
-            recent([(user, days[user], active, 1) for user, active in heard.items()]), END
+            recent(RECENT, [(user, days[user], active, 1) for user, active in heard.items()]), END
         )
 
         before, now = (
@@ -66,6 +61,6 @@ def test_the_difference_is_that_of_the_counts() -> None:
 
 def test_nobody_is_known_and_nobody_was_heard_of() -> None:
     nobody = KnownUsers(table(KNOWN, []))
-    late = nobody.since(recent([]), END)
+    late = nobody.since(recent(RECENT, []), END)
     assert late.counts(NUMBERS, None) == [dict.fromkeys(NUMBERS, 0)]
     assert late.cohorts() == late.sources(nobody.signups([])) == []

@@ -8,22 +8,21 @@ FROM
     SELECT user, active, {before:Array(Int32)}[toUInt16(day - {first_day:Date}) + 1] AS local, block
     FROM
     (
-        SELECT day, slots, 0 AS block, user, toUInt8(1 * ((day >= {p1:Date} AND day < {p2:Date})) + 2 * ((day >= {p3:Date} AND day < {p4:Date}))) AS active
+        SELECT day, slots, 0 AS block, user, toUInt8(1 * ((day >= {p0:Date} AND day < {p1:Date})) + 2 * ((day >= {p2:Date} AND day < {p3:Date}))) AS active
         FROM user_days
-        WHERE day >= {p5:Date} AND day <= {p6:Date} AND active != 0
+        WHERE day >= {p4:Date} AND day <= {p5:Date} AND active != 0
     )
 )
 GROUP BY user
 
 /* bound:
 {
- "open": "2024-03-30",
- "p1": "2024-03-24",
- "p2": "2024-03-31",
- "p3": "2024-03-17",
- "p4": "2024-03-24",
+ "p0": "2024-03-24",
+ "p1": "2024-03-31",
+ "p2": "2024-03-17",
+ "p3": "2024-03-24",
+ "p4": "2024-03-30",
  "p5": "2024-03-30",
- "p6": "2024-03-30",
  "first_day": "2024-03-30",
  "before": [
   19812

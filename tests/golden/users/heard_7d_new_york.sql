@@ -8,30 +8,29 @@ FROM
     SELECT user, active, if(bitAnd(slots, {heads:Array(UInt128)}[toUInt16(day - {first_day:Date}) + 1]) != 0, {before:Array(Int32)}[toUInt16(day - {first_day:Date}) + 1], {after:Array(Int32)}[toUInt16(day - {first_day:Date}) + 1]) AS local, block
     FROM
     (
-        SELECT day, slots, 0 AS block, user, toUInt8(1 * ((day = {p1:Date} AND bitAnd(slots, {p2:UInt128}) != 0) OR (day >= {p3:Date} AND day < {p4:Date}) OR (day = {p5:Date} AND bitAnd(slots, {p6:UInt128}) != 0)) + 2 * ((day = {p7:Date} AND bitAnd(slots, {p8:UInt128}) != 0) OR (day >= {p9:Date} AND day < {p10:Date}) OR (day = {p11:Date} AND bitAnd(slots, {p12:UInt128}) != 0))) AS active
+        SELECT day, slots, 0 AS block, user, toUInt8(1 * ((day = {p0:Date} AND bitAnd(slots, {p1:UInt128}) != 0) OR (day >= {p2:Date} AND day < {p3:Date}) OR (day = {p4:Date} AND bitAnd(slots, {p5:UInt128}) != 0)) + 2 * ((day = {p6:Date} AND bitAnd(slots, {p7:UInt128}) != 0) OR (day >= {p8:Date} AND day < {p9:Date}) OR (day = {p10:Date} AND bitAnd(slots, {p11:UInt128}) != 0))) AS active
         FROM user_days
-        WHERE day >= {p13:Date} AND day <= {p14:Date} AND active != 0
+        WHERE day >= {p12:Date} AND day <= {p13:Date} AND active != 0
     )
 )
 GROUP BY user
 
 /* bound:
 {
- "open": "2024-03-30",
- "p1": "2024-03-24",
- "p2": 79228162514264337593543884800,
- "p3": "2024-03-25",
+ "p0": "2024-03-24",
+ "p1": 79228162514264337593543884800,
+ "p2": "2024-03-25",
+ "p3": "2024-03-31",
  "p4": "2024-03-31",
- "p5": "2024-03-31",
- "p6": 65535,
- "p7": "2024-03-17",
- "p8": 79228162514264337593543884800,
- "p9": "2024-03-18",
+ "p5": 65535,
+ "p6": "2024-03-17",
+ "p7": 79228162514264337593543884800,
+ "p8": "2024-03-18",
+ "p9": "2024-03-24",
  "p10": "2024-03-24",
- "p11": "2024-03-24",
- "p12": 65535,
- "p13": "2024-03-30",
- "p14": "2024-03-31",
+ "p11": 65535,
+ "p12": "2024-03-30",
+ "p13": "2024-03-31",
  "first_day": "2024-03-30",
  "before": [
   19811,

@@ -14,8 +14,8 @@ GROUP BY session
 
 /* bound:
 {
- "day_to": "2024-03-30",
  "open": "2024-03-30",
+ "day_to": "2024-03-30",
  "block": 41
 }
 */
