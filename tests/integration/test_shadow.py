@@ -253,14 +253,20 @@ class Halting(Shadow):
         await self.go_on.wait()
 
 
+async def begun(redis: Any, tables: Tables, cluster: str = "c") -> tuple[Halting, asyncio.Task[float]]:
+    """Return a rebuild that waits after its first piece."""
+    halting = Halting(tables.client, tables.database)
+    running = asyncio.create_task(Rebuild(redis, halting, cluster, Silent()).run(None))
+    await halting.reached.wait()
+    return halting, running
+
+
 async def test_a_second_rebuild_is_refused_while_one_is_running(tables: Tables, redis_server: str) -> None:
     redis = connect_redis(redis_server)
     try:
         await tables.views(0, 5)
         await tables.likes(0, 7)
-        first = Halting(tables.client, tables.shadow.name.removesuffix("_rebuild"))
-        running = asyncio.create_task(Rebuild(redis, first, "c", Silent()).run(None))
-        await first.reached.wait()
+        first, running = await begun(redis, tables)
         with pytest.raises(RebuildError, match="another .* is running"):
             await Rebuild(redis, tables.shadow, "c", Silent()).run(None)
         first.go_on.set()
@@ -281,14 +287,10 @@ async def test_a_rebuild_that_stood_still_while_another_began_changes_nothing(
     try:
         await tables.views(0, 5)
         await tables.likes(0, 7)
-        frozen = Halting(tables.client, tables.shadow.name.removesuffix("_rebuild"))
-        running = asyncio.create_task(Rebuild(redis, frozen, "c", Silent()).run(None))
-        await frozen.reached.wait()
+        frozen, running = await begun(redis, tables)
         # Its turn has expired.
         await redis.hset(keys.REBUILD, "hold_until", 0)
-        other = Halting(tables.client, tables.shadow.name.removesuffix("_rebuild"))
-        later = asyncio.create_task(Rebuild(redis, other, "c", Silent()).run(None))
-        await other.reached.wait()
+        other, later = await begun(redis, tables)
         frozen.go_on.set()
         with pytest.raises(RebuildError, match="nothing was changed"):
             await running
@@ -311,9 +313,7 @@ async def test_a_log_that_is_new_since_a_rebuild_began_stops_it_and_nothing_is_c
         await tables.client.command(
             "INSERT INTO video_15m (video_id, bucket, views) VALUES ('vid', now(), 3)"
         )
-        halting = Halting(tables.client, tables.shadow.name.removesuffix("_rebuild"))
-        running = asyncio.create_task(Rebuild(redis, halting, new.cluster, Silent()).run(None))
-        await halting.reached.wait()
+        halting, running = await begun(redis, tables, new.cluster)
         await RedisLedgers(redis).claim(new)
         halting.go_on.set()
         with pytest.raises(RebuildError, match=f"{new.cluster}.* is new since.*nothing was changed"):
@@ -345,7 +345,7 @@ async def test_a_hold_that_expired_while_months_were_put_in_place_is_told(
     try:
         await tables.views(0, 5)
         await RedisLedgers(redis).claim(partition)
-        slow = Slow(tables.client, tables.shadow.name.removesuffix("_rebuild"), redis, ledger_key(partition))
+        slow = Slow(tables.client, tables.database, redis, ledger_key(partition))
         with pytest.raises(RebuildError, match="rows of that time may be missing.*run this again"):
             await Rebuild(redis, slow, partition.cluster, Silent()).run(None)
         # No hold is left, and nothing hinders the next run.
