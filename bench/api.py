@@ -20,7 +20,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import count
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -133,23 +133,20 @@ def _asked() -> Question:
 @asynccontextmanager
 async def traffic(behind: Standing, size: Size, rows: int) -> AsyncIterator[None]:
     """Insert so many rows into the tables of sessions and users a second, in four inserts each; none if 0."""
-    running, client = True, await connect(behind.url)
+    running, client = bool(rows), await connect(behind.url)
 
     async def insert() -> None:
-        for turn in count():
+        for turn in takewhile(lambda _: running, count()):
             for statement in going_on(size, datetime.now(UTC).date(), max(1, rows // _INSERTS), turn):
                 await client.command(statement)
             await asyncio.sleep(1 / _INSERTS)
-            if not running:
-                break
 
-    inserting = asyncio.create_task(insert()) if rows else None
+    inserting = asyncio.create_task(insert())
     try:
         yield
     finally:
         running = False
-        if inserting is not None:
-            await inserting
+        await inserting
         await client.close()
 
 

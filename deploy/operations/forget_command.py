@@ -28,8 +28,6 @@ _STAYS: Final = (
     "records in Kafka and its dead letters, until the topics' retention deletes them: replay none of them",
     "export files, until EXPORT_HOURS are over, and backups: run this again after you restore one",
 )
-
-
 _REBUILT: Final = (
     "`vca rebuild rollups` is running or was interrupted: wait for it, or run it again (`vca doctor`)"
 )
